@@ -1,0 +1,1 @@
+"""One attack a file: for tests, the demo, benchmarks and red teams. Never reachable from a defense."""

@@ -1,0 +1,1 @@
+"""One backdoor detector a file."""

@@ -1,0 +1,60 @@
+"""What can go wrong, as types: every one ends a command with one sentence and exit code 2."""
+
+from __future__ import annotations
+
+
+class HubcleanError(Exception):
+    """Base of all errors hubclean raises on purpose; ``str(error)`` is one clear sentence."""
+
+
+class TargetError(HubcleanError):
+    """The target is not understood, or there is nothing at it."""
+
+
+class AccessError(HubcleanError):
+    """The Hub refused: gated, private, disabled, missing or read-only token."""
+
+
+class TransportError(HubcleanError):
+    """The Hub could not be reached, or broke off, after retries."""
+
+
+class IntegrityError(HubcleanError):
+    """Bytes are not what the repo's listing promised: hash, size, commit or range."""
+
+
+class RefusedError(HubcleanError):
+    """The repo asks for something hubclean never does: run its code, unpickle its weights."""
+
+
+class ModelError(HubcleanError):
+    """The model cannot be built, loaded, or its feature layer and head cannot be located."""
+
+
+class DataError(HubcleanError):
+    """The images cannot be read, or do not fit the model's labels."""
+
+
+class OptionError(HubcleanError):
+    """An option is unknown, of the wrong type, or out of its range."""
+
+
+class OutputError(HubcleanError):
+    """The output folder exists already or cannot be written."""
+
+
+class PublishError(HubcleanError):
+    """The push was refused or the folder to push is not what its audit says."""
+
+
+class MissingExtraError(HubcleanError):
+    """A command needs a package that the base install leaves out.
+
+    Args:
+        command: what the user asked for, e.g. ``hubclean clean``.
+        extra: the extra of the distribution that brings the package.
+        package: the import that failed.
+    """
+
+    def __init__(self, command: str, extra: str, package: str) -> None:
+        super().__init__(f"{command} needs {package}: pip install 'hubclean[{extra}]'")

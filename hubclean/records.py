@@ -1,0 +1,397 @@
+"""Everything that goes into ``audit.json``: frozen, torch-free, exact through JSON.
+
+Rates are fractions in [0, 1], sizes are bytes, times are seconds, channels and labels count from 0.
+``to_json`` and ``from_json`` convert between records and plain JSON values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+SCHEMA = "hubclean/audit/v1"
+
+Severity = Literal["critical", "high", "medium", "low", "info"]
+SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
+Verdict = Literal["backdoored", "not found", "undecided"]
+FileState = Literal["ok", "finding", "unchecked"]
+Option = bool | int | float | str
+
+
+@dataclass(frozen=True, slots=True)
+class RepoRef:
+    """Where a checkpoint comes from, pinned.
+
+    Args:
+        repo_id: ``org/model`` on a Hub, or the bare name of a local folder or file.
+        revision: the 40-hex commit on a Hub (never a branch); ``None`` for local files.
+        kind: ``hub`` or ``local``.
+    """
+
+    repo_id: str
+    revision: str | None
+    kind: Literal["hub", "local"]
+
+    def __str__(self) -> str:
+        return f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id
+
+
+@dataclass(frozen=True, slots=True)
+class FileHash:
+    """One file: path inside its folder, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing a scanner saw. ``rule`` is a stable id (``HC-ST-001``), ``offset`` a byte offset."""
+
+    rule: str
+    severity: Severity
+    path: str
+    what: str
+    advice: str
+    offset: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileVerdict:
+    """What the scan can say of one file: ``ok`` (how it was checked), ``finding`` or ``unchecked`` (why)."""
+
+    path: str
+    size: int
+    state: FileState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A measured share: ``value`` of ``n`` trials with its 95 % Wilson interval ``low``..``high``."""
+
+    value: float
+    n: int
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, hits: int, n: int) -> Rate:
+        """Wilson score interval at 95 % (Wilson 1927); ``n`` = 0 gives value 0 with the interval [0, 1]."""
+        if n == 0:
+            return cls(0.0, 0, 0.0, 1.0)
+        z, p = 1.959963984540054, hits / n
+        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+        return cls(p, n, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Clean accuracy, attack success rate and robust accuracy, all on the held-out test images.
+
+    Args:
+        clean_accuracy: share of clean images classified as their label.
+        asr: share of triggered images, target-class images dropped, classified as the attacker wants.
+        asr_of: which trigger: ``planted`` (known to the measurer) or ``recovered`` (inverted by a detector).
+        robust_accuracy: share of those same triggered images classified as their true label.
+    """
+
+    clean_accuracy: Rate
+    asr: Rate | None = None
+    asr_of: Literal["planted", "recovered"] | None = None
+    robust_accuracy: Rate | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSite:
+    """One classifier head. ``path`` is the module's name, ``weight`` its tensor in memory, ``kind`` its operator."""
+
+    path: str
+    weight: str
+    kind: Literal["linear", "conv"]
+    in_features: int
+    out_features: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSite:
+    """Where the last feature layer and the heads are, and which head columns make one channel dead.
+
+    Channel ``k`` owns the head input columns ``k*block .. (k+1)*block-1``: ``block`` is 1 after pooling and
+    H*W after a flatten (methods.md 1.3).
+
+    Args:
+        adapter: the adapter in ``hooks/`` that was used, or ``generic``.
+        feature: module whose output is the last feature map or token sequence (``""`` if there is none).
+        layout: axis order of that output: ``NCHW``, ``NHWC``, ``NLC`` or ``NC``.
+        shape: that output's shape without the batch axis.
+        prefix_tokens: class and register tokens before the patch tokens (``NLC`` only).
+        between: what lies between feature and head: ``pool``, ``norm``, ``hidden``, ``flatten`` or ``token``.
+        channels: number of prunable channels at the head's input.
+        block: head columns per channel.
+        heads: the classifier heads (more than one in distilled nets).
+    """
+
+    adapter: str
+    feature: str
+    layout: str
+    shape: tuple[int, ...]
+    prefix_tokens: int
+    between: str
+    channels: int
+    block: int
+    heads: tuple[HeadSite, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the config alone says of a model (``hubclean site``)."""
+
+    library: Literal["timm", "transformers", "module"]
+    architecture: str
+    input_size: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: str
+    crop: float
+    labels: tuple[str, ...]
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScore:
+    """What a detector measured for one label (medians over its seeds).
+
+    Args:
+        norm: L1 norm of the inverted mask, in pixels.
+        mask_share: norm as a share of the image's pixels.
+        index: anomaly index on norms; ``log_index``: the same on log norms. Signed: positive = smaller than the median.
+        asr: success of the inverted trigger on held-out images, target class dropped.
+        flagged: number of seeds that flagged the label.
+        invertible: whether a trigger reaching the success threshold was found in most seeds.
+    """
+
+    label: int
+    name: str
+    norm: float
+    mask_share: float
+    index: float
+    log_index: float
+    asr: Rate
+    flagged: int
+    invertible: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionReport:
+    """A detector's verdict with its evidence. ``verdict`` never says more than ``statistic`` at ``threshold`` shows."""
+
+    detector: str
+    paper: str
+    options: dict[str, Option]
+    statistic: str
+    threshold: float
+    scores: tuple[LabelScore, ...]
+    norms_by_seed: tuple[tuple[float, ...], ...]
+    targets: tuple[int, ...]
+    verdict: Verdict
+    reason: str
+    seeds: tuple[int, ...]
+    forward_backwards: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """One step of a pruning run: units cut, clean accuracy on ``val``, ASR of the inverted trigger on ``val``."""
+
+    cut: int
+    clean_accuracy: float
+    proxy_asr: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageReport:
+    """One artefact of a defense (``pruned``, ``fine-tuned``), measured on test. ``folder`` is where its weights lie."""
+
+    name: str
+    metrics: tuple[Metrics, ...]
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
+class CleansingReport:
+    """What a defense did and what it cost, measured alike for all on images nobody tuned on.
+
+    ``before`` and ``after`` hold one ``Metrics`` a trigger (planted first when known), or one without a trigger.
+    ``changed`` names the tensors on disk whose bytes differ. ``kept`` is the stage written as the checkpoint.
+    """
+
+    defense: str
+    paper: str
+    options: dict[str, Option]
+    before: tuple[Metrics, ...]
+    after: tuple[Metrics, ...]
+    stages: tuple[StageReport, ...]
+    kept: str
+    curve: tuple[CurvePoint, ...]
+    changed: tuple[str, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class DataReport:
+    """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels."""
+
+    source: str
+    split: str
+    fingerprint: str
+    fit: int
+    val: int
+    test: int
+    classes: int
+    matched_by: Literal["name", "index"]
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A step that was not done, and why. Never ``None`` in place of a result."""
+
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScanReport:
+    """The result of ``scan``: what was read, what was found, what was not checked.
+
+    ``requests`` and ``bytes_read`` count the bodies asked for; the deep stage's weights are not in them.
+    """
+
+    origin: RepoRef
+    gate: Severity
+    files: tuple[FileVerdict, ...]
+    findings: tuple[Finding, ...]
+    allowed_unchecked: tuple[str, ...]
+    requests: int
+    bytes_read: int
+    seconds: float
+    detections: tuple[DetectionReport, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 nothing at the gate and all checked, 1 a finding at the gate, 2 something could not be decided."""
+        at_gate = SEVERITIES.index(self.gate)
+        if any(SEVERITIES.index(finding.severity) >= at_gate for finding in self.findings):
+            return 1
+        if any(detection.verdict == "backdoored" for detection in self.detections):
+            return 1
+        unsure = any(detection.verdict == "undecided" for detection in self.detections) or bool(self.skipped)
+        unchecked = any(file.state == "unchecked" and file.path not in self.allowed_unchecked for file in self.files)
+        return 2 if unsure or unchecked else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """The machine-readable record of one ``clean``, written to ``hubclean/audit.json``."""
+
+    origin: RepoRef
+    command: str
+    created: str
+    model: ModelFacts
+    site: FeatureSite
+    data: DataReport
+    scan: ScanReport | None
+    detections: tuple[DetectionReport, ...]
+    cleansing: CleansingReport
+    skipped: tuple[Skipped, ...]
+    inputs: tuple[FileHash, ...]
+    outputs: tuple[FileHash, ...]
+    versions: dict[str, str]
+    device: str
+    seed: int
+    seconds: float
+    schema: str = field(default=SCHEMA)
+
+
+T = TypeVar("T")
+
+
+def to_json(record: Any) -> Any:
+    """Turn a record into plain JSON values (dict, list, str, int, float, bool, None).
+
+    Raises:
+        ValueError: a float is NaN or infinite; JSON has no such numbers.
+    """
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_json(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {str(key): to_json(value) for key, value in record.items()}
+    if isinstance(record, (list, tuple)):
+        return [to_json(value) for value in record]
+    if isinstance(record, float) and not math.isfinite(record):
+        raise ValueError(f"{record} cannot be written to JSON")
+    return record
+
+
+def from_json(kind: type[T], value: Any) -> T:
+    """Rebuild a record of type ``kind`` from ``to_json``'s output, checking every field.
+
+    Raises:
+        ValueError: a field is missing, unknown or of the wrong type; the message names it.
+    """
+    return typing.cast(T, _read(kind, value, kind.__name__))
+
+
+def _read(kind: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind):
+        return _read_record(kind, value, where)
+    if origin is Literal:
+        if value not in args:
+            raise ValueError(f"{where} is {value!r}, not one of {args}")
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _read_union(args, value, where)
+    if origin is tuple and isinstance(value, list):
+        if len(args) == 2 and args[1] is Ellipsis:
+            return tuple(_read(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(args) == len(value):
+            return tuple(_read(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(args, value, strict=True)))
+    if origin is dict and isinstance(value, dict):
+        return {key: _read(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(kind, type) and origin is None and type(value) is kind:
+        return value
+    raise ValueError(f"{where} is {value!r:.80}, not {kind}")
+
+
+def _read_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
+    for arm in sorted(args, key=lambda arm: arm is not type(value)):
+        try:
+            return value if arm is types.NoneType and value is None else _read(arm, value, where)
+        except ValueError:
+            continue
+    raise ValueError(f"{where} is {value!r:.80}, not one of {args}")
+
+
+def _read_record(kind: Any, value: Any, where: str) -> Any:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is not an object")
+    hints, known = typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+    if extra := value.keys() - known.keys():
+        raise ValueError(f"{where} has unknown fields {sorted(extra)}")
+    missing = [n for n, f in known.items() if n not in value and f.default is f.default_factory is dataclasses.MISSING]
+    if missing:
+        raise ValueError(f"{where} lacks {missing}")
+    return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})

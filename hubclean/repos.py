@@ -1,0 +1,155 @@
+"""A repo to read from: pinned Hub repo, local folder or single file, with one interface and no torch.
+
+``open_target`` understands ``org/model``, ``org/model@rev``, ``hf://org/model@rev``, a Hub URL, a folder, a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hubclean.errors import IntegrityError, TargetError
+from hubclean.records import RepoRef
+
+
+@dataclass(frozen=True, slots=True)
+class RepoEntry:
+    """One file of a listing. ``sha256`` is known for LFS files, ``blob_id`` (git sha1) for the others on a Hub."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+    blob_id: str | None = None
+
+
+class Repo(Protocol):
+    """What a scan and a load need of a repo, wherever it lies.
+
+    Attributes:
+        ref: origin, pinned to a commit on a Hub.
+        requests: number of body requests made so far (file opens on disk).
+        bytes_read: body bytes asked for so far.
+    """
+
+    ref: RepoRef
+    requests: int
+    bytes_read: int
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        """All files, sorted by path."""
+        ...
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        """Exactly the bytes ``start..stop-1`` of a file.
+
+        Raises:
+            IntegrityError: the server answered with other bytes than asked for, or from another commit.
+            TransportError: the Hub could not be reached.
+        """
+        ...
+
+    def read(self, path: str, limit: int) -> bytes:
+        """A whole small file, its hash checked against the listing.
+
+        Raises:
+            IntegrityError: wrong hash or size, or larger than ``limit`` bytes.
+        """
+        ...
+
+    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        """Bring files to disk, every byte checked against the listing, and return their folder.
+
+        ``into`` is a folder to copy to; without it, a cache or the local folder itself is used.
+        """
+        ...
+
+
+class LocalRepo:
+    """A folder or a single file on disk. Links that leave the folder are refused."""
+
+    def __init__(self, place: Path) -> None:
+        place = Path(os.path.abspath(place))
+        self._root = place if place.is_dir() else place.parent
+        self._only = None if place.is_dir() else place.name
+        self.ref = RepoRef(place.name or "folder", None, "local")
+        self.requests = 0
+        self.bytes_read = 0
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        if self._only is not None:
+            return (RepoEntry(self._only, (self._root / self._only).stat().st_size),)
+        rows = []
+        for folder, names, files in os.walk(self._root):
+            names[:] = [name for name in names if name not in (".git", ".cache")]
+            rows += [self._entry(Path(folder) / name) for name in files]
+        return tuple(sorted(rows, key=lambda row: row.path))
+
+    def _entry(self, place: Path) -> RepoEntry:
+        path = place.relative_to(self._root).as_posix()
+        return RepoEntry(path, self._inside(path).stat().st_size)
+
+    def _inside(self, path: str) -> Path:
+        place = self._root / path
+        if not place.is_file():
+            raise TargetError(f"{path!r} is missing, no plain file, or a broken link")
+        root = self._root.resolve()
+        cache = root.parent.parent  # a Hub cache snapshot links to ../../blobs
+        real = place.resolve()
+        if not real.is_relative_to(root) and not (root.parent.name == "snapshots" and real.is_relative_to(cache)):
+            raise TargetError(f"{path!r} is a link that leaves the folder")
+        return place
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        self.requests += 1
+        with self._inside(path).open("rb") as file:
+            file.seek(start)
+            body = file.read(stop - start)
+        self.bytes_read += len(body)
+        if len(body) != stop - start:
+            raise IntegrityError(f"{path!r} ends before byte {stop}")
+        return body
+
+    def read(self, path: str, limit: int) -> bytes:
+        size = self._inside(path).stat().st_size
+        if size > limit:
+            raise IntegrityError(f"{path!r} has {size} bytes, more than the {limit} allowed here")
+        return self.read_range(path, 0, size)
+
+    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        if into is None:
+            for path in paths:
+                self._inside(path)
+            return self._root
+        for path in paths:
+            place = into / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(self._inside(path).read_bytes())
+        return into
+
+
+def sha256_of(place: Path) -> str:
+    """sha256 of a file on disk in hex, read in blocks."""
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_target(target: str, revision: str | None = None) -> Repo:
+    """Open what the user named; on a Hub this resolves the commit once and pins everything to it.
+
+    A path that exists wins over a repo id of the same name.
+
+    Raises:
+        TargetError: not understood, or nothing there.
+        AccessError: the Hub refused.
+        TransportError: the Hub could not be reached.
+    """
+    place = Path(target)
+    if place.exists():
+        if revision:
+            raise TargetError(f"{target!r} is on this disk, so --revision means nothing")
+        return LocalRepo(place)
+    raise TargetError(f"{target!r} is neither a path on this disk nor a repo id like org/model")

@@ -1,0 +1,1 @@
+"""One static check a file; nothing here imports torch."""
