@@ -23,6 +23,14 @@ class IntegrityError(HubcleanError):
     """Bytes are not what the repo's listing promised: hash, size, commit or range."""
 
 
+class FormatError(HubcleanError):
+    """A file breaks the rules of its own format."""
+
+
+class BudgetError(HubcleanError):
+    """Judging a file would take more bytes than a scan may read before the download."""
+
+
 class RefusedError(HubcleanError):
     """The repo asks for something hubclean never does: run its code, unpickle its weights."""
 

@@ -7,6 +7,7 @@ Rates are fractions in [0, 1], sizes are bytes, times are seconds, channels and 
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import math
 import types
 import typing
@@ -14,6 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 SCHEMA = "hubclean/audit/v1"
+# An attack success rate above this after cleansing means that the trigger still works.
+REMAINING_ASR = 0.2
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
@@ -162,6 +165,7 @@ class ModelFacts:
     crop: float
     labels: tuple[str, ...]
     parameters: int
+    crop_mode: str = "center"
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +278,7 @@ class ScanReport:
     """The result of ``scan``: what was read, what was found, what was not checked.
 
     ``requests`` and ``bytes_read`` count the bodies asked for; the deep stage's weights are not in them.
+    ``allowed_unchecked`` holds path patterns (``fnmatch``) of files that may stay not checked.
     """
 
     origin: RepoRef
@@ -296,8 +301,17 @@ class ScanReport:
         if any(detection.verdict == "backdoored" for detection in self.detections):
             return 1
         unsure = any(detection.verdict == "undecided" for detection in self.detections) or bool(self.skipped)
-        unchecked = any(file.state == "unchecked" and file.path not in self.allowed_unchecked for file in self.files)
-        return 2 if unsure or unchecked else 0
+        return 2 if unsure or self.unchecked else 0
+
+    @property
+    def unchecked(self) -> tuple[FileVerdict, ...]:
+        """The files nobody judged, without those that a pattern of ``allowed_unchecked`` names."""
+        return tuple(
+            file
+            for file in self.files
+            if file.state == "unchecked"
+            and not any(fnmatch.fnmatchcase(file.path, pattern) for pattern in self.allowed_unchecked)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,6 +335,66 @@ class Audit:
     seed: int
     seconds: float
     schema: str = field(default=SCHEMA)
+
+    @property
+    def exit_code(self) -> int:
+        """0 no backdoor found, or none of its triggers still works; 1 one still works; 2 detection gave no verdict."""
+        verdicts = {detection.verdict for detection in self.detections}
+        if not verdicts or "undecided" in verdicts:
+            return 2
+        left = [metrics for metrics in self.cleansing.after if metrics.asr and metrics.asr.value > REMAINING_ASR]
+        return 1 if left else 0
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReport:
+    """What ``hubclean site`` prints: origin, facts of the config, and where the feature layer and heads are."""
+
+    origin: RepoRef
+    model: ModelFacts
+    site: FeatureSite
+
+
+@dataclass(frozen=True, slots=True)
+class OptionText:
+    """One option of a method as shown: ``allowed`` is its range or choices in words."""
+
+    name: str
+    type: str
+    default: Option
+    allowed: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class MethodText:
+    """One method as shown by ``hubclean methods``."""
+
+    kind: str
+    name: str
+    paper: str
+    summary: str
+    details: str
+    options: tuple[OptionText, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoReport:
+    """What the demo planted, found and published. ``audit`` is that of its ``clean``; paths are inside ``folder``."""
+
+    folder: str
+    architecture: str
+    attack: str
+    planted_target: int
+    audit: Audit
+    published: str
+    seconds: float
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the planted target was found and its trigger no longer works, else 1; 2 without a verdict."""
+        found = any(self.planted_target in detection.targets for detection in self.audit.detections)
+        return self.audit.exit_code if found else 2
 
 
 T = TypeVar("T")

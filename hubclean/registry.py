@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from hubclean.errors import MissingExtraError, OptionError
-from hubclean.records import Option
+from hubclean.records import MethodText, Option, OptionText
 
 Kind = Literal["scanners", "detectors", "defenses", "attacks"]
 KINDS: tuple[Kind, ...] = ("scanners", "detectors", "defenses", "attacks")
@@ -128,3 +128,35 @@ def _parse(method: str, row: OptionDoc, text: str) -> Option:
         if not low <= value <= high:
             raise OptionError(f"{method}: {row.name} must lie in [{low}, {high}], not {text}")
     return value
+
+
+def describe(name: str | None = None) -> tuple[MethodText, ...]:
+    """All methods as text, by kind and name, or the one called ``name``.
+
+    Raises:
+        OptionError: no method has that name; the message lists what there is.
+    """
+    rows = [_text(kind, method) for kind in KINDS for _, method in sorted(methods(kind).items())]
+    if name is None:
+        return tuple(rows)
+    found = tuple(row for row in rows if row.name == name)
+    if not found:
+        raise OptionError(f"no method named {name!r}; there are: {', '.join(row.name for row in rows)}")
+    return found
+
+
+def _text(kind: str, method: type) -> MethodText:
+    doc = inspect.cleandoc(method.__doc__ or "")
+    summary, _, details = doc.partition("\n\n")
+    rows = tuple(OptionText(o.name, o.kind.__name__, o.default, _allowed(o.doc), o.doc.text) for o in options(method))
+    named = typing.cast(Any, method)
+    return MethodText(kind, named.name, named.paper, " ".join(summary.split()), details, rows)
+
+
+def _allowed(doc: Doc) -> str:
+    if doc.choices:
+        return " | ".join(doc.choices)
+    if doc.low is None and doc.high is None:
+        return ""
+    low, high = "" if doc.low is None else f"{doc.low:g}", "" if doc.high is None else f"{doc.high:g}"
+    return f"{low} .. {high}" if low and high else f">= {low}" if low else f"<= {high}"

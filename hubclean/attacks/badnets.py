@@ -1,0 +1,51 @@
+"""BadNets (Gu, Dolan-Gavitt, Garg 2017): a small square in a corner, all-to-one or all-to-all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+
+from hubclean.registry import Doc
+from hubclean.tensors import ImageSet, Trigger
+from hubclean.triggers import poison
+
+
+@dataclass(frozen=True)
+class BadNets:
+    """Stamps a white (or checkerboard) square into the bottom-right corner and changes the label.
+
+    The trigger is stamped at the model's input resolution, after resize and crop (methods.md 1.2). For ``all-to-all``
+    label y becomes y+1 mod k. Source: arXiv 1708.06733; parameters of methods.md section 8.
+    """
+
+    name: ClassVar[str] = "badnets"
+    paper: ClassVar[str] = "BadNets, Gu et al., arXiv 1708.06733"
+
+    rate: Annotated[float, Doc("share of the training images that are poisoned", 0.0, 1.0)] = 0.1
+    target: Annotated[int, Doc("label that triggered images are given (all-to-one)", 0)] = 0
+    mode: Annotated[str, Doc("which label a triggered image is given", choices=("all-to-one", "all-to-all"))] = "all-to-one"
+    size: Annotated[int, Doc("side of the square, in pixels of a 32-pixel image", 1, 32)] = 3
+    margin: Annotated[int, Doc("distance from the corner, in pixels of a 32-pixel image", 0, 16)] = 0
+    checkerboard: Annotated[bool, Doc("black and white cells instead of white")] = False
+
+    def trigger(self, shape: tuple[int, int, int], seed: int) -> Trigger:
+        """The trigger for images of ``shape`` (c, h, w); square and margin scale with the shorter side / 32."""
+        channels, height, width = shape
+        scale = max(1, round(min(height, width) / 32))
+        side, margin = self.size * scale, self.margin * scale
+        mask = torch.zeros(1, height, width)
+        rows = slice(height - margin - side, height - margin)
+        columns = slice(width - margin - side, width - margin)
+        mask[:, rows, columns] = 1
+        pattern = torch.ones(channels, height, width)
+        if self.checkerboard:
+            cells = (torch.arange(height)[:, None] // scale + torch.arange(width) // scale) % 2
+            pattern = cells.float().expand(channels, height, width).clone()
+        return Trigger(mask, pattern, None if self.mode == "all-to-all" else self.target)
+
+    def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet:
+        """A poisoned copy of a training set: ``rate`` of all images stamped and relabelled."""
+        _, *shape = images.pixels.shape
+        return poison(images, self.trigger((shape[0], shape[1], shape[2]), seed), self.rate, classes, seed)

@@ -1,0 +1,40 @@
+"""Blended injection (Chen et al. 2017): a faint pattern over the whole image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import torch
+
+from hubclean.registry import Doc
+from hubclean.tensors import ImageSet, Trigger
+from hubclean.triggers import poison
+
+
+@dataclass(frozen=True)
+class Blended:
+    """Blends a fixed random-noise pattern into the image, ``x' = (1-alpha) x + alpha k``, and changes the label.
+
+    The paper's noise variant; the photograph others blend in is not shipped. Source: arXiv 1712.05526, section 4.2;
+    parameters of methods.md section 8.
+    """
+
+    name: ClassVar[str] = "blended"
+    paper: ClassVar[str] = "Targeted Backdoor Attacks Using Data Poisoning, Chen et al., arXiv 1712.05526"
+
+    rate: Annotated[float, Doc("share of the training images that are poisoned", 0.0, 1.0)] = 0.1
+    target: Annotated[int, Doc("label that triggered images are given (all-to-one)", 0)] = 0
+    mode: Annotated[str, Doc("which label a triggered image is given", choices=("all-to-one", "all-to-all"))] = "all-to-one"
+    alpha: Annotated[float, Doc("share of the pattern in the blend", 0.0, 1.0)] = 0.2
+
+    def trigger(self, shape: tuple[int, int, int], seed: int) -> Trigger:
+        """The trigger for images of ``shape`` (c, h, w): uniform noise drawn from ``seed``, mask ``alpha`` everywhere."""
+        generator = torch.Generator().manual_seed(seed)
+        mask = torch.full((1, *shape[1:]), self.alpha)
+        return Trigger(mask, torch.rand(shape, generator=generator), None if self.mode == "all-to-all" else self.target)
+
+    def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet:
+        """A poisoned copy of a training set: ``rate`` of all images blended and relabelled."""
+        _, *shape = images.pixels.shape
+        return poison(images, self.trigger((shape[0], shape[1], shape[2]), seed), self.rate, classes, seed)

@@ -1,0 +1,235 @@
+"""The command line: parse, call, print, exit code. Results go to stdout, everything else to stderr.
+
+Exit codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something could not be checked).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from hubclean.errors import HubcleanError, MissingExtraError
+from hubclean.version import __version__
+
+F = TypeVar("F", bound=Callable[..., Any])
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_LEVELS = ["info", "low", "medium", "high", "critical"]
+
+
+class _Group(click.Group):
+    """Turns every expected failure into one sentence on stderr and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HubcleanError as error:
+            from hubclean.escaping import printable
+
+            click.echo(f"hubclean: {printable(str(error), 1000)}", err=True)
+            ctx.exit(2)
+        except ModuleNotFoundError as error:
+            known = ("torch", "timm", "transformers", "accelerate", "datasets", "matplotlib", "scipy", "PIL", "torchvision", "numpy")
+            if (error.name or "").split(".")[0] not in known:
+                raise
+            click.echo(f"hubclean: {MissingExtraError(f'hubclean {ctx.invoked_subcommand}', 'models', str(error.name))}", err=True)
+            ctx.exit(2)
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("hubclean: interrupted; nothing was left half-written", err=True)
+            ctx.exit(2)
+
+
+@click.group(cls=_Group, context_settings=_CONTEXT)
+@click.version_option(__version__, prog_name="hubclean")
+def main() -> None:
+    """Scan, cleanse and republish image classifiers of the Hugging Face Hub.
+
+    A checkpoint can hurt by code (pickles, custom Python, configs that load it) and by weights (a backdoor). Exit
+    codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something could not be checked).
+    """
+
+
+def _json_option(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")(command)
+
+
+def _model_options(command: F) -> F:
+    """Options of every command that runs a model."""
+    for option in reversed(
+        [
+            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+            click.option("--seed", default=0, show_default=True, help="Every random choice derives from it."),
+            click.option("--batch-size", default=128, show_default=True, help="Images in one forward pass."),
+            click.option(
+                "--mixed-precision", default="no", show_default=True, type=click.Choice(["no", "fp16", "bf16"]), help="Precision of the passes."
+            ),
+            click.option("--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _data_options(command: F) -> F:
+    """Options of every command that reads images."""
+    for option in reversed(
+        [
+            click.option("--split", help="Split of the images  [default: the most held-out one: test, validation, train]"),
+            click.option("--fit", type=int, help="Images for optimising  [default: a quarter, at most 1000]"),
+            click.option("--val", type=int, help="Images for stopping rules  [default: a quarter, at most 1000]"),
+            click.option("--test", type=int, help="Images for the reported numbers  [default: the rest, at most 5000]"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
+    """Write a result to stdout: JSON by its record, or text."""
+    if as_json:
+        from hubclean.records import to_json
+
+        click.echo(json.dumps(to_json(result), indent=1, ensure_ascii=True, allow_nan=False))
+    else:
+        click.echo(text())
+
+
+def _session(options: dict[str, Any]) -> Any:
+    from hubclean.bars import Bars
+    from hubclean.sessions import open_session
+
+    keys = ("device", "seed", "batch_size", "mixed_precision")
+    return open_session(*(options[key] for key in keys), Bars())
+
+
+@main.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
+@click.option("--fail-on", default="high", show_default=True, type=click.Choice(_LEVELS), help="Findings from this level on give exit code 1.")
+@click.option("--allow-unchecked", multiple=True, metavar="PATTERN", help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.")
+@click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
+@click.option("--data", help="Images for --deep: a folder, a parquet file, or a Hub dataset id.")
+@click.option("--detector", "detectors", multiple=True, default=["neural-cleanse"], show_default=True, help="Detector for --deep; repeatable.")
+@click.option("-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME).")
+@_data_options
+@_model_options
+@_json_option
+def scan(target: str, revision: str | None, fail_on: str, allow_unchecked: tuple[str, ...], deep: bool, data: str | None, **rest: Any) -> None:
+    """Is TARGET safe to download? Reads the listing, headers and configs; fetches no weight.
+
+    TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file.
+    """
+    from hubclean import scanning
+    from hubclean.repos import open_target
+    from hubclean.terminal import render_scan
+
+    repo = open_target(target, revision)
+    report = scanning.scan(repo, gate=fail_on, allow_unchecked=allow_unchecked)  # type: ignore[arg-type]
+    if deep:
+        from hubclean.datasets import Sizes
+        from hubclean.deep import DeepOptions, deep_scan
+
+        sizes = Sizes(rest["fit"], rest["val"], rest["test"])
+        options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
+        report, _ = deep_scan(repo, report, _session(rest), data, options)
+    _print(report, rest["as_json"], lambda: render_scan(report, colour=sys.stdout.isatty()))
+    sys.exit(report.exit_code)
+
+
+@main.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit.")
+@click.option("--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own.")
+@_json_option
+def site(target: str, revision: str | None, hooks: Path | None, as_json: bool) -> None:
+    """Where TARGET's last feature layer and heads are; built on the meta device, no weights fetched."""
+    from hubclean.printing import render_site
+    from hubclean.repos import open_target
+    from hubclean.survey import survey
+
+    report = survey(open_target(target, revision), hooks)
+    _print(report, as_json, lambda: render_site(report))
+
+
+@main.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit.")
+@click.option("--data", required=True, help="Clean labelled images: a folder, a parquet file, or a Hub dataset id.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it appears whole or not at all.")
+@click.option("--detector", default="neural-cleanse", show_default=True, help="Detector, or skip.")
+@click.option("--defense", default="fine-pruning", show_default=True, help="Defense.")
+@click.option("-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of either, also METHOD.KEY=VALUE (see hubclean methods NAME).")
+@click.option("--planted", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Trigger file you know: measures ASR only.")
+@_data_options
+@_model_options
+@_json_option
+def clean(target: str, revision: str | None, data: str, out: Path, planted: tuple[Path, ...], as_json: bool, **rest: Any) -> None:
+    """Detect, cleanse and measure TARGET, and write a sanitized checkpoint with audit and card.
+
+    Exit code 0: written, and no backdoor was found or none is left that the recovered triggers show. 1: written, but
+    a trigger still works. 2: not written, or written without a verdict.
+    """
+    from hubclean.datasets import Sizes
+    from hubclean.pipeline import CleanOptions
+    from hubclean.pipeline import clean as run
+    from hubclean.printing import render_clean
+    from hubclean.triggers import load_trigger
+
+    session = _session(rest)
+    sizes = Sizes(rest["fit"], rest["val"], rest["test"])
+    triggers = tuple(load_trigger(path) for path in planted)
+    options = CleanOptions(rest["detector"], rest["defense"], rest["given"], rest["split"], sizes, triggers, rest["hooks"])
+    result = run(target, data, out, session, options, revision)
+    if session.accelerator.is_main_process:
+        for warning in result.warnings:
+            click.echo(f"hubclean: warning: {warning}", err=True)
+        _print(result.audit, as_json, lambda: render_clean(result.audit, result.folder))
+    sys.exit(result.audit.exit_code)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("repo_id")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing to the branch.")
+@click.option("--private", is_flag=True, help="Make the repo private if it has to be created.")
+@click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
+@click.option("--dry-run", is_flag=True, help="Show the exact file list and card; send nothing.")
+@_json_option
+def push(folder: Path, repo_id: str, create_pr: bool, private: bool, revision: str, dry_run: bool, as_json: bool) -> None:
+    """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
+    from hubclean.publishing import push as publish
+    from hubclean.printing import render_push
+
+    report = publish(folder, repo_id, create_pr=create_pr, private=private, dry_run=dry_run, revision=revision)
+    _print(report, as_json, lambda: render_push(report))
+
+
+@main.command()
+@click.argument("name", required=False)
+@_json_option
+def methods(name: str | None, as_json: bool) -> None:
+    """The detectors, defenses, scanners and attacks, or one of them with options, defaults and ranges."""
+    from hubclean.registry import describe
+    from hubclean.printing import render_methods
+
+    rows = describe(name)
+    _print(rows, as_json, lambda: render_methods(rows))
+
+
+@main.command()
+@click.option("--out", default="hubclean-demo", show_default=True, type=click.Path(path_type=Path), help="Folder for everything the demo makes.")
+@click.option("--seed", default=0, show_default=True, help="Every random choice derives from it.")
+@_json_option
+def demo(out: Path, seed: int, as_json: bool) -> None:
+    """Plant a backdoor in a small timm model, then find, cleanse, measure and publish it locally. Nothing is fetched."""
+    from hubclean.bars import Bars
+    from hubclean.demo import run
+    from hubclean.printing import render_demo
+
+    result = run(out, seed, Bars())
+    _print(result, as_json, lambda: render_demo(result))
+    sys.exit(result.exit_code)

@@ -1,0 +1,202 @@
+"""Labelled images through Hugging Face ``datasets``: class folders, parquet or arrow folders, saved sets, Hub ids."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hubclean.errors import DataError
+from hubclean.escaping import printable
+from hubclean.records import DataReport
+from hubclean.tensors import DefenseData, ImageSet, Session
+
+_HELD_OUT_FIRST = ("test", "validation", "valid", "val", "train")
+_UNREADABLE = 64  # damaged images tolerated, and at most one in twenty
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint sets: ``fit`` for optimisers, ``val`` for stopping rules, ``test`` for the report only."""
+
+    defense: DefenseData
+    test: ImageSet
+    report: DataReport
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many images each set gets; ``None`` = by rule: a quarter each for fit and val up to 1,000, test up to 5,000."""
+
+    fit: int | None = None
+    val: int | None = None
+    test: int | None = None
+
+    def of(self, rows: int) -> tuple[int, int, int]:
+        """Sizes for ``rows`` images.
+
+        Raises:
+            DataError: more were asked for than there are, or a set would be empty.
+        """
+        fit = min(1000, rows // 4) if self.fit is None else self.fit
+        val = min(1000, rows // 4) if self.val is None else self.val
+        test = min(5000, rows - fit - val) if self.test is None else self.test
+        if min(fit, val, test) < 1 or fit + val + test > rows:
+            raise DataError(f"fit {fit} + val {val} + test {test} do not fit {rows} images; each set needs at least one")
+        return fit, val, test
+
+
+def load(
+    source: str,
+    labels: tuple[str, ...],
+    prepare: Callable[[Any], torch.Tensor],
+    session: Session,
+    split: str | None = None,
+    sizes: Sizes | None = None,
+) -> Splits:
+    """Read ``source``, match its classes with the model's, and draw the three sets with the session's seed.
+
+    Args:
+        source: a folder of class folders, a folder or file of parquet or arrow, a ``save_to_disk`` folder, or a Hub id
+            ``org/data`` or ``org/data@revision``.
+        labels: the model's label names in order.
+        prepare: turns a PIL image into uint8 ``(c, h, w)`` at the model's input size.
+        split: which split to use; by default the most held-out one there is (test, validation, train).
+
+    Raises:
+        DataError: not readable, no image or label column, or classes that do not fit the model.
+    """
+    name, used, table = _open(source, split)
+    image_column, label_column = _columns(table)
+    classes, numbers = _classes(table, label_column)
+    mapping, matched, warnings = _match(classes, labels)
+    fit, val, test = (sizes or Sizes()).of(len(numbers))
+    order = torch.randperm(len(numbers), generator=session.generator("splits")).tolist()[: fit + val + test]
+    images, kept = _decode(table, image_column, order, prepare, session)
+    if len(kept) < len(order):
+        warnings = (*warnings, f"{len(order) - len(kept)} images could not be read and were left out of test")
+    targets = torch.tensor([mapping[numbers[row]] for row in kept])
+    whole = ImageSet(images, targets)
+    parts = whole.subset(torch.arange(fit)), whole.subset(torch.arange(fit, fit + val)), whole.subset(torch.arange(fit + val, len(kept)))
+    digest = hashlib.sha256(targets.numpy().tobytes() + hashlib.sha256(images.numpy().tobytes()).digest())
+    report = DataReport(name, used, digest.hexdigest(), fit, val, len(parts[2]), len(classes), matched, session.seed)
+    return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings)
+
+
+def _open(source: str, split: str | None) -> tuple[str, str, Any]:
+    import datasets
+
+    datasets.disable_progress_bars()
+    place = Path(source)
+    try:
+        found = _local(place) if place.exists() else _from_hub(source)
+    except DataError:
+        raise
+    except Exception as error:  # datasets raises a dozen kinds, some of pyarrow
+        reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
+        raise DataError(f"the images at {source!r} cannot be read: {reason}") from error
+    if isinstance(found, datasets.Dataset):
+        return place.name if place.exists() else source, split or "all", found
+    names = list(found)
+    wanted = split or next((name for name in _HELD_OUT_FIRST if name in names), names[0])
+    if wanted not in names:
+        raise DataError(f"{source!r} has no split {wanted!r}; it has: {', '.join(map(printable, names))}")
+    return place.name if place.exists() else source, wanted, found[wanted]
+
+
+def _local(place: Path) -> Any:
+    import datasets
+
+    if place.is_file():
+        kind = {".parquet": "parquet", ".arrow": "arrow"}.get(place.suffix)
+        if kind is None:
+            raise DataError(f"{place.name!r} is a file, but not .parquet or .arrow; give a folder of images instead")
+        return datasets.load_dataset(kind, data_files=str(place))
+    if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
+        return datasets.load_from_disk(str(place))
+    if not any(place.iterdir()):
+        raise DataError(f"the folder {place.name!r} is empty")
+    return datasets.load_dataset(str(place.resolve()))
+
+
+def _from_hub(source: str) -> Any:
+    import datasets
+
+    name, _, revision = source.partition("@")
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name):
+        raise DataError(f"{source!r} is neither a folder here nor a Hub dataset id like org/data")
+    return datasets.load_dataset(name, revision=revision or None)
+
+
+def _columns(table: Any) -> tuple[str, str]:
+    import datasets
+
+    features = table.features
+    images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+    if not labels:
+        labels = [name for name in ("label", "labels", "fine_label", "class", "target") if name in features]
+    if not images or not labels:
+        raise DataError(f"no {'label' if images else 'image'} column among {', '.join(map(printable, features))}")
+    return images[0], labels[0]
+
+
+def _classes(table: Any, column: str) -> tuple[list[str], list[int]]:
+    """Class names, and each row's class number."""
+    kind, values = table.features[column], table[column][:]
+    if hasattr(kind, "names"):
+        if min(values, default=0) < 0:
+            raise DataError("some images have no label (-1); a test split without labels cannot measure anything")
+        return list(kind.names), values
+    if values and isinstance(values[0], str):
+        names = sorted(set(values))
+        return names, [names.index(value) for value in values]
+    if not values or not all(isinstance(value, int) and value >= 0 for value in values):
+        raise DataError(f"the label column {printable(column)!r} holds neither class names nor numbers from 0")
+    return [str(number) for number in range(max(values) + 1)], values
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", name.split(",")[0]).strip().casefold()
+
+
+def _match(classes: list[str], labels: tuple[str, ...]) -> tuple[list[int], Any, tuple[str, ...]]:
+    """Label index of every class: by name where all names are found once, else by position with a warning."""
+    places: dict[str, int] = {}
+    for index, label in enumerate(labels):
+        places.setdefault(_plain(label), index)
+    names = [_plain(name) for name in classes]
+    if all(name in places for name in names) and len({places[name] for name in names}) == len(names):
+        return [places[name] for name in names], "name", ()
+    if len(classes) > len(labels):
+        raise DataError(f"the images have {len(classes)} classes, the model only {len(labels)} labels")
+    unknown = next((name for name in classes if _plain(name) not in places), classes[0])
+    text = f"class {printable(unknown, 40)!r} is no label of the model: classes are matched by position, check that the order agrees"
+    return list(range(len(classes))), "index", (text,)
+
+
+def _decode(
+    table: Any, column: str, order: list[int], prepare: Callable[[Any], torch.Tensor], session: Session
+) -> tuple[torch.Tensor, list[int]]:
+    """Decode and prepare the rows ``order``; damaged images are left out, and too many of them refuse the set."""
+    images: list[torch.Tensor] = []
+    kept: list[int] = []
+    session.progress.start("reading images", len(order))
+    for seen, row in enumerate(order):
+        session.progress.advance()
+        try:
+            image = prepare(table[row][column])
+        except (OSError, SyntaxError, ValueError, TypeError) as error:
+            if seen - len(kept) >= min(_UNREADABLE, len(order) // 20):
+                raise DataError(f"too many images cannot be read; the last one: {printable(str(error), 120)}") from error
+            continue
+        images.append(image)
+        kept.append(row)
+    session.progress.finish()
+    return torch.stack(images), kept

@@ -1,0 +1,118 @@
+"""Writes what a cleansing leaves behind: weights, triggers, pictures, audit and card, as one whole folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from hubclean import cards, checkpoints, reports
+from hubclean.errors import ModelError
+from hubclean.folders import whole_folder
+from hubclean.records import Audit, DetectionReport, FileHash, StageReport, to_json
+from hubclean.repos import sha256_of
+from hubclean.tensors import Checkpoint, Cleansing, Detection, ImageSet, Session
+from hubclean.triggers import save_trigger
+
+FOLDER = "hubclean"
+AUDIT = f"{FOLDER}/audit.json"
+_WORST_DIFFERENCE = 1e-3
+
+
+def hashes(folder: Path, leave_out: tuple[str, ...] = ()) -> tuple[FileHash, ...]:
+    """Path, size and sha256 of every file below ``folder``, sorted by path."""
+    places = sorted(place for place in folder.rglob("*") if place.is_file())
+    rows = ((place.relative_to(folder).as_posix(), place) for place in places)
+    return tuple(FileHash(path, place.stat().st_size, sha256_of(place)) for path, place in rows if path not in leave_out)
+
+
+def deliver(
+    out: Path, audit: Audit, original: Checkpoint, cleansing: Cleansing, detections: tuple[Detection, ...], test: ImageSet, session: Session
+) -> Audit:
+    """Fill ``out`` and return the audit as written (with changed tensors and output hashes).
+
+    The kept stage becomes the checkpoint; other stages go to ``hubclean/stages/NAME``. Before anything appears, the
+    written folder is loaded with the plain library and must give the same logits.
+
+    Raises:
+        OutputError: ``out`` is taken or cannot be written.
+        ModelError: the written checkpoint does not load, or gives other logits than the one in memory.
+    """
+    with whole_folder(out) as folder:
+        changed = checkpoints.write(original, cleansing.checkpoint, folder)
+        _check(cleansing.checkpoint, folder, test, session)
+        stages = tuple(
+            replace(report, folder=_write_stage(original, cleansing, report.name, folder)) for report in audit.cleansing.stages
+        )
+        (folder / FOLDER).mkdir(exist_ok=True)
+        pictures = _pictures(folder, audit, stages, detections, test)
+        audit = replace(
+            audit,
+            cleansing=replace(audit.cleansing, changed=changed, stages=stages),
+            outputs=hashes(folder, ("README.md", AUDIT)),
+        )
+        text = json.dumps(to_json(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        (folder / AUDIT).write_text(text, encoding="utf-8")
+        card = _original_card(original)
+        digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+        (folder / "README.md").write_text(cards.render(audit, card, pictures, digest), encoding="utf-8")
+    return audit
+
+
+def _check(checkpoint: Checkpoint, folder: Path, test: ImageSet, session: Session) -> None:
+    worst = checkpoints.same_logits(checkpoint, folder, test.images(slice(0, 8)))
+    if worst > _WORST_DIFFERENCE:
+        raise ModelError(f"the written checkpoint gives other logits than the one in memory (difference {worst:.2g}); nothing was kept")
+
+
+def _write_stage(original: Checkpoint, cleansing: Cleansing, name: str, folder: Path) -> str:
+    if name == cleansing.kept:
+        return "."
+    place = folder / FOLDER / "stages" / name
+    place.mkdir(parents=True)
+    stage = next(stage for stage in cleansing.stages if stage.name == name)
+    checkpoints.write(original, stage.checkpoint, place)
+    return place.relative_to(folder).as_posix()
+
+
+def _pictures(
+    folder: Path, audit: Audit, stages: tuple[StageReport, ...], detections: tuple[Detection, ...], test: ImageSet
+) -> tuple[str, ...]:
+    """Triggers as tensors and pictures, norms per label, the pruning curve. Returns paths inside ``folder``."""
+    made: list[Path] = []
+    base = folder / FOLDER
+    for detection in detections:
+        name = detection.report.detector
+        for trigger in detection.triggers:
+            save_trigger(trigger, base / f"{name}-label-{trigger.target}.safetensors")
+            made.append(base / f"{name}-label-{trigger.target}.png")
+            title = _title(detection.report, trigger.target, audit)
+            reports.trigger_picture(made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), test.images(slice(0, 1))[0].numpy(), title)
+        if detection.report.scores:
+            made.append(base / f"{name}-norms.png")
+            reports.norms_picture(made[-1], detection.report, audit.model.labels)
+    if len(audit.cleansing.curve) > 1:
+        made.append(base / "pruning-curve.png")
+        drop = audit.cleansing.options.get("max_drop")
+        kept = _kept(audit, float(drop) if isinstance(drop, (int, float)) else 1.0)
+        reports.curve_picture(made[-1], audit.cleansing.curve, kept, float(drop) if isinstance(drop, (int, float)) else None)
+    return tuple(place.relative_to(folder).as_posix() for place in made)
+
+
+def _kept(audit: Audit, drop: float) -> int:
+    curve = audit.cleansing.curve
+    return max(point.cut for point in curve if point.clean_accuracy >= curve[0].clean_accuracy - drop)
+
+
+def _title(report: DetectionReport, target: int | None, audit: Audit) -> str:
+    name = audit.model.labels[target] if target is not None else "all labels"
+    state = "recovered" if target in report.targets else "smallest, not confirmed"
+    return f"Trigger to label {target} ({name}), {state} by {report.detector}"
+
+
+def _original_card(original: Checkpoint) -> str | None:
+    place = original.folder / "README.md" if original.folder else None
+    if place is None or not place.is_file() or place.stat().st_size > 1_000_000:
+        return None
+    return place.read_text(encoding="utf-8", errors="replace")

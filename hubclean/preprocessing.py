@@ -1,0 +1,188 @@
+"""A model's own resize and crop, as uint8 pixels, and its normalisation folded into one mean and std."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor, nn
+
+from hubclean import configs
+from hubclean.errors import HubcleanError, ModelError
+from hubclean.escaping import printable
+from hubclean.records import ModelFacts
+
+_PROCESSOR = "preprocessor_config.json"
+
+
+def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
+    """The model's evaluation resize and crop: a picture of any mode to uint8 pixels ``(c, h, w)``.
+
+    Raises:
+        ModelError: the processor cannot be built, or gives a picture another size than the model takes.
+    """
+    mode = "L" if facts.input_size[0] == 1 else "RGB"
+    if facts.library == "transformers":
+        assert folder is not None
+        resize = _hf_resize(_processor(folder))
+    else:
+        resize = _timm_resize(facts)
+
+    def pixels(image: Image.Image) -> Tensor:
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith(("I", "F")):  # 16-bit grey; PIL's own conversion would clip it at 255
+            upright = Image.fromarray(_to_bytes(np.asarray(upright)))
+        if "transparency" in upright.info:
+            upright = upright.convert("RGBA")
+        found = resize(upright.convert(mode))
+        if tuple(found.shape) != facts.input_size:
+            raise ModelError(f"the processor makes images of {tuple(found.shape)}, the model takes {facts.input_size}")
+        return found
+
+    return pixels
+
+
+def timm_facts(
+    net: nn.Module, name: str, pretrained: dict[str, Any], args: dict[str, Any], labels: tuple[str, ...]
+) -> ModelFacts:
+    """Facts of a timm model: its data config, with ``in_chans`` and ``img_size`` of the model's arguments."""
+    from timm.data import resolve_data_config
+
+    data = resolve_data_config({}, pretrained_cfg=pretrained)
+    channels, height, width = data["input_size"]
+    side = args.get("img_size") or (height, width)
+    height, width = (side, side) if isinstance(side, int) else side
+    channels = args.get("in_chans") or channels
+    mean, std = (_per_channel(data[key], channels) for key in ("mean", "std"))
+    facts = ModelFacts(
+        library="timm",
+        architecture=name,
+        input_size=(int(channels), int(height), int(width)),
+        mean=mean,
+        std=std,
+        interpolation=str(data["interpolation"]),
+        crop=float(data["crop_pct"]),
+        crop_mode=str(data["crop_mode"]),
+        labels=labels,
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+    )
+    configs.check_sizes({"size": list(facts.input_size), "crop_pct": facts.crop}, "config.json")
+    return facts
+
+
+def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str, ...]) -> ModelFacts:
+    """Facts of a transformers model; input size, mean and std are measured on what its processor really does.
+
+    Raises:
+        ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.
+    """
+    processor = _processor(folder)
+    resize = _hf_resize(processor)
+    size = resize(Image.new("RGB", (97, 64), (128, 128, 128))).shape
+    if size != resize(Image.new("RGB", (64, 97), (128, 128, 128))).shape:
+        raise ModelError("the processor gives images of different shapes different sizes; it must crop or resize to one")
+    black, middle, white = (_centre(processor, value) for value in (0, 51, 255))
+    if not np.allclose(middle, black + 0.2 * (white - black), atol=1e-3 * float(np.abs(white - black).max())):
+        raise ModelError("the processor does more to pixel values than a scale and a shift")
+    if np.any(np.abs(white - black) < 1e-8):
+        raise ModelError("the processor makes black and white the same")
+    std = 1 / (white - black)
+    resample = getattr(processor, "resample", None)
+    return ModelFacts(
+        library="transformers",
+        architecture=architecture,
+        input_size=(int(size[0]), int(size[1]), int(size[2])),
+        mean=tuple(float(value) for value in -black * std),
+        std=tuple(float(value) for value in std),
+        interpolation=Image.Resampling(int(resample)).name.lower() if resample is not None else "none",
+        crop=float(getattr(processor, "crop_pct", None) or 1.0),
+        labels=labels,
+        parameters=sum(parameter.numel() for parameter in net.parameters()),
+    )
+
+
+@contextlib.contextmanager
+def clean_room(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
+    """A folder with nothing but links to the files named, so that a library finds no adapter, code or pickle beside."""
+    with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
+        for name in names:
+            target = Path(place) / name
+            try:
+                target.symlink_to((folder / name).resolve())
+            except OSError:  # no links on this file system
+                shutil.copyfile(folder / name, target)
+        yield Path(place)
+
+
+def _processor(folder: Path) -> Any:
+    """The repo's image processor, built by transformers from checked JSON, never from code of the repo."""
+    from transformers import AutoImageProcessor
+
+    settings = configs.read(folder, _PROCESSOR)
+    configs.check_sizes(settings, _PROCESSOR)
+    try:
+        with clean_room(folder, (_PROCESSOR, "config.json")) as room:
+            return AutoImageProcessor.from_pretrained(room, trust_remote_code=False, local_files_only=True)
+    except HubcleanError:
+        raise
+    except Exception as error:
+        raise ModelError(f"{_PROCESSOR} makes no image processor: {printable(str(error), 300)}") from error
+
+
+def _hf_resize(processor: Any) -> Callable[[Image.Image], Tensor]:
+    # Rescaling and normalising come after resizing in every processor; without them the values are still 0..255.
+    off = {key: False for key in ("do_normalize", "do_rescale", "include_top") if hasattr(processor, key)}
+
+    def resize(image: Image.Image) -> Tensor:
+        values = processor(image.convert("RGB"), return_tensors="pt", **off)["pixel_values"][0]
+        if values.dtype != torch.uint8:
+            values = values.float().round().clamp(0, 255).to(torch.uint8)
+        return torch.as_tensor(values)
+
+    return resize
+
+
+def _centre(processor: Any, value: int) -> Any:
+    """What a flat grey image of ``value`` becomes, one number a channel, away from any padding."""
+    out = processor(Image.new("RGB", (96, 96), (value,) * 3), return_tensors="pt")["pixel_values"][0].double()
+    return out[:, out.shape[1] // 2, out.shape[2] // 2].numpy()
+
+
+def _timm_resize(facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
+    from timm.data import create_transform
+
+    channels = facts.input_size[0]
+    transform = create_transform(
+        facts.input_size,
+        is_training=False,
+        interpolation=facts.interpolation,
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        crop_pct=facts.crop,
+        crop_mode=facts.crop_mode,
+    )
+
+    def resize(image: Image.Image) -> Tensor:
+        return torch.as_tensor((transform(image) * 255).round().clamp(0, 255).to(torch.uint8))
+
+    return resize
+
+
+def _per_channel(values: Any, channels: int) -> tuple[float, ...]:
+    numbers = [float(value) for value in values]
+    if len(numbers) not in (1, channels):  # an RGB mean for a grey model
+        numbers = [sum(numbers) / len(numbers)]
+    return tuple(numbers * channels if len(numbers) == 1 else numbers)
+
+
+def _to_bytes(values: Any) -> Any:
+    top = float(values.max()) if values.size else 0.0
+    scale = 1.0 if top <= 255 else 65535 / 255 if top <= 65535 else top / 255
+    return np.clip(values / scale, 0, 255).astype(np.uint8)

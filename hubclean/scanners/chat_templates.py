@@ -1,0 +1,120 @@
+"""Chat templates of processors and tokenizers: parsed by jinja2, never rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from hubclean.formats import JsonProblem, read_json, suffix
+from hubclean.records import FileVerdict, Finding
+from hubclean.registry import Doc
+from hubclean.repos import Repo, RepoEntry
+from hubclean.scanners import Judgement, each, ok
+
+_FUNCTIONS = {"raise_exception", "strftime_now", "range", "namespace", "dict", "joiner", "cycler", "caller"}
+_METHODS = set(
+    "strip lstrip rstrip split rsplit splitlines startswith endswith replace items keys values get lower upper title"
+    " capitalize join append extend insert index count find rfind isdigit isspace update cycle removeprefix removesuffix"
+    " partition rpartition zfill".split()
+)
+
+
+@dataclass(frozen=True)
+class ChatTemplates:
+    """Walks the syntax tree of every ``chat_template`` and ``*.jinja`` file.
+
+    HC-CFG-004: a template that does not parse, reaches for names with an underscore in front, uses the ``attr`` or
+    ``map(attribute=...)`` filter on them, includes other templates, or calls what templates need not call.
+    """
+
+    name: ClassVar[str] = "chat-templates"
+    paper: ClassVar[str] = "CVE-2024-34359 (template injection in llama-cpp-python); jinja2 documentation, sandbox"
+
+    max_bytes: Annotated[int, Doc("longest template that is parsed, in bytes", 1, 8 << 20)] = 256 << 10
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        def judge(entry: RepoEntry) -> Judgement:
+            if suffix(entry.path) == ".json" and entry.size <= 8 << 20:
+                templates = _inside(repo.read(entry.path, 8 << 20))
+            elif suffix(entry.path) == ".jinja":
+                templates = [repo.read(entry.path, self.max_bytes).decode("utf-8", "replace")]
+                yield ok(entry, "a template, parsed and never rendered")
+            else:
+                return
+            for template in templates:
+                for what in dict.fromkeys(self._judge(template)):
+                    advice = "render it nowhere; ask the author what it is for"
+                    yield Finding("HC-CFG-004", "high", entry.path, f"template {what}", advice)
+
+        yield from each(files, judge)
+
+    def _judge(self, template: str) -> Iterator[str]:
+        # Imported here: most repos of image classifiers have no template, and the import takes 50 ms.
+        import jinja2
+        from jinja2 import nodes
+
+        if len(template) > self.max_bytes:
+            yield f"is longer than the {self.max_bytes} bytes that are parsed"
+            return
+        try:
+            tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation(template))
+        except (jinja2.TemplateError, RecursionError) as error:
+            yield f"does not parse: {str(error)[:120] or type(error).__name__}"
+            return
+        macros = {macro.name for macro in tree.find_all(nodes.Macro)}
+        try:
+            for node in tree.find_all(nodes.Node):
+                yield from _node(node, macros)
+        except RecursionError:
+            yield "is nested too deep to be judged"
+
+
+def _inside(text: bytes) -> list[str]:
+    """The strings under every key ``chat_template`` of a JSON file; files that do not parse are reported elsewhere."""
+    try:
+        todo: list[tuple[bool, Any]] = [(False, read_json(text)[0])]
+    except JsonProblem:
+        return []
+    found = []
+    while todo:
+        inside, value = todo.pop()
+        if isinstance(value, dict):
+            todo += [(inside or key == "chat_template", item) for key, item in value.items()]
+        elif isinstance(value, list):
+            todo += [(inside, item) for item in value]
+        elif inside and isinstance(value, str):
+            found.append(value)
+    return found
+
+
+def _without_generation(template: str) -> str:
+    """transformers' own tag, which marks what the model said and does nothing else."""
+    for dash in ("", "-"):
+        for end in ("", "-"):
+            for word in ("generation", "endgeneration"):
+                template = template.replace(f"{{%{dash} {word} {end}%}}", "")
+    return template
+
+
+def _node(node: Any, macros: set[str]) -> Iterator[str]:
+    """What is wrong with one node of the tree."""
+    kind = type(node).__name__
+    if kind == "Getattr" and node.attr.startswith("_"):
+        yield f"reaches for the attribute {node.attr!r}"
+    elif kind == "Const" and isinstance(node.value, str) and "__" in node.value:
+        yield f"holds the name {node.value[:60]!r}"
+    elif kind == "Name" and node.name.startswith("__"):
+        yield f"reaches for {node.name!r}"
+    elif kind == "Filter" and node.name in ("attr", "format", "xmlattr"):
+        yield f"uses the filter {node.name!r}"
+    elif kind in ("Include", "Import", "FromImport", "Extends"):
+        yield f"loads another template ({kind.lower()})"
+    elif kind == "Call":
+        called = node.node
+        name = getattr(called, "name", None) or getattr(called, "attr", None)
+        plain = (type(called).__name__ == "Name" and name in _FUNCTIONS | macros) or (
+            type(called).__name__ == "Getattr" and name in _METHODS
+        )
+        if not plain:
+            yield f"calls {name or 'what an expression gives'!r}"

@@ -1,0 +1,173 @@
+"""Fields of JSON and YAML configs that make a loader run code, or load from elsewhere, at any depth."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from hubclean.formats import JsonProblem, read_json, suffix
+from hubclean.records import FileVerdict, Finding, Severity
+from hubclean.registry import Doc
+from hubclean.repos import Repo, RepoEntry
+from hubclean.scanners import Judgement, each, not_checked, ok
+
+Path = tuple[str, ...]
+
+_CODE_KEYS = re.compile(r"^(auto_map|custom_pipelines?|custom_load|_target_|custom_objects|parent_library)$")
+_KERNEL_KEYS = re.compile(r"_implementation|kernel", re.IGNORECASE)
+_CODE_REFERENCE = re.compile(r"^[\w.-]+(/[\w.-]+)?--[\w.]+\.\w+$")
+# Fields from which timm, transformers, peft and diffusers load a second repo, file or address.
+_LOADER_KEYS = re.compile(
+    r"^(hf_hub_id|hf_hub_filename|url|file|state_dict|checkpoint|checkpoint_path|pretrained|pretrained_model_path"
+    r"|pretrained_backbone|backbone|backbone_checkpoint|weights|weights_path|base_model_name_or_path"
+    r"|(pre)?trained_model_name_or_path|pretrained_model_name_or_path|(model|tokenizer|processor)_name_or_path"
+    r"|vocab_file|merges_file|tokenizer_file|spm_file|image_processor_path|repo_id|model_path|config_path)$"
+)
+_REMOTE = re.compile(r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]", re.IGNORECASE)
+_OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
+_REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
+# timm's early configs carry the release address of the very weights; nobody but timm can change what lies there.
+_TIMM_RELEASE = re.compile(r"^https://github\.com/(rwightman|huggingface)/pytorch-image-models/releases/download/[\w./-]+$")
+_LIBRARIES = {"diffusers", "transformers", "timm", "torch", "onnxruntime.transformers", "stable_diffusion", "flax"}
+_YAML_CODE = re.compile(rb"!!?python/|tag:yaml\.org,2002:python|^\s*_target_\s*:", re.MULTILINE)
+_YAML = (".yaml", ".yml")
+_ADVICE = {
+    "code": "do not load it with trust_remote_code=True; read the code it names first",
+    "critical": "do not load it with transformers below 5.5; remove the field",
+    "redirect": "load nothing from there; remove the field or pin and scan what it names",
+    "json": "ask the author for a clean export",
+}
+
+
+@dataclass(frozen=True)
+class ConfigCode:
+    """Walks every JSON file (config, processor, generation, tokenizer, adapter, model_index, timm's pretrained_cfg).
+
+    HC-CFG-001 asks for repo or remote code, HC-CFG-002 reaches code without consent on known versions, HC-CFG-003
+    path or repo redirection, HC-CFG-005 does not parse, holds a key twice, is too deep, too long or not finite.
+    """
+
+    name: ClassVar[str] = "config-code"
+    paper: ClassVar[str] = "CVE-2026-4372 (kernels from config), CVE-2026-5241 (LightGlue); timm pretrained_cfg"
+
+    max_bytes: Annotated[int, Doc("largest JSON or YAML file that is read, in bytes", 1, 64 << 20)] = 8 << 20
+    max_depth: Annotated[int, Doc("deepest nesting of objects and lists", 1, 500)] = 64
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        def judge(entry: RepoEntry) -> Judgement:
+            kind = suffix(entry.path)
+            if (kind != ".json" and kind not in _YAML) or not entry.size:
+                return
+            if entry.size > self.max_bytes:
+                what = f"{entry.size} bytes, more than the {self.max_bytes} that are read"
+                yield _finding("HC-CFG-005", "medium", entry, what, "json")
+                yield from not_checked(entry, what)
+                return
+            text = repo.read(entry.path, self.max_bytes)
+            yield from self._json(entry, text) if kind == ".json" else _yaml(entry, text)
+
+        yield from each(files, judge)
+
+    def _json(self, entry: RepoEntry, text: bytes) -> Judgement:
+        try:
+            root, twice = read_json(text)
+        except JsonProblem as error:
+            yield _finding("HC-CFG-005", "medium", entry, f"does not parse as JSON: {error}", "json")
+            return
+        for key in twice:
+            yield _finding("HC-CFG-005", "medium", entry, f"the key {key!r} is given twice: loaders may differ", "json")
+        if entry.path.rsplit("/", 1)[-1] == "model_index.json" and isinstance(root, dict):
+            yield from _pipeline(entry, root)
+        for path, value in walk(root):
+            if len(path) > self.max_depth:
+                yield _finding("HC-CFG-005", "medium", entry, f"nested deeper than {self.max_depth}", "json")
+                yield from not_checked(entry, f"nested deeper than {self.max_depth}")
+                return
+            yield from _field(entry, path, value)
+        yield ok(entry, "JSON; no field asks for code, kernels, foreign repos or paths")
+
+
+def walk(root: object) -> Iterator[tuple[Path, object]]:
+    """Every value of a JSON tree with the keys that lead to it, objects and lists before what they hold.
+
+    A list's items carry the list's own key, so that ``{"url": ["x"]}`` is judged like ``{"url": "x"}``.
+    """
+    todo: list[tuple[Path, object]] = [((), root)]
+    while todo:
+        path, value = todo.pop()
+        yield path, value
+        if isinstance(value, dict):
+            todo += [((*path, key), item) for key, item in reversed(value.items())]
+        elif isinstance(value, list):
+            last = path[-1] if path else ""
+            todo += [((*path, last), item) for item in reversed(value)]
+
+
+def _finding(rule: str, severity: Severity, entry: RepoEntry, what: str, advice: str) -> Finding:
+    return Finding(rule, severity, entry.path, what, _ADVICE[advice])
+
+
+def _field(entry: RepoEntry, path: Path, value: object) -> Judgement:
+    key, where = (path[-1] if path else ""), ".".join(dict.fromkeys(path)) or "the root"
+    if isinstance(value, float) and not math.isfinite(value):
+        yield _finding("HC-CFG-005", "medium", entry, f"{where} is {value}, which JSON does not know", "json")
+    # Where a loader field is meant, numbers are something else: a token or a label of that name.
+    if value in (None, False, "", [], {}) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+        return
+    shown = f"{where} is {json.dumps(value)[:120]}"
+    if key == "trust_remote_code":
+        if len(set(path)) > 1:
+            yield _finding("HC-CFG-002", "critical", entry, f"{shown}, in a nested config (CVE-2026-5241)", "critical")
+        else:
+            yield _finding("HC-CFG-001", "high", entry, shown, "code")
+    elif _CODE_KEYS.match(key) and not _is_own_library(key, value) and path.count(key) == 1:
+        yield _finding("HC-CFG-001", "high", entry, f"{shown}: code from outside the library", "code")
+    elif not isinstance(value, str):
+        return
+    elif any(_KERNEL_KEYS.search(part) for part in path) and "/" in value:
+        yield _finding("HC-CFG-002", "critical", entry, f"{shown}: a kernel from a Hub repo (CVE-2026-4372)", "critical")
+    elif _CODE_REFERENCE.match(value):
+        yield _finding("HC-CFG-001", "high", entry, f"{shown}: code of another repo", "code")
+    elif _LOADER_KEYS.match(key):
+        yield from _redirect(entry, path, key, value, shown)
+
+
+def _is_own_library(key: str, value: object) -> bool:
+    """peft names the library of its base class; that of transformers, timm or torch is no foreign code."""
+    return key == "parent_library" and isinstance(value, str) and value.split(".")[0] in ("transformers", "timm", "torch")
+
+
+def _redirect(entry: RepoEntry, path: Path, key: str, value: str, shown: str) -> Judgement:
+    if _TIMM_RELEASE.match(value) and key == "url":
+        yield _finding("HC-CFG-003", "low", entry, f"{shown}: the address of timm's own release", "redirect")
+    elif _REMOTE.match(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{shown}: an address in a loader's field", "redirect")
+    elif _OUTSIDE.search(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{shown}: a path outside the repo", "redirect")
+    elif _REPO_ID.match(value):
+        if key == "hf_hub_id" and value.startswith("timm/"):
+            return  # timm wrote its own repo there; it loads from where the config came from
+        # An adapter needs its base model: worth knowing, not worth stopping for.
+        severity: Severity = "medium" if key == "base_model_name_or_path" else "high"
+        yield _finding("HC-CFG-003", severity, entry, f"{shown}: another repo", "redirect")
+
+
+def _pipeline(entry: RepoEntry, root: dict[str, object]) -> Judgement:
+    """diffusers: a component is ``[library, class]``; a library of the repo's own is a Python file of the repo."""
+    for key, value in root.items():
+        named = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
+        if named and value[0].split(".")[0] not in _LIBRARIES and value[0] not in _LIBRARIES:  # type: ignore[index]
+            what = f"{key} is {json.dumps(value)[:120]}: a class from a file of the repo"
+            yield _finding("HC-CFG-001", "high", entry, what, "code")
+
+
+def _yaml(entry: RepoEntry, text: bytes) -> Judgement:
+    if match := _YAML_CODE.search(text):
+        what = f"{match.group().decode().strip()} in YAML: an unsafe loader calls what follows"
+        yield Finding("HC-CFG-001", "high", entry.path, what, _ADVICE["code"], match.start())
+    else:
+        yield ok(entry, "YAML without Python tags and targets")

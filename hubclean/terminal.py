@@ -1,0 +1,117 @@
+"""Results as text for a terminal. Every string from a repo goes through ``escaping.printable``."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hubclean.escaping import printable
+from hubclean.records import SEVERITIES, DetectionReport, Finding, ScanReport
+
+_COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
+_MOST_ALIKE = 5  # files listed one by one for the same reason
+
+_EXITS = {
+    0: "exit code 0: every file was checked and nothing was found at or above {gate}",
+    1: "exit code 1: a finding at or above {gate}",
+    2: "exit code 2: no verdict, because not everything could be checked",
+}
+
+
+def render_scan(report: ScanReport, colour: bool = False) -> str:
+    """The scan as text: counts first, then findings by severity, files not checked, cost and exit code.
+
+    Args:
+        report: from ``scanning.scan``, with detections if the deep stage ran.
+        colour: whether to use ANSI colours.
+    """
+    lines = [_paint(_headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
+    if report.findings:
+        lines += ["", *_findings(report, colour)]
+    if any(file.state == "unchecked" for file in report.files):
+        lines += ["", *_unchecked(report)]
+    if report.detections:
+        lines += ["", *map(_detection, report.detections)]
+    lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
+    lines += ["", f"{report.requests} requests, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
+    if not report.detections:
+        lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
+    lines.append(_exit(report))
+    return "\n".join(lines)
+
+
+def _headline(report: ScanReport) -> str:
+    total = len(report.files)
+    unchecked = sum(file.state == "unchecked" for file in report.files)
+    seen = [finding for finding in report.findings if finding.severity != "info"]
+    if seen:
+        counts = Counter(finding.severity for finding in seen)
+        listed = ", ".join(f"{counts[name]} {name}" for name in reversed(SEVERITIES) if counts[name])
+        files = len({finding.path for finding in seen})
+        text = f"{_plural(len(seen), 'static finding')} ({listed}) in {files} of {_plural(total, 'file')}"
+    else:
+        text = f"no static finding in {total - unchecked} of {_plural(total, 'file')}"
+    return text + (f"; {unchecked} not checked" if unchecked else "")
+
+
+def _findings(report: ScanReport, colour: bool) -> list[str]:
+    """A line for each finding and one for what to do; those that only say "not checked" stand in their own list."""
+    rows = [finding for finding in report.findings if finding.severity != "info"]
+    if not rows:
+        return []
+    width = max(len(row.severity) for row in rows)
+    lines = [f"{'SEVERITY':<{max(width, 8)}}  RULE        FILE: WHAT"]
+    for row in rows:
+        severity = _paint(f"{row.severity:<{max(width, 8)}}", _COLOURS[row.severity], colour)
+        lines.append(f"{severity}  {printable(row.rule):<10}  {_place(row)}: {printable(row.what, 300)}")
+        lines.append(f"{'':<{max(width, 8)}}  {'':<10}  -> {printable(row.advice, 300)}")
+    return lines
+
+
+def _place(finding: Finding) -> str:
+    return printable(finding.path) + (f" at byte {finding.offset}" if finding.offset is not None else "")
+
+
+def _unchecked(report: ScanReport) -> list[str]:
+    """Files not checked, grouped by reason; those the caller allows are marked."""
+    counted = {file.path for file in report.unchecked}
+    groups: dict[str, list[str]] = {}
+    for file in report.files:
+        if file.state == "unchecked":
+            mark = "" if file.path in counted else " (allowed)"
+            groups.setdefault(file.reason, []).append(f"{printable(file.path)} ({file.size:,} bytes){mark}")
+    lines = ["NOT CHECKED"]
+    for reason, files in groups.items():
+        lines.append(f"  {printable(reason, 400)}")
+        lines += [f"    {name}" for name in files[:_MOST_ALIKE]]
+        if len(files) > _MOST_ALIKE:
+            lines.append(f"    and {len(files) - _MOST_ALIKE} more")
+    return lines
+
+
+def _detection(report: DetectionReport) -> str:
+    labels = {score.label: score.name for score in report.scores}
+    targets = ", ".join(f"{target} {printable(labels.get(target, ''), 60)}".strip() for target in report.targets)
+    leads = f" leading to label {targets}" if targets else ""
+    return f"{printable(report.detector)}: backdoor {_said(report)}{leads} ({printable(report.reason, 300)})"
+
+
+def _said(report: DetectionReport) -> str:
+    return {"backdoored": "found", "not found": "not found", "undecided": "undecided"}[report.verdict]
+
+
+def _exit(report: ScanReport) -> str:
+    line = _EXITS[report.exit_code].format(gate=report.gate)
+    if any(row.verdict == "backdoored" for row in report.detections):
+        line += " or a detected backdoor" if report.exit_code == 1 else ""
+    if report.allowed_unchecked:
+        patterns = ", ".join(printable(pattern) for pattern in report.allowed_unchecked)
+        line += f" (files that may stay not checked: {patterns})"
+    return line
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text

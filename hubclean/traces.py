@@ -1,0 +1,207 @@
+"""One recorded forward: which value was computed from which, by which operator, module and parameter.
+
+Works on the meta device (no weights, no arithmetic) and on real weights alike, and names no family of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+# Operators that mix channels by a weight; one whose weight descends from no parameter (attention) is none.
+MIXING = frozenset(
+    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d matmul __matmul__ __rmatmul__ mm bmm addmm baddbmm "
+    "einsum tensordot bilinear multi_head_attention_forward opaque".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One tensor that descends from the images.
+
+    Args:
+        op: name of the operator that made it (``input`` for the images).
+        module: name of the innermost module running then.
+        inputs: indices of the values it was computed from.
+        parameters: names of the parameters that took part, also through arithmetic on parameters alone.
+        weight: the parameter that is the operator's second operand as it is stored, or ``""``.
+        shape: its shape, batch axis first.
+    """
+
+    op: str
+    module: str
+    inputs: tuple[int, ...]
+    parameters: frozenset[str]
+    weight: str
+    shape: tuple[int, ...]
+
+    @property
+    def mixes(self) -> bool:
+        """Whether a layer with weights made it, so that its channels are no longer those of its inputs."""
+        return self.op in MIXING and bool(self.parameters)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One run of a module: the values it took in and gave out."""
+
+    module: str
+    taken: tuple[int, ...]
+    given: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A forward's values in order of computation, its module calls in order of exit, and which value the logits are."""
+
+    values: tuple[Value, ...]
+    calls: tuple[Call, ...]
+    logits: int
+
+    def heads(self) -> tuple[int, ...]:
+        """Values made by a layer with weights from which the logits follow through no further such layer."""
+        found, seen, todo = set(), set(), [self.logits]
+        while todo:
+            index = todo.pop()
+            if index in seen:
+                continue
+            seen.add(index)
+            if self.values[index].mixes:
+                found.add(index)
+            else:
+                todo.extend(self.values[index].inputs)
+        return tuple(sorted(found))
+
+    def ancestors(self, ends: tuple[int, ...]) -> list[int]:
+        """All values that ``ends`` were computed from, ``ends`` included, in order of computation."""
+        seen: set[int] = set()
+        todo = list(ends)
+        while todo:
+            index = todo.pop()
+            if index not in seen:
+                seen.add(index)
+                todo.extend(self.values[index].inputs)
+        return sorted(seen)
+
+    def cuts(self, ends: tuple[int, ...]) -> list[int]:
+        """Values that every path from the images to ``ends`` goes through, in order of computation."""
+        order = self.ancestors(ends)
+        last_use = dict.fromkeys(order, 0)
+        for index in order:
+            for source in self.values[index].inputs:
+                last_use[source] = max(last_use[source], index)
+        last_use.update(dict.fromkeys(ends, len(self.values)))
+        found, reach = [], 0
+        for index in order:
+            if reach <= index:
+                found.append(index)
+            reach = max(reach, last_use[index])
+        return found
+
+
+def tensors(value: Any, depth: int = 4) -> Iterator[Tensor]:
+    """All tensors inside nested tuples, lists and mappings (ModelOutput included), at most ``depth`` levels down."""
+    if isinstance(value, Tensor):
+        yield value
+    elif depth and isinstance(value, (tuple, list)):
+        for item in value:
+            yield from tensors(item, depth - 1)
+    elif depth and hasattr(value, "values") and hasattr(value, "keys"):
+        for item in value.values():
+            yield from tensors(item, depth - 1)
+
+
+class _Recorder(TorchFunctionMode):
+    """Sees every torch call while active. Tensors are kept alive so that their ``id`` stays theirs."""
+
+    def __init__(self, net: nn.Module, images: Tensor) -> None:
+        super().__init__()
+        self.values = [Value("input", "", (), frozenset(), "", tuple(images.shape))]
+        self.calls: list[Call] = []
+        self._alive: list[Any] = [images]
+        self._index = {id(images): 0}
+        self._names = {id(parameter): name for name, parameter in net.named_parameters()}
+        self._derived = {key: frozenset((name,)) for key, name in self._names.items()}
+        self._stack: list[str] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        before = [*tensors(args), *tensors(kwargs)]
+        inputs = tuple(self._index[id(t)] for t in before if id(t) in self._index)
+        parameters = frozenset[str]().union(*(self._derived.get(id(t), frozenset()) for t in before))
+        out = func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        written = args[0] if name == "__setitem__" else out
+        if inputs:
+            second = args[1] if len(args) > 1 else kwargs.get("weight")
+            self._add(written, name, inputs, parameters, self._names.get(id(second), ""))
+        elif parameters:
+            for tensor in tensors(written):
+                self._alive.append(tensor)
+                self._derived[id(tensor)] = parameters
+        return out
+
+    def _add(self, out: Any, op: str, inputs: tuple[int, ...], parameters: frozenset[str], weight: str) -> None:
+        module = self._stack[-1] if self._stack else ""
+        for tensor in tensors(out):
+            self._alive.append(tensor)
+            self._index[id(tensor)] = len(self.values)
+            self.values.append(Value(op, module, inputs, parameters, weight, tuple(tensor.shape)))
+
+    def known(self, value: Any) -> tuple[int, ...]:
+        return tuple(self._index[id(t)] for t in tensors(value) if id(t) in self._index)
+
+    def enter(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+            self._stack.append(name)
+            module.__dict__.setdefault("_hubclean_taken", []).append(self.known((args, kwargs)))
+
+        return hook
+
+    def leave(self, name: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
+            self._stack.pop()
+            taken = module.__dict__["_hubclean_taken"].pop()
+            given = self.known(out)
+            if taken and not given:  # scripted code and custom autograd functions pass by the recorder
+                inside = frozenset(f"{name}.{inner}".lstrip(".") for inner, _ in module.named_parameters())
+                self._add(out, "opaque", taken, inside, "")
+                given = self.known(out)
+            self.calls.append(Call(name, taken, given))
+
+        return hook
+
+
+def record(net: nn.Module, images: Tensor, pick: Callable[[Any], Tensor]) -> Trace:
+    """Run ``net`` once on normalised ``images`` ``(n, c, h, w)`` and record it; hooks are gone after, come what may.
+
+    Args:
+        pick: takes the logits ``(n, k)`` out of whatever the net returns.
+
+    Raises:
+        ValueError: the logits were not computed from the images as far as can be seen.
+    """
+    recorder = _Recorder(net, images)
+    handles: list[Any] = []
+    modes = {module: module.training for module in net.modules()}
+    try:
+        for name, module in net.named_modules():
+            handles.append(module.register_forward_pre_hook(recorder.enter(name), with_kwargs=True))
+            handles.append(module.register_forward_hook(recorder.leave(name), with_kwargs=True))
+        net.eval()
+        with torch.no_grad(), torch.device(images.device), recorder:
+            logits = recorder.known(pick(net(images)))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes.items():
+            module.training = training
+            module.__dict__.pop("_hubclean_taken", None)
+    if not logits:
+        raise ValueError("the logits do not follow from the images")
+    return Trace(tuple(recorder.values), tuple(recorder.calls), logits[0])

@@ -1,0 +1,243 @@
+"""Requests to a Hub: bounded reads pinned to one commit, retries, and its errors put into our words.
+
+``huggingface_hub`` brings the session, the token and the addresses; the reading is ours, because its own readers take
+other bytes than asked for when a server ignores Range. Works with httpx (1.x) and httpx2 (2.x) and imports neither.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+from urllib.parse import urljoin, urlsplit
+
+from huggingface_hub import constants, get_session, hf_hub_url
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    FileMetadataError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,  # type: ignore[attr-defined]  # of httpx or httpx2, whichever this release uses
+    LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
+)
+from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+from hubclean.errors import AccessError, HubcleanError, IntegrityError, OutputError, TargetError, TransportError
+from hubclean.escaping import printable
+from hubclean.version import __version__
+
+ATTEMPTS = 5
+FIRST_WAIT = 0.5  # seconds, doubled after each attempt
+LONGEST_WAIT = 60.0  # a server that asks for more is given up
+TIMEOUT = 15.0  # seconds without a byte
+DEADLINE = 180.0  # seconds for one body
+HOPS = 5
+AGAIN = (408, 429, 500, 502, 503, 504)
+
+#: What the client may raise for a failed request; everything else is a bug and stays a traceback.
+CLIENT_ERRORS = (HTTPError, OSError, ValueError, EntryNotFoundError, RuntimeError)
+
+T = TypeVar("T")
+
+
+class _Again(Exception):
+    """Worth another attempt: why, and how long the server asked to wait."""
+
+    def __init__(self, error: TransportError, wait: float | None) -> None:
+        super().__init__(str(error))
+        self.error, self.wait = error, wait
+
+
+class Reader:
+    """Reads file bytes of one repo at one commit.
+
+    Args:
+        repo_id: ``org/model``.
+        commit: the 40-hex commit every answer of the Hub must carry in ``X-Repo-Commit``.
+        endpoint: the Hub's address; only this origin is ever sent the token.
+        token: as in ``huggingface_hub``: ``None`` for the one of the machine, ``False`` for none.
+    """
+
+    def __init__(self, repo_id: str, commit: str, endpoint: str, token: str | bool | None) -> None:
+        self._repo_id, self._commit, self._endpoint = repo_id, commit, endpoint
+        headers = build_hf_headers(token=token, library_name="hubclean", library_version=__version__)
+        self._token = {name: text for name, text in headers.items() if name.lower() == "authorization"}
+        self._headers = {name: text for name, text in headers.items() if name.lower() != "authorization"}
+        self._headers["Accept-Encoding"] = "identity"
+
+    def read(self, path: str, size: int, span: tuple[int, int] | None, count: Callable[[], None]) -> bytes:
+        """The bytes ``span`` (start, stop) of a file of ``size`` bytes, or with ``None`` the whole file.
+
+        ``count`` is called once a request for the body, retries included.
+
+        Raises:
+            IntegrityError: the answer is not exactly what was asked for, or not from the pinned commit.
+            TransportError: no answer after all attempts. AccessError, TargetError: the Hub refused.
+        """
+
+        def once() -> bytes:
+            count()
+            return self._once(path, size, span)
+
+        return retrying(once, self._repo_id, self._commit)
+
+    def _once(self, path: str, size: int, span: tuple[int, int] | None) -> bytes:
+        url = hf_hub_url(self._repo_id, path, revision=self._commit, endpoint=self._endpoint)
+        home, confirmed = _origin(self._endpoint), False
+        headers = self._headers | ({"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {})
+        for _ in range(HOPS):
+            at_hub = _origin(url) == home
+            sent = headers | (self._token if at_hub else {})
+            with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=TIMEOUT) as response:
+                status = response.status_code
+                if at_hub and (commit := response.headers.get("X-Repo-Commit")) and status < 400:
+                    if commit != self._commit:
+                        raise IntegrityError(f"{_file(path)} came from another commit than {self._commit}")
+                    confirmed = True
+                if status in (301, 302, 303, 307, 308):
+                    url = _next(url, response.headers.get("Location", ""), path)
+                    continue
+                if status >= 400:
+                    raise _refused(response, self._repo_id, self._commit, path)
+                if not confirmed:
+                    raise IntegrityError(f"the server does not say of which commit {_file(path)} is")
+                return _body(response, path, size, span)
+        raise IntegrityError(f"{_file(path)} is redirected without end")
+
+
+def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> bytes:
+    """The body, if status, Content-Range, encoding and length are all as asked; nothing is read before they are."""
+    status, headers = response.status_code, response.headers
+    if span and status != 206:
+        raise IntegrityError(f"the server ignored the byte range asked of {_file(path)} (status {status})")
+    if not span and status != 200:
+        raise IntegrityError(f"the server answered {status} for {_file(path)}, not with the file")
+    if span and headers.get("Content-Range", "").strip() != f"bytes {span[0]}-{span[1] - 1}/{size}":
+        raise IntegrityError(f"the server answered with another byte range than asked of {_file(path)}")
+    if headers.get("Content-Encoding", "identity") != "identity":
+        raise IntegrityError(f"{_file(path)} came with an encoding that was not asked for")
+    length = span[1] - span[0] if span else size
+    if headers.get("Content-Length", str(length)) != str(length):
+        raise IntegrityError(f"{_file(path)} came with another length than its listing says")
+    parts, got, deadline = [], 0, time.monotonic() + DEADLINE
+    for part in response.iter_raw():
+        parts.append(part)
+        got += len(part)
+        if got > length:
+            raise IntegrityError(f"{_file(path)} came with more bytes than asked for")
+        if time.monotonic() > deadline:
+            raise TransportError(f"{_file(path)} came too slowly and was given up after {DEADLINE:.0f} s")
+    if got != length:
+        raise IntegrityError(f"{_file(path)} came with fewer bytes than asked for")
+    return b"".join(parts)
+
+
+def _next(url: str, location: str, path: str) -> str:
+    """Where a redirect leads; only http(s), and never from https down to http."""
+    try:
+        target = urljoin(url, location)
+        parts = urlsplit(target)
+        plain = bool(location) and parts.hostname and target.isascii() and target.isprintable()
+    except ValueError:
+        plain = False
+    if not plain or parts.scheme not in ("http", "https") or (url.startswith("https:") and parts.scheme != "https"):
+        raise IntegrityError(f"{_file(path)} is redirected to {printable(location, 80)!r}, which is not followed")
+    return target
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)
+
+
+def _file(path: str) -> str:
+    return repr(printable(path, 120))
+
+
+def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None) -> T:
+    """Call until it succeeds, at most ``ATTEMPTS`` times while the trouble may pass; errors come out as ours.
+
+    Raises:
+        HubcleanError: as ``hub_error`` says.
+    """
+    wait = FIRST_WAIT
+    for attempt in range(1, ATTEMPTS + 1):
+        asked: float | None = None
+        try:
+            return call()
+        except _Again as again:
+            error, asked = again.error, again.wait
+        except HubcleanError:
+            raise
+        except CLIENT_ERRORS as cause:
+            known = hub_error(cause, repo_id, revision)
+            if not isinstance(known, TransportError) or isinstance(cause, OfflineModeIsEnabled):
+                raise known from cause
+            error = known
+        if attempt == ATTEMPTS or (asked or 0.0) > LONGEST_WAIT:
+            break
+        time.sleep(asked if asked is not None else wait)
+        wait *= 2
+    raise error
+
+
+def _refused(response: Any, repo_id: str, revision: str | None, path: str) -> Exception:
+    """An answer of 400 and above, as an error. Its body is not read: its length is the server's choice."""
+    error = status_error(response.status_code, response.headers, repo_id, revision, path)
+    if response.status_code not in AGAIN or not isinstance(error, TransportError):
+        return error
+    try:
+        asked = float(response.headers.get("Retry-After", ""))
+    except ValueError:
+        return _Again(error, None)
+    return _Again(error, asked if asked >= 0 else None)
+
+
+def status_error(status: int, headers: Any, repo_id: str, revision: str | None, path: str = "") -> HubcleanError:
+    """The Hub's refusal by status and ``X-Error-Code``, in one sentence."""
+    code, message = headers.get("X-Error-Code"), printable(headers.get("X-Error-Message") or "", 160)
+    if code == "GatedRepo":
+        return AccessError(
+            f"{repo_id} is gated: accept its conditions at {constants.ENDPOINT}/{repo_id}, then log in with"
+            " `hf auth login` or HF_TOKEN"
+        )
+    if code == "RepoNotFound":
+        return TargetError(
+            f"there is no model {repo_id} on {constants.ENDPOINT}, or it is private and your token may not see it"
+        )
+    if code == "RevisionNotFound":
+        return TargetError(f"{repo_id} has no branch, tag or commit {printable(revision or 'main', 80)!r}")
+    if code == "EntryNotFound":
+        return IntegrityError(f"{_file(path) if path else 'a file'} is not in {repo_id} any more")
+    if message == "Access to this resource is disabled.":
+        return AccessError(f"{repo_id} has been disabled by the Hub")
+    if status == 401:
+        return AccessError(f"the Hub does not accept this token, or wants one, for {repo_id}: run `hf auth login`")
+    if status == 403:
+        return AccessError(f"the Hub refused access to {repo_id}" + (f": {message}" if message else ""))
+    if status == 429:
+        return TransportError("the Hub asks for fewer requests (429); wait a while, or log in for a higher limit")
+    return TransportError(f"the Hub answered {status} for {repo_id}" + (f": {message}" if message else ""))
+
+
+def hub_error(error: BaseException, repo_id: str, revision: str | None = None) -> HubcleanError:
+    """Any error of ``huggingface_hub`` 1.x or 2.x, its HTTP library or hf_xet as one of ours."""
+    if isinstance(error, HubcleanError):
+        return error
+    if isinstance(error, OfflineModeIsEnabled):
+        return TransportError(f"HF_HUB_OFFLINE is set, so {repo_id} cannot be reached; unset it or name a local folder")
+    if isinstance(error, HfHubHTTPError) and getattr(error, "response", None) is not None:
+        return status_error(error.response.status_code, error.response.headers, repo_id, revision)
+    if isinstance(error, HFValidationError):
+        return TargetError(f"{printable(repo_id, 100)!r} is not a repo id like org/model")
+    if isinstance(error, LocalTokenNotFoundError):
+        return AccessError("no token found: run `hf auth login` or set HF_TOKEN")
+    if isinstance(error, (EntryNotFoundError, RuntimeError)) and (cause := error.__cause__ or error.__context__):
+        return hub_error(cause, repo_id, revision)  # "not in the cache either", "error while uploading": look behind
+    if isinstance(error, FileMetadataError):
+        return IntegrityError(f"{constants.ENDPOINT} does not answer like a Hugging Face Hub for {repo_id}")
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, (HTTPError, ConnectionError)):
+        return OutputError(f"the Hub cache cannot be written: {error.strerror or type(error).__name__}")
+    what = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
+    return TransportError(f"the connection to {constants.ENDPOINT} failed: {what}")

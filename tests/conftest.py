@@ -1,0 +1,89 @@
+"""Shared by all tests: no socket but loopback, a fresh Hugging Face home, and a Hub on loopback.
+
+The client reads its environment when it is first imported, so all of it is set here, before any test module is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hub_server import HubServer
+
+LOOPBACK = "127.0.0.1,127.0.0.2,::1,localhost"
+_HUB = pytest.StashKey[HubServer]()
+_HOME = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Close the outside (pytest-socket reads the option after this), start the Hub, point the client at it."""
+    config.option.allow_hosts = LOOPBACK
+    config.option.allow_unix_socket = True
+    home = config.stash[_HOME] = tempfile.mkdtemp(prefix="hubclean-tests-")
+    hub = config.stash[_HUB] = HubServer().start()
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"):
+        os.environ.pop(name, None)
+    os.environ |= {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": home,
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        "NO_PROXY": LOOPBACK,
+        "no_proxy": LOOPBACK,
+    }
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _HUB in config.stash:
+        config.stash[_HUB].stop()
+    if _HOME in config.stash:
+        shutil.rmtree(config.stash[_HOME], ignore_errors=True)
+
+
+@pytest.fixture
+def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hub cache for this test alone."""
+    from huggingface_hub import constants
+
+    cache = tmp_path / "hub-cache"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    return cache
+
+
+@pytest.fixture
+def hub(pytestconfig: pytest.Config, fresh_cache: Path) -> Iterator[HubServer]:
+    """An empty Hub, answered by the real client of this process (``HF_ENDPOINT``), with an empty cache."""
+    server = pytestconfig.stash[_HUB]
+    server.clear()
+    yield server
+    server.clear()
+
+
+@pytest.fixture
+def xet(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """The same Hub with Xet, and Xet switched on in the client: what most users run."""
+    hf_xet = pytest.importorskip("hf_xet")
+    if not hasattr(hf_xet, "XetSession"):
+        pytest.skip("this hf_xet has no XetSession to fill the local store with")
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
+    with hub.with_xet(tmp_path / "xet-store"):
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of shared models and images: ``$HUBCLEAN_SHARED``, else ``../shared/data`` beside the checkout."""
+    place = Path(os.environ.get("HUBCLEAN_SHARED") or Path(__file__).parents[2] / "shared" / "data")
+    if not place.is_dir():
+        pytest.skip(f"no shared data at {place}; set HUBCLEAN_SHARED to run this test")
+    return place
