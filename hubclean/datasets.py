@@ -89,6 +89,19 @@ def load(
     return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings)
 
 
+def read_all(source: str, split: str, prepare: Callable[[Any], torch.Tensor]) -> tuple[ImageSet, tuple[str, ...]]:
+    """Every image of one split, for training a model to be attacked, and the class names.
+
+    Raises:
+        DataError: as ``load``.
+    """
+    _, _, table = _open(source, split)
+    image_column, label_column = _columns(table)
+    classes, numbers = _classes(table, label_column)
+    images = torch.stack([prepare(image) for image in table[image_column][:]])
+    return ImageSet(images, torch.tensor(numbers)), tuple(classes)
+
+
 def _open(source: str, split: str | None) -> tuple[str, str, Any]:
     import datasets
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import pickletools
 import re
@@ -40,16 +41,66 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("pdf", 0, b"%PDF-"),
     ("tar", 257, b"ustar"),
 )
-_CALLS = {"GLOBAL", "STACK_GLOBAL", "INST", "REDUCE", "NEWOBJ", "OBJ", "BUILD"}
+_MORE = {"MARK", "EMPTY_DICT", "EMPTY_LIST", "GLOBAL", "STACK_GLOBAL", "INST", "REDUCE", "NEWOBJ", "OBJ", "BUILD"}
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
-INERT_TEXT = (
-    ".md .txt .rst .csv .tsv .html .htm .css .xml .svg .log .bib .toml .ini .cfg .ipynb .yaml .yml .jsonl .jinja"
-    " .gitattributes .gitignore .gitkeep .dockerignore .editorconfig"
-).split()
-INERT_NAMES = "license licence notice copying authors contributors citation.cff readme changelog makefile dockerfile".split()
-PICKLE_NAMES = ".bin .pt .pth .pkl .pickle .ckpt .joblib .dill .sav .p .th .tar .pt2 .torch".split()
-IMAGES = ".png .jpg .jpeg .gif .bmp .webp .tif .tiff".split()
+INERT_TEXT = [
+    ".md",
+    ".txt",
+    ".rst",
+    ".csv",
+    ".tsv",
+    ".html",
+    ".htm",
+    ".css",
+    ".xml",
+    ".svg",
+    ".log",
+    ".bib",
+    ".toml",
+    ".ini",
+    ".cfg",
+    ".ipynb",
+    ".yaml",
+    ".yml",
+    ".jsonl",
+    ".jinja",
+    ".gitattributes",
+    ".gitignore",
+    ".gitkeep",
+    ".dockerignore",
+    ".editorconfig",
+]
+INERT_NAMES = [
+    "license",
+    "licence",
+    "notice",
+    "copying",
+    "authors",
+    "contributors",
+    "citation.cff",
+    "readme",
+    "changelog",
+    "makefile",
+    "dockerfile",
+]
+PICKLE_NAMES = [
+    ".bin",
+    ".pt",
+    ".pth",
+    ".pkl",
+    ".pickle",
+    ".ckpt",
+    ".joblib",
+    ".dill",
+    ".sav",
+    ".p",
+    ".th",
+    ".tar",
+    ".pt2",
+    ".torch",
+]
+IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
 UNCHECKED_NAMES = {
     ".onnx": "ONNX",
     ".gguf": "GGUF",
@@ -139,13 +190,12 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 def _is_old_pickle(head: bytes) -> bool:
     """Protocols 0 and 1 have no signature: the opcodes must run to a STOP and do more than push a constant."""
-    names = []
     try:
-        for opcode, _, _ in pickletools.genops(head):
-            names.append(opcode.name)
+        names = {opcode.name for opcode, _, _ in pickletools.genops(head)}
+        pickletools.dis(head, io.StringIO())  # also follows stack and marks, so that words are not taken for opcodes
     except Exception:
         return False
-    return len(names) > 2 and ("MARK" in names or "EMPTY_DICT" in names or bool(_CALLS.intersection(names)))
+    return bool(names & _MORE)
 
 
 def _is_text(head: bytes, cut: bool) -> bool:

@@ -150,7 +150,7 @@ def _verdict(head: bytes) -> str | None:
     before it is in order; how that complaint is worded is learned from a header known to be good.
     """
     try:
-        safetensors.deserialize(head)
+        safetensors.deserialize(head)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         return None if str(error) == _missing_bytes() else str(error)
     return None
@@ -160,7 +160,7 @@ def _verdict(head: bytes) -> str | None:
 def _missing_bytes() -> str:
     text = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
     try:
-        safetensors.deserialize(len(text).to_bytes(_LENGTH, "little") + text)
+        safetensors.deserialize(len(text).to_bytes(_LENGTH, "little") + text)  # type: ignore[no-untyped-call]
     except safetensors.SafetensorError as error:
         return str(error)
     raise AssertionError("safetensors accepts a file without its tensors")
@@ -187,7 +187,9 @@ def parse_index(text: bytes) -> dict[str, str]:
     return shards
 
 
-def index_problems(shards: Mapping[str, str], headers: Mapping[str, Iterable[str]], present: set[str]) -> tuple[str, ...]:
+def index_problems(
+    shards: Mapping[str, str], headers: Mapping[str, Iterable[str]], present: set[str]
+) -> tuple[str, ...]:
     """Where an index and its shards disagree.
 
     Args:

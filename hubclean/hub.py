@@ -139,10 +139,11 @@ class HubRepo:
                     ),
                     self.ref.repo_id,
                     self.commit,
+                    attempts=2,  # the client has its own retries
                 )
             )
             snapshot = place.parents[len(PurePosixPath(entry.path).parts) - 1]
-            if snapshot.name == self.commit and _intact(place, entry):
+            if snapshot.name == self.commit and intact(place, entry):
                 return place
             _discard(place)
         raise IntegrityError(f"{printable(entry.path)!r} does not have the hash its listing says; it was not kept")
@@ -177,13 +178,16 @@ def repo_info(api: HfApi, repo_id: str, revision: str | None, *, security: bool 
     Raises:
         HubcleanError: as ``HubRepo``.
     """
-    info = retrying(
-        lambda: api.model_info(
-            repo_id, revision=revision, files_metadata=True, securityStatus=security or None, timeout=TIMEOUT
-        ),
-        repo_id,
-        revision,
-    )
+
+    def ask() -> Any:
+        try:
+            return api.model_info(
+                repo_id, revision=revision, files_metadata=True, securityStatus=security or None, timeout=TIMEOUT
+            )
+        except (LookupError, TypeError, AttributeError) as error:  # the client takes the answer apart unchecked
+            raise IntegrityError(f"the Hub's description of {repo_id} makes no sense") from error
+
+    info = retrying(ask, repo_id, revision)
     if not isinstance(info.sha, str) or not _HEX40.fullmatch(info.sha):
         raise IntegrityError(f"the Hub names no commit for {repo_id}")
     if revision and _HEX40.fullmatch(revision) and info.sha != revision:
@@ -231,7 +235,8 @@ def _digest(entry: RepoEntry) -> Any:
     return hashlib.sha256() if entry.sha256 else hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
 
 
-def _intact(place: Path, entry: RepoEntry) -> bool:
+def intact(place: Path, entry: RepoEntry) -> bool:
+    """Whether a file on disk has the size and hash of a listing's entry."""
     if not place.is_file() or place.stat().st_size != entry.size:
         return False
     digest = _digest(entry)

@@ -115,8 +115,10 @@ def _heads(
         if weight.shape[0] != classes:
             raise ModelError(f"{name}: {value.module!r} has {weight.shape[0]} outputs, not {classes} classes{advice}")
         _only_heads_use(trace, value.weight, found, name)
-        kind = "linear" if weight.ndim == 2 else "conv"
-        heads[value.module] = HeadSite(value.module, value.weight, kind, int(weight.shape[1]), int(weight.shape[0]))
+        columns, rows = int(weight.shape[1]), int(weight.shape[0])
+        heads[value.module] = HeadSite(
+            value.module, value.weight, "linear" if weight.ndim == 2 else "conv", columns, rows
+        )
         inputs.append(value.inputs[0])
     return tuple(heads.values()), tuple(inputs)
 
@@ -136,12 +138,20 @@ def _feature(trace: Trace, inputs: tuple[int, ...], adapter: Adapter | None) -> 
         return adapter.feature, calls[-1].given[0]
     batch = trace.values[0].shape[0]
     given = {index: call.module for call in trace.calls for index in call.given[:1] if call.module}
-    for index in reversed(trace.cuts(inputs)):
+    cuts = trace.cuts(inputs)
+    # A small image leaves a map of one position, which looks like its pooled self: it is a map only before the pool.
+    pool = next((i for i in cuts if trace.values[i].op in _POOLS and not _spread(trace.values[i].shape)), 0)
+    for index in reversed(cuts):
         shape = trace.values[index].shape
-        spread = sum(size > 1 for size in shape[1:])
-        if index in given and shape[0] == batch and len(shape) in (3, 4) and spread >= 2:
-            return given[index], index  # the last module to give it out is the outermost
+        if index in given and shape[0] == batch and len(shape) in (3, 4):
+            if _spread(shape) or (len(shape) == 4 and index < pool):
+                return given[index], index  # the last module to give it out is the outermost
     return None
+
+
+def _spread(shape: tuple[int, ...]) -> bool:
+    """Whether there is more than one position beside the channels."""
+    return sum(size > 1 for size in shape[1:]) >= 2
 
 
 def _between(trace: Trace, after: list[int], shape: tuple[int, ...], heads: tuple[HeadSite, ...]) -> tuple[str, int]:
@@ -155,7 +165,7 @@ def _between(trace: Trace, after: list[int], shape: tuple[int, ...], heads: tupl
         size *= axis
     flat = all(head.in_features == size and head.kind == "linear" for head in heads)
     # Channel-major order only if nothing moved the axes on the way.
-    if flat and not ops & {"permute", "transpose", "movedim", "swapaxes"}:
+    if flat and _spread((0, *shape)) and not ops & {"permute", "transpose", "movedim", "swapaxes"}:
         return "flatten", size // shape[0]
     if ops & _NORMS:
         return "norm", 1

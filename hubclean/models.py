@@ -64,47 +64,97 @@ def logits_of(out: Any) -> Logits:
     return out
 
 
-def build(folder: Path, *, meta: bool = False) -> tuple[Classifier, ModelFacts]:
+def build(
+    folder: Path, *, meta: bool = False, weights: tuple[str, ...] | None = None
+) -> tuple[Classifier, ModelFacts]:
     """Build the classifier that ``config.json`` (and ``preprocessor_config.json``) in ``folder`` describe, in float32.
 
-    No weights are read or fetched, no code of the repo runs. ``meta`` builds on the meta device: no memory, no time.
+    Nothing is fetched, no code of the repo runs.
+
+    Args:
+        meta: build on the meta device: no memory, no time.
+        weights: safetensors files (and their index) in ``folder`` to load, through the library's own renaming.
 
     Raises:
-        ModelError: no config, not an image classifier, without a head, or unreasonably large.
+        ModelError: no config, not an image classifier, without a head, unreasonably large; weights that do not fit.
         RefusedError: the config asks for code, downloads or an architecture that the library does not have.
     """
     config = configs.read(folder)
     make = _build_timm if isinstance(config.get("architecture"), str) and "model_type" not in config else _build_hf
     try:
-        with _bounded(), _offline(), torch.device("meta" if meta else "cpu"), _default_float():
-            net, facts = make(config, folder, meta)
+        with _bounded(), _offline(), _default_float(), torch.device("meta") if meta else contextlib.nullcontext():
+            net, facts = make(config, folder, weights)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
-        raise ModelError(f"the model cannot be built from its config: {printable(str(error), 300)}") from error
+        what = "built from its config" if weights is None else "filled with its weights"
+        raise ModelError(f"the model cannot be {what}: {printable(str(error), 500)}") from error
     net.eval().requires_grad_(False)
     if facts.input_size[0] != len(facts.mean):
         raise ModelError(f"the model takes {facts.input_size[0]} channels but its mean has {len(facts.mean)} values")
     return Classifier(net, facts.mean, facts.std), facts
 
 
-def _build_timm(config: dict[str, Any], folder: Path, meta: bool) -> tuple[nn.Module, ModelFacts]:
-    import timm  # here, not above: a transformers model needs no timm
-
+def _build_timm(
+    config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None
+) -> tuple[nn.Module, ModelFacts]:
     name, pretrained, args, labels = configs.timm_parts(config)
     configs.check_sizes(pretrained, "config.json")
-    if not timm.is_model(name):
-        raise RefusedError(f"timm has no architecture {printable(name)!r}")
-    net = timm.create_model(name, pretrained=False, pretrained_cfg=pretrained, **args)
+    net = timm_net(config, None if weights is None else read_weights(folder, weights))
     classes = int(getattr(net, "num_classes", 0) or 0)
     if classes < 1:
         raise ModelError(f"{printable(name)} has no classifier head: num_classes is 0")
-    if classes > 100_000:
-        raise ModelError(f"{printable(name)} has {classes} classes, more than 100,000")
+    if classes != pretrained.get("num_classes", classes):
+        raise ModelError(f"config.json says {pretrained['num_classes']} classes, but its model_args make {classes}")
     return net, preprocessing.timm_facts(net, name, pretrained, args, _labels(labels, classes))
 
 
-def _build_hf(config: dict[str, Any], folder: Path, meta: bool) -> tuple[nn.Module, ModelFacts]:
+def timm_net(config: dict[str, Any], state: dict[str, Tensor] | None) -> nn.Module:
+    """A timm model from its checked config; ``state`` (tensors by their name on disk) is loaded as timm would load it.
+
+    Raises:
+        RefusedError: timm does not have the architecture.
+    """
+    import timm  # here, not above: a transformers model needs no timm
+
+    name, pretrained, args, _ = configs.timm_parts(config)
+    if not timm.is_model(name):
+        raise RefusedError(f"timm has no architecture {printable(name)!r}")
+    source = {} if state is None else {"state_dict": state}
+    net: nn.Module = timm.create_model(
+        name, pretrained=state is not None, pretrained_cfg={**pretrained, **source}, **args
+    )
+    for owner in ("pretrained_cfg", "default_cfg"):
+        getattr(net, owner, {}).pop("state_dict", None)
+    return net
+
+
+def read_weights(folder: Path, files: tuple[str, ...]) -> dict[str, Tensor]:
+    """All tensors of safetensors files by their name on disk, in the dtype on disk."""
+    from safetensors.torch import load_file
+
+    state: dict[str, Tensor] = {}
+    for file in files:
+        if file.endswith(".safetensors"):
+            state.update(load_file(folder / file))
+    return state
+
+
+def _build_hf(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
+    cls = _hf_class(config)
+    settings = cls.config_class.from_dict({**config, "dtype": "float32"})
+    if weights is None:
+        net = cls._from_config(settings, dtype=torch.float32)
+    else:
+        net = _hf_load(cls, settings, folder, weights)
+    count = int(settings.num_labels)
+    names = tuple(str(settings.id2label.get(index, f"label {index}")) for index in range(count))
+    with torch.device("cpu"):
+        facts = preprocessing.hf_facts(net, folder, cls.__name__, names)
+    return net, facts
+
+
+def _hf_class(config: dict[str, Any]) -> Any:
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as mapping
 
@@ -119,14 +169,26 @@ def _build_hf(config: dict[str, Any], folder: Path, meta: bool) -> tuple[nn.Modu
         raise ModelError("the weights are quantized; only float16, bfloat16 and float32 can be cleansed")
     if kind == "timm_wrapper":
         configs.timm_parts(config)
-    cls = getattr(transformers, wanted[0] if wanted else known[0])
-    settings = cls.config_class.from_dict({**config, "dtype": "float32", "torch_dtype": None})
-    net = cls._from_config(settings, dtype=torch.float32)
-    count = int(settings.num_labels)
-    names = tuple(str(settings.id2label.get(index, f"label {index}")) for index in range(count))
-    with torch.device("cpu"):
-        facts = preprocessing.hf_facts(net, folder, cls.__name__, names)
-    return net, facts
+    return getattr(transformers, wanted[0] if wanted else known[0])
+
+
+def _hf_load(cls: Any, settings: Any, folder: Path, weights: tuple[str, ...]) -> nn.Module:
+    with preprocessing.clean_room(folder, ("config.json", *weights)) as room, _no_bars():
+        net, report = cls.from_pretrained(
+            room,
+            config=settings,
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            dtype=torch.float32,
+        )
+    for what in ("missing_keys", "mismatched_keys", "error_msgs"):
+        if report.get(what):
+            names = printable(", ".join(str(name) for name in sorted(report[what], key=str)), 500)
+            raise ModelError(f"the weights do not fit the model: {what.replace('_', ' ')} {names}")
+    loaded: nn.Module = net
+    return loaded
 
 
 def _labels(names: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
@@ -164,6 +226,20 @@ def _bounded() -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """transformers draws a bar for every load; the command line draws its own."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextlib.contextmanager

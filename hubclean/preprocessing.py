@@ -99,8 +99,8 @@ def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str,
         library="transformers",
         architecture=architecture,
         input_size=(int(size[0]), int(size[1]), int(size[2])),
-        mean=tuple(float(value) for value in -black * std),
-        std=tuple(float(value) for value in std),
+        mean=_float32(-black * std),
+        std=_float32(std),
         interpolation=Image.Resampling(int(resample)).name.lower() if resample is not None else "none",
         crop=float(getattr(processor, "crop_pct", None) or 1.0),
         labels=labels,
@@ -147,6 +147,11 @@ def _hf_resize(processor: Any) -> Callable[[Image.Image], Tensor]:
         return torch.as_tensor(values)
 
     return resize
+
+
+def _float32(values: Any) -> tuple[float, ...]:
+    """The shortest decimals that float32 arithmetic cannot tell from the measured values."""
+    return tuple(float(f"{value:.6g}") for value in values)
 
 
 def _centre(processor: Any, value: int) -> Any:

@@ -152,7 +152,7 @@ def open_target(target: str, revision: str | None = None) -> Repo:
     """
     try:
         place = Path(target)
-        here = place.exists()
+        here = bool(target) and place.exists()
     except (OSError, ValueError):  # too long, or a NUL in it
         here = False
     if here:

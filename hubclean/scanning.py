@@ -60,7 +60,6 @@ def scan(
         raise OptionError(f"no severity named {gate!r}; there are: {', '.join(SEVERITIES)}")
     started = time.monotonic()
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    requests, bytes_read = repo.requests, repo.bytes_read
     files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
     if not files:
         raise TargetError(f"there are no files at {repo.ref}")
@@ -73,8 +72,8 @@ def scan(
         files=verdicts,
         findings=findings,
         allowed_unchecked=tuple(allow_unchecked),
-        requests=repo.requests - requests,
-        bytes_read=repo.bytes_read - bytes_read,
+        requests=reader.requests,
+        bytes_read=reader.bytes_read,
         seconds=round(time.monotonic() - started, 3),
     )
 
@@ -98,16 +97,9 @@ class Reader:
         self._heads: dict[str, bytes] = {}
         self._locks = {entry.path: threading.Lock() for entry in files}
         self._purse = threading.Lock()
-        self._left = PER_REPO
+        self.requests = 0
+        self.bytes_read = 0
         self.errors: dict[str, Exception] = {}
-
-    @property
-    def requests(self) -> int:
-        return self._repo.requests
-
-    @property
-    def bytes_read(self) -> int:
-        return self._repo.bytes_read
 
     def files(self) -> tuple[RepoEntry, ...]:
         return tuple(self._entries.values())
@@ -152,9 +144,10 @@ class Reader:
 
     def _pay(self, size: int) -> None:
         with self._purse:
-            if size > self._left:
+            if self.bytes_read + size > PER_REPO:
                 raise BudgetError(f"the scan's budget of {PER_REPO} bytes for one repo is used up")
-            self._left -= size
+            self.requests += 1
+            self.bytes_read += size
 
 
 def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress | None) -> None:
@@ -188,23 +181,16 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
 
 
 def _judge(reader: Reader, files: tuple[RepoEntry, ...]) -> tuple[tuple[Finding, ...], tuple[FileVerdict, ...]]:
-    findings: list[Finding] = []
-    verdicts: dict[str, list[FileVerdict]] = {entry.path: [] for entry in files}
+    seen: dict[str, dict[Finding | FileVerdict, None]] = {entry.path: {} for entry in files}
     for name, method in sorted(methods("scanners").items()):
         for row in _rows(name, method(), reader, files):
-            if isinstance(row, FileVerdict):
-                verdicts.setdefault(row.path, []).append(row)
-            elif row not in findings:
-                findings.append(row)
+            seen.setdefault(row.path, {})[row] = None
     for entry in files:
-        if not verdicts[entry.path] and not any(finding.path == entry.path for finding in findings):
-            for row in not_checked(entry, "no scanner knows this kind of file"):
-                if isinstance(row, FileVerdict):
-                    verdicts[entry.path].append(row)
-                else:
-                    findings.append(row)
+        if not seen[entry.path]:
+            seen[entry.path] = dict.fromkeys(not_checked(entry, "no scanner knows this kind of file"))
+    findings = [row for rows in seen.values() for row in rows if isinstance(row, Finding)]
     findings.sort(key=lambda row: (-SEVERITIES.index(row.severity), row.path, row.rule, row.offset or 0, row.what))
-    return tuple(findings), tuple(_worst(entry, verdicts[entry.path], findings) for entry in files)
+    return tuple(findings), tuple(_worst(entry, list(seen[entry.path])) for entry in files)
 
 
 def _rows(name: str, scanner: Scanner, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Any]:
@@ -216,13 +202,13 @@ def _rows(name: str, scanner: Scanner, reader: Reader, files: tuple[RepoEntry, .
             yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")
 
 
-def _worst(entry: RepoEntry, verdicts: list[FileVerdict], findings: list[Finding]) -> FileVerdict:
+def _worst(entry: RepoEntry, seen: list[Finding | FileVerdict]) -> FileVerdict:
     """One verdict of many: not checked is worse than a finding (it must stay visible), a finding worse than ok."""
-    rules = sorted({row.rule for row in findings if row.path == entry.path and row.severity != "info"})
-    rows = list(verdicts)
+    rules = sorted({row.rule for row in seen if isinstance(row, Finding) and row.severity != "info"})
+    rows = [row for row in seen if isinstance(row, FileVerdict)]
     if rules:
         rows.append(FileVerdict(entry.path, entry.size, "finding", ", ".join(rules)))
-    state = max((row.state for row in rows), key=_RANK.__getitem__, default="unchecked")
-    reasons = dict.fromkeys(row.reason for row in rows if row.state == state)
-    return FileVerdict(entry.path, entry.size, state, "; ".join(reasons))
-
+    if not rows:
+        rows.append(FileVerdict(entry.path, entry.size, "unchecked", "only noted, not judged"))
+    state = max((row.state for row in rows), key=_RANK.__getitem__)
+    return FileVerdict(entry.path, entry.size, state, "; ".join(row.reason for row in rows if row.state == state))

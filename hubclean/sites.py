@@ -28,6 +28,11 @@ class Captured:
         self.inputs: dict[str, Tensor] = {}
         self.outputs: dict[str, Tensor] = {}
 
+    def take(self) -> tuple[Tensor, ...]:
+        """The heads' inputs in the order of ``site.heads``, and forget them."""
+        taken, self.inputs, self.outputs = tuple(self.inputs.values()), {}, {}
+        return taken
+
 
 @contextmanager
 def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
@@ -69,7 +74,7 @@ def pooled(seen: Captured, site: FeatureSite) -> Features:
             value = value.flatten(2).mean(2)
         elif value.ndim > 2:
             value = value.flatten(1, -2).mean(1)
-        rows.append(value.unflatten(1, (-1, site.block)).mean(2) if site.block > 1 else value)
+        rows.append(value.reshape(len(value), -1, site.block).mean(2) if site.block > 1 else value)
     return torch.cat(rows, 1) if _side_by_side(site) else torch.stack(rows).mean(0)
 
 
@@ -105,7 +110,8 @@ def dead_mask(model: nn.Module, site: FeatureSite, dead: Tensor) -> dict[str, Te
         dead: channel numbers ``(m,)`` int64 in ``0..site.channels-1``.
     """
     prefix = "net." if isinstance(model, Classifier) else ""
-    parameters, masks, start = dict(model.named_parameters()), {}, 0
+    masks: dict[str, Tensor] = {}
+    parameters, start = dict(model.named_parameters()), 0
     block = torch.arange(site.block, device=dead.device)
     for head in site.heads:
         columns = ((dead - start).unsqueeze(1) * site.block + block).flatten()
@@ -113,7 +119,7 @@ def dead_mask(model: nn.Module, site: FeatureSite, dead: Tensor) -> dict[str, Te
         weight = parameters[prefix + head.weight]
         mask = torch.zeros(weight.shape, dtype=torch.bool, device=weight.device)
         mask[:, columns.to(weight.device)] = True
-        masks[prefix + head.weight] = masks.get(prefix + head.weight, False) | mask
+        masks[prefix + head.weight] = masks.get(prefix + head.weight, mask) | mask
         start += head.in_features if _side_by_side(site) else 0
     return masks
 

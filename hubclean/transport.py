@@ -6,18 +6,19 @@ other bytes than asked for when a server ignores Range. Works with httpx (1.x) a
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from huggingface_hub import constants, get_session, hf_hub_url
-from huggingface_hub.errors import (
+from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx's or httpx2's
     EntryNotFoundError,
     FileMetadataError,
     HfHubHTTPError,
     HFValidationError,
-    HTTPError,  # type: ignore[attr-defined]  # of httpx or httpx2, whichever this release uses
+    HTTPError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
 )
@@ -138,7 +139,7 @@ def _next(url: str, location: str, path: str) -> str:
     try:
         target = urljoin(url, location)
         parts = urlsplit(target)
-        plain = bool(location) and parts.hostname and target.isascii() and target.isprintable()
+        plain = bool(location) and re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "") and target.isprintable()
     except ValueError:
         plain = False
     if not plain or parts.scheme not in ("http", "https") or (url.startswith("https:") and parts.scheme != "https"):
@@ -155,14 +156,14 @@ def _file(path: str) -> str:
     return repr(printable(path, 120))
 
 
-def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None) -> T:
-    """Call until it succeeds, at most ``ATTEMPTS`` times while the trouble may pass; errors come out as ours.
+def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, attempts: int | None = None) -> T:
+    """Call until it succeeds, at most ``attempts`` times while the trouble may pass; errors come out as ours.
 
     Raises:
         HubcleanError: as ``hub_error`` says.
     """
-    wait = FIRST_WAIT
-    for attempt in range(1, ATTEMPTS + 1):
+    wait, last = FIRST_WAIT, attempts or ATTEMPTS
+    for attempt in range(1, last + 1):
         asked: float | None = None
         try:
             return call()
@@ -175,7 +176,7 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None) -
             if not isinstance(known, TransportError) or isinstance(cause, OfflineModeIsEnabled):
                 raise known from cause
             error = known
-        if attempt == ATTEMPTS or (asked or 0.0) > LONGEST_WAIT:
+        if attempt == last or (asked or 0.0) > LONGEST_WAIT:
             break
         time.sleep(asked if asked is not None else wait)
         wait *= 2

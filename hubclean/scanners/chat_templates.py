@@ -13,11 +13,42 @@ from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, ok
 
 _FUNCTIONS = {"raise_exception", "strftime_now", "range", "namespace", "dict", "joiner", "cycler", "caller"}
-_METHODS = set(
-    "strip lstrip rstrip split rsplit splitlines startswith endswith replace items keys values get lower upper title"
-    " capitalize join append extend insert index count find rfind isdigit isspace update cycle removeprefix removesuffix"
-    " partition rpartition zfill".split()
-)
+_METHODS = {
+    "strip",
+    "lstrip",
+    "rstrip",
+    "split",
+    "rsplit",
+    "splitlines",
+    "startswith",
+    "endswith",
+    "replace",
+    "items",
+    "keys",
+    "values",
+    "get",
+    "lower",
+    "upper",
+    "title",
+    "capitalize",
+    "join",
+    "append",
+    "extend",
+    "insert",
+    "index",
+    "count",
+    "find",
+    "rfind",
+    "isdigit",
+    "isspace",
+    "update",
+    "cycle",
+    "removeprefix",
+    "removesuffix",
+    "partition",
+    "rpartition",
+    "zfill",
+}
 
 
 @dataclass(frozen=True)

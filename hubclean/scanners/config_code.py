@@ -17,6 +17,8 @@ from hubclean.scanners import Judgement, each, not_checked, ok
 
 Path = tuple[str, ...]
 
+MOST_VALUES = 1_000_000  # about four seconds of walking
+
 _CODE_KEYS = re.compile(r"^(auto_map|custom_pipelines?|custom_load|_target_|custom_objects|parent_library)$")
 _KERNEL_KEYS = re.compile(r"_implementation|kernel", re.IGNORECASE)
 _CODE_REFERENCE = re.compile(r"^[\w.-]+(/[\w.-]+)?--[\w.]+\.\w+$")
@@ -30,8 +32,13 @@ _LOADER_KEYS = re.compile(
 _REMOTE = re.compile(r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
-# timm's early configs carry the release address of the very weights; nobody but timm can change what lies there.
-_TIMM_RELEASE = re.compile(r"^https://github\.com/(rwightman|huggingface)/pytorch-image-models/releases/download/[\w./-]+$")
+_PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|_path$|_filename$|^checkpoint")
+_CONFIG_NAMES = re.compile(r"(config|index|modules|map)[^/]*\.json$", re.IGNORECASE)
+# timm's early configs carry the address of the very weights; only timm and the papers' authors can change those.
+_TIMM_SOURCE = re.compile(
+    r"^https://(github\.com/(rwightman|huggingface)/pytorch-image-models/releases/download"
+    r"|dl\.fbaipublicfiles\.com|download\.pytorch\.org|storage\.googleapis\.com/vit_models)/[\w./-]+$"
+)
 _LIBRARIES = {"diffusers", "transformers", "timm", "torch", "onnxruntime.transformers", "stable_diffusion", "flax"}
 _YAML_CODE = re.compile(rb"!!?python/|tag:yaml\.org,2002:python|^\s*_target_\s*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
@@ -68,11 +75,11 @@ class ConfigCode:
                 yield from not_checked(entry, what)
                 return
             text = repo.read(entry.path, self.max_bytes)
-            yield from self._json(entry, text) if kind == ".json" else _yaml(entry, text)
+            yield from self._json(entry, text, repo.ref.repo_id) if kind == ".json" else _yaml(entry, text)
 
         yield from each(files, judge)
 
-    def _json(self, entry: RepoEntry, text: bytes) -> Judgement:
+    def _json(self, entry: RepoEntry, text: bytes, own: str) -> Judgement:
         try:
             root, twice = read_json(text)
         except JsonProblem as error:
@@ -82,12 +89,13 @@ class ConfigCode:
             yield _finding("HC-CFG-005", "medium", entry, f"the key {key!r} is given twice: loaders may differ", "json")
         if entry.path.rsplit("/", 1)[-1] == "model_index.json" and isinstance(root, dict):
             yield from _pipeline(entry, root)
-        for path, value in walk(root):
-            if len(path) > self.max_depth:
-                yield _finding("HC-CFG-005", "medium", entry, f"nested deeper than {self.max_depth}", "json")
-                yield from not_checked(entry, f"nested deeper than {self.max_depth}")
+        for count, (path, value) in enumerate(walk(root)):
+            if len(path) > self.max_depth or count > MOST_VALUES:
+                what = f"nested deeper than {self.max_depth}, or more than {MOST_VALUES} values"
+                yield _finding("HC-CFG-005", "medium", entry, what, "json")
+                yield from not_checked(entry, what)
                 return
-            yield from _field(entry, path, value)
+            yield from _field(entry, path, value, own)
         yield ok(entry, "JSON; no field asks for code, kernels, foreign repos or paths")
 
 
@@ -111,46 +119,54 @@ def _finding(rule: str, severity: Severity, entry: RepoEntry, what: str, advice:
     return Finding(rule, severity, entry.path, what, _ADVICE[advice])
 
 
-def _field(entry: RepoEntry, path: Path, value: object) -> Judgement:
+def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
+    """What one value of a config asks for. ``own`` is the id of the repo that is scanned."""
     key, where = (path[-1] if path else ""), ".".join(dict.fromkeys(path)) or "the root"
     if isinstance(value, float) and not math.isfinite(value):
         yield _finding("HC-CFG-005", "medium", entry, f"{where} is {value}, which JSON does not know", "json")
     # Where a loader field is meant, numbers are something else: a token or a label of that name.
     if value in (None, False, "", [], {}) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
         return
-    shown = f"{where} is {json.dumps(value)[:120]}"
-    if key == "trust_remote_code":
-        if len(set(path)) > 1:
-            yield _finding("HC-CFG-002", "critical", entry, f"{shown}, in a nested config (CVE-2026-5241)", "critical")
-        else:
-            yield _finding("HC-CFG-001", "high", entry, shown, "code")
-    elif _CODE_KEYS.match(key) and not _is_own_library(key, value) and path.count(key) == 1:
-        yield _finding("HC-CFG-001", "high", entry, f"{shown}: code from outside the library", "code")
-    elif not isinstance(value, str):
-        return
-    elif any(_KERNEL_KEYS.search(part) for part in path) and "/" in value:
-        yield _finding("HC-CFG-002", "critical", entry, f"{shown}: a kernel from a Hub repo (CVE-2026-4372)", "critical")
-    elif _CODE_REFERENCE.match(value):
-        yield _finding("HC-CFG-001", "high", entry, f"{shown}: code of another repo", "code")
-    elif _LOADER_KEYS.match(key):
-        yield from _redirect(entry, path, key, value, shown)
+    if key == "trust_remote_code" and len(set(path)) > 1:
+        what = f"{_shown(where, value)}, in a nested config (CVE-2026-5241)"
+        yield _finding("HC-CFG-002", "critical", entry, what, "critical")
+    elif key == "trust_remote_code":
+        yield _finding("HC-CFG-001", "high", entry, _shown(where, value), "code")
+    elif key == "custom_load" and value is True:
+        # Exports of timm before 1.0.30 carry it for weights that were once .npz; timm's own code reads those.
+        what = f"{_shown(where, value)}: weights in a format of their own"
+        yield _finding("HC-CFG-001", "low", entry, what, "code")
+    elif _CODE_KEYS.match(key) and path.count(key) == 1 and not _is_own_library(key, value):
+        yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code from outside the library", "code")
+    elif isinstance(value, str) and "/" in value and any(_KERNEL_KEYS.search(part) for part in path):
+        what = f"{_shown(where, value)}: a kernel from a Hub repo (CVE-2026-4372)"
+        yield _finding("HC-CFG-002", "critical", entry, what, "critical")
+    elif isinstance(value, str) and _CODE_REFERENCE.match(value):
+        yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code of another repo", "code")
+    elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
+        yield from _redirect(entry, key, value, _shown(where, value), own)
+
+
+def _shown(where: str, value: object) -> str:
+    return f"{where[:80]} is {json.dumps(value)[:120]}"
 
 
 def _is_own_library(key: str, value: object) -> bool:
     """peft names the library of its base class; that of transformers, timm or torch is no foreign code."""
-    return key == "parent_library" and isinstance(value, str) and value.split(".")[0] in ("transformers", "timm", "torch")
+    own = ("transformers", "timm", "torch")
+    return key == "parent_library" and isinstance(value, str) and value.split(".")[0] in own
 
 
-def _redirect(entry: RepoEntry, path: Path, key: str, value: str, shown: str) -> Judgement:
-    if _TIMM_RELEASE.match(value) and key == "url":
-        yield _finding("HC-CFG-003", "low", entry, f"{shown}: the address of timm's own release", "redirect")
+def _redirect(entry: RepoEntry, key: str, value: str, shown: str, own: str) -> Judgement:
+    if key == "url" and _TIMM_SOURCE.match(value):
+        yield _finding("HC-CFG-003", "low", entry, f"{shown}: where timm's own registry loads from", "redirect")
     elif _REMOTE.match(value):
         yield _finding("HC-CFG-003", "high", entry, f"{shown}: an address in a loader's field", "redirect")
     elif _OUTSIDE.search(value):
         yield _finding("HC-CFG-003", "high", entry, f"{shown}: a path outside the repo", "redirect")
-    elif _REPO_ID.match(value):
+    elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != own:
         if key == "hf_hub_id" and value.startswith("timm/"):
-            return  # timm wrote its own repo there; it loads from where the config came from
+            return  # timm writes its own repo there, and loads from where the config came from
         # An adapter needs its base model: worth knowing, not worth stopping for.
         severity: Severity = "medium" if key == "base_model_name_or_path" else "high"
         yield _finding("HC-CFG-003", severity, entry, f"{shown}: another repo", "redirect")

@@ -12,6 +12,9 @@ from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, format_of, head_of
 
 NOT_JUDGED = "pickle contents are not judged by this version: hubclean never loads it"
+_INSTEAD = "load the safetensors file instead"
+_CONVERT = "convert to safetensors in an isolated machine"
+_FIRST_RECORDS = (b"/data.pkl", b"/.format_version", b"/.data/serialization_id", b"/byteorder")
 _ARRAYS = (".npy", ".npz")
 
 
@@ -33,7 +36,7 @@ class Pickles:
             suffix, content = formats.suffix(entry.path), format_of(repo, entry)
             if kind := _kind(suffix, content, head_of(repo, entry)):
                 severity: Severity = "low" if weights else "medium"
-                advice = "load the safetensors file instead" if weights else "convert to safetensors in an isolated machine"
+                advice = _INSTEAD if weights else _CONVERT
                 yield Finding("HC-PKL-009", severity, entry.path, f"{kind}: loading it can run code", advice)
                 yield FileVerdict(entry.path, entry.size, "unchecked", NOT_JUDGED)
             elif content == "numpy" and _holds_objects(head_of(repo, entry)):
@@ -63,7 +66,7 @@ def _is_torch_zip(head: bytes) -> bool:
     """PyTorch writes ``<folder>/data.pkl`` (or ``.data/``, ``.format_version``) as the first record of its zip."""
     length = int.from_bytes(head[26:28], "little")
     name = head[30 : 30 + length]
-    return name.endswith((b"/data.pkl", b"/.format_version", b"/.data/serialization_id", b"/byteorder")) or name == b"data.pkl"
+    return name == b"data.pkl" or name.endswith(_FIRST_RECORDS)
 
 
 def _holds_objects(head: bytes) -> bool:

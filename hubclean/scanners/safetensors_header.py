@@ -30,7 +30,7 @@ class SafetensorsHeaders:
     name: ClassVar[str] = "safetensors-header"
     paper: ClassVar[str] = "Trail of Bits, safetensors security review (2023); safetensors#401, PR 686 and 775"
 
-    most_tensors: Annotated[int, Doc("tensors in one file above which its header is called out of proportion", 1)] = 50_000
+    most_tensors: Annotated[int, Doc("more tensors than this in one file are out of proportion", 1)] = 50_000
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         headers: dict[str, SafetensorsHeader] = {}
@@ -43,7 +43,7 @@ class SafetensorsHeaders:
             try:
                 headers[entry.path] = header = read_header(repo, entry)
             except FormatError as error:
-                yield Finding("HC-ST-001", "high", entry.path, f"rejected: {error}", "do not load it; ask for a new export")
+                yield Finding("HC-ST-001", "high", entry.path, f"rejected: {error}", "do not load it; get a new export")
             except BudgetError as error:
                 yield Finding("HC-ST-003", "medium", entry.path, str(error), "ask the author for a new export")
                 yield from not_checked(entry, str(error))
@@ -62,10 +62,10 @@ class SafetensorsHeaders:
             yield Finding("HC-ST-002", "medium", entry.path, problem, "re-export the file with the safetensors library")
         heavy = header.data_start > 1 << 20 and header.data_start > entry.size // 2
         if heavy or len(header.tensors) > self.most_tensors:
-            what = f"{len(header.tensors)} tensors and {header.data_start} bytes of header in a file of {entry.size} bytes"
+            what = f"{len(header.tensors)} tensors, {header.data_start} bytes of header, {entry.size} bytes in all"
             yield Finding("HC-ST-003", "medium", entry.path, what, "ask the author what the header is for")
-        version = safetensors.__version__
-        yield ok(entry, f"header with {len(header.tensors)} tensors accepted by safetensors {version}; weights not read")
+        judge = f"safetensors {safetensors.__version__}"
+        yield ok(entry, f"header of {len(header.tensors)} tensors accepted by {judge}; weights not read")
 
 
 def _index(

@@ -4,10 +4,13 @@
 
 - ``storage.py``  commits, branches, pull requests, LFS objects, who may see and write what
 - ``faults.py``   what can be made to go wrong, and the log of every request
-- ``api.py``      the JSON API: info, tree, refs, pull requests, commit, create, delete
+- ``messages.py`` a parsed request, an answer
+- ``api.py``      the JSON API: info, tree, refs, pull requests, create, delete
+- ``commits.py``  preupload and commit
 - ``files.py``    the bytes: resolve, CDN, LFS upload, Range
 - ``xet.py``      a Xet store in a local folder, for clients that have Xet on
-- ``server.py``   HTTP plumbing and the Python side used by tests
+- ``handler.py``  HTTP plumbing
+- ``server.py``   the Python side used by tests
 """
 
 from __future__ import annotations

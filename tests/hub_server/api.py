@@ -2,45 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-from hub_server.storage import GITATTRIBUTES, Blob, Commit, PullRequest, Refusal, Repository, Storage, User
+
+from hub_server import commits
+from hub_server.messages import Answer, Call
+from hub_server.storage import GITATTRIBUTES, Blob, Commit, PullRequest, Refusal, Repository, Storage
 
 SEVERAL = ("models", "datasets", "spaces")
-
-
-@dataclass
-class Call:
-    """One API request, parsed: path segments (unquoted), query, body, user, and the endpoint it came to."""
-
-    method: str
-    parts: list[str]
-    query: dict[str, str]
-    body: bytes
-    user: User | None
-    endpoint: str
-
-    def json(self) -> Any:
-        return json.loads(self.body or b"{}")
-
-
-@dataclass
-class Answer:
-    """What goes back: status, body and headers."""
-
-    body: bytes = b""
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, value: Any, status: int = 200, **headers: str) -> Answer:
-        named = {name.replace("_", "-"): text for name, text in headers.items()}
-        return cls(json.dumps(value).encode(), status, {"Content-Type": "application/json", **named})
 
 
 def answer(storage: Storage, call: Call, xet_url: str | None) -> Answer:
@@ -108,9 +79,7 @@ def _delete(storage: Storage, call: Call) -> Answer:
     return Answer.of({})
 
 
-def _repo(
-    storage: Storage, call: Call, kind: str, repo_id: str, rest: list[str], xet_url: str | None
-) -> Answer:
+def _repo(storage: Storage, call: Call, kind: str, repo_id: str, rest: list[str], xet_url: str | None) -> Answer:
     repo = storage.visible(kind, repo_id, call.user)
     match (call.method, rest):
         case ("GET", []):
@@ -136,11 +105,11 @@ def _repo(
         case ("GET", ["xet-read-token" | "xet-write-token" as what, *_]):
             return _xet_token(storage, call, repo, what, xet_url)
         case ("POST", ["preupload", revision]):
-            return _preupload(storage, call, repo, revision)
+            return commits.preupload(storage, call, repo, revision)
         case ("POST", ["commit", revision]):
-            return _commit(storage, call, repo, revision)
+            return commits.commit(storage, call, repo, revision)
         case ("POST", ["branch" | "tag" as table, name]):
-            return _point(storage, call, repo, table, name)
+            return commits.point(storage, call, repo, table, name)
     raise Refusal(404, None, f"no such API: {call.method} {'/'.join(rest)}")
 
 
@@ -233,78 +202,3 @@ def _xet_token(storage: Storage, call: Call, repo: Repository, what: str, xet_ur
     access = {"X-Xet-Cas-Url": xet_url, "X-Xet-Access-Token": "xet", "X-Xet-Token-Expiration": expires}
     body = {"casUrl": xet_url, "accessToken": "xet", "exp": int(expires)}
     return Answer(json.dumps(body).encode(), 200, {"Content-Type": "application/json", **access})
-
-
-def _preupload(storage: Storage, call: Call, repo: Repository, revision: str) -> Answer:
-    storage.writable(repo.repo_type, repo.repo_id, call.user, pull="create_pr" in call.query)
-    asked, tree = call.json(), repo.resolve(revision).tree
-    ignored = asked.get("gitIgnore", tree[".gitignore"].data.decode() if ".gitignore" in tree else "")
-    patterns = [line.strip() for line in ignored.splitlines() if line.strip() and not line.startswith("#")]
-    rows = []
-    for file in asked["files"]:
-        path = file["path"]
-        lfs = repo.lfs_wanted(path, file["size"], revision)
-        rows.append(
-            {
-                "path": path,
-                "uploadMode": "lfs" if lfs else "regular",
-                "shouldIgnore": any(path.endswith(pattern.lstrip("*")) for pattern in patterns),
-                "oid": tree[path].oid if path in tree and not tree[path].lfs else None,
-            }
-        )
-    return Answer.of({"files": rows})
-
-
-def _commit(storage: Storage, call: Call, repo: Repository, revision: str) -> Answer:
-    pull = "create_pr" in call.query
-    storage.writable(repo.repo_type, repo.repo_id, call.user, pull=pull)
-    lines = [json.loads(line) for line in call.body.splitlines() if line.strip()]
-    header = lines[0]["value"]
-    parent = header.get("parentCommit")
-    base = repo.resolve(parent if pull and parent else revision)
-    if parent and not pull and not base.sha.startswith(parent):
-        raise Refusal(412, None, "A commit has happened since. Please refresh and try again.")
-    if not pull and revision not in repo.refs:
-        raise Refusal(404, "RevisionNotFound", f"Invalid branch: {revision}")
-    tree = dict(base.tree)
-    change: dict[str, Callable[[dict[str, Any]], None]] = {
-        "file": lambda value: tree.update({value["path"]: Blob(base64.b64decode(value["content"]), False)}),
-        "lfsFile": lambda value: tree.update({value["path"]: _lfs_blob(storage, value)}),
-        "deletedFile": lambda value: _remove(tree, value["path"]),
-    }
-    for line in lines[1:]:
-        change[line["key"]](line["value"])
-    branch = revision
-    if pull:
-        author = call.user.name if call.user else "?"
-        repo.pulls.append(PullRequest(len(repo.pulls) + 1, header["summary"], author, revision))
-        branch = f"refs/pr/{len(repo.pulls)}"
-    commit = repo.add(tree, header["summary"], branch, base.sha, header.get("description", ""))
-    reply = {"success": True, "commitOid": commit.sha, "hookOutput": ""}
-    reply["commitUrl"] = f"{call.endpoint}/{repo.repo_id}/commit/{commit.sha}"
-    if pull:
-        reply["pullRequestUrl"] = f"{call.endpoint}/{repo.repo_id}/discussions/{len(repo.pulls)}"
-    return Answer.of(reply)
-
-
-def _lfs_blob(storage: Storage, value: dict[str, Any]) -> Blob:
-    data = storage.lfs.get(value["oid"])
-    if data is None or value.get("size", len(data)) != len(data):
-        raise Refusal(400, None, f"LFS object {value['oid']} was not uploaded")
-    return Blob(data, True)
-
-
-def _remove(tree: dict[str, Blob], path: str) -> None:
-    if tree.pop(path, None) is None:
-        raise Refusal(404, "EntryNotFound", f"A file with this name doesn't exist: {path}")
-
-
-def _point(storage: Storage, call: Call, repo: Repository, table: str, name: str) -> Answer:
-    storage.writable(repo.repo_type, repo.repo_id, call.user)
-    # a branch is named in the path, a tag in the body (there the path holds the revision)
-    asked = call.json()
-    if table == "branch":
-        repo.refs[name] = repo.resolve(asked.get("startingPoint") or "main").sha
-    else:
-        repo.tags[asked["tag"]] = repo.resolve(name).sha
-    return Answer.of({})

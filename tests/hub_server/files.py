@@ -6,7 +6,7 @@ import hashlib
 import re
 from urllib.parse import quote
 
-from hub_server.api import Answer, Call
+from hub_server.messages import Answer, Call
 from hub_server.storage import Blob, Commit, Refusal, Repository, Storage
 
 

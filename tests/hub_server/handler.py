@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 from hub_server import api, files
-from hub_server.api import Answer, Call
 from hub_server.faults import Exchange, Fault
+from hub_server.messages import Answer, Call
 from hub_server.storage import Refusal
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-LFS_PATTERNS = tuple(
-    f"*.{ending}"
-    for ending in "safetensors bin pt pth ckpt pkl pickle h5 onnx npy npz parquet arrow msgpack gguf zip 7z gz tar".split()
-)
+LFS_PATTERNS = (
+    "*.safetensors", "*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.pickle", "*.h5", "*.onnx", "*.npy", "*.npz",
+    "*.parquet", "*.arrow", "*.msgpack", "*.gguf", "*.zip", "*.7z", "*.gz", "*.tar",
+)  # fmt: skip
 LFS_SIZE = 10 * 1024 * 1024
 GITATTRIBUTES = "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in LFS_PATTERNS).encode()
 

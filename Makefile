@@ -1,0 +1,42 @@
+# `make test` and `make demo` do everything from a fresh clone: python3 >= 3.11 and make are all that is needed.
+# The full stack with torch takes about 6 GB in .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.PHONY: demo test check lint types floors wheel-test hub1-test schema clean
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.ready  ## plant, find, cleanse and publish a backdoored model, offline
+	rm -rf hubclean-demo
+	$(BIN)/hubclean demo --out hubclean-demo
+
+test: $(VENV)/.ready  ## the test suite
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.ready
+	$(BIN)/mypy
+
+floors: $(VENV)/.ready  ## imports run strictly down the floors
+	$(BIN)/lint-imports
+
+wheel-test: $(VENV)/.ready  ## build sdist and wheel; install the wheel alone, without extras, and use it
+	bash tests/wheel_test.sh $(BIN)/python
+
+hub1-test: pyproject.toml constraints.txt  ## the Hub tests under the oldest and the last huggingface-hub 1.x, base install only
+	bash tests/hub1_test.sh $(PYTHON)
+
+check: lint types floors test wheel-test hub1-test  ## everything CI runs
+
+clean:
+	rm -rf $(VENV) .venv-* dist hubclean-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,96 @@
+"""Scan, cleanse and republish image classifiers of the Hugging Face Hub.
+
+``scan`` and ``push`` need the base install; ``clean`` and ``site`` need ``hubclean[models]``. Nothing heavy is imported
+before it is needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hubclean.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from hubclean.pipeline import CleanResult
+    from hubclean.publishing import PushReport
+    from hubclean.records import ScanReport, SiteReport
+    from hubclean.repos import Repo
+    from hubclean.tensors import Checkpoint, Session
+
+__all__ = ["__version__", "clean", "push", "scan", "site"]
+
+
+def scan(
+    target: str | Path, *, revision: str | None = None, deep: bool = False, data: str | Path | None = None, **options: Any
+) -> ScanReport:
+    """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
+
+    Args:
+        target: ``org/model``, ``org/model@rev``, a Hub URL, a local folder, or one file.
+        data: images for ``deep``.
+        options: ``gate``, ``allow_unchecked`` of ``scanning.scan``; with ``deep`` also ``session`` and the fields of
+            ``deep.DeepOptions``.
+
+    Returns:
+        The report; ``report.exit_code`` is that of the command.
+
+    Raises:
+        HubcleanError: the target could not be scanned.
+    """
+    from hubclean import scanning
+    from hubclean.repos import open_target
+
+    repo = open_target(str(target), revision)
+    static = {key: options.pop(key) for key in ("gate", "allow_unchecked", "progress") if key in options}
+    report = scanning.scan(repo, **static)
+    if not deep:
+        if options:
+            raise TypeError(f"scan() got unexpected options {sorted(options)}; detector options need deep=True")
+        return report
+    from hubclean.deep import DeepOptions, deep_scan
+    from hubclean.sessions import open_session
+
+    session = options.pop("session", None) or open_session()
+    return deep_scan(repo, report, session, None if data is None else str(data), DeepOptions(**options))[0]
+
+
+def site(target: str | Path, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
+    """Where the feature layer and the heads of a model are, from its config alone (see ``survey.survey``)."""
+    from hubclean.repos import open_target
+    from hubclean.survey import survey
+
+    return survey(open_target(str(target), revision), hooks)
+
+
+def clean(
+    target: str | Path | Repo | Checkpoint,
+    data: str | Path,
+    out: str | Path,
+    *,
+    revision: str | None = None,
+    session: Session | None = None,
+    **options: Any,
+) -> CleanResult:
+    """Detect, cleanse, measure and write a sanitized checkpoint (see ``pipeline.clean``).
+
+    Args:
+        target: as for ``scan``, or a checkpoint from ``checkpoints.wrap`` for a net that no library knows.
+        data: clean labelled images: a folder, a parquet file, or a Hub dataset id.
+        out: folder to write; it appears whole or not at all.
+        session: device, seed, batch size, from ``sessions.open_session``.
+        options: fields of ``pipeline.CleanOptions``.
+    """
+    from hubclean.pipeline import CleanOptions
+    from hubclean.pipeline import clean as run
+    from hubclean.sessions import open_session
+
+    place = str(target) if isinstance(target, Path) else target
+    return run(place, str(data), Path(out), session or open_session(), CleanOptions(**options), revision)
+
+
+def push(folder: str | Path, repo_id: str, **options: Any) -> PushReport:
+    """Publish a folder that ``clean`` wrote, in one commit (see ``publishing.push`` for the options)."""
+    from hubclean.publishing import push as publish
+
+    return publish(Path(folder), repo_id, **options)

@@ -1,0 +1,5 @@
+"""``python -m hubclean``."""
+
+from hubclean.cli import main
+
+main()

@@ -1,0 +1,342 @@
+"""Loading from safetensors alone, and writing back nothing but the weights that changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tiny_models import KINDS, make_repo
+from torch import Tensor, nn
+
+from hubclean import checkpoints, sites
+from hubclean.errors import ModelError, RefusedError
+from hubclean.records import RepoRef
+from hubclean.repos import LocalRepo, RepoEntry, sha256_of
+from hubclean.tensors import Checkpoint
+
+DEAD = torch.tensor([1, 5])
+SHARED = Path("/work/shared/data/models")
+
+
+def load(folder: Path) -> Checkpoint:
+    return checkpoints.load(LocalRepo(folder))
+
+
+def pixels(checkpoint: Checkpoint) -> Tensor:
+    return torch.rand(2, *checkpoint.facts.input_size, generator=torch.Generator().manual_seed(1))
+
+
+def pruned(checkpoint: Checkpoint) -> Checkpoint:
+    edited = checkpoint.copy()
+    sites.zero_channels(edited.model, edited.site, DEAD)
+    return edited
+
+
+def shaken(checkpoint: Checkpoint) -> Checkpoint:
+    """Every parameter and running statistic moved, as fine-tuning would."""
+    edited = checkpoint.copy()
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for tensor in edited.model.state_dict().values():
+            if tensor.is_floating_point():
+                tensor.add_(0.01 * torch.rand(tensor.shape, generator=generator))
+    return edited
+
+
+def header(file: Path) -> bytes:
+    raw = file.read_bytes()
+    return raw[: 8 + int.from_bytes(raw[:8], "little")]
+
+
+def into(tmp_path: Path, name: str = "out") -> Path:
+    place = tmp_path / name
+    place.mkdir()
+    return place
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pruned_model_reloads_plainly_with_the_logits_of_the_hook(kind: str, tmp_path: Path) -> None:
+    original = load(make_repo(tmp_path / "repo", kind))
+    out, edited, images = into(tmp_path), pruned(original), pixels(original)
+    assert checkpoints.same_logits(original, tmp_path / "repo", images) < 1e-6
+    names = checkpoints.write(original, edited, out)
+    with sites._hooked_off(original.model.net, original.site, DEAD):
+        by_hook = original.model(images)
+    mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (original.facts.mean, original.facts.std))
+    plain = checkpoints.reload_plain(out)((images - mean) / std)
+    torch.testing.assert_close(plain, by_hook, rtol=1e-5, atol=1e-5)
+    assert (plain - original.model(images)).abs().max() > 1e-4
+    assert len(names) == len(original.site.heads)
+    before, after = load_file(tmp_path / "repo/model.safetensors"), load_file(out / "model.safetensors")
+    assert sorted(n for n in before if before[n].numpy().tobytes() != after[n].numpy().tobytes()) == list(names)
+    assert header(out / "model.safetensors") == header(tmp_path / "repo/model.safetensors")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_tensor_can_be_written_back(kind: str, tmp_path: Path) -> None:
+    original = load(make_repo(tmp_path / "repo", kind))
+    edited, out = shaken(original), into(tmp_path)
+    names = checkpoints.write(original, edited, out)
+    assert checkpoints.same_logits(edited, out, pixels(original)) < 1e-6
+    assert set(names) == {k for k, v in load_file(out / "model.safetensors").items() if v.is_floating_point()}
+
+
+@pytest.mark.parametrize("kind", ["timm-vit", "hf-vit"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_low_precision_files_keep_their_dtype_and_their_bits(kind: str, dtype: torch.dtype, tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", kind, dtype=dtype)
+    original = load(repo)
+    assert {p.dtype for p in original.model.parameters()} == {torch.float32}
+    out, edited = into(tmp_path), pruned(original)
+    with torch.no_grad():
+        edited.model.net.get_parameter(original.site.heads[0].weight)[0, 0] = 1 + 2**-20  # rounds to 1 on disk
+    names = checkpoints.write(original, edited, out)
+    before, after = load_file(repo / "model.safetensors"), load_file(out / "model.safetensors")
+    assert header(repo / "model.safetensors") == header(out / "model.safetensors")
+    assert len(names) == 1 and after[names[0]].dtype == dtype
+    assert int((before[names[0]] != after[names[0]]).sum()) <= 2 * 10 + 1
+    rounded = checkpoints.as_written(original, edited)
+    head = original.site.heads[0].weight
+    assert float(rounded.model.net.get_parameter(head)[0, 0]) == 1.0
+    assert float(edited.model.net.get_parameter(head)[0, 0]) != 1.0
+    again = load(out)
+    assert all(torch.equal(t, again.model.state_dict()[n]) for n, t in rounded.model.state_dict().items())
+
+
+def test_as_written_is_the_checkpoint_itself_for_float32(tmp_path: Path) -> None:
+    original = load(make_repo(tmp_path, "timm-vit"))
+    edited = pruned(original)
+    assert checkpoints.as_written(original, edited) is edited
+
+
+@pytest.mark.parametrize("kind", ["timm-resnet", "hf-vit", "hf-resnet"])
+def test_writing_an_unchanged_model_gives_the_same_bytes(kind: str, tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", kind)
+    for name in ("pytorch_model.bin", "modeling_x.py", "model.fp16.safetensors", "adapter_config.json", "data.bin"):
+        (repo / name).write_bytes(b"{}")
+    (repo / "pytorch_model.bin.index.json").write_text("{}")
+    original, out = load(repo), into(tmp_path)
+    assert checkpoints.write(original, original.copy(), out) == ()
+    written = {file.name for file in out.iterdir()}
+    processor = {"preprocessor_config.json"} if kind.startswith("hf") else set()
+    assert written == {"model.safetensors", "config.json", "LICENSE"} | processor
+    assert all(sha256_of(out / name) == sha256_of(repo / name) for name in written)
+    assert {row.path for row in checkpoints.inputs(original)} == written | {"README.md"}
+    assert {row.sha256 for row in checkpoints.inputs(original)} == {sha256_of(repo / n) for n in written | {"README.md"}}
+
+
+def test_shards_stay_shards(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", "hf-vit", shard="20KB")
+    shards = sorted(file.name for file in repo.glob("*.safetensors"))
+    assert len(shards) > 1
+    original, out = load(repo), into(tmp_path)
+    names = checkpoints.write(original, pruned(original), out)
+    index = json.loads((repo / "model.safetensors.index.json").read_text())["weight_map"]
+    changed = {name for name in shards if sha256_of(repo / name) != sha256_of(out / name)}
+    assert sorted(file.name for file in out.glob("*.safetensors")) == shards
+    assert changed == {index[name] for name in names}
+    assert (out / "model.safetensors.index.json").read_bytes() == (repo / "model.safetensors.index.json").read_bytes()
+    assert checkpoints.same_logits(pruned(original), out, pixels(original)) < 1e-6
+
+
+def test_an_index_or_link_cannot_lead_outside(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", "hf-vit", shard="20KB")
+    index = json.loads((repo / "model.safetensors.index.json").read_text())
+    index["weight_map"][next(iter(index["weight_map"]))] = "../outside.safetensors"
+    (repo / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="outside its folder"):
+        load(repo)
+    index["weight_map"][next(iter(index["weight_map"]))] = "gone.safetensors"
+    (repo / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelError, match="lacks the shard"):
+        load(repo)
+
+
+def facebook_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """ConvNeXt as its authors named it; timm renames it while loading."""
+    renamed = {}
+    for name, tensor in state.items():
+        for ours, theirs in (
+            ("stem.", "downsample_layers.0."),
+            ("conv_dw", "dwconv"),
+            ("mlp.fc", "pwconv"),
+            (".blocks.", "."),
+            ("head.norm.", "norm."),
+            ("head.fc.", "head."),
+        ):
+            name = name.replace(ours, theirs)
+        if ".downsample." in name:
+            name = "downsample_layers." + name.removeprefix("stages.").replace(".downsample.", ".")
+        renamed[name] = tensor
+    return renamed
+
+
+def test_names_that_timm_renames_are_followed_back(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", "timm-convnext")
+    save_file(facebook_names(load_file(repo / "model.safetensors")), repo / "model.safetensors", {"by": "them"})
+    original, out = load(repo), into(tmp_path)
+    assert checkpoints.write(original, pruned(original), out) == ("head.weight",)
+    assert checkpoints.same_logits(pruned(original), out, pixels(original)) < 1e-6
+    with safe_open(out / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"by": "them"}
+    all_of_it = into(tmp_path, "all")
+    assert len(checkpoints.write(original, shaken(original), all_of_it)) == len(load_file(repo / "model.safetensors"))
+    assert checkpoints.same_logits(shaken(original), all_of_it, pixels(original)) < 1e-6
+
+
+def test_a_background_class_that_timm_drops_stays_in_the_file(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", "timm-resnet")
+    state = load_file(repo / "model.safetensors")
+    state["fc.weight"] = torch.cat([torch.full((1, 96), 7.0), state["fc.weight"]])
+    state["fc.bias"] = torch.cat([torch.full((1,), 7.0), state["fc.bias"]])
+    save_file(state, repo / "model.safetensors")
+    config = json.loads((repo / "config.json").read_text())
+    config["pretrained_cfg"]["label_offset"] = 1
+    (repo / "config.json").write_text(json.dumps(config))
+    original, out = load(repo), into(tmp_path)
+    assert checkpoints.write(original, pruned(original), out) == ("fc.weight",)
+    after = load_file(out / "model.safetensors")["fc.weight"]
+    assert bool((after[0] == 7).all()) and bool((after[1:, DEAD] == 0).all())
+    assert checkpoints.same_logits(pruned(original), out, pixels(original)) < 1e-6
+
+
+@pytest.mark.parametrize("kind", ["timm-resnet", "hf-resnet"])
+def test_missing_and_misshapen_tensors_are_named(kind: str, tmp_path: Path) -> None:
+    repo = make_repo(tmp_path, kind)
+    state = load_file(repo / "model.safetensors")
+    name = next(n for n in state if n.endswith(("fc.weight", "classifier.1.weight")))
+    save_file({n: t for n, t in state.items() if n != name}, repo / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=name):
+        load(repo)
+    save_file(state | {name: torch.zeros(10, 3)}, repo / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=name):
+        load(repo)
+    save_file(state | {name: state[name] * float("nan")}, repo / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"NaN or infinity in .*weight"):
+        load(repo)
+
+
+def test_pickles_are_never_read(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path, "timm-resnet")
+    (repo / "model.safetensors").rename(repo / "pytorch_model.bin")
+    with pytest.raises(RefusedError, match=r"pytorch_model\.bin"):
+        load(repo)
+    (repo / "pytorch_model.bin").unlink()
+    with pytest.raises(ModelError, match="no weights"):
+        load(repo)
+    shutil.rmtree(repo)
+    repo.mkdir()
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        load(repo)
+
+
+class Spy(LocalRepo):
+    """Remembers what was fetched, and copies it away from everything else."""
+
+    def __init__(self, place: Path, cache: Path) -> None:
+        super().__init__(place)
+        self.cache, self.fetched = cache, []
+        self.ref = RepoRef("org/model", "0" * 40, "hub")
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        return super().files()
+
+    def fetch(self, paths: object, into: Path | None = None) -> Path:
+        self.fetched.append(sorted(paths))  # type: ignore[call-overload]
+        return super().fetch(paths, self.cache)  # type: ignore[arg-type]
+
+
+def test_only_what_is_needed_is_fetched_and_weights_last(tmp_path: Path) -> None:
+    place = make_repo(tmp_path / "repo", "hf-vit")
+    for name in ("pytorch_model.bin", "modeling.py", "other.safetensors", "notes.txt"):
+        (place / name).write_bytes(b"x")
+    small = ["LICENSE", "README.md", "config.json", "preprocessor_config.json"]
+    repo = Spy(place, into(tmp_path, "cache"))
+    checkpoint = checkpoints.load(repo)
+    assert repo.fetched == [small, sorted([*small, "model.safetensors"])]
+    assert checkpoint.folder == repo.cache and str(checkpoint.origin) == "org/model@" + "0" * 40
+    outline = Spy(place, into(tmp_path, "outline"))
+    assert checkpoints.load(outline, fetch=False).site == checkpoint.site
+    assert outline.fetched == [small]
+
+
+def test_a_loaded_model_is_frozen_in_eval_mode_and_float32(tmp_path: Path) -> None:
+    checkpoint = load(make_repo(tmp_path, "hf-convnext", dtype=torch.bfloat16))
+    assert not checkpoint.model.training and not any(m.training for m in checkpoint.model.modules())
+    assert all(p.dtype == torch.float32 and not p.requires_grad for p in checkpoint.model.parameters())
+    assert checkpoint.facts.parameters == sum(p.numel() for p in checkpoint.model.parameters())
+    assert checkpoint.labels == tuple(f"thing {index}" for index in range(10))
+
+
+class Small(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.fc = nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.Linear(8, 4)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.fc(self.norm(self.conv(images)).relu().mean((2, 3)))
+
+
+WRAP = {"mean": (0.5,), "std": (0.25,), "input_size": (1, 12, 12), "labels": ("a", "b", "c", "d"), "name": "mine"}
+
+
+def test_a_net_of_ones_own_is_wrapped_and_written_back(tmp_path: Path) -> None:
+    net, folder = Small(), into(tmp_path, "mine")
+    save_file(net.state_dict(), folder / "weights.safetensors")
+    checkpoint = checkpoints.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
+    assert net.training and all(p.requires_grad for p in net.parameters())
+    images = pixels(checkpoint)
+    torch.testing.assert_close(checkpoint.model(images), net.eval()((images - 0.5) / 0.25))
+    out, edited = into(tmp_path), pruned(checkpoint)
+    assert checkpoints.write(checkpoint, edited, out) == ("fc.weight",)
+    assert checkpoints.same_logits(edited, out, images) < 1e-6
+    with pytest.raises(ModelError, match="do not hold"):
+        checkpoints.wrap(Small(), folder=folder, **WRAP)  # type: ignore[arg-type]
+    with pytest.raises(ModelError, match="built in memory"):
+        checkpoints.write(checkpoints.wrap(net, **WRAP), edited, out)  # type: ignore[arg-type]
+
+
+def test_nothing_is_written_when_a_change_has_no_place(tmp_path: Path) -> None:
+    net, folder, out = Small(), into(tmp_path, "mine"), into(tmp_path)
+    save_file(net.state_dict(), folder / "model.safetensors")
+    checkpoint = checkpoints.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
+    state = load_file(folder / "model.safetensors")
+    save_file({n: t for n, t in state.items() if n != "fc.weight"}, folder / "model.safetensors")
+    with pytest.raises(ModelError, match=r"fc\.weight"):
+        checkpoints.write(checkpoint, pruned(checkpoint), out)
+    save_file({n: t.half() if t.is_floating_point() else t for n, t in state.items()}, folder / "model.safetensors")
+    huge = load_into(checkpoint, 1e6)
+    with pytest.raises(ModelError):
+        checkpoints.write(checkpoint, huge, out)
+    assert list(out.iterdir()) == []
+
+
+def load_into(checkpoint: Checkpoint, value: float) -> Checkpoint:
+    edited = checkpoint.copy()
+    with torch.no_grad():
+        edited.model.net.get_parameter("fc.weight")[0, 0] = value
+    return edited
+
+
+def test_a_value_too_large_for_the_files_dtype_is_refused(tmp_path: Path) -> None:
+    original = load(make_repo(tmp_path / "repo", "timm-resnet", dtype=torch.float16))
+    with pytest.raises(ModelError, match="no longer fits the file's float16"):
+        checkpoints.write(original, load_into(original, 1e6), into(tmp_path))
+
+
+def test_the_real_efficientnet_lite0(tmp_path: Path) -> None:
+    folder = SHARED / "imagenet_tf_efficientnet_lite0"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not here")
+    checkpoint = load(folder)
+    assert (checkpoint.site.feature, checkpoint.site.between, checkpoint.site.channels) == ("bn2", "pool", 1280)
+    assert checkpoint.facts.mean == checkpoint.facts.std == (0.5, 0.5, 0.5)
+    assert len(checkpoint.labels) == 1000 and checkpoint.facts.input_size == (3, 224, 224)
+    assert sites.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
+    assert checkpoints.write(checkpoint, checkpoint.copy(), tmp_path) == ()
+    assert sha256_of(tmp_path / "model.safetensors") == sha256_of(folder / "model.safetensors")
