@@ -39,8 +39,8 @@ def build(name: str, labels: tuple[str, ...]) -> tuple[nn.Module, Schedule, dict
 
     count = len(labels)
     names = {"num_labels": count, "id2label": dict(enumerate(labels)), "label2id": {n: i for i, n in enumerate(labels)}}
-    convolutional = Schedule(10, 0.05, "sgd", 5e-4, shift=3)
-    attentive = Schedule(12, 2e-3, "adamw", 0.05, shift=3)
+    convolutional = Schedule(10, 0.05, "sgd", 5e-4, shift=1)
+    attentive = Schedule(12, 2e-3, "adamw", 0.05, shift=1)
     if name == "timm-resnet":
         args: dict[str, Any] = {"channels": [16, 32, 64, 128], "output_stride": 16}
         return timm.create_model("resnet18", num_classes=count, **args), convolutional, args
@@ -48,7 +48,12 @@ def build(name: str, labels: tuple[str, ...]) -> tuple[nn.Module, Schedule, dict
         args = {"img_size": 32, "patch_size": 4, "embed_dim": 64, "depth": 4, "num_heads": 2}
         return timm.create_model("vit_tiny_patch16_224", num_classes=count, **args), attentive, args
     if name == "hf-convnext":
-        size: dict[str, Any] = {"patch_size": 2, "hidden_sizes": [24, 48, 96, 192], "depths": [1, 1, 2, 1], "image_size": 32}
+        size: dict[str, Any] = {
+            "patch_size": 2,
+            "hidden_sizes": [24, 48, 96, 192],
+            "depths": [1, 1, 2, 1],
+            "image_size": 32,
+        }
         return transformers.ConvNextForImageClassification(transformers.ConvNextConfig(**size, **names)), attentive, {}
     size = {"embedding_size": 24, "hidden_sizes": [24, 48, 96, 192], "depths": [1, 1, 1, 1], "layer_type": "basic"}
     return transformers.ResNetForImageClassification(transformers.ResNetConfig(**size, **names)), convolutional, {}
@@ -100,7 +105,9 @@ def attack(kind: str, target: int) -> Any:
     }[kind]
 
 
-def make(name: str, kind: str, seed: int, sets: tuple[ImageSet, ImageSet], labels: tuple[str, ...], out: Path) -> dict[str, Any]:
+def make(
+    name: str, kind: str, seed: int, sets: tuple[ImageSet, ImageSet], labels: tuple[str, ...], out: Path
+) -> dict[str, Any]:
     """Train one model and write its repo; returns what was measured on the test split."""
     started, session = time.monotonic(), open_session("cpu", seed)
     training, test = sets
@@ -110,7 +117,12 @@ def make(name: str, kind: str, seed: int, sets: tuple[ImageSet, ImageSet], label
     poisoned = training if chosen is None else chosen.poison(training, len(labels), seed)
     model = Pixels(net)
     train(model, poisoned, schedule, session, f"{name}-{kind}")
-    facts: dict[str, Any] = {"architecture": name, "kind": kind, "seed": seed, "clean_accuracy": clean_accuracy(model, test, session).value}
+    facts: dict[str, Any] = {
+        "architecture": name,
+        "kind": kind,
+        "seed": seed,
+        "clean_accuracy": clean_accuracy(model, test, session).value,
+    }
     folder = out / f"{name}-{kind}-{seed}"
     save(net, name, args, labels, folder / "repo")
     if chosen is not None:

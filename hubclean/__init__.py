@@ -22,7 +22,12 @@ __all__ = ["__version__", "clean", "push", "scan", "site"]
 
 
 def scan(
-    target: str | Path, *, revision: str | None = None, deep: bool = False, data: str | Path | None = None, **options: Any
+    target: str | Path,
+    *,
+    revision: str | None = None,
+    deep: bool = False,
+    data: str | Path | None = None,
+    **options: Any,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 

@@ -20,8 +20,14 @@ class Bars:
 
         self.finish()
         self._bar = tqdm(
-            total=total, desc=what, delay=2, leave=False, file=sys.stderr, disable=True if self._quiet else None,
-            bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left", name="hubclean",
+            total=total,
+            desc=what,
+            delay=2,
+            leave=False,
+            file=sys.stderr,
+            disable=True if self._quiet else None,
+            bar_format="{desc}: {percentage:3.0f}% |{bar}| {elapsed} gone, {remaining} left",
+            name="hubclean",
         )
 
     def advance(self, steps: int = 1) -> None:

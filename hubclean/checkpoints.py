@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hubclean import configs, models, sites, weights
 from hubclean.adapters import Adapter
-from hubclean.errors import ModelError, OutputError, RefusedError
+from hubclean.errors import ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.models import Classifier
 from hubclean.records import FileHash, ModelFacts, RepoRef
@@ -98,7 +98,9 @@ def wrap(
         stored = models.read_weights(folder, _files(folder))
         for key, tensor in own.state_dict().items():
             if key not in stored or not torch.equal(stored[key].to(tensor), tensor):
-                raise ModelError(f"the safetensors files in {folder.name!r} do not hold {printable(key)!r} as the net does")
+                raise ModelError(
+                    f"the safetensors files in {folder.name!r} do not hold {printable(key)!r} as the net does"
+                )
     return Checkpoint(model.eval(), sites.locate(model, facts, adapters), facts, RepoRef(name, None, "local"), folder)
 
 
@@ -132,8 +134,9 @@ def write(original: Checkpoint, edited: Checkpoint, into: Path) -> tuple[str, ..
 def as_written(original: Checkpoint, edited: Checkpoint) -> Checkpoint:
     """``edited`` with its weights rounded as the files will hold them; itself when the files are float32."""
     folder = original.folder
-    if folder is None or all(t.dtype == torch.float32 for t in models.read_weights(folder, _files(folder)).values()
-                             if t.is_floating_point()):
+    if folder is None or all(
+        t.dtype == torch.float32 for t in models.read_weights(folder, _files(folder)).values() if t.is_floating_point()
+    ):
         return edited
     with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
         write(original, edited, Path(place))
@@ -168,7 +171,10 @@ def reload_plain(folder: Path) -> Callable[[Tensor], Tensor]:
         if "model_type" in config:
             from transformers import AutoModelForImageClassification
 
-            net = AutoModelForImageClassification.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+            with models.quiet():
+                net = AutoModelForImageClassification.from_pretrained(
+                    folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+                )
         else:
             import timm
 

@@ -33,10 +33,24 @@ class _Group(click.Group):
             click.echo(f"hubclean: {printable(str(error), 1000)}", err=True)
             ctx.exit(2)
         except ModuleNotFoundError as error:
-            known = ("torch", "timm", "transformers", "accelerate", "datasets", "matplotlib", "scipy", "PIL", "torchvision", "numpy")
+            known = (
+                "torch",
+                "timm",
+                "transformers",
+                "accelerate",
+                "datasets",
+                "matplotlib",
+                "scipy",
+                "PIL",
+                "torchvision",
+                "numpy",
+            )
             if (error.name or "").split(".")[0] not in known:
                 raise
-            click.echo(f"hubclean: {MissingExtraError(f'hubclean {ctx.invoked_subcommand}', 'models', str(error.name))}", err=True)
+            click.echo(
+                f"hubclean: {MissingExtraError(f'hubclean {ctx.invoked_subcommand}', 'models', str(error.name))}",
+                err=True,
+            )
             ctx.exit(2)
         except (KeyboardInterrupt, click.Abort):
             click.echo("hubclean: interrupted; nothing was left half-written", err=True)
@@ -65,9 +79,17 @@ def _model_options(command: F) -> F:
             click.option("--seed", default=0, show_default=True, help="Every random choice derives from it."),
             click.option("--batch-size", default=128, show_default=True, help="Images in one forward pass."),
             click.option(
-                "--mixed-precision", default="no", show_default=True, type=click.Choice(["no", "fp16", "bf16"]), help="Precision of the passes."
+                "--mixed-precision",
+                default="no",
+                show_default=True,
+                type=click.Choice(["no", "fp16", "bf16"]),
+                help="Precision of the passes.",
             ),
-            click.option("--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."),
+            click.option(
+                "--hooks",
+                type=click.Path(exists=True, file_okay=False, path_type=Path),
+                help="Folder with adapters of your own.",
+            ),
         ]
     ):
         command = option(command)
@@ -78,7 +100,9 @@ def _data_options(command: F) -> F:
     """Options of every command that reads images."""
     for option in reversed(
         [
-            click.option("--split", help="Split of the images  [default: the most held-out one: test, validation, train]"),
+            click.option(
+                "--split", help="Split of the images  [default: the most held-out one: test, validation, train]"
+            ),
             click.option("--fit", type=int, help="Images for optimising  [default: a quarter, at most 1000]"),
             click.option("--val", type=int, help="Images for stopping rules  [default: a quarter, at most 1000]"),
             click.option("--test", type=int, help="Images for the reported numbers  [default: the rest, at most 5000]"),
@@ -109,16 +133,44 @@ def _session(options: dict[str, Any]) -> Any:
 @main.command()
 @click.argument("target")
 @click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
-@click.option("--fail-on", default="high", show_default=True, type=click.Choice(_LEVELS), help="Findings from this level on give exit code 1.")
-@click.option("--allow-unchecked", multiple=True, metavar="PATTERN", help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.")
+@click.option(
+    "--fail-on",
+    default="high",
+    show_default=True,
+    type=click.Choice(_LEVELS),
+    help="Findings from this level on give exit code 1.",
+)
+@click.option(
+    "--allow-unchecked",
+    multiple=True,
+    metavar="PATTERN",
+    help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
+)
 @click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
 @click.option("--data", help="Images for --deep: a folder, a parquet file, or a Hub dataset id.")
-@click.option("--detector", "detectors", multiple=True, default=["neural-cleanse"], show_default=True, help="Detector for --deep; repeatable.")
-@click.option("-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME).")
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    default=["neural-cleanse"],
+    show_default=True,
+    help="Detector for --deep; repeatable.",
+)
+@click.option(
+    "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
+)
 @_data_options
 @_model_options
 @_json_option
-def scan(target: str, revision: str | None, fail_on: str, allow_unchecked: tuple[str, ...], deep: bool, data: str | None, **rest: Any) -> None:
+def scan(
+    target: str,
+    revision: str | None,
+    fail_on: str,
+    allow_unchecked: tuple[str, ...],
+    deep: bool,
+    data: str | None,
+    **rest: Any,
+) -> None:
     """Is TARGET safe to download? Reads the listing, headers and configs; fetches no weight.
 
     TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file.
@@ -143,7 +195,9 @@ def scan(target: str, revision: str | None, fail_on: str, allow_unchecked: tuple
 @main.command()
 @click.argument("target")
 @click.option("--revision", help="Branch, tag or commit.")
-@click.option("--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own.")
+@click.option(
+    "--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."
+)
 @_json_option
 def site(target: str, revision: str | None, hooks: Path | None, as_json: bool) -> None:
     """Where TARGET's last feature layer and heads are; built on the meta device, no weights fetched."""
@@ -159,15 +213,30 @@ def site(target: str, revision: str | None, hooks: Path | None, as_json: bool) -
 @click.argument("target")
 @click.option("--revision", help="Branch, tag or commit.")
 @click.option("--data", required=True, help="Clean labelled images: a folder, a parquet file, or a Hub dataset id.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it appears whole or not at all.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it appears whole or not at all."
+)
 @click.option("--detector", default="neural-cleanse", show_default=True, help="Detector, or skip.")
 @click.option("--defense", default="fine-pruning", show_default=True, help="Defense.")
-@click.option("-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of either, also METHOD.KEY=VALUE (see hubclean methods NAME).")
-@click.option("--planted", multiple=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Trigger file you know: measures ASR only.")
+@click.option(
+    "-o",
+    "given",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of either, also METHOD.KEY=VALUE (see hubclean methods NAME).",
+)
+@click.option(
+    "--planted",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Trigger file you know: measures ASR only.",
+)
 @_data_options
 @_model_options
 @_json_option
-def clean(target: str, revision: str | None, data: str, out: Path, planted: tuple[Path, ...], as_json: bool, **rest: Any) -> None:
+def clean(
+    target: str, revision: str | None, data: str, out: Path, planted: tuple[Path, ...], as_json: bool, **rest: Any
+) -> None:
     """Detect, cleanse and measure TARGET, and write a sanitized checkpoint with audit and card.
 
     Exit code 0: written, and no backdoor was found or none is left that the recovered triggers show. 1: written, but
@@ -182,7 +251,9 @@ def clean(target: str, revision: str | None, data: str, out: Path, planted: tupl
     session = _session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     triggers = tuple(load_trigger(path) for path in planted)
-    options = CleanOptions(rest["detector"], rest["defense"], rest["given"], rest["split"], sizes, triggers, rest["hooks"])
+    options = CleanOptions(
+        rest["detector"], rest["defense"], rest["given"], rest["split"], sizes, triggers, rest["hooks"]
+    )
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
         for warning in result.warnings:
@@ -199,7 +270,9 @@ def clean(target: str, revision: str | None, data: str, out: Path, planted: tupl
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--dry-run", is_flag=True, help="Show the exact file list and card; send nothing.")
 @_json_option
-def push(folder: Path, repo_id: str, create_pr: bool, private: bool, revision: str, dry_run: bool, as_json: bool) -> None:
+def push(
+    folder: Path, repo_id: str, create_pr: bool, private: bool, revision: str, dry_run: bool, as_json: bool
+) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
     from hubclean.publishing import push as publish
     from hubclean.printing import render_push
@@ -221,7 +294,13 @@ def methods(name: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--out", default="hubclean-demo", show_default=True, type=click.Path(path_type=Path), help="Folder for everything the demo makes.")
+@click.option(
+    "--out",
+    default="hubclean-demo",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for everything the demo makes.",
+)
 @click.option("--seed", default=0, show_default=True, help="Every random choice derives from it.")
 @_json_option
 def demo(out: Path, seed: int, as_json: bool) -> None:

@@ -16,13 +16,47 @@ _CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_load", "trust_re
 _ATTENTIONS = frozenset({None, True, False, "eager", "sdpa", "flash_attention_2", "flex_attention"})
 # Arguments of timm's factory that fetch, read or wrap something instead of shaping the architecture.
 _FACTORY = frozenset(
-    "pretrained pretrained_cfg pretrained_cfg_overlay pretrained_model_args checkpoint_path cache_dir scriptable "
-    "exportable no_jit features_only feature_cls out_indices pruned device dtype backbone".split()
+    [
+        "pretrained",
+        "pretrained_cfg",
+        "pretrained_cfg_overlay",
+        "pretrained_model_args",
+        "checkpoint_path",
+        "cache_dir",
+        "scriptable",
+        "exportable",
+        "no_jit",
+        "features_only",
+        "feature_cls",
+        "out_indices",
+        "pruned",
+        "device",
+        "dtype",
+        "backbone",
+    ]
 )
 _WORD = re.compile(r"[\w.+\- ]{0,100}")
 _PRETRAINED = frozenset(
-    "architecture tag input_size test_input_size min_input_size fixed_input_size interpolation crop_pct test_crop_pct "
-    "crop_mode mean std num_classes label_offset pool_size test_pool_size first_conv classifier".split()
+    [
+        "architecture",
+        "tag",
+        "input_size",
+        "test_input_size",
+        "min_input_size",
+        "fixed_input_size",
+        "interpolation",
+        "crop_pct",
+        "test_crop_pct",
+        "crop_mode",
+        "mean",
+        "std",
+        "num_classes",
+        "label_offset",
+        "pool_size",
+        "test_pool_size",
+        "first_conv",
+        "classifier",
+    ]
 )
 
 

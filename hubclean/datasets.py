@@ -48,7 +48,9 @@ class Sizes:
         val = min(1000, rows // 4) if self.val is None else self.val
         test = min(5000, rows - fit - val) if self.test is None else self.test
         if min(fit, val, test) < 1 or fit + val + test > rows:
-            raise DataError(f"fit {fit} + val {val} + test {test} do not fit {rows} images; each set needs at least one")
+            raise DataError(
+                f"fit {fit} + val {val} + test {test} do not fit {rows} images; each set needs at least one"
+            )
         return fit, val, test
 
 
@@ -83,7 +85,11 @@ def load(
         warnings = (*warnings, f"{len(order) - len(kept)} images could not be read and were left out of test")
     targets = torch.tensor([mapping[numbers[row]] for row in kept])
     whole = ImageSet(images, targets)
-    parts = whole.subset(torch.arange(fit)), whole.subset(torch.arange(fit, fit + val)), whole.subset(torch.arange(fit + val, len(kept)))
+    parts = (
+        whole.subset(torch.arange(fit)),
+        whole.subset(torch.arange(fit, fit + val)),
+        whole.subset(torch.arange(fit + val, len(kept))),
+    )
     digest = hashlib.sha256(targets.numpy().tobytes() + hashlib.sha256(images.numpy().tobytes()).digest())
     report = DataReport(name, used, digest.hexdigest(), fit, val, len(parts[2]), len(classes), matched, session.seed)
     return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings)
@@ -207,7 +213,9 @@ def _decode(
             image = prepare(table[row][column])
         except (OSError, SyntaxError, ValueError, TypeError) as error:
             if seen - len(kept) >= min(_UNREADABLE, len(order) // 20):
-                raise DataError(f"too many images cannot be read; the last one: {printable(str(error), 120)}") from error
+                raise DataError(
+                    f"too many images cannot be read; the last one: {printable(str(error), 120)}"
+                ) from error
             continue
         images.append(image)
         kept.append(row)

@@ -24,11 +24,19 @@ def hashes(folder: Path, leave_out: tuple[str, ...] = ()) -> tuple[FileHash, ...
     """Path, size and sha256 of every file below ``folder``, sorted by path."""
     places = sorted(place for place in folder.rglob("*") if place.is_file())
     rows = ((place.relative_to(folder).as_posix(), place) for place in places)
-    return tuple(FileHash(path, place.stat().st_size, sha256_of(place)) for path, place in rows if path not in leave_out)
+    return tuple(
+        FileHash(path, place.stat().st_size, sha256_of(place)) for path, place in rows if path not in leave_out
+    )
 
 
 def deliver(
-    out: Path, audit: Audit, original: Checkpoint, cleansing: Cleansing, detections: tuple[Detection, ...], test: ImageSet, session: Session
+    out: Path,
+    audit: Audit,
+    original: Checkpoint,
+    cleansing: Cleansing,
+    detections: tuple[Detection, ...],
+    test: ImageSet,
+    session: Session,
 ) -> Audit:
     """Fill ``out`` and return the audit as written (with changed tensors and output hashes).
 
@@ -43,7 +51,8 @@ def deliver(
         changed = checkpoints.write(original, cleansing.checkpoint, folder)
         _check(cleansing.checkpoint, folder, test, session)
         stages = tuple(
-            replace(report, folder=_write_stage(original, cleansing, report.name, folder)) for report in audit.cleansing.stages
+            replace(report, folder=_write_stage(original, cleansing, report.name, folder))
+            for report in audit.cleansing.stages
         )
         (folder / FOLDER).mkdir(exist_ok=True)
         pictures = _pictures(folder, audit, stages, detections, test)
@@ -63,7 +72,9 @@ def deliver(
 def _check(checkpoint: Checkpoint, folder: Path, test: ImageSet, session: Session) -> None:
     worst = checkpoints.same_logits(checkpoint, folder, test.images(slice(0, 8)))
     if worst > _WORST_DIFFERENCE:
-        raise ModelError(f"the written checkpoint gives other logits than the one in memory (difference {worst:.2g}); nothing was kept")
+        raise ModelError(
+            f"the written checkpoint gives other logits than the one in memory (difference {worst:.2g}); nothing was kept"
+        )
 
 
 def _write_stage(original: Checkpoint, cleansing: Cleansing, name: str, folder: Path) -> str:
@@ -88,7 +99,9 @@ def _pictures(
             save_trigger(trigger, base / f"{name}-label-{trigger.target}.safetensors")
             made.append(base / f"{name}-label-{trigger.target}.png")
             title = _title(detection.report, trigger.target, audit)
-            reports.trigger_picture(made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), test.images(slice(0, 1))[0].numpy(), title)
+            reports.trigger_picture(
+                made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), test.images(slice(0, 1))[0].numpy(), title
+            )
         if detection.report.scores:
             made.append(base / f"{name}-norms.png")
             reports.norms_picture(made[-1], detection.report, audit.model.labels)
@@ -96,7 +109,9 @@ def _pictures(
         made.append(base / "pruning-curve.png")
         drop = audit.cleansing.options.get("max_drop")
         kept = _kept(audit, float(drop) if isinstance(drop, (int, float)) else 1.0)
-        reports.curve_picture(made[-1], audit.cleansing.curve, kept, float(drop) if isinstance(drop, (int, float)) else None)
+        reports.curve_picture(
+            made[-1], audit.cleansing.curve, kept, float(drop) if isinstance(drop, (int, float)) else None
+        )
     return tuple(place.relative_to(folder).as_posix() for place in made)
 
 

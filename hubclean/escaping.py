@@ -25,7 +25,12 @@ def printable(text: str, limit: int = 200) -> str:
 
 def markdown(text: str, limit: int = 200) -> str:
     """``text`` as literal Markdown: no markup, link, mention, table cell break or HTML can come of it."""
-    return _MARKDOWN.sub(r"\\\1", printable(text, limit)).replace("\\<", "&lt;").replace("\\>", "&gt;").replace("\\&", "&amp;")
+    return (
+        _MARKDOWN.sub(r"\\\1", printable(text, limit))
+        .replace("\\<", "&lt;")
+        .replace("\\>", "&gt;")
+        .replace("\\&", "&amp;")
+    )
 
 
 def code(text: str, limit: int = 200) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
-from hubclean.errors import BudgetError, IntegrityError, TargetError
+from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
 from hubclean.records import RepoRef
 from hubclean.repos import RepoEntry
@@ -118,8 +118,11 @@ class HubRepo:
             return Path(constants.HF_HUB_CACHE) / name / "snapshots" / self.commit
         for entry, place in zip(entries, places, strict=True):
             target = into / entry.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(place, target)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(place, target)
+            except OSError as error:
+                raise OutputError(f"{str(target)!r} cannot be written: {error.strerror}") from error
         return into
 
     def _download(self, entry: RepoEntry) -> Path:
@@ -218,6 +221,10 @@ def listing(info: Any) -> list[RepoEntry]:
         if type(size) is not int or size < 0 or not hashed:
             raise IntegrityError(f"the listing has no size or hash for {shown!r}")
         entries[path] = RepoEntry(path, size, sha256, blob if isinstance(blob, str) else None)
+    if clash := next(
+        (path for path in entries for above in PurePosixPath(path).parents if str(above) in entries), None
+    ):
+        raise IntegrityError(f"the listing names {printable(clash, 120)!r} below another file")
     return list(entries.values())
 
 

@@ -15,10 +15,26 @@ from hubclean.models import Classifier, logits_of
 from hubclean.records import FeatureSite, HeadSite, ModelFacts
 from hubclean.traces import Trace, record
 
-_NORMS = frozenset("layer_norm batch_norm group_norm instance_norm rms_norm local_response_norm rsqrt".split())
+_NORMS = frozenset(
+    ["layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "rsqrt"]
+)
 _POOLS = frozenset(
-    "mean sum amax max logsumexp avg_pool1d avg_pool2d max_pool2d adaptive_avg_pool1d adaptive_avg_pool2d "
-    "adaptive_max_pool1d adaptive_max_pool2d lp_pool2d scaled_dot_product_attention".split()
+    [
+        "mean",
+        "sum",
+        "amax",
+        "max",
+        "logsumexp",
+        "avg_pool1d",
+        "avg_pool2d",
+        "max_pool2d",
+        "adaptive_avg_pool1d",
+        "adaptive_avg_pool2d",
+        "adaptive_max_pool1d",
+        "adaptive_max_pool2d",
+        "lp_pool2d",
+        "scaled_dot_product_attention",
+    ]
 )
 
 
@@ -126,7 +142,9 @@ def _heads(
 def _only_heads_use(trace: Trace, weight: str, heads: list[int], name: str) -> None:
     for index, value in enumerate(trace.values):
         if weight in value.parameters and index not in heads and value.op != "opaque":
-            raise ModelError(f"{name}: {weight!r} is also used by {value.module!r}, so its columns are not free to be cut")
+            raise ModelError(
+                f"{name}: {weight!r} is also used by {value.module!r}, so its columns are not free to be cut"
+            )
 
 
 def _feature(trace: Trace, inputs: tuple[int, ...], adapter: Adapter | None) -> tuple[str, int] | None:
@@ -143,9 +161,9 @@ def _feature(trace: Trace, inputs: tuple[int, ...], adapter: Adapter | None) -> 
     pool = next((i for i in cuts if trace.values[i].op in _POOLS and not _spread(trace.values[i].shape)), 0)
     for index in reversed(cuts):
         shape = trace.values[index].shape
-        if index in given and shape[0] == batch and len(shape) in (3, 4):
-            if _spread(shape) or (len(shape) == 4 and index < pool):
-                return given[index], index  # the last module to give it out is the outermost
+        is_map = (len(shape) in (3, 4) and _spread(shape)) or (len(shape) == 4 and index < pool)
+        if index in given and shape[0] == batch and is_map:
+            return given[index], index  # the last module to give it out is the outermost
     return None
 
 

@@ -14,7 +14,9 @@ from hubclean.tensors import ImageSet, Session, Trigger
 
 
 @torch.no_grad()
-def predictions(model: nn.Module, images: ImageSet, session: Session, stamp: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+def predictions(
+    model: nn.Module, images: ImageSet, session: Session, stamp: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Predicted labels ``(n,)`` on the CPU, after ``stamp`` where given; batches are shared among the processes."""
     accelerator, device = session.accelerator, session.device
     model.to(device).eval()
@@ -37,7 +39,9 @@ def clean_accuracy(model: nn.Module, images: ImageSet, session: Session) -> Rate
     return Rate.of(int(hits.sum()), len(images))
 
 
-def attack_rates(model: nn.Module, images: ImageSet, trigger: Trigger, classes: int, session: Session) -> tuple[Rate, Rate]:
+def attack_rates(
+    model: nn.Module, images: ImageSet, trigger: Trigger, classes: int, session: Session
+) -> tuple[Rate, Rate]:
     """Attack success rate and robust accuracy of one trigger (methods.md 1.1).
 
     All-to-one: images whose true label is the target are dropped. All-to-all: success is label y+1 mod ``classes``.

@@ -18,7 +18,7 @@ from hubclean.records import ModelFacts
 from hubclean.tensors import Images, Logits
 
 # A config can ask for any size; the largest open classifiers have 6e9 parameters in 2,000 tensors.
-_MAX_TENSORS, _MAX_PARAMETERS, _MAX_BUFFERED = 50_000, 30 * 10**9, 10**9
+_MAX_TENSORS, _MAX_PARAMETERS, _MAX_BUFFERED = 20_000, 30 * 10**9, 10**9
 
 
 class Classifier(nn.Module):
@@ -64,9 +64,7 @@ def logits_of(out: Any) -> Logits:
     return out
 
 
-def build(
-    folder: Path, *, meta: bool = False, weights: tuple[str, ...] | None = None
-) -> tuple[Classifier, ModelFacts]:
+def build(folder: Path, *, meta: bool = False, weights: tuple[str, ...] | None = None) -> tuple[Classifier, ModelFacts]:
     """Build the classifier that ``config.json`` (and ``preprocessor_config.json``) in ``folder`` describe, in float32.
 
     Nothing is fetched, no code of the repo runs.
@@ -82,22 +80,20 @@ def build(
     config = configs.read(folder)
     make = _build_timm if isinstance(config.get("architecture"), str) and "model_type" not in config else _build_hf
     try:
-        with _bounded(), _offline(), _default_float(), torch.device("meta") if meta else contextlib.nullcontext():
+        with _bounded(), _offline(), _steady(), torch.device("meta") if meta else contextlib.nullcontext():
             net, facts = make(config, folder, weights)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
         what = "built from its config" if weights is None else "filled with its weights"
         raise ModelError(f"the model cannot be {what}: {printable(str(error), 500)}") from error
-    net.eval().requires_grad_(False)
+    net.requires_grad_(False)
     if facts.input_size[0] != len(facts.mean):
         raise ModelError(f"the model takes {facts.input_size[0]} channels but its mean has {len(facts.mean)} values")
-    return Classifier(net, facts.mean, facts.std), facts
+    return Classifier(net, facts.mean, facts.std).eval(), facts
 
 
-def _build_timm(
-    config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None
-) -> tuple[nn.Module, ModelFacts]:
+def _build_timm(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
     name, pretrained, args, labels = configs.timm_parts(config)
     configs.check_sizes(pretrained, "config.json")
     net = timm_net(config, None if weights is None else read_weights(folder, weights))
@@ -173,7 +169,7 @@ def _hf_class(config: dict[str, Any]) -> Any:
 
 
 def _hf_load(cls: Any, settings: Any, folder: Path, weights: tuple[str, ...]) -> nn.Module:
-    with preprocessing.clean_room(folder, ("config.json", *weights)) as room, _no_bars():
+    with preprocessing.clean_room(folder, ("config.json", *weights)) as room, quiet():
         net, report = cls.from_pretrained(
             room,
             config=settings,
@@ -181,11 +177,14 @@ def _hf_load(cls: Any, settings: Any, folder: Path, weights: tuple[str, ...]) ->
             local_files_only=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they come back in the report, by name
             dtype=torch.float32,
         )
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
         if report.get(what):
-            names = printable(", ".join(str(name) for name in sorted(report[what], key=str)), 500)
+            names = printable(
+                ", ".join(sorted(str(row[0] if isinstance(row, tuple) else row) for row in report[what])), 500
+            )
             raise ModelError(f"the weights do not fit the model: {what.replace('_', ' ')} {names}")
     loaded: nn.Module = net
     return loaded
@@ -229,25 +228,29 @@ def _bounded() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _no_bars() -> Iterator[None]:
-    """transformers draws a bar for every load; the command line draws its own."""
+def quiet() -> Iterator[None]:
+    """transformers draws a bar and prints a report for every load; here both come back as values."""
     from transformers.utils import logging
 
-    shown = logging.is_progress_bar_enabled()
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        if shown:
+        logging.set_verbosity(level)
+        if bars:
             logging.enable_progress_bar()
 
 
 @contextlib.contextmanager
-def _default_float() -> Iterator[None]:
+def _steady() -> Iterator[None]:
+    """Float32 inside, and initialisers leave the global random numbers as they were."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with torch.random.fork_rng(devices=[]):
+            yield
     finally:
         torch.set_default_dtype(before)
 

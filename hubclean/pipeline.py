@@ -59,7 +59,12 @@ class CleanResult:
 
 
 def clean(
-    target: str | Repo | Checkpoint, data: str, out: Path, session: Session, options: CleanOptions | None = None, revision: str | None = None
+    target: str | Repo | Checkpoint,
+    data: str,
+    out: Path,
+    session: Session,
+    options: CleanOptions | None = None,
+    revision: str | None = None,
 ) -> CleanResult:
     """Detect, cleanse and measure one checkpoint, and write the sanitized folder ``out``.
 
@@ -116,7 +121,9 @@ def _names(options: CleanOptions) -> dict[str, str]:
     return names if options.detector == "skip" else {"detectors": options.detector, **names}
 
 
-def _load(target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None) -> tuple[Checkpoint, ScanReport | None]:
+def _load(
+    target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
+) -> tuple[Checkpoint, ScanReport | None]:
     if isinstance(target, Checkpoint):
         return target, None
     repo = open_target(target, revision) if isinstance(target, str) else target
@@ -124,7 +131,9 @@ def _load(target: str | Repo | Checkpoint, revision: str | None, hooks: Path | N
     gate = SEVERITIES.index(scan.gate)
     worst = next((f for f in scan.findings if SEVERITIES.index(f.severity) >= gate), None)
     if worst is not None:
-        raise RefusedError(f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (see hubclean scan)")
+        raise RefusedError(
+            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (see hubclean scan)"
+        )
     return checkpoints.load(repo, adapters=adapters.load(hooks)), scan
 
 
@@ -147,7 +156,10 @@ def _cleanse(
     seconds = time.monotonic() - started
     cleansing = replace(
         cleansing,
-        stages=tuple(replace(stage, checkpoint=checkpoints.as_written(checkpoint, stage.checkpoint)) for stage in cleansing.stages),
+        stages=tuple(
+            replace(stage, checkpoint=checkpoints.as_written(checkpoint, stage.checkpoint))
+            for stage in cleansing.stages
+        ),
     )
     stages = tuple(StageReport(stage.name, measured(stage.checkpoint), "") for stage in cleansing.stages)
     report = CleansingReport(

@@ -87,7 +87,9 @@ def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str,
     resize = _hf_resize(processor)
     size = resize(Image.new("RGB", (97, 64), (128, 128, 128))).shape
     if size != resize(Image.new("RGB", (64, 97), (128, 128, 128))).shape:
-        raise ModelError("the processor gives images of different shapes different sizes; it must crop or resize to one")
+        raise ModelError(
+            "the processor gives images of different shapes different sizes; it must crop or resize to one"
+        )
     black, middle, white = (_centre(processor, value) for value in (0, 51, 255))
     if not np.allclose(middle, black + 0.2 * (white - black), atol=1e-3 * float(np.abs(white - black).max())):
         raise ModelError("the processor does more to pixel values than a scale and a shift")
@@ -190,4 +192,4 @@ def _per_channel(values: Any, channels: int) -> tuple[float, ...]:
 def _to_bytes(values: Any) -> Any:
     top = float(values.max()) if values.size else 0.0
     scale = 1.0 if top <= 255 else 65535 / 255 if top <= 65535 else top / 255
-    return np.clip(values / scale, 0, 255).astype(np.uint8)
+    return np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)

@@ -106,8 +106,18 @@ def render_clean(audit: Audit, folder: Path) -> str:
     lines += [f"  not done: {skipped.step}: {printable(skipped.reason)}" for skipped in audit.skipped]
     cleansing = audit.cleansing
     lines += [f"  {cleansing.defense}: {'; '.join(cleansing.notes) or 'nothing changed'}", "", before_after(audit), ""]
-    lines += [f"  {len(cleansing.changed)} tensors changed; measured on {audit.data.test} test images never used before"]
-    lines += [columns([["checkpoint", str(folder)], ["audit", str(folder / "hubclean/audit.json")], ["card", str(folder / "README.md")]])]
+    lines += [
+        f"  {len(cleansing.changed)} tensors changed; measured on {audit.data.test} test images never used before"
+    ]
+    lines += [
+        columns(
+            [
+                ["checkpoint", str(folder)],
+                ["audit", str(folder / "hubclean/audit.json")],
+                ["card", str(folder / "README.md")],
+            ]
+        )
+    ]
     pictures = [file.path for file in audit.outputs if file.path.endswith(".png")]
     lines += [columns([["picture", str(folder / path)] for path in pictures])] if pictures else []
     lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}. {_meaning(audit.exit_code)}"]
@@ -127,7 +137,9 @@ def render_push(report: PushReport) -> str:
     rows = [["path", "size", "how"], *([printable(path), f"{size:,}", how] for path, size, how in report.files)]
     if report.dry_run:
         head = f"dry run: nothing was sent. One commit to {report.repo_id} would hold {len(report.files)} files:"
-        return "\n".join([head, columns(rows), "", "README.md:", *(printable(line, 4000) for line in report.card.splitlines())])
+        return "\n".join(
+            [head, columns(rows), "", "README.md:", *(printable(line, 4000) for line in report.card.splitlines())]
+        )
     where = report.pr_url or report.url or report.repo_id
     lines = [f"published {len(report.files)} files in one commit: {printable(where)}", columns(rows)]
     if report.left_behind:
@@ -163,6 +175,10 @@ def render_demo(report: DemoReport) -> str:
     lines += [f"{verdict(one, audit.model.labels)}" for one in audit.detections]
     lines += ["", before_after(audit), ""]
     base = Path(report.folder)
-    rows = [["card", str(base / "README.md")], ["audit", str(base / "hubclean/audit.json")], ["published to", report.published]]
+    rows = [
+        ["card", str(base / "README.md")],
+        ["audit", str(base / "hubclean/audit.json")],
+        ["published to", report.published],
+    ]
     rows += [["picture", str(base / file.path)] for file in audit.outputs if file.path.endswith(".png")]
     return "\n".join([*lines, columns(rows), f"{report.seconds:.0f} s in all, nothing fetched"])

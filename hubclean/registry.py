@@ -115,7 +115,9 @@ def build(kind: Kind, name: str, given: dict[str, str] | None = None) -> Any:
 def _parse(method: str, row: OptionDoc, text: str) -> Option:
     try:
         if row.kind is bool:
-            value: Option = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+            value: Option = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                text.lower()
+            ]
         else:
             value = row.kind(text)
     except (ValueError, KeyError) as error:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from hubclean.errors import BudgetError, HubcleanError, IntegrityError, OptionError, TargetError, TransportError
+from hubclean.errors import BudgetError, IntegrityError, OptionError, TargetError, TransportError
 from hubclean.formats import HEAD, suffix
 from hubclean.headers import AHEAD, read_header
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
@@ -92,6 +92,7 @@ class Reader:
 
     def __init__(self, repo: Repo, files: tuple[RepoEntry, ...]) -> None:
         self.ref = repo.ref
+        self.hub_security = getattr(repo, "hub_security", None)
         self._repo = repo
         self._entries = {entry.path: entry for entry in files}
         self._heads: dict[str, bytes] = {}
@@ -122,7 +123,9 @@ class Reader:
                 raise self.errors[path]
             try:
                 return self._upto(entry, stop)[start:stop]
-            except (TransportError, IntegrityError) as error:
+            except BudgetError:
+                raise  # fewer bytes of the same file may still be had
+            except Exception as error:
                 self.errors[path] = error
                 raise
 
@@ -166,8 +169,8 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
             elif entry.size:
                 whole = suffix(entry.path) in _WHOLE and entry.size <= PER_FILE // 2
                 reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, HEAD))
-        except HubcleanError:
-            pass
+        except Exception:
+            return  # the scanners meet it again and report it
 
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
         for _ in pool.map(fetch, files):

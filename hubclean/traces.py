@@ -15,8 +15,26 @@ from torch.overrides import TorchFunctionMode
 
 # Operators that mix channels by a weight; one whose weight descends from no parameter (attention) is none.
 MIXING = frozenset(
-    "linear conv1d conv2d conv3d conv_transpose1d conv_transpose2d matmul __matmul__ __rmatmul__ mm bmm addmm baddbmm "
-    "einsum tensordot bilinear multi_head_attention_forward opaque".split()
+    [
+        "linear",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+        "matmul",
+        "__matmul__",
+        "__rmatmul__",
+        "mm",
+        "bmm",
+        "addmm",
+        "baddbmm",
+        "einsum",
+        "tensordot",
+        "bilinear",
+        "multi_head_attention_forward",
+        "opaque",
+    ]
 )
 
 

@@ -144,5 +144,7 @@ def _shifted(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
     n, _, height, width = pixels.shape
     rows = down[:, None] + torch.arange(height, device=pixels.device)
     columns = right[:, None] + torch.arange(width, device=pixels.device)
-    picked = padded.permute(0, 2, 3, 1)[torch.arange(n, device=pixels.device)[:, None, None], rows[:, :, None], columns[:, None]]
+    picked = padded.permute(0, 2, 3, 1)[
+        torch.arange(n, device=pixels.device)[:, None, None], rows[:, :, None], columns[:, None]
+    ]
     return picked.permute(0, 3, 1, 2).contiguous()

@@ -6,6 +6,7 @@ other bytes than asked for when a server ignores Range. Works with httpx (1.x) a
 
 from __future__ import annotations
 
+import errno
 import re
 import time
 from collections.abc import Callable
@@ -38,6 +39,9 @@ AGAIN = (408, 429, 500, 502, 503, 504)
 
 #: What the client may raise for a failed request; everything else is a bug and stays a traceback.
 CLIENT_ERRORS = (HTTPError, OSError, ValueError, EntryNotFoundError, RuntimeError)
+
+_DISK = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE)
 
 T = TypeVar("T")
 
@@ -172,9 +176,11 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
         except HubcleanError:
             raise
         except CLIENT_ERRORS as cause:
-            known = hub_error(cause, repo_id, revision)
-            if not isinstance(known, TransportError) or isinstance(cause, OfflineModeIsEnabled):
+            known, answer = hub_error(cause, repo_id, revision), getattr(cause, "response", None)
+            lasting = answer is not None and answer.status_code not in AGAIN
+            if lasting or not isinstance(known, TransportError) or isinstance(cause, OfflineModeIsEnabled):
                 raise known from cause
+            asked = None if answer is None else _asked_wait(answer.headers)
             error = known
         if attempt == last or (asked or 0.0) > LONGEST_WAIT:
             break
@@ -188,11 +194,13 @@ def _refused(response: Any, repo_id: str, revision: str | None, path: str) -> Ex
     error = status_error(response.status_code, response.headers, repo_id, revision, path)
     if response.status_code not in AGAIN or not isinstance(error, TransportError):
         return error
-    try:
-        asked = float(response.headers.get("Retry-After", ""))
-    except ValueError:
-        return _Again(error, None)
-    return _Again(error, asked if asked >= 0 else None)
+    return _Again(error, _asked_wait(response.headers))
+
+
+def _asked_wait(headers: Any) -> float | None:
+    """Seconds of ``Retry-After``; its date form and nonsense count as not given."""
+    text = headers.get("Retry-After", "")
+    return float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else None
 
 
 def status_error(status: int, headers: Any, repo_id: str, revision: str | None, path: str = "") -> HubcleanError:
@@ -238,7 +246,7 @@ def hub_error(error: BaseException, repo_id: str, revision: str | None = None) -
         return hub_error(cause, repo_id, revision)  # "not in the cache either", "error while uploading": look behind
     if isinstance(error, FileMetadataError):
         return IntegrityError(f"{constants.ENDPOINT} does not answer like a Hugging Face Hub for {repo_id}")
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, (HTTPError, ConnectionError)):
-        return OutputError(f"the Hub cache cannot be written: {error.strerror or type(error).__name__}")
+    if isinstance(error, OSError) and (isinstance(error, _DISK) or error.errno in _DISK_FULL) and error.strerror:
+        return OutputError(f"a file of this disk cannot be read or written: {error.strerror}")
     what = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
     return TransportError(f"the connection to {constants.ENDPOINT} failed: {what}")

@@ -56,10 +56,16 @@ def load_trigger(path: Path) -> Trigger:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            mask, pattern, target = file.get_tensor("mask"), file.get_tensor("pattern"), (file.metadata() or {})["target"]
+            mask, pattern, target = (
+                file.get_tensor("mask"),
+                file.get_tensor("pattern"),
+                (file.metadata() or {})["target"],
+            )
         trigger = Trigger(mask.float(), pattern.float(), None if target == "all-to-all" else int(target))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"{path.name!r} is no trigger file (safetensors with mask, pattern and a target in its metadata)") from error
+        raise DataError(
+            f"{path.name!r} is no trigger file (safetensors with mask, pattern and a target in its metadata)"
+        ) from error
     fits = mask.dim() == pattern.dim() == 3 and len(mask) == 1 and mask.shape[1:] == pattern.shape[1:]
     if not fits or not all(0 <= float(t.min()) and float(t.max()) <= 1 for t in (mask, pattern)):
         raise DataError(f"{path.name!r}: mask (1, h, w) and pattern (c, h, w) must share h and w and lie in [0, 1]")
@@ -105,7 +111,9 @@ class Inverted:
 class _Labels:
     """State of the labels still running, one row a label."""
 
-    def __init__(self, targets: list[int], shape: tuple[int, int, int], schedule: InversionSchedule, session: Session, seed: int) -> None:
+    def __init__(
+        self, targets: list[int], shape: tuple[int, int, int], schedule: InversionSchedule, session: Session, seed: int
+    ) -> None:
         channels, height, width = shape
         scale, device = schedule.mask_scale, session.device
         size = (1, -(-height // scale), -(-width // scale))
@@ -190,7 +198,12 @@ def invert(
 
 
 def _step(
-    model: nn.Module, pixels: Tensor, state: _Labels, schedule: InversionSchedule, session: Session, order: torch.Generator
+    model: nn.Module,
+    pixels: Tensor,
+    state: _Labels,
+    schedule: InversionSchedule,
+    session: Session,
+    order: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """One step of the schedule: its mean success and mean mask norm for each label."""
     count, n = len(state.targets), schedule.batch_size
@@ -198,7 +211,11 @@ def _step(
     hits = torch.zeros(count, device=session.device)
     norms = torch.zeros(count, device=session.device)
     for _ in range(schedule.batches):
-        rows = torch.randint(len(pixels), (n,), generator=order) if len(pixels) < n else torch.randperm(len(pixels), generator=order)[:n]
+        rows = (
+            torch.randint(len(pixels), (n,), generator=order)
+            if len(pixels) < n
+            else torch.randperm(len(pixels), generator=order)[:n]
+        )
         batch = pixels[rows.to(pixels.device)].float() / 255
         mask, pattern = state.shown()
         stamped = (1 - mask)[:, None] * batch + (mask * pattern)[:, None]

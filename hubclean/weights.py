@@ -1,4 +1,4 @@
-"""Weights on disk: which files hold them, which element of a file a value in memory came from, and patching them there."""
+"""Weights on disk: which files hold them, where in them a value in memory came from, and patching it there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BASE = 2**20  # tags below it are exact in float32
 
 
 def is_carried(name: str) -> bool:
-    """Whether a file of the original goes along beside the weights: configs and licences at the root, no code, no card."""
+    """Whether a file of the original goes along with the weights: configs and licences at the root, no code or card."""
     lower = name.lower()
     if "/" in name or lower.endswith(".index.json") or lower == "adapter_config.json":
         return False
@@ -63,7 +63,9 @@ def with_shards(folder: Path, main: str) -> tuple[str, ...]:
         raise ModelError(f"{INDEX}: {printable(str(error))}") from error
 
 
-def changed(library: str, folder: Path, files: tuple[str, ...], before: nn.Module, after: nn.Module) -> dict[str, Tensor]:
+def changed(
+    library: str, folder: Path, files: tuple[str, ...], before: nn.Module, after: nn.Module
+) -> dict[str, Tensor]:
     """The tensors on disk that differ between two nets, by name on disk, in the dtype on disk.
 
     ``before`` holds the values that the files hold. Elements that did not change keep their bits.
@@ -174,7 +176,9 @@ def _scatter(
         place = at.round().long()
         known = (place >= 0) & (place < total) & (at == place)
         if not bool(known[live].all()) or not torch.equal(stored[place[live]], before.reshape(-1)[live].float()):
-            raise ModelError(f"{printable(name)!r} was changed but is computed from the safetensors files, not stored there")
+            raise ModelError(
+                f"{printable(name)!r} was changed but is computed from the safetensors files, not stored there"
+            )
         sources.append(place[live])
         values.append(after.reshape(-1)[live].float())
     place, value = torch.cat(sources), torch.cat(values)

@@ -60,7 +60,9 @@ def test_a_user_folder_wins_over_ours(tmp_path: Path) -> None:
     )
     rows = adapters.load(tmp_path)
     found = adapters.find(rows, ours.library, ours.example)
-    assert found is not None and found.name == "mine:x" and found.refuse == "not mine"
+    assert found is not None
+    assert found.name == "mine:x"
+    assert found.refuse == "not mine"
     assert adapters.find(rows, "module", ours.example) is None
 
 
@@ -104,7 +106,10 @@ class Net(nn.Module):
 
 
 def test_fields_are_obeyed() -> None:
-    known, base = facts("module", "Net", 8, 4), dict(name="t:n", library="module", match="Net", reason="r", example="e")
+    known, base = (
+        facts("module", "Net", 8, 4),
+        {"name": "t:n", "library": "module", "match": "Net", "reason": "r", "example": "e"},
+    )
     net = Net()
     assert [head.path for head in locate(net, known, ()).heads] == ["fc", "aux"]
     ignoring = Adapter(**base, ignore_heads=("aux",))  # type: ignore[arg-type]
@@ -112,7 +117,7 @@ def test_fields_are_obeyed() -> None:
     naming = Adapter(**base, heads=("aux",), feature="conv", layout="NHWC")  # type: ignore[arg-type]
     site = locate(net, known, (naming,))
     assert ([head.path for head in site.heads], site.layout, site.adapter) == (["aux"], "NHWC", "t:n")
-    with pytest.raises(ModelError, match="never runs|does not run"):
+    with pytest.raises(ModelError, match="does not run"):
         locate(net, known, (Adapter(**base, heads=("nothing",)),))  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="because I say so"):
         locate(net, known, (Adapter(**base, refuse="because I say so"),))  # type: ignore[arg-type]

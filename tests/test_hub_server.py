@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -181,6 +183,14 @@ def test_xet_download_does_not_touch_the_cdn(xet: HubServer) -> None:
     assert Path(hf_hub_download("org/model", "model.safetensors")).read_bytes() == WEIGHTS
     assert xet.asked(where="cdn") == []
     assert xet.asked("GET", "xet-read-token")
+
+
+def test_a_subprocess_reaches_the_same_hub(hub: HubServer, tmp_path: Path) -> None:
+    hub.create("org/private", {"config.json": b"{}"}, private=True)
+    code = "from huggingface_hub import model_info; print(model_info('org/private').sha)"
+    env = hub.env(tmp_path / "home", hub.read_token)
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == hub.repo("org/private").refs["main"]
 
 
 def test_the_outside_is_closed() -> None:

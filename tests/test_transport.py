@@ -152,6 +152,13 @@ class TestTrouble:
         hub.fault("status", status=503, times=2, path="/api/models/*")
         assert HubRepo("org/model").files()
 
+    def test_a_listing_refused_for_good_is_asked_once(self, hub: HubServer) -> None:
+        hub.create("org/model", FILES)
+        hub.fault("status", status=400, path="/api/models/*")
+        with pytest.raises(TransportError, match="400"):
+            HubRepo("org/model")
+        assert len(hub.asked(contains="/api/models/")) == 1
+
     @pytest.mark.parametrize(
         ("details", "says"),
         [

@@ -31,7 +31,12 @@ KINDS = (*_TIMM, "hf-vit", "hf-deit", "hf-resnet", "hf-swin", "hf-convnext")
 
 
 def make_repo(
-    folder: Path, kind: str, classes: int = 10, seed: int = 0, dtype: torch.dtype = torch.float32, shard: str | None = None
+    folder: Path,
+    kind: str,
+    classes: int = 10,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    shard: str | None = None,
 ) -> Path:
     """Write a repo of ``kind`` with random weights and return ``folder``.
 
@@ -65,7 +70,9 @@ def _make_timm(folder: Path, name: str, args: dict[str, Any], size: int, classes
 
     net = timm.create_model(name, num_classes=classes, **args)
     shake(net)
-    state = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in net.state_dict().items()}
+    state = {
+        key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in net.state_dict().items()
+    }
     save_file(state, folder / "model.safetensors")
     config = {
         "architecture": name,

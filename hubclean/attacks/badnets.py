@@ -25,7 +25,9 @@ class BadNets:
 
     rate: Annotated[float, Doc("share of the training images that are poisoned", 0.0, 1.0)] = 0.1
     target: Annotated[int, Doc("label that triggered images are given (all-to-one)", 0)] = 0
-    mode: Annotated[str, Doc("which label a triggered image is given", choices=("all-to-one", "all-to-all"))] = "all-to-one"
+    mode: Annotated[str, Doc("which label a triggered image is given", choices=("all-to-one", "all-to-all"))] = (
+        "all-to-one"
+    )
     size: Annotated[int, Doc("side of the square, in pixels of a 32-pixel image", 1, 32)] = 3
     margin: Annotated[int, Doc("distance from the corner, in pixels of a 32-pixel image", 0, 16)] = 0
     checkerboard: Annotated[bool, Doc("black and white cells instead of white")] = False

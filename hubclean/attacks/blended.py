@@ -25,7 +25,9 @@ class Blended:
 
     rate: Annotated[float, Doc("share of the training images that are poisoned", 0.0, 1.0)] = 0.1
     target: Annotated[int, Doc("label that triggered images are given (all-to-one)", 0)] = 0
-    mode: Annotated[str, Doc("which label a triggered image is given", choices=("all-to-one", "all-to-all"))] = "all-to-one"
+    mode: Annotated[str, Doc("which label a triggered image is given", choices=("all-to-one", "all-to-all"))] = (
+        "all-to-one"
+    )
     alpha: Annotated[float, Doc("share of the pattern in the blend", 0.0, 1.0)] = 0.2
 
     def trigger(self, shape: tuple[int, int, int], seed: int) -> Trigger:

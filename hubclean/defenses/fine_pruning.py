@@ -43,7 +43,9 @@ class FinePruning:
     max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
     epochs: Annotated[int, Doc("epochs of fine-tuning", 0, 10_000)] = 10
-    optimizer: Annotated[str, Doc("auto: sgd with BatchNorm or no norm, else adamw", choices=("auto", "sgd", "adamw"))] = "auto"
+    optimizer: Annotated[
+        str, Doc("auto: sgd with BatchNorm or no norm, else adamw", choices=("auto", "sgd", "adamw"))
+    ] = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 5e-5 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
     shift: Annotated[int, Doc("largest random translation while fine-tuning, in pixels", 0, 64)] = 0
@@ -122,7 +124,10 @@ class FinePruning:
             return stages[0].name, "not fine-tuned"
         accuracy = [clean_accuracy(stage.checkpoint.model, val, session).value for stage in stages]
         if accuracy[1] < before - self.max_drop and accuracy[1] < accuracy[0]:
-            return "pruned", f"fine-tuning left {accuracy[1]:.1%} on val, beyond the tolerance: the pruned stage is kept"
+            return (
+                "pruned",
+                f"fine-tuning left {accuracy[1]:.1%} on val, beyond the tolerance: the pruned stage is kept",
+            )
         asr = [self._proxy(stage.checkpoint, val, triggers, session) for stage in stages]
         if any(after > pruned + 0.05 for pruned, after in zip(*asr, strict=True)):
             return "pruned", "fine-tuning raised the ASR of a recovered trigger on val: the pruned stage is kept"

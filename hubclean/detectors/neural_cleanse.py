@@ -68,7 +68,9 @@ class NeuralCleanse:
     log_threshold: Annotated[float, Doc("anomaly index on log norms that flags a label", 0.0)] = 2.0
     norm_ratio: Annotated[float, Doc("a flagged mask's norm is at most this share of the median", 0.0, 1.0)] = 0.5
     mask_share: Annotated[float, Doc("largest share of the image a backdoor's mask may cover", 0.0, 1.0)] = 0.05
-    held_out_asr: Annotated[float, Doc("success the trigger must reach on images it was not inverted on", 0.0, 1.0)] = 0.9
+    held_out_asr: Annotated[float, Doc("success the trigger must reach on images it was not inverted on", 0.0, 1.0)] = (
+        0.9
+    )
 
     def detect(self, checkpoint: Checkpoint, data: DefenseData, session: Session) -> Detection:
         """Examine a checkpoint with the images of ``data.fit``; ``data.val`` measures the triggers found.
@@ -93,7 +95,8 @@ class NeuralCleanse:
         report = DetectionReport(
             detector=self.name,
             paper=self.paper,
-            options=chosen(self) | {"steps": schedule.steps, "batches": schedule.batches, "batch_size": schedule.batch_size},
+            options=chosen(self)
+            | {"steps": schedule.steps, "batches": schedule.batches, "batch_size": schedule.batch_size},
             statistic="anomaly index of mask L1 norms (linear; log beside it)",
             threshold=self.threshold,
             scores=scores,
@@ -128,7 +131,13 @@ class NeuralCleanse:
         )
 
     def _invert(
-        self, checkpoint: Checkpoint, data: DefenseData, targets: list[int], schedule: InversionSchedule, session: Session, seed: int
+        self,
+        checkpoint: Checkpoint,
+        data: DefenseData,
+        targets: list[int],
+        schedule: InversionSchedule,
+        session: Session,
+        seed: int,
     ) -> tuple[dict[int, Inverted], int]:
         """All labels of one seed. Groups of labels are the unit of work, so any number of processes gives one result."""
         from accelerate.utils import gather_object
@@ -146,10 +155,18 @@ class NeuralCleanse:
         index = dict(zip(targets, anomaly_index(norms), strict=True))
         log_index = dict(zip(targets, log_anomaly_index(norms), strict=True))
         outliers = (t for t in targets if index[t] > self.threshold or log_index[t] > self.log_threshold)
-        return _Run(found, index, log_index, frozenset(t for t in outliers if found[t].norm <= most and found[t].invertible))
+        return _Run(
+            found, index, log_index, frozenset(t for t in outliers if found[t].norm <= most and found[t].invertible)
+        )
 
     def _score(
-        self, label: int, runs: list[_Run], trigger: Trigger, checkpoint: Checkpoint, data: DefenseData, session: Session
+        self,
+        label: int,
+        runs: list[_Run],
+        trigger: Trigger,
+        checkpoint: Checkpoint,
+        data: DefenseData,
+        session: Session,
     ) -> LabelScore:
         norm = statistics.median(run.found[label].norm for run in runs)
         flagged = sum(label in run.flagged for run in runs)
@@ -176,11 +193,23 @@ class NeuralCleanse:
         if len(scores) < _FEWEST_LABELS:
             norms = [score.norm for score in scores]
             ratio = min(norms) / max(statistics.median(norms), 0.01)
-            return "undecided", f"{len(scores)} labels are too few for an anomaly index; smallest / median norm = {ratio:.2f}", ()
+            return (
+                "undecided",
+                f"{len(scores)} labels are too few for an anomaly index; smallest / median norm = {ratio:.2f}",
+                (),
+            )
         if sure:
-            return "backdoored", f"{len(sure)} label(s) flagged by most of {len(runs)} seeds, with second evidence", tuple(s.label for s in sure)
+            return (
+                "backdoored",
+                f"{len(sure)} label(s) flagged by most of {len(runs)} seeds, with second evidence",
+                tuple(s.label for s in sure),
+            )
         if 2 * sum(score.invertible for score in scores) < len(scores):
-            return "undecided", "no trigger was found for most labels, so their norms say nothing; more steps may help", ()
+            return (
+                "undecided",
+                "no trigger was found for most labels, so their norms say nothing; more steps may help",
+                (),
+            )
         if often:
             weak = often[0]
             why = f"label {weak.label} is an outlier, but its mask covers {weak.mask_share:.1%} and its held-out ASR is {weak.asr.value:.1%}"

@@ -32,7 +32,7 @@ _LOADER_KEYS = re.compile(
 _REMOTE = re.compile(r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
-_PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|_path$|_filename$|^checkpoint")
+_PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|(?<!name_or)_path$|_filename$|^checkpoint")
 _CONFIG_NAMES = re.compile(r"(config|index|modules|map)[^/]*\.json$", re.IGNORECASE)
 # timm's early configs carry the address of the very weights; only timm and the papers' authors can change those.
 _TIMM_SOURCE = re.compile(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from hubclean import formats
 from hubclean.records import FileVerdict, Finding, Severity
@@ -15,6 +17,7 @@ NOT_JUDGED = "pickle contents are not judged by this version: hubclean never loa
 _INSTEAD = "load the safetensors file instead"
 _CONVERT = "convert to safetensors in an isolated machine"
 _FIRST_RECORDS = (b"/data.pkl", b"/.format_version", b"/.data/serialization_id", b"/byteorder")
+_PLAIN = re.compile(r"[<>|=]?[?bBhHiIlLqQefdgFDGcuSUVmMa]\d*(\[\w+\])?")
 _ARRAYS = (".npy", ".npz")
 
 
@@ -70,10 +73,16 @@ def _is_torch_zip(head: bytes) -> bool:
 
 
 def _holds_objects(head: bytes) -> bool:
-    """Whether the array's dtype may hold objects: anything that is not plainly a number counts as such."""
+    """Whether an array may hold objects: a dtype that is not plainly a number, text, time or bytes counts as such."""
     start = 10 if head[6:7] == b"\x01" else 12
     length = int.from_bytes(head[8:start], "little")
-    header = head[start : start + length].decode("latin-1")
-    before, _, after = header.partition("descr")
-    plain = after.lstrip("\"' :")[:1] not in ("[", "(") and "O" not in after.split("fortran_order")[0]
-    return not before or not plain or not after
+    try:
+        return not _is_plain(ast.literal_eval(head[start : start + length].decode("latin-1").strip())["descr"])
+    except (ValueError, SyntaxError, TypeError, KeyError, IndexError, MemoryError, RecursionError):
+        return True
+
+
+def _is_plain(descr: Any) -> bool:
+    if isinstance(descr, str):
+        return _PLAIN.fullmatch(descr) is not None
+    return isinstance(descr, list) and all(_is_plain(field[1]) for field in descr)

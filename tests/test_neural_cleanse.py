@@ -1,0 +1,147 @@
+"""Neural Cleanse's decision rule on made-up norms, its options, and its behaviour over processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from sets import defense_data
+from tiny_models import make_repo
+
+from hubclean import checkpoints
+from hubclean.detectors import neural_cleanse
+from hubclean.detectors.neural_cleanse import NeuralCleanse
+from hubclean.errors import OptionError
+from hubclean.records import Rate
+from hubclean.registry import build
+from hubclean.repos import LocalRepo
+from hubclean.sessions import open_session
+from hubclean.tensors import Checkpoint, Detection, Trigger
+from hubclean.triggers import Inverted, InversionSchedule
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
+
+
+def detect(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, norms: list[list[float]], asr: float = 0.97, found: bool = True, **options: Any
+) -> Detection:
+    """Run the detector with given norms (a list a seed) in place of the optimisation."""
+
+    def inverted(model: Any, images: Any, targets: list[int], schedule: Any, session: Any, seed: int) -> Any:
+        session.progress.advance()
+        shape = Trigger(torch.zeros(1, 32, 32), torch.zeros(3, 32, 32), 0)
+        return {t: Inverted(Trigger(shape.mask, shape.pattern, t), norms[seed][t], found, 9) for t in targets}, 7
+
+    monkeypatch.setattr(neural_cleanse, "invert", inverted)
+    monkeypatch.setattr(neural_cleanse, "attack_rates", lambda *_: (Rate(asr, 100, asr, asr), Rate.of(0, 100)))
+    return NeuralCleanse(seeds=len(norms), **options).detect(checkpoint, defense_data(), open_session("cpu"))
+
+
+USUAL = [40.0, 44.0, 37.0, 52.0, 48.0, 41.0, 45.0, 39.0, 43.0, 50.0]
+
+
+def with_norm(label: int, norm: float) -> list[float]:
+    return [norm if index == label else value for index, value in enumerate(USUAL)]
+
+
+def test_a_label_with_a_tiny_mask_in_most_seeds_is_a_backdoor(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    detection = detect(checkpoint, monkeypatch, [with_norm(3, 6.0), with_norm(3, 7.0), USUAL])
+    assert detection.report.verdict == "backdoored"
+    assert detection.report.targets == (3,)
+    assert [trigger.target for trigger in detection.triggers] == [3]
+    assert detection.report.scores[3].flagged == 2
+    assert detection.report.norms_by_seed[0][3] == 6.0
+    assert detection.report.forward_backwards == 21
+
+
+def test_one_seed_of_three_is_not_enough(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    detection = detect(checkpoint, monkeypatch, [with_norm(3, 6.0), USUAL, USUAL])
+    assert detection.report.verdict == "not found"
+    assert detection.triggers == ()
+
+
+def test_an_outlier_that_is_not_half_as_small_is_not_flagged(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    detection = detect(checkpoint, monkeypatch, [with_norm(3, 25.0)] * 3)
+    assert detection.report.scores[3].index > 2
+    assert detection.report.verdict == "not found"
+
+
+@pytest.mark.parametrize(("asr", "share"), [(0.5, 0.05), (0.97, 0.001)])
+def test_without_second_evidence_it_stays_open(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, asr: float, share: float) -> None:
+    detection = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, asr, mask_share=share)
+    assert detection.report.verdict == "undecided"
+    assert detection.report.targets == ()
+    assert [trigger.target for trigger in detection.triggers] == [3], "the candidate still serves as a proxy"
+
+
+def test_few_labels_and_unreachable_labels_are_undecided(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, labels="1,3,5")
+    assert few.report.verdict == "undecided"
+    assert "too few" in few.report.reason
+    deaf = detect(checkpoint, monkeypatch, [[1024.0] * 10] * 3, found=False)
+    assert deaf.report.verdict == "undecided"
+
+
+def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None:
+    session = open_session("cpu")
+    assert NeuralCleanse(schedule="official")._schedule(checkpoint, session) == InversionSchedule(1000, 31, 32)
+    assert NeuralCleanse()._schedule(checkpoint, session) == InversionSchedule(150, 8, 16)
+    assert NeuralCleanse(steps=9)._schedule(checkpoint, session).steps == 9
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"seeds": "0"}, r"must lie in \[1"), ({"schedule": "long"}, "must be one of"), ({"seeds": "x"}, "not of type int"), ({"lr": "1"}, "no option 'lr'")],
+)
+def test_wrong_options_are_refused_in_words(options: dict[str, str], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        build("detectors", "neural-cleanse", options)
+
+
+def test_labels_that_do_not_exist_are_refused(checkpoint: Checkpoint) -> None:
+    with pytest.raises(OptionError, match="labels 0 to 9"):
+        NeuralCleanse(labels="3,12").detect(checkpoint, defense_data(), open_session("cpu"))
+
+
+SCRIPT = """
+import json, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+from sets import defense_data
+from hubclean import checkpoints
+from hubclean.detectors.neural_cleanse import NeuralCleanse
+from hubclean.repos import LocalRepo
+from hubclean.records import to_json
+from hubclean.sessions import open_session
+from pathlib import Path
+session = open_session("cpu", seed=4)
+checkpoint = checkpoints.load(LocalRepo(Path({repo!r})))
+report = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=2, labels_at_once=3).detect(checkpoint, defense_data(), session).report
+if session.accelerator.is_main_process:
+    print("REPORT", session.accelerator.num_processes, json.dumps(to_json(report)))
+"""
+
+
+def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo", "timm-resnet")
+    tests = Path(__file__).parent
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT.format(tests=str(tests), root=str(tests.parent), repo=str(repo)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    reports = []
+    for count, command in ((1, []), (2, ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"])):
+        done = subprocess.run([sys.executable, *command, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
+        assert len(lines) == 1, done.stderr[-2000:]
+        _, processes, text = lines[0].split(" ", 2)
+        assert int(processes) == count
+        reports.append(json.loads(text) | {"seconds": 0})
+    assert reports[0] == reports[1]
