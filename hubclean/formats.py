@@ -212,27 +212,34 @@ class JsonProblem(ValueError):
     """JSON text that loaders may read in different ways, or not at all; ``str`` says why."""
 
 
-def read_json(text: bytes) -> tuple[object, tuple[str, ...]]:
-    """Parse JSON strictly: UTF-8, one value; returns it with the keys that some object holds twice.
+def read_json(text: bytes) -> tuple[object, tuple[tuple[str, object], ...]]:
+    """Parse JSON strictly: UTF-8, one value.
+
+    Returns:
+        The value, and the keys given twice in one object with the earlier value that the later one hides.
 
     Raises:
-        JsonProblem: not UTF-8, not JSON, or nested too deep for the parser.
+        JsonProblem: not UTF-8, not JSON, nested too deep for the parser, or more than 20 keys given twice.
     """
-    twice: list[str] = []
+    hidden: list[tuple[str, object]] = []
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:
         seen: dict[str, object] = {}
         for key, value in items:
-            if key in seen and len(twice) < 20:
-                twice.append(key)
+            if key in seen:
+                hidden.append((key, seen[key]))
             seen[key] = value
+        if len(hidden) > 20:
+            raise JsonProblem("more than 20 keys are given twice")
         return seen
 
     try:
-        return json.loads(text.decode("utf-8"), object_pairs_hook=pairs), tuple(dict.fromkeys(twice))
+        return json.loads(text.decode("utf-8"), object_pairs_hook=pairs), tuple(hidden)
     except UnicodeDecodeError as error:
         raise JsonProblem(f"not UTF-8 at byte {error.start}") from error
     except RecursionError as error:
         raise JsonProblem("nested too deep") from error
+    except JsonProblem:
+        raise
     except ValueError as error:
         raise JsonProblem(str(error)) from error

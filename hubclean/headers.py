@@ -117,7 +117,7 @@ def parse_header(head: bytes, size: int) -> SafetensorsHeader:
         raise FormatError(f"accepted by the reference parser, but not by Python's: {error}") from error
     if not isinstance(root, dict):
         raise FormatError("the header is not a JSON object")
-    problems = [f"key {key!r} is given twice" for key in twice]
+    problems = [f"key {key!r} is given twice" for key in dict.fromkeys(key for key, _ in twice)]
     if head[_LENGTH : _LENGTH + 1] != b"{":
         problems.append("the header does not start with '{' as the specification says")
     metadata = root.pop("__metadata__", None) or {}
@@ -180,7 +180,7 @@ def parse_index(text: bytes) -> dict[str, str]:
     if not isinstance(shards, dict) or not all(isinstance(shard, str) for shard in shards.values()):
         raise FormatError("the index has no weight_map of tensor names to file names")
     if twice:
-        raise FormatError(f"the index gives {json.dumps(twice[0])} twice")
+        raise FormatError(f"the index gives {json.dumps(twice[0][0])} twice")
     for shard in shards.values():
         if not shard or shard in (".", "..") or any(sign in shard for sign in "/\\:\0"):
             raise FormatError(f"the index names a shard outside its folder: {json.dumps(shard)}")

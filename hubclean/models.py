@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from hubclean.records import ModelFacts
 from hubclean.tensors import Images, Logits
 
 # A config can ask for any size; the largest open classifiers have 6e9 parameters in 2,000 tensors.
-_MAX_TENSORS, _MAX_PARAMETERS, _MAX_BUFFERED = 20_000, 30 * 10**9, 10**9
+_MAX_TENSORS, _MAX_PARAMETERS, _MAX_CHEAP, _MAX_BUFFERED = 20_000, 30 * 10**9, 10**9, 10**9
 
 
 class Classifier(nn.Module):
@@ -70,27 +69,39 @@ def build(folder: Path, *, meta: bool = False, weights: tuple[str, ...] | None =
     Nothing is fetched, no code of the repo runs.
 
     Args:
-        meta: build on the meta device: no memory, no time.
+        meta: build on the meta device: no memory, no time (a small model of an older timm is built for real).
         weights: safetensors files (and their index) in ``folder`` to load, through the library's own renaming.
 
     Raises:
         ModelError: no config, not an image classifier, without a head, unreasonably large; weights that do not fit.
         RefusedError: the config asks for code, downloads or an architecture that the library does not have.
     """
+    try:
+        net, facts = _make(folder, weights, "meta" if meta else "cpu", _MAX_PARAMETERS)
+    except ModelError as error:
+        if not meta or "meta tensor" not in str(error.__cause__):
+            raise
+        # Older timm reads values off tensors while building; such models are built for real if that is cheap.
+        net, facts = _make(folder, None, "cpu", _MAX_CHEAP)
+    net.requires_grad_(False)
+    if facts.input_size[0] != len(facts.mean):
+        raise ModelError(f"the model takes {facts.input_size[0]} channels but its mean has {len(facts.mean)} values")
+    return Classifier(net, facts.mean, facts.std).eval(), facts
+
+
+def _make(folder: Path, weights: tuple[str, ...] | None, device: str, limit: int) -> tuple[nn.Module, ModelFacts]:
     config = configs.read(folder)
     make = _build_timm if isinstance(config.get("architecture"), str) and "model_type" not in config else _build_hf
+    # No device context on the CPU: transformers would take it for a device map.
+    place = torch.device(device) if device == "meta" else contextlib.nullcontext()
     try:
-        with _bounded(), _offline(), _steady(), torch.device("meta") if meta else contextlib.nullcontext():
-            net, facts = make(config, folder, weights)
+        with _bounded(limit), _offline(), _steady(), place:
+            return make(config, folder, weights)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
         what = "built from its config" if weights is None else "filled with its weights"
         raise ModelError(f"the model cannot be {what}: {printable(str(error), 500)}") from error
-    net.requires_grad_(False)
-    if facts.input_size[0] != len(facts.mean):
-        raise ModelError(f"the model takes {facts.input_size[0]} channels but its mean has {len(facts.mean)} values")
-    return Classifier(net, facts.mean, facts.std).eval(), facts
 
 
 def _build_timm(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
@@ -200,7 +211,7 @@ def count_parameters(net: nn.Module) -> int:
 
 
 @contextlib.contextmanager
-def _bounded() -> Iterator[None]:
+def _bounded(limit: int) -> Iterator[None]:
     """Stops the construction of a model that no weights could fill."""
     tensors = parameters = buffered = 0
 
@@ -213,7 +224,7 @@ def _bounded() -> Iterator[None]:
             parameters += tensor.numel()
         else:
             buffered += tensor.numel()
-        if tensors > _MAX_TENSORS or parameters > _MAX_PARAMETERS or buffered > _MAX_BUFFERED:
+        if tensors > _MAX_TENSORS or parameters > limit or buffered > _MAX_BUFFERED:
             raise ModelError("the config asks for a model larger than any known classifier")
 
     handles = [
@@ -260,10 +271,9 @@ def _offline() -> Iterator[None]:
     """Nothing that a config names is fetched while its model is built, whatever the library would do."""
     from huggingface_hub import constants
 
-    before, variable = constants.HF_HUB_OFFLINE, os.environ.get("HF_HUB_OFFLINE")
+    before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = True
     try:
         yield
     finally:
         constants.HF_HUB_OFFLINE = before
-        assert os.environ.get("HF_HUB_OFFLINE") == variable

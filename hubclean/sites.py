@@ -24,20 +24,22 @@ from hubclean.traces import tensors
 class Captured:
     """What entered the heads in the latest forward, one tensor a head, by head path."""
 
-    def __init__(self) -> None:
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        self._paths = paths
         self.inputs: dict[str, Tensor] = {}
         self.outputs: dict[str, Tensor] = {}
 
     def take(self) -> tuple[Tensor, ...]:
         """The heads' inputs in the order of ``site.heads``, and forget them."""
-        taken, self.inputs, self.outputs = tuple(self.inputs.values()), {}, {}
+        taken = tuple(self.inputs[path] for path in self._paths)
+        self.inputs, self.outputs = {}, {}
         return taken
 
 
 @contextmanager
 def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
     """Collect the heads' inputs of every forward inside the block; hooks are gone after, also after an exception."""
-    net, seen, handles = _net(model), Captured(), []
+    net, seen, handles = _net(model), Captured(tuple(head.path for head in site.heads)), []
 
     def keep(path: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:

@@ -83,6 +83,14 @@ def test_config_code_sees_a_pipeline_from_the_repos_own_file(tmp_path: Path) -> 
     assert config(tmp_path, index, "model_index.json") == [("HC-CFG-001", "high")]
 
 
+def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_checked(tmp_path: Path) -> None:
+    hidden = b'{"vision": {"auto_map": {"AutoModel": "m.N"}, "auto_map": null}}'
+    assert ("HC-CFG-001", "high") in config(tmp_path, hidden)
+    for broken in (b"{", b"[" * 100_000, b"{" + b'"a": 1,' * 50 + b'"a": 1}'):
+        _, verdicts = judge("config-code", tmp_path, {"config.json": broken})
+        assert verdicts["config.json"].state == "unchecked"
+
+
 @pytest.mark.parametrize("text", [b"a: !!python/object/apply:os.system [id]", b"model:\n  _target_: os.system"])
 def test_config_code_sees_yaml_that_calls(tmp_path: Path, text: bytes) -> None:
     assert config(tmp_path, text, "params.yaml") == [("HC-CFG-001", "high")]

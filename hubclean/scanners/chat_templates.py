@@ -12,6 +12,7 @@ from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, ok
 
+_ADVICE = "render it nowhere; ask the author what it is for"
 _FUNCTIONS = {"raise_exception", "strftime_now", "range", "namespace", "dict", "joiner", "cycler", "caller"}
 _METHODS = {
     "strip",
@@ -62,7 +63,9 @@ class ChatTemplates:
     name: ClassVar[str] = "chat-templates"
     paper: ClassVar[str] = "CVE-2024-34359 (template injection in llama-cpp-python); jinja2 documentation, sandbox"
 
-    max_bytes: Annotated[int, Doc("longest template that is parsed, in bytes", 1, 8 << 20)] = 256 << 10
+    max_bytes: Annotated[
+        int, Doc("longest templates that are parsed, all of a file together, in bytes", 1, 8 << 20)
+    ] = 256 << 10
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
@@ -73,10 +76,13 @@ class ChatTemplates:
                 yield ok(entry, "a template, parsed and never rendered")
             else:
                 return
+            if sum(map(len, templates)) > self.max_bytes:
+                what = f"template text longer than the {self.max_bytes} bytes that are parsed"
+                yield Finding("HC-CFG-004", "high", entry.path, what, _ADVICE)
+                return
             for template in templates:
                 for what in dict.fromkeys(self._judge(template)):
-                    advice = "render it nowhere; ask the author what it is for"
-                    yield Finding("HC-CFG-004", "high", entry.path, f"template {what}", advice)
+                    yield Finding("HC-CFG-004", "high", entry.path, f"template {what}", _ADVICE)
 
         yield from each(files, judge)
 
@@ -85,16 +91,13 @@ class ChatTemplates:
         import jinja2
         from jinja2 import nodes
 
-        if len(template) > self.max_bytes:
-            yield f"is longer than the {self.max_bytes} bytes that are parsed"
-            return
         try:
             tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation(template))
         except (jinja2.TemplateError, RecursionError) as error:
             yield f"does not parse: {str(error)[:120] or type(error).__name__}"
             return
-        macros = {macro.name for macro in tree.find_all(nodes.Macro)}
         try:
+            macros = {macro.name for macro in tree.find_all(nodes.Macro)}
             for node in tree.find_all(nodes.Node):
                 yield from _node(node, macros)
         except RecursionError:

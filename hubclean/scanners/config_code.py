@@ -17,7 +17,8 @@ from hubclean.scanners import Judgement, each, not_checked, ok
 
 Path = tuple[str, ...]
 
-MOST_VALUES = 1_000_000  # about four seconds of walking
+LONGEST_REFERENCE = 400  # no repo id with a class is longer; keeps the pattern's backtracking short
+MOST_VALUES = 400_000  # about two seconds of walking
 
 _CODE_KEYS = re.compile(r"^(auto_map|custom_pipelines?|custom_load|_target_|custom_objects|parent_library)$")
 _KERNEL_KEYS = re.compile(r"_implementation|kernel", re.IGNORECASE)
@@ -40,7 +41,7 @@ _TIMM_SOURCE = re.compile(
     r"|dl\.fbaipublicfiles\.com|download\.pytorch\.org|storage\.googleapis\.com/vit_models)/[\w./-]+$"
 )
 _LIBRARIES = {"diffusers", "transformers", "timm", "torch", "onnxruntime.transformers", "stable_diffusion", "flax"}
-_YAML_CODE = re.compile(rb"!!?python/|tag:yaml\.org,2002:python|^\s*_target_\s*:", re.MULTILINE)
+_YAML_CODE = re.compile(rb"!!?python/|tag:yaml\.org,2002:python|^[ \t]*_target_[ \t]*:", re.MULTILINE)
 _YAML = (".yaml", ".yml")
 _ADVICE = {
     "code": "do not load it with trust_remote_code=True; read the code it names first",
@@ -84,12 +85,13 @@ class ConfigCode:
             root, twice = read_json(text)
         except JsonProblem as error:
             yield _finding("HC-CFG-005", "medium", entry, f"does not parse as JSON: {error}", "json")
+            yield from not_checked(entry, f"does not parse as JSON: {error}")
             return
-        for key in twice:
+        for key in dict.fromkeys(key for key, _ in twice):
             yield _finding("HC-CFG-005", "medium", entry, f"the key {key!r} is given twice: loaders may differ", "json")
         if entry.path.rsplit("/", 1)[-1] == "model_index.json" and isinstance(root, dict):
             yield from _pipeline(entry, root)
-        for count, (path, value) in enumerate(walk(root)):
+        for count, (path, value) in enumerate(walk(root, *({key: value} for key, value in twice))):
             if len(path) > self.max_depth or count > MOST_VALUES:
                 what = f"nested deeper than {self.max_depth}, or more than {MOST_VALUES} values"
                 yield _finding("HC-CFG-005", "medium", entry, what, "json")
@@ -99,12 +101,12 @@ class ConfigCode:
         yield ok(entry, "JSON; no field asks for code, kernels, foreign repos or paths")
 
 
-def walk(root: object) -> Iterator[tuple[Path, object]]:
-    """Every value of a JSON tree with the keys that lead to it, objects and lists before what they hold.
+def walk(*roots: object) -> Iterator[tuple[Path, object]]:
+    """Every value of JSON trees with the keys that lead to it, objects and lists before what they hold.
 
     A list's items carry the list's own key, so that ``{"url": ["x"]}`` is judged like ``{"url": "x"}``.
     """
-    todo: list[tuple[Path, object]] = [((), root)]
+    todo: list[tuple[Path, object]] = [((), root) for root in reversed(roots)]
     while todo:
         path, value = todo.pop()
         yield path, value
@@ -141,7 +143,7 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
     elif isinstance(value, str) and "/" in value and any(_KERNEL_KEYS.search(part) for part in path):
         what = f"{_shown(where, value)}: a kernel from a Hub repo (CVE-2026-4372)"
         yield _finding("HC-CFG-002", "critical", entry, what, "critical")
-    elif isinstance(value, str) and _CODE_REFERENCE.match(value):
+    elif isinstance(value, str) and len(value) <= LONGEST_REFERENCE and _CODE_REFERENCE.match(value):
         yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code of another repo", "code")
     elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
         yield from _redirect(entry, key, value, _shown(where, value), own)
