@@ -16,10 +16,10 @@ class Bars:
         self._quiet = os.environ.get("RANK", "0") != "0"
 
     def start(self, what: str, total: int) -> None:
-        from huggingface_hub.utils import tqdm
+        from huggingface_hub.utils.tqdm import tqdm
 
         self.finish()
-        self._bar = tqdm(
+        self._bar = tqdm(  # type: ignore[no-untyped-call]
             total=total,
             desc=what,
             delay=2,

@@ -127,7 +127,7 @@ def _session(options: dict[str, Any]) -> Any:
     from hubclean.sessions import open_session
 
     keys = ("device", "seed", "batch_size", "mixed_precision")
-    return open_session(*(options[key] for key in keys), Bars())
+    return open_session(**{key: options[key] for key in keys}, progress=Bars())
 
 
 @main.command()

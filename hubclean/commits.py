@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -84,12 +83,12 @@ def commit(api: HfApi, plan: Plan) -> tuple[str, str, str | None]:
 
 
 def _additions(plan: Plan, open_files: ExitStack) -> list[Any]:
-    """All files as open binary files: these go over plain LFS, with and without Xet, in every release of the client."""
+    """Files as open binary files: with one in the batch, all goes over plain LFS, Xet or not, in every release."""
     expected = {row.path: row.sha256 for row in plan.audit.outputs}
     adds = []
     for path in plan.sizes:
         if path in (CARD, AUDIT):
-            adds.append(CommitOperationAdd(path, io.BytesIO(plan.card if path == CARD else plan.evidence)))
+            adds.append(CommitOperationAdd(path, plan.card if path == CARD else plan.evidence))
             continue
         adds.append(CommitOperationAdd(path, open_files.enter_context((plan.folder / path).open("rb"))))
         if adds[-1].upload_info.sha256.hex() != expected[path]:

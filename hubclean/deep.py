@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 from hubclean import adapters, checkpoints, datasets, preprocessing
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.records import SEVERITIES, ScanReport, Skipped
-from hubclean.registry import build, methods, options
+from hubclean.registry import Kind, build, methods, options
 from hubclean.repos import Repo
 from hubclean.tensors import Checkpoint, Detection, Session
 
@@ -26,6 +27,7 @@ def method_options(given: tuple[str, ...], names: dict[str, str]) -> dict[str, d
     Raises:
         OptionError: not of that form, known to no chosen method, or to several without naming one.
     """
+    fields = {kind: _fields(kind, name) for kind, name in names.items()}
     shared: dict[str, dict[str, str]] = {kind: {} for kind in names}
     for text in given:
         key, equals, value = text.partition("=")
@@ -33,7 +35,7 @@ def method_options(given: tuple[str, ...], names: dict[str, str]) -> dict[str, d
             raise OptionError(f"option {text!r} is not of the form KEY=VALUE")
         method, dot, field = key.rpartition(".")
         homes = [kind for kind, name in names.items() if not dot or name == method]
-        takers = [kind for kind in homes if field in _fields(kind, names[kind])]
+        takers = [kind for kind in homes if field in fields[kind]]
         if not takers:
             raise OptionError(f"none of {', '.join(names.values())} has an option {key!r}; see hubclean methods NAME")
         if len(takers) > 1:
@@ -44,8 +46,10 @@ def method_options(given: tuple[str, ...], names: dict[str, str]) -> dict[str, d
 
 
 def _fields(kind: str, name: str) -> set[str]:
-    known = methods(kind)  # type: ignore[arg-type]
-    return {row.name for row in options(known[name])} if name in known else set()
+    known = methods(cast(Kind, kind))
+    if name not in known:
+        raise OptionError(f"no {kind.removesuffix('s')} named {name!r}; there are: {', '.join(sorted(known))}")
+    return {row.name for row in options(known[name])}
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,13 @@ _HIDDEN = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"))
 _MARKS = frozenset(("Mn", "Me", "Mc"))
 _STACKED = 2  # more combining marks than this on one letter climb over neighbouring lines
 
-_ESCAPED = re.compile(r"""[\\`*_{}\[\]()#+\-.!|<>~$:@/&=^"';,%?]""")
+# What could start or end markup; a hyphen, plus or equals sign inside a word or between words cannot.
+_ESCAPED = re.compile(r"[\\`*_{}\[\])#!|<>~$:@&^\"]|(?<!\w)[-+]|[-+](?!\w)|(?<![\w ])=|=(?![\w ])|^ *\d+\.")
 # A word joiner draws nothing and splits what renderers look for after they have undone the entities:
 # mail addresses, mentions, issue numbers, emoji names, math and bare host names (cmark-gfm, remark-gfm, linkify).
 _JOINER = "&#8288;"
 _SPLIT_AFTER = frozenset("@:#$\\")
-_DOT = re.compile(r"(?<=\w)&#46;(?=\w|&#)")
+_DOT = re.compile(r"(?<=[^\W_])\.(?=[^\W\d_])|(?<=;)\.(?=[^\W\d_])")
 _ISOLATE, _POP = "&#8296;", "&#8297;"
 
 
@@ -81,8 +82,8 @@ def markup(text: str, limit: int = 200) -> str:
 
 
 def _entity(match: re.Match[str]) -> str:
-    entity = f"&#{ord(match[0])};"
-    return entity + _JOINER if match[0] in _SPLIT_AFTER else entity
+    sign = match[0][-1]
+    return f"{match[0][:-1]}&#{ord(sign)};{_JOINER if sign in _SPLIT_AFTER else ''}"
 
 
 def _right_to_left(text: str) -> bool:

@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
+from hubclean.escaping import printable
+
 _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*[\r\n]+([\S\s]*?)[\r\n]+---[ \t]*(?:\r\n|\r|\n|\Z)")
 _LICENCE = re.compile(r"^(license|license_name|license_link)[ \t]*:[ \t]*[\"']?([\w.:/+-]{1,200})[\"']?[ \t]*\r?$", re.M)
-_LARGEST, _DEEPEST, _MOST = 128 * 1024, 24, 20_000
+_LARGEST, _DEEPEST, _MOST = 64 * 1024, 24, 20_000
 # Arguments of ModelCardData: as keys they would break every reader that goes through huggingface_hub.
 _RESERVED = frozenset(("self", "ignore_metadata_errors", "eval_results"))
 
@@ -27,7 +29,7 @@ class _Unlinked(yaml.SafeDumper):
 def read(card: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The metadata of an untrusted card and notes on what could not be taken over.
 
-    Never raises. Bounds: 128 KiB of YAML, 24 levels, 20,000 values with every alias written out. Of a block beyond
+    Never raises. Bounds: 64 KiB of YAML, 24 levels, 20,000 values with every alias written out. Of a block beyond
     them or broken, only plain ``license`` lines are taken.
     """
     found = _BLOCK.match(card[: 4 * _LARGEST]) if card else None
@@ -50,12 +52,18 @@ def dump(data: dict[str, Any]) -> str:
     Raises:
         ValueError: YAML does not give the same data back.
     """
-    text = yaml.dump(data, Dumper=_Unlinked, sort_keys=False, allow_unicode=False, width=10**6)
+    text = _text(data, unicode=True)
+    if any(printable(line, len(line)) != line for line in text.split("\n")):
+        text = _text(data, unicode=False)  # something in it is invisible or turns the reading direction
     block = f"---\n{text}---\n"
     found = _BLOCK.match(block)
     if found is None or yaml.safe_load(found[1]) != data:
         raise ValueError("the metadata cannot be written as YAML")
     return block
+
+
+def _text(data: dict[str, Any], unicode: bool) -> str:
+    return yaml.dump(data, Dumper=_Unlinked, sort_keys=False, allow_unicode=unicode, width=10**6)
 
 
 class _Refused(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -12,6 +13,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from hubclean.commits import Plan, commit, confirm, create_repo, remove_repo
 from hubclean.errors import AccessError, HubcleanError, PublishError, TargetError
 from hubclean.escaping import printable
+from hubclean.folders import whole_folder
 from hubclean.hub import api_of, listing, repo_info
 from hubclean.repos import parse_target
 from hubclean.sanitized import PICKLES, check_folder
@@ -155,3 +157,22 @@ def _publish(api: HfApi, plan: Plan, report: PushReport, private: bool) -> PushR
         for file in report.files
     ]
     return replace(report, commit=oid, url=url, pr_url=pr_url, files=tuple(files))
+
+
+def publish_to_folder(folder: Path, place: Path) -> tuple[str, ...]:
+    """Copy a folder written by ``clean`` to ``place`` after the same checks as ``push``, whole or not at all.
+
+    Returns:
+        The paths copied.
+
+    Raises:
+        PublishError: the folder is not what its audit says.
+        OutputError: ``place`` is taken or cannot be written.
+    """
+    audit, _, _ = check_folder(folder)
+    paths = ("README.md", "hubclean/audit.json", *(file.path for file in audit.outputs))
+    with whole_folder(place) as copy:
+        for path in paths:
+            (copy / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / path, copy / path)
+    return paths

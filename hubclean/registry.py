@@ -85,7 +85,7 @@ def options(method: type) -> tuple[OptionDoc, ...]:
     rows = []
     for field in dataclasses.fields(method):
         kind, doc = typing.get_args(hints[field.name])[:2]
-        rows.append(OptionDoc(field.name, kind, field.default, doc))
+        rows.append(OptionDoc(field.name, kind, typing.cast(Option, field.default), doc))
     return tuple(rows)
 
 

@@ -140,7 +140,8 @@ class Session:
 
     @property
     def device(self) -> torch.device:
-        return self.accelerator.device
+        device: torch.device = self.accelerator.device
+        return device
 
     def derive(self, *names: str | int) -> int:
         """A 63-bit seed for one purpose, the same on every machine, independent of the order of calls."""

@@ -224,7 +224,7 @@ def _step(
         norm = mask.sum((1, 2, 3))
         loss = functional.cross_entropy(logits, wanted, reduction="sum") / n + (state.weight * norm).sum()
         state.adam.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         state.adam.step()
         with torch.no_grad():
             hits += (logits.argmax(1) == wanted).view(count, n).float().mean(1)
@@ -244,7 +244,7 @@ def _balance(state: _Labels, success: Tensor, norm: Tensor, schedule: InversionS
     found = state.best < torch.inf
     state.stalled = torch.where(found & (state.best >= state.stalled_at), state.stalled + 1, 0)
     state.stalled_at = torch.minimum(state.stalled_at, state.best)
-    stopped = state.went_up & state.went_down & (state.stalled >= schedule.stop_after)
+    stopped: Tensor = state.went_up & state.went_down & (state.stalled >= schedule.stop_after)
 
     off = state.weight == 0
     state.first = torch.where(off & good, state.first + 1, 0)

@@ -149,7 +149,7 @@ class _Cut:
     @torch.no_grad()
     def __init__(self, checkpoint: Checkpoint, images: ImageSet, trigger: Trigger | None, session: Session) -> None:
         if trigger is not None:
-            images = images.subset(images.labels != trigger.target)
+            images = images.subset(images.labels.ne(-1 if trigger.target is None else trigger.target))
         self._images, self._trigger, self._session = images, trigger, session
         self._labels = images.labels.to(session.device)
         self._checkpoint = checkpoint
@@ -185,7 +185,8 @@ class _Cut:
 
     def success(self) -> float:
         assert self._trigger is not None
-        wanted = self._labels.new_full(self._labels.shape, self._trigger.target or 0)
+        following = (self._labels + 1) % self._logits.shape[1]
+        wanted = following if self._trigger.target is None else self._trigger.target
         return float((self._logits.argmax(1) == wanted).float().mean())
 
 

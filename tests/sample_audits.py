@@ -1,0 +1,162 @@
+"""Fixed audits for cards and schema: a cleansed timm model, a clean transformers model, and a stranger's worst strings."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from hubclean.records import (
+    Audit,
+    CleansingReport,
+    CurvePoint,
+    DataReport,
+    DetectionReport,
+    FeatureSite,
+    FileHash,
+    FileVerdict,
+    Finding,
+    HeadSite,
+    LabelScore,
+    Metrics,
+    ModelFacts,
+    Rate,
+    RepoRef,
+    ScanReport,
+    Skipped,
+    StageReport,
+)
+
+DIGEST = "5e" * 32
+CIFAR = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+PICTURES = ("hubclean/neural-cleanse-label-3.png", "hubclean/neural-cleanse-norms.png", "hubclean/pruning-curve.png")
+ORIGINAL_CARD = """---
+license: other
+license_name: strange-licence
+license_link: LICENSE
+language: en
+tags: [timm, vision]
+datasets: [cifar10]
+base_model: timm/resnet18.a1_in1k
+thumbnail: "größe.png"
+new_version: someone/else
+model-index:
+- name: original
+  results: []
+---
+# The original's own text
+"""
+
+_NORMS = (34.2, 31.0, 29.8, 5.1, 36.4, 40.2, 33.3, 38.9, 45.0, 30.7)
+
+
+def _detection(found: bool) -> DetectionReport:
+    norms = _NORMS if found else (34.2, 31.0, 29.8, 28.5, 36.4, 40.2, 33.3, 38.9, 45.0, 30.7)
+    scores = tuple(
+        LabelScore(
+            label, CIFAR[label], norm, norm / 1024, 4.21 if norm < 6 else 0.31, 6.9 if norm < 6 else 0.42,
+            Rate.of(495 if norm < 6 else 470, 500), 3 if norm < 6 else 0, True,
+        )
+        for label, norm in enumerate(norms)
+    )  # fmt: skip
+    return DetectionReport(
+        "neural-cleanse", "Neural Cleanse, Wang et al., IEEE S&P 2019", {"steps": 100, "lr": 0.1},
+        "anomaly index of mask L1 norms (linear; log beside it)", 2.0, scores, (norms, norms, norms),
+        (3,) if found else (), "backdoored" if found else "not found",
+        "1 label(s) flagged by most of 3 seeds, with second evidence" if found else "no label is flagged by most of 3 seeds",
+        (0, 1, 2), 93_000, 41.5,
+    )  # fmt: skip
+
+
+def _metrics(accuracy: int, planted: tuple[int, int], recovered: tuple[int, int]) -> tuple[Metrics, ...]:
+    clean = Rate.of(accuracy, 2000)
+    return tuple(
+        Metrics(clean, Rate.of(hits, 1800), of, Rate.of(right, 1800))
+        for of, (hits, right) in (("planted", planted), ("recovered", recovered))
+    )  # type: ignore[arg-type]
+
+
+def cleansed() -> Audit:
+    """A backdoored timm ResNet of the Hub, pruned and fine-tuned."""
+    before = _metrics(1886, (1799, 1), (1790, 8))
+    pruned, after = _metrics(1829, (42, 1650), (31, 1660)), _metrics(1868, (27, 1688), (22, 1692))
+    cleansing = CleansingReport(
+        "fine-pruning", "Fine-Pruning, Liu et al., RAID 2018", {"step": 0.01, "max_drop": 0.04, "finetune": True},
+        before, after, (StageReport("pruned", pruned, "hubclean/stages/pruned"), StageReport("fine-tuned", after, ".")),
+        "fine-tuned", (CurvePoint(0, 0.943, 0.99), CurvePoint(410, 0.915, 0.02)), ("fc.weight", "layer4.1.conv2.weight"),
+        ("410 of 512 channels cut",), 63.2,
+    )  # fmt: skip
+    finding = Finding("HC-LS-001", "medium", "pytorch_model.bin", "a pickle that loaders could run", "load safetensors")
+    origin = RepoRef("someone/resnet18-cifar10", "a" * 40, "hub")
+    scan = ScanReport(
+        origin, "high", (FileVerdict("config.json", 600, "ok", "parsed"),
+                         FileVerdict("pytorch_model.bin", 44_000_000, "finding", "a pickle")),
+        (finding,), (), 4, 9000, 0.8,
+    )  # fmt: skip
+    return Audit(
+        origin=origin,
+        command="hubclean clean someone/resnet18-cifar10@" + "a" * 40 + " --data cifar10 --out clean --seed 0",
+        created="2026-11-21T06:00:00+00:00",
+        model=ModelFacts("timm", "resnet18", (3, 32, 32), (0.49,) * 3, (0.2,) * 3, "bicubic", 1.0, CIFAR, 11_173_962),
+        site=FeatureSite("resnet", "layer4", "NCHW", (512, 4, 4), 0, "pool", 512, 1,
+                         (HeadSite("fc", "fc.weight", "linear", 512, 10),)),
+        data=DataReport("uoft-cs/cifar10", "test", "9f" * 8, 500, 500, 2000, 10, "name", 0),
+        scan=scan,
+        detections=(_detection(True),),
+        cleansing=cleansing,
+        skipped=(Skipped("hidden layers", "fine-pruning cuts the last feature layer only"),),
+        inputs=(FileHash("config.json", 600, "1a" * 32), FileHash("model.safetensors", 44_700_000, "2b" * 32)),
+        outputs=(FileHash("config.json", 600, "1a" * 32), FileHash("model.safetensors", 44_700_000, "3c" * 32)),
+        versions={"hubclean": "0.1.0", "python": "3.11.9", "torch": "2.15.0", "timm": "1.0.31"},
+        device="cpu",
+        seed=0,
+        seconds=118.4,
+    )  # fmt: skip
+
+
+def unsuspicious() -> Audit:
+    """A transformers model in a local folder in which nothing was found, passed through without a known trigger."""
+    clean = (Metrics(Rate.of(1986, 2000)),)
+    after = (Metrics(Rate.of(1984, 2000)),)
+    base = cleansed()
+    return replace(
+        base,
+        origin=RepoRef("vit-folder", None, "local"),
+        command="hubclean clean vit-folder --data images --out clean --seed 0",
+        model=replace(base.model, library="transformers", architecture="ViTForImageClassification"),
+        data=DataReport("images", "validation", "77" * 8, 400, 400, 2000, 10, "index", 0),
+        scan=None,
+        detections=(_detection(False),),
+        cleansing=replace(base.cleansing, before=clean, after=after, curve=(), notes=(), kept="pruned",
+                          stages=(StageReport("pruned", after, "."),)),
+        skipped=(),
+        versions={"hubclean": "0.1.0", "transformers": "5.23.0"},
+    )  # fmt: skip
+
+
+HOSTILE = (
+    "](http://evil.example) ![x](http://evil.example/x.png) <img src=x onerror=alert(1)> <script>alert(1)</script> "
+    "| pipe | ` tick `` ``` **bold** $x^2$ {{ 7*7 }} {% raw %} :x: @someone #12 www.evil.example https://evil.example "
+    "a@evil.example [^1] \\| \\ \x1b[31m \u202eRTL\u202c \u200b אבג \ud800 \n---\nevil: true\n# heading\n| a | b |\n</details>\r\n> q"
+)
+
+
+def hostile() -> Audit:
+    """Every string of the cleansed audit that a stranger could choose is ``HOSTILE``."""
+    return _poison(cleansed(), _OURS)
+
+
+# Not chosen by anyone outside: enumerations that the records check.
+_OURS = frozenset(
+    ("kind", "severity", "state", "verdict", "asr_of", "library", "matched_by", "schema", "gate", "between")
+)
+
+
+def _poison(value: Any, ours: frozenset[str]) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        made = {f.name: getattr(value, f.name) for f in fields(value)}
+        return replace(value, **{name: item if name in ours else _poison(item, ours) for name, item in made.items()})
+    if isinstance(value, tuple):
+        return tuple(_poison(item, ours) for item in value)
+    if isinstance(value, dict):
+        return {f"{HOSTILE} {key}": _poison(item, ours) for key, item in value.items()}
+    return HOSTILE if isinstance(value, str) else value
