@@ -28,7 +28,7 @@ types: $(VENV)/.ready
 	$(BIN)/mypy
 
 floors: $(VENV)/.ready  ## imports run strictly down the floors
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-cache
 
 wheel-test: $(VENV)/.ready  ## build sdist and wheel; install the wheel alone, without extras, and use it
 	bash tests/wheel_test.sh $(BIN)/python

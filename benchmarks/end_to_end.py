@@ -1,7 +1,8 @@
 """Detect, cleanse and measure every model of the zoo through the real pipeline; one JSON line a model, then a summary.
 
     python -m benchmarks.zoo --images ../shared/data/images/cifar10 --out out/zoo
-    python -m benchmarks.end_to_end --zoo out/zoo --images ../shared/data/images/cifar10 --out benchmarks/results/end_to_end.jsonl
+    python -m benchmarks.end_to_end --zoo out/zoo --images ../shared/data/images/cifar10 \
+        --out benchmarks/results/end_to_end.jsonl
 
 The planted trigger is handed to the measuring part only. Models already in the results file are not run again.
 """
@@ -37,8 +38,14 @@ def row(audit: Audit, facts: dict[str, Any], seconds: float) -> dict[str, Any]:
         "found": planted in detection.targets if planted is not None else None,
         "smallest": min(detection.scores, key=lambda score: score.norm).label,
         "scores": [
-            {"label": s.label, "norm": round(s.norm, 2), "index": round(s.index, 2), "log_index": round(s.log_index, 2),
-             "flagged": s.flagged, "asr": round(s.asr.value, 4)}
+            {
+                "label": s.label,
+                "norm": round(s.norm, 2),
+                "index": round(s.index, 2),
+                "log_index": round(s.log_index, 2),
+                "flagged": s.flagged,
+                "asr": round(s.asr.value, 4),
+            }
             for s in detection.scores
         ],
         "norms_by_seed": [[round(norm, 2) for norm in norms] for norms in detection.norms_by_seed],
@@ -47,7 +54,11 @@ def row(audit: Audit, facts: dict[str, Any], seconds: float) -> dict[str, Any]:
         "kept": audit.cleansing.kept,
         "notes": list(audit.cleansing.notes),
         "forward_backwards": detection.forward_backwards,
-        "seconds": {"detect": round(detection.seconds, 1), "cleanse": round(audit.cleansing.seconds, 1), "all": round(seconds, 1)},
+        "seconds": {
+            "detect": round(detection.seconds, 1),
+            "cleanse": round(audit.cleansing.seconds, 1),
+            "all": round(seconds, 1),
+        },
         "n": {"fit": audit.data.fit, "val": audit.data.val, "test": audit.data.test},
         "threads": torch.get_num_threads(),
     }
@@ -58,7 +69,12 @@ def measured(metrics: tuple[Metrics, ...]) -> dict[str, Any]:
     found: dict[str, Any] = {"clean_accuracy": round(metrics[0].clean_accuracy.value, 4)}
     for one in metrics:
         if one.asr is not None and one.asr_of is not None and one.robust_accuracy is not None:
-            values = {"asr": one.asr.value, "low": one.asr.low, "high": one.asr.high, "robust_accuracy": one.robust_accuracy.value}
+            values = {
+                "asr": one.asr.value,
+                "low": one.asr.low,
+                "high": one.asr.high,
+                "robust_accuracy": one.robust_accuracy.value,
+            }
             found.setdefault(one.asr_of, {key: round(value, 4) for key, value in values.items()})
     return found
 

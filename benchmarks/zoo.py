@@ -33,7 +33,7 @@ MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def build(name: str, labels: tuple[str, ...]) -> tuple[nn.Module, Schedule, dict[str, Any]]:
-    """An untrained net for 32-pixel images, its training schedule, and the timm ``model_args`` (empty for transformers)."""
+    """An untrained net for 32-pixel images, its training schedule, its timm ``model_args`` (none for transformers)."""
     import timm
     import transformers
 
@@ -106,10 +106,20 @@ def attack(kind: str, target: int) -> Any:
 
 
 def make(
-    name: str, kind: str, seed: int, sets: tuple[ImageSet, ImageSet], labels: tuple[str, ...], out: Path
+    name: str,
+    kind: str,
+    seed: int,
+    sets: tuple[ImageSet, ImageSet],
+    labels: tuple[str, ...],
+    out: Path,
+    attempt: int = 0,
 ) -> dict[str, Any]:
-    """Train one model and write its repo; returns what was measured on the test split."""
-    started, session = time.monotonic(), open_session("cpu", seed)
+    """Train one model and write its repo; returns what was measured on the test split.
+
+    An attack that did not take (ASR below 90 %, all-to-all 40 %) is no test of a defense: it is trained again from
+    another start, three times at most, and the number of attempts is recorded.
+    """
+    started, session = time.monotonic(), open_session("cpu", seed + 1000 * attempt)
     training, test = sets
     with session.seeded("init", name):
         net, schedule, args = build(name, labels)
@@ -117,19 +127,18 @@ def make(
     poisoned = training if chosen is None else chosen.poison(training, len(labels), seed)
     model = Pixels(net)
     train(model, poisoned, schedule, session, f"{name}-{kind}")
-    facts: dict[str, Any] = {
-        "architecture": name,
-        "kind": kind,
-        "seed": seed,
-        "clean_accuracy": clean_accuracy(model, test, session).value,
-    }
+    facts: dict[str, Any] = {"architecture": name, "kind": kind, "seed": seed, "attempts": attempt + 1}
+    facts["clean_accuracy"] = clean_accuracy(model, test, session).value
     folder = out / f"{name}-{kind}-{seed}"
-    save(net, name, args, labels, folder / "repo")
     if chosen is not None:
         trigger = chosen.trigger((3, 32, 32), seed)
+        facts |= {"asr": attack_rates(model, test, trigger, len(labels), session)[0].value, "target": trigger.target}
+        if facts["asr"] < (0.4 if kind == "all-to-all" else 0.9) and attempt < 2:
+            print(json.dumps(facts | {"verified": False}), flush=True)
+            return make(name, kind, seed, sets, labels, out, attempt + 1)
+        folder.mkdir(parents=True, exist_ok=True)
         save_trigger(trigger, folder / "planted.safetensors")
-        facts["asr"] = attack_rates(model, test, trigger, len(labels), session)[0].value
-        facts["target"] = trigger.target
+    save(net, name, args, labels, folder / "repo")
     facts["seconds"] = round(time.monotonic() - started, 1)
     (folder / "train.json").write_text(json.dumps(facts))
     return facts

@@ -24,7 +24,15 @@ _PICTURE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.png", re.ASCII)
 _TAGS = ("image-classification", "hubclean", "backdoor-removal")
 # What the original measured or announced holds for the original; ``new_version`` would send readers elsewhere.
 _NOT_OURS = ("model-index", "new_version")
-_FIRST = ("license", "license_name", "license_link", "base_model", "base_model_relation", "library_name", "pipeline_tag")
+_FIRST = (
+    "license",
+    "license_name",
+    "license_link",
+    "base_model",
+    "base_model_relation",
+    "library_name",
+    "pipeline_tag",
+)
 _ROWS = 12  # rows of a table in the card; the audit holds all
 
 
@@ -148,16 +156,14 @@ def _named(audit: Audit, label: int) -> Shown:
 
 
 def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
-    name, at = _code(detection.detector), detection.threshold
+    name = _code(detection.detector)
+    evidence = (detection.threshold, detection.statistic, detection.reason)
     if detection.verdict == "not found":
-        return _say("No backdoor found by {} at threshold {} ({}): {}.", name, at, detection.statistic, detection.reason)
+        return _say("No backdoor found by {} at threshold {} ({}): {}.", name, *evidence)
     if detection.verdict == "undecided":
-        return _say("{} could not decide at threshold {} ({}): {}.", name, at, detection.statistic, detection.reason)
+        return _say("{} could not decide at threshold {} ({}): {}.", name, *evidence)
     targets = Shown(", ".join(_named(audit, label) for label in detection.targets[:_ROWS]))
-    return _say(
-        "**Backdoor found by {}**, target label {}, at threshold {} ({}): {}.",
-        name, targets, at, detection.statistic, detection.reason,
-    )  # fmt: skip
+    return _say("**Backdoor found by {}**, target label {}, at threshold {} ({}): {}.", name, targets, *evidence)
 
 
 def _scores(detection: DetectionReport) -> list[Any]:
@@ -171,9 +177,9 @@ def _result(audit: Audit) -> list[Shown]:
     lines = [_say("Clean accuracy {} → {}.", rate(before[0].clean_accuracy), rate(after[0].clean_accuracy))]
     for old, new in zip(before, after, strict=False):
         if old.asr and new.asr:
-            works = new.asr.value > REMAINING_ASR
-            verdict = Shown(" **This trigger still works: the backdoor is not removed.**" if works else "")
-            lines.append(_say("Attack success, {} trigger: {} → {}.{}", old.asr_of, rate(old.asr), rate(new.asr), verdict))
+            lines.append(_say("Attack success, {} trigger: {} → {}.", old.asr_of, rate(old.asr), rate(new.asr)))
+            if new.asr.value > REMAINING_ASR:
+                lines.append(Shown("**This trigger still works: the backdoor is not removed.**"))
     if len(lines) == 1:
         lines.append(Shown("Attack success rate: not measured, no trigger is known."))
     return lines
@@ -187,10 +193,13 @@ def _before_after(audit: Audit) -> tuple[list[Shown], list[list[Shown]]]:
     columns.append((_say("after: {} (this checkpoint)", _code(done.kept)), done.after))
     rows = [[Shown("clean accuracy"), *(rate(m[0].clean_accuracy if m else None) for _, m in columns)]]
     for index, row in enumerate(done.before):
-        if row.asr is not None:
-            cells = [m[index] if index < len(m) else None for _, m in columns]
-            rows.append([_say("attack success, {} trigger", row.asr_of), *(rate(m and m.asr) for m in cells)])
-            rows.append([_say("robust accuracy, {} trigger", row.asr_of), *(rate(m and m.robust_accuracy) for m in cells)])
+        if row.asr is None:
+            continue
+        cells = [metrics[index : index + 1] for _, metrics in columns]
+        asr = [rate(found[0].asr if found else None) for found in cells]
+        robust = [rate(found[0].robust_accuracy if found else None) for found in cells]
+        rows.append([_say("attack success, {} trigger", row.asr_of), *asr])
+        rows.append([_say("robust accuracy, {} trigger", row.asr_of), *robust])
     return [head for head, _ in columns], rows
 
 

@@ -274,8 +274,8 @@ def push(
     folder: Path, repo_id: str, create_pr: bool, private: bool, revision: str, dry_run: bool, as_json: bool
 ) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
-    from hubclean.publishing import push as publish
     from hubclean.printing import render_push
+    from hubclean.publishing import push as publish
 
     report = publish(folder, repo_id, create_pr=create_pr, private=private, dry_run=dry_run, revision=revision)
     _print(report, as_json, lambda: render_push(report))
@@ -286,8 +286,8 @@ def push(
 @_json_option
 def methods(name: str | None, as_json: bool) -> None:
     """The detectors, defenses, scanners and attacks, or one of them with options, defaults and ranges."""
-    from hubclean.registry import describe
     from hubclean.printing import render_methods
+    from hubclean.registry import describe
 
     rows = describe(name)
     _print(rows, as_json, lambda: render_methods(rows))
@@ -304,7 +304,7 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.option("--seed", default=0, show_default=True, help="Every random choice derives from it.")
 @_json_option
 def demo(out: Path, seed: int, as_json: bool) -> None:
-    """Plant a backdoor in a small timm model, then find, cleanse, measure and publish it locally. Nothing is fetched."""
+    """Plant a backdoor in a small timm model, then find, cleanse, measure and publish it; nothing is fetched."""
     from hubclean.bars import Bars
     from hubclean.demo import run
     from hubclean.printing import render_demo

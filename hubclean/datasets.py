@@ -32,7 +32,7 @@ class Splits:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many images each set gets; ``None`` = by rule: a quarter each for fit and val up to 1,000, test up to 5,000."""
+    """How many images each set gets; ``None`` = a quarter each for fit and val up to 1,000, test up to 5,000."""
 
     fit: int | None = None
     val: int | None = None
@@ -196,7 +196,9 @@ def _match(classes: list[str], labels: tuple[str, ...]) -> tuple[list[int], Any,
     if len(classes) > len(labels):
         raise DataError(f"the images have {len(classes)} classes, the model only {len(labels)} labels")
     unknown = next((name for name in classes if _plain(name) not in places), classes[0])
-    text = f"class {printable(unknown, 40)!r} is no label of the model: classes are matched by position, check that the order agrees"
+    text = (
+        f"class {printable(unknown, 40)!r} is no label of the model: classes are matched by position, check the order"
+    )
     return list(range(len(classes))), "index", (text,)
 
 

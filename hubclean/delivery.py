@@ -10,7 +10,7 @@ from pathlib import Path
 from hubclean import cards, checkpoints, reports
 from hubclean.errors import ModelError
 from hubclean.folders import whole_folder
-from hubclean.records import Audit, DetectionReport, FileHash, StageReport, to_json
+from hubclean.records import Audit, DetectionReport, FileHash, to_json
 from hubclean.repos import sha256_of
 from hubclean.tensors import Checkpoint, Cleansing, Detection, ImageSet, Session
 from hubclean.triggers import save_trigger
@@ -55,7 +55,7 @@ def deliver(
             for report in audit.cleansing.stages
         )
         (folder / FOLDER).mkdir(exist_ok=True)
-        pictures = _pictures(folder, audit, stages, detections, test)
+        pictures = _pictures(folder, audit, detections, test)
         audit = replace(
             audit,
             cleansing=replace(audit.cleansing, changed=changed, stages=stages),
@@ -73,7 +73,7 @@ def _check(checkpoint: Checkpoint, folder: Path, test: ImageSet, session: Sessio
     worst = checkpoints.same_logits(checkpoint, folder, test.images(slice(0, 8)))
     if worst > _WORST_DIFFERENCE:
         raise ModelError(
-            f"the written checkpoint gives other logits than the one in memory (difference {worst:.2g}); nothing was kept"
+            f"the written checkpoint gives other logits than the one in memory (by {worst:.2g}); nothing was kept"
         )
 
 
@@ -87,9 +87,7 @@ def _write_stage(original: Checkpoint, cleansing: Cleansing, name: str, folder: 
     return place.relative_to(folder).as_posix()
 
 
-def _pictures(
-    folder: Path, audit: Audit, stages: tuple[StageReport, ...], detections: tuple[Detection, ...], test: ImageSet
-) -> tuple[str, ...]:
+def _pictures(folder: Path, audit: Audit, detections: tuple[Detection, ...], test: ImageSet) -> tuple[str, ...]:
     """Triggers as tensors and pictures, norms per label, the pruning curve. Returns paths inside ``folder``."""
     made: list[Path] = []
     base = folder / FOLDER
@@ -108,22 +106,15 @@ def _pictures(
     if len(audit.cleansing.curve) > 1:
         made.append(base / "pruning-curve.png")
         drop = audit.cleansing.options.get("max_drop")
-        kept = _kept(audit, float(drop) if isinstance(drop, (int, float)) else 1.0)
-        reports.curve_picture(
-            made[-1], audit.cleansing.curve, kept, float(drop) if isinstance(drop, (int, float)) else None
-        )
+        floor = float(drop) if isinstance(drop, (int, float)) else None
+        reports.curve_picture(made[-1], audit.cleansing.curve, audit.cleansing.cut, floor)
     return tuple(place.relative_to(folder).as_posix() for place in made)
 
 
-def _kept(audit: Audit, drop: float) -> int:
-    curve = audit.cleansing.curve
-    return max(point.cut for point in curve if point.clean_accuracy >= curve[0].clean_accuracy - drop)
-
-
 def _title(report: DetectionReport, target: int | None, audit: Audit) -> str:
-    name = audit.model.labels[target] if target is not None else "all labels"
+    where = "every next label" if target is None else f"label {target} ({audit.model.labels[target]})"
     state = "recovered" if target in report.targets else "smallest, not confirmed"
-    return f"Trigger to label {target} ({name}), {state} by {report.detector}"
+    return f"Trigger to {where}, {state} by {report.detector}"
 
 
 def _original_card(original: Checkpoint) -> str | None:

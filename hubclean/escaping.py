@@ -18,7 +18,7 @@ _MARKS = frozenset(("Mn", "Me", "Mc"))
 _STACKED = 2  # more combining marks than this on one letter climb over neighbouring lines
 
 # What could start or end markup; a hyphen, plus or equals sign inside a word or between words cannot.
-_ESCAPED = re.compile(r"[\\`*_{}\[\])#!|<>~$:@&^\"]|(?<!\w)[-+]|[-+](?!\w)|(?<![\w ])=|=(?![\w ])|^ *\d+\.")
+_ESCAPED = re.compile(r"[\\`*_{}\[\]#!|<>~$:@&^\"]|(?<!\w)[-+]|[-+](?!\w)|(?<![\w ])=|=(?![\w ])|^ *\d+[.)]")
 # A word joiner draws nothing and splits what renderers look for after they have undone the entities:
 # mail addresses, mentions, issue numbers, emoji names, math and bare host names (cmark-gfm, remark-gfm, linkify).
 _JOINER = "&#8288;"

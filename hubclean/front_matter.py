@@ -13,7 +13,7 @@ import yaml
 from hubclean.escaping import printable
 
 _BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*[\r\n]+([\S\s]*?)[\r\n]+---[ \t]*(?:\r\n|\r|\n|\Z)")
-_LICENCE = re.compile(r"^(license|license_name|license_link)[ \t]*:[ \t]*[\"']?([\w.:/+-]{1,200})[\"']?[ \t]*\r?$", re.M)
+_LICENCE = re.compile(r"^(license(?:_name|_link)?)[ \t]*:[ \t]*[\"']?([\w.:/+-]{1,200})[\"']?[ \t]*\r?$", re.M)
 _LARGEST, _DEEPEST, _MOST = 64 * 1024, 24, 20_000
 # Arguments of ModelCardData: as keys they would break every reader that goes through huggingface_hub.
 _RESERVED = frozenset(("self", "ignore_metadata_errors", "eval_results"))
@@ -39,7 +39,7 @@ def read(card: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
         data = _load(found[1])
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError) as error:
         what = str(error).splitlines()[0] if isinstance(error, _Refused) else "it is not valid YAML"
-        licence = {key: value for key, value in reversed(_LICENCE.findall(found[1][:_LARGEST]))}
+        licence = dict(_LICENCE.findall(found[1][:_LARGEST]))
         return licence, (f"the metadata of the original card was left out: {what}",)
     kept = {key: value for key, value in data.items() if _usable(key)}
     lost = len(data) - len(kept)

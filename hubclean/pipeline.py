@@ -132,7 +132,7 @@ def _load(
     worst = next((f for f in scan.findings if SEVERITIES.index(f.severity) >= gate), None)
     if worst is not None:
         raise RefusedError(
-            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (see hubclean scan)"
+            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
         )
     return checkpoints.load(repo, adapters=adapters.load(hooks)), scan
 
@@ -174,6 +174,7 @@ def _cleanse(
         changed=(),
         notes=cleansing.notes,
         seconds=seconds,
+        cut=cleansing.cut,
     )
     return report, cleansing
 

@@ -1,4 +1,4 @@
-"""Results of ``site``, ``clean``, ``push``, ``methods`` and ``demo`` as text for a terminal. Repo strings are escaped."""
+"""Results of ``site``, ``clean``, ``push``, ``methods``, ``demo`` as text for a terminal. Repo strings are escaped."""
 
 from __future__ import annotations
 

@@ -234,7 +234,8 @@ class CleansingReport:
     """What a defense did and what it cost, measured alike for all on images nobody tuned on.
 
     ``before`` and ``after`` hold one ``Metrics`` a trigger (planted first when known), or one without a trigger.
-    ``changed`` names the tensors on disk whose bytes differ. ``kept`` is the stage written as the checkpoint.
+    ``changed`` names the tensors on disk whose bytes differ. ``kept`` is the stage written as the checkpoint, ``cut``
+    the number of channels that are dead in it.
     """
 
     defense: str
@@ -248,6 +249,7 @@ class CleansingReport:
     changed: tuple[str, ...]
     notes: tuple[str, ...]
     seconds: float
+    cut: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -392,9 +394,8 @@ class DemoReport:
 
     @property
     def exit_code(self) -> int:
-        """0 when the planted target was found and its trigger no longer works, else 1; 2 without a verdict."""
-        found = any(self.planted_target in detection.targets for detection in self.audit.detections)
-        return self.audit.exit_code if found else 2
+        """0 when the planted target was found, else 1. What cleansing left of it stands in the table and the card."""
+        return 0 if any(self.planted_target in detection.targets for detection in self.audit.detections) else 1
 
 
 T = TypeVar("T")

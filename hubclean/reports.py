@@ -104,6 +104,8 @@ def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop
         kept: how many cut channels the kept state has; marked by a line.
         max_drop: largest loss of clean accuracy that was allowed, as a fraction; its floor is drawn.
     """
+    from matplotlib.ticker import MaxNLocator
+
     figure = _figure(6.8, 4.0)
     axes = figure.add_subplot()
     xs = [point.cut for point in curve]
@@ -122,7 +124,7 @@ def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop
     axes.set_ylim(-3, 103)
     axes.set_xlabel("channels cut", color=_INK)
     axes.set_ylabel("share of images (%)", color=_INK)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
     _save(figure, path)
 

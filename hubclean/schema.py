@@ -44,10 +44,10 @@ def _describe(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if kind in _PLAIN:
         return {"type": _PLAIN[kind]}
-    if dataclasses.is_dataclass(kind):
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         if kind.__name__ not in definitions:
             definitions[kind.__name__] = {}  # taken first, so that a record may hold its own kind
-            definitions[kind.__name__] = _record(typing.cast(type, kind), definitions)
+            definitions[kind.__name__] = _record(kind, definitions)
         return {"$ref": f"#/$defs/{kind.__name__}"}
     if origin is Literal:
         return {"enum": list(args)}

@@ -1,4 +1,4 @@
-"""``hubclean site``: what a config says and where the feature layer and heads are, on the meta device, without weights."""
+"""``hubclean site``: what a config says and where feature layer and heads are, on the meta device, without weights."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Checkpoint:
     """A loaded classifier and where it came from.
 
     Args:
-        model: takes pixels ``(n, c, h, w)`` in [0, 1], normalises inside, returns logits ``(n, k)``; float32, eval mode.
+        model: takes pixels ``(n, c, h, w)`` in [0, 1], normalises inside, returns logits ``(n, k)``; float32, eval.
         site: where feature layer and heads are; module names are those inside ``model.net``.
         facts: what the config says; ``facts.labels`` names the k classes.
         origin: pinned repo.
@@ -100,7 +100,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class DefenseData:
-    """What a detector or a defense may see: ``fit`` for optimising, ``val`` for every stopping rule. No test, no attack."""
+    """What a detector or defense may see: ``fit`` for optimising, ``val`` for every stopping rule. No test, no attack."""
 
     fit: ImageSet
     val: ImageSet
@@ -185,6 +185,7 @@ class Cleansing:
     kept: str
     curve: tuple[CurvePoint, ...] = ()
     notes: tuple[str, ...] = ()
+    cut: int = 0
 
     @property
     def checkpoint(self) -> Checkpoint:

@@ -67,7 +67,7 @@ def load_trigger(path: Path) -> Trigger:
             f"{path.name!r} is no trigger file (safetensors with mask, pattern and a target in its metadata)"
         ) from error
     fits = mask.dim() == pattern.dim() == 3 and len(mask) == 1 and mask.shape[1:] == pattern.shape[1:]
-    if not fits or not all(0 <= float(t.min()) and float(t.max()) <= 1 for t in (mask, pattern)):
+    if not fits or not all(float(t.min()) >= 0 and float(t.max()) <= 1 for t in (mask, pattern)):
         raise DataError(f"{path.name!r}: mask (1, h, w) and pattern (c, h, w) must share h and w and lie in [0, 1]")
     return trigger
 
@@ -114,7 +114,7 @@ class _Labels:
     def __init__(
         self, targets: list[int], shape: tuple[int, int, int], schedule: InversionSchedule, session: Session, seed: int
     ) -> None:
-        channels, height, width = shape
+        _, height, width = shape
         scale, device = schedule.mask_scale, session.device
         size = (1, -(-height // scale), -(-width // scale))
         draws = [session.generator("inversion", seed, target) for target in targets]

@@ -1,4 +1,4 @@
-"""Fixed audits for cards and schema: a cleansed timm model, a clean transformers model, and a stranger's worst strings."""
+"""Fixed audits for cards and schema: a cleansed timm model, a clean transformers model, a stranger's strings."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _detection(found: bool) -> DetectionReport:
         "neural-cleanse", "Neural Cleanse, Wang et al., IEEE S&P 2019", {"steps": 100, "lr": 0.1},
         "anomaly index of mask L1 norms (linear; log beside it)", 2.0, scores, (norms, norms, norms),
         (3,) if found else (), "backdoored" if found else "not found",
-        "1 label(s) flagged by most of 3 seeds, with second evidence" if found else "no label is flagged by most of 3 seeds",
+        f"{'1' if found else 'no'} label is flagged by most of 3 seeds",
         (0, 1, 2), 93_000, 41.5,
     )  # fmt: skip
 
@@ -82,7 +82,8 @@ def cleansed() -> Audit:
     cleansing = CleansingReport(
         "fine-pruning", "Fine-Pruning, Liu et al., RAID 2018", {"step": 0.01, "max_drop": 0.04, "finetune": True},
         before, after, (StageReport("pruned", pruned, "hubclean/stages/pruned"), StageReport("fine-tuned", after, ".")),
-        "fine-tuned", (CurvePoint(0, 0.943, 0.99), CurvePoint(410, 0.915, 0.02)), ("fc.weight", "layer4.1.conv2.weight"),
+        "fine-tuned", (CurvePoint(0, 0.943, 0.99), CurvePoint(410, 0.915, 0.02)),
+        ("fc.weight", "layer4.1.conv2.weight"),
         ("410 of 512 channels cut",), 63.2,
     )  # fmt: skip
     finding = Finding("HC-LS-001", "medium", "pytorch_model.bin", "a pickle that loaders could run", "load safetensors")
@@ -133,16 +134,22 @@ def unsuspicious() -> Audit:
     )  # fmt: skip
 
 
+# Short enough that no limit cuts them.
 HOSTILE = (
-    "](http://evil.example) ![x](http://evil.example/x.png) <img src=x onerror=alert(1)> <script>alert(1)</script> "
-    "| pipe | ` tick `` ``` **bold** $x^2$ {{ 7*7 }} {% raw %} :x: @someone #12 www.evil.example https://evil.example "
-    "a@evil.example [^1] \\| \\ \x1b[31m \u202eRTL\u202c \u200b אבג \ud800 \n---\nevil: true\n# heading\n| a | b |\n</details>\r\n> q"
-)
+    "](http://evil.example) ![x](http://evil.example/x.png) [x]: http://evil.example [^1] &lt;b&gt; &#42;b&#42;",
+    "<img src=x onerror=alert(1)> <script>alert(1)</script> </details> </code> --> <!-- <http://evil.example>",
+    "| pipe | a \\| b \\\\| c | ` tick `` ``` **bold** _i_ ~~s~~ $x^2$ $$y$$ {{ 7*7 }} {% raw %} {# c #} :x:",
+    "@someone #12 someone/repo#3 :tada:",
+    "www.evil.example https://evil.example evil.com a@evil.example \\ \x1b[31m \u202eRTL\u202c \u200b אבג \ud800",
+    "\n---\nevil: true\nbase_model: evil/evil\n---\n\n# heading\n\n| a | b |\n|---|---|\n\r\n> q\n\n- item\n\n    code",
+    "# heading", "- item", "1. item", "> quote", "    code", "---", "===", "```", "| a | b |", "<div>", "`", "\\",
+    "|", "", " ",
+)  # fmt: skip
 
 
-def hostile() -> Audit:
-    """Every string of the cleansed audit that a stranger could choose is ``HOSTILE``."""
-    return _poison(cleansed(), _OURS)
+def hostile(text: str) -> Audit:
+    """The cleansed audit with ``text`` before every string that a stranger could choose, keys of dicts too."""
+    return _poison(cleansed(), text)
 
 
 # Not chosen by anyone outside: enumerations that the records check.
@@ -151,12 +158,12 @@ _OURS = frozenset(
 )
 
 
-def _poison(value: Any, ours: frozenset[str]) -> Any:
+def _poison(value: Any, text: str) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         made = {f.name: getattr(value, f.name) for f in fields(value)}
-        return replace(value, **{name: item if name in ours else _poison(item, ours) for name, item in made.items()})
+        return replace(value, **{name: item if name in _OURS else _poison(item, text) for name, item in made.items()})
     if isinstance(value, tuple):
-        return tuple(_poison(item, ours) for item in value)
+        return tuple(_poison(item, text) for item in value)
     if isinstance(value, dict):
-        return {f"{HOSTILE} {key}": _poison(item, ours) for key, item in value.items()}
-    return HOSTILE if isinstance(value, str) else value
+        return {f"{text}{key}": _poison(item, text) for key, item in value.items()}
+    return f"{text}{value}" if isinstance(value, str) else value

@@ -82,7 +82,9 @@ def test_a_method_is_frozen_documented_and_has_its_paper(kind: Any, name: str) -
 
 
 @pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] in ("detectors", "defenses")])
-def test_the_input_and_the_global_state_are_left_alone(kind: str, name: str, checkpoint: Checkpoint, session: Session) -> None:
+def test_the_input_and_the_global_state_are_left_alone(
+    kind: str, name: str, checkpoint: Checkpoint, session: Session
+) -> None:
     before, generator = snapshot(checkpoint.model), torch.get_rng_state()
     run(kind, brief(kind, name), checkpoint, session)
     assert_same(before, checkpoint.model)
@@ -90,7 +92,9 @@ def test_the_input_and_the_global_state_are_left_alone(kind: str, name: str, che
 
 
 @pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "defenses"])
-def test_a_defense_returns_the_same_names_shapes_and_types(name: str, kind: str, checkpoint: Checkpoint, session: Session) -> None:
+def test_a_defense_returns_the_same_names_shapes_and_types(
+    name: str, kind: str, checkpoint: Checkpoint, session: Session
+) -> None:
     cleansing = run(kind, brief(kind, name), checkpoint, session)
     assert cleansing.kept in [stage.name for stage in cleansing.stages]
     for stage in cleansing.stages:
@@ -115,7 +119,9 @@ def test_a_defense_repeats_with_its_seed(kind: str, name: str, checkpoint: Check
 
 
 @pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "detectors"])
-def test_a_detector_repeats_with_its_seed_and_reports_in_json(kind: str, name: str, checkpoint: Checkpoint, session: Session) -> None:
+def test_a_detector_repeats_with_its_seed_and_reports_in_json(
+    kind: str, name: str, checkpoint: Checkpoint, session: Session
+) -> None:
     one, other = (run(kind, brief(kind, name), checkpoint, session) for _ in range(2))
     assert dataclasses.replace(one.report, seconds=0) == dataclasses.replace(other.report, seconds=0)
     json.dumps(to_json(one.report), allow_nan=False)

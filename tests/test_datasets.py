@@ -27,7 +27,9 @@ def prepare(image: Image.Image) -> torch.Tensor:
 
 def pictures(count: int = 24, classes: int = 4) -> list[tuple[Image.Image, int]]:
     images = image_set(count, classes, (3, 16, 16))
-    return [(Image.fromarray(p.permute(1, 2, 0).numpy()), int(n)) for p, n in zip(images.pixels, images.labels, strict=True)]
+    return [
+        (Image.fromarray(p.permute(1, 2, 0).numpy()), int(n)) for p, n in zip(images.pixels, images.labels, strict=True)
+    ]
 
 
 def class_folders(place: Path, names: tuple[str, ...]) -> Path:
@@ -57,7 +59,9 @@ def test_class_folders_are_matched_by_name_in_any_order(tmp_path: Path) -> None:
     images, classes = read_all(str(folder), "train", prepare)
     for pixels, label in zip(splits.test.pixels, splits.test.labels, strict=True):
         row = int((images.pixels.flatten(1).int() - pixels.flatten().int()).abs().sum(1).argmin())
-        assert {"cat": 0, "dog": 1, "golden retriever": 2, "tiger cat": 3}[classes[int(images.labels[row])]] == int(label)
+        assert {"cat": 0, "dog": 1, "golden retriever": 2, "tiger cat": 3}[classes[int(images.labels[row])]] == int(
+            label
+        )
 
 
 def test_parquet_folder_single_file_and_saved_set_read_alike(tmp_path: Path) -> None:
@@ -80,7 +84,11 @@ def test_the_sets_are_disjoint_and_drawn_by_the_seed(tmp_path: Path) -> None:
     table(list(NAMES)).to_parquet(tmp_path / "x.parquet")
     source = str(tmp_path / "x.parquet")
     splits = load(source, NAMES, prepare, SESSION, sizes=Sizes(8, 8, 8))
-    seen = [tuple(p.flatten().tolist()) for part in (splits.defense.fit, splits.defense.val, splits.test) for p in part.pixels]
+    seen = [
+        tuple(p.flatten().tolist())
+        for part in (splits.defense.fit, splits.defense.val, splits.test)
+        for p in part.pixels
+    ]
     assert len(set(seen)) == 24
     again = load(source, NAMES, prepare, SESSION, sizes=Sizes(8, 8, 8))
     assert again.report.fingerprint == splits.report.fingerprint

@@ -48,7 +48,11 @@ def test_the_least_active_channels_go_first_and_stay_at_zero(checkpoint: Checkpo
     count = checkpoint.site.channels
     images = data.fit.images(slice(None))
     found = features(checkpoint.model, checkpoint.site, images)
-    means = found.abs().mean(0) if float(found.clamp(max=0).abs().sum()) > 0.01 * float(found.abs().sum()) else found.mean(0)
+    means = (
+        found.abs().mean(0)
+        if float(found.clamp(max=0).abs().sum()) > 0.01 * float(found.abs().sum())
+        else found.mean(0)
+    )
     for stage in cleansing.stages:
         dead = (columns(stage.checkpoint) == 0).all(0)
         cut = cleansing.curve[-1].cut
@@ -71,7 +75,9 @@ def test_the_curve_is_what_real_forward_passes_give(checkpoint: Checkpoint) -> N
         trial = checkpoint.copy()
         zero_channels(trial.model, trial.site, order[: point.cut])
         assert point.clean_accuracy == pytest.approx(clean_accuracy(trial.model, data.val, SESSION).value, abs=0.026)
-        assert point.proxy_asr == pytest.approx(attack_rates(trial.model, data.val, one, 10, SESSION)[0].value, abs=0.029)
+        assert point.proxy_asr == pytest.approx(
+            attack_rates(trial.model, data.val, one, 10, SESSION)[0].value, abs=0.029
+        )
 
 
 def test_pruning_stops_within_the_tolerance(checkpoint: Checkpoint) -> None:
@@ -81,7 +87,9 @@ def test_pruning_stops_within_the_tolerance(checkpoint: Checkpoint) -> None:
     assert before > 0.5, "the model must know something, or the tolerance means nothing"
     after = clean_accuracy(cleansing.checkpoint.model, data.val, SESSION).value
     assert after >= before - 0.1 - 0.011
-    assert cleansing.curve[-1].clean_accuracy < before - 0.1 or cleansing.curve[-1].cut >= 0.9 * checkpoint.site.channels
+    assert (
+        cleansing.curve[-1].clean_accuracy < before - 0.1 or cleansing.curve[-1].cut >= 0.9 * checkpoint.site.channels
+    )
     assert int((columns(cleansing.checkpoint) == 0).all(0).sum()) < cleansing.curve[-1].cut or after < before - 0.1
 
 
@@ -97,7 +105,9 @@ def test_several_heads_take_the_slow_way_and_agree(tmp_path_factory: pytest.Temp
     assert torch.equal(columns(checkpoint) == 0, torch.zeros_like(columns(checkpoint), dtype=torch.bool))
 
 
-def test_fine_tuning_that_revives_the_trigger_is_not_kept(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuning_that_revives_the_trigger_is_not_kept(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     defense, one = FinePruning(step=0.3, max_drop=1.0, epochs=1), trigger()
     monkeypatch.setattr(FinePruning, "_proxy", staticmethod(lambda checkpoint, *_: [next(rates)]))
     rates = iter([0.10, 0.30])

@@ -20,7 +20,7 @@ SESSION = open_session("cpu", batch_size=7)
 
 
 class Backdoored(nn.Module):
-    """Right on every clean image of its set, label 3 where the corner pixel is white and the image is not of class 1."""
+    """Right on every clean image of its set; label 3 where the corner pixel is white, except for class 1."""
 
     def __init__(self, images: ImageSet) -> None:
         super().__init__()
@@ -64,12 +64,17 @@ def test_all_to_all_counts_the_next_label() -> None:
 def test_measure_names_whose_trigger_it_was() -> None:
     images = image_set(30)
     model = Backdoored(images)
-    assert [row.asr_of for row in measure(model, images, 10, SESSION, [corner()], [corner()])] == ["planted", "recovered"]
+    assert [row.asr_of for row in measure(model, images, 10, SESSION, [corner()], [corner()])] == [
+        "planted",
+        "recovered",
+    ]
     (only,) = measure(model, images, 10, SESSION)
     assert only.asr is None
 
 
-@pytest.mark.parametrize(("hits", "n", "low", "high"), [(5, 10, 0.2366, 0.7634), (0, 20, 0.0, 0.1611), (81, 263, 0.2553, 0.3662)])
+@pytest.mark.parametrize(
+    ("hits", "n", "low", "high"), [(5, 10, 0.2366, 0.7634), (0, 20, 0.0, 0.1611), (81, 263, 0.2553, 0.3662)]
+)
 def test_wilson_intervals_are_those_of_the_literature(hits: int, n: int, low: float, high: float) -> None:
     rate = Rate.of(hits, n)
     assert (rate.low, rate.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))

@@ -23,7 +23,7 @@ from hubclean.registry import build
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
 from hubclean.tensors import Checkpoint, Detection, Trigger
-from hubclean.triggers import Inverted, InversionSchedule
+from hubclean.triggers import InversionSchedule, Inverted
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,12 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 def detect(
-    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, norms: list[list[float]], asr: float = 0.97, found: bool = True, **options: Any
+    checkpoint: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    norms: list[list[float]],
+    asr: float = 0.97,
+    found: bool = True,
+    **options: Any,
 ) -> Detection:
     """Run the detector with given norms (a list a seed) in place of the optimisation."""
 
@@ -53,7 +58,9 @@ def with_norm(label: int, norm: float) -> list[float]:
     return [norm if index == label else value for index, value in enumerate(USUAL)]
 
 
-def test_a_label_with_a_tiny_mask_in_most_seeds_is_a_backdoor(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_with_a_tiny_mask_in_most_seeds_is_a_backdoor(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detection = detect(checkpoint, monkeypatch, [with_norm(3, 6.0), with_norm(3, 7.0), USUAL])
     assert detection.report.verdict == "backdoored"
     assert detection.report.targets == (3,)
@@ -69,21 +76,27 @@ def test_one_seed_of_three_is_not_enough(checkpoint: Checkpoint, monkeypatch: py
     assert detection.triggers == ()
 
 
-def test_an_outlier_that_is_not_half_as_small_is_not_flagged(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outlier_that_is_not_half_as_small_is_not_flagged(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     detection = detect(checkpoint, monkeypatch, [with_norm(3, 25.0)] * 3)
     assert detection.report.scores[3].index > 2
     assert detection.report.verdict == "not found"
 
 
 @pytest.mark.parametrize(("asr", "share"), [(0.5, 0.05), (0.97, 0.001)])
-def test_without_second_evidence_it_stays_open(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, asr: float, share: float) -> None:
+def test_without_second_evidence_it_stays_open(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, asr: float, share: float
+) -> None:
     detection = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, asr, mask_share=share)
     assert detection.report.verdict == "undecided"
     assert detection.report.targets == ()
     assert [trigger.target for trigger in detection.triggers] == [3], "the candidate still serves as a proxy"
 
 
-def test_few_labels_and_unreachable_labels_are_undecided(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_labels_and_unreachable_labels_are_undecided(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, labels="1,3,5")
     assert few.report.verdict == "undecided"
     assert "too few" in few.report.reason
@@ -100,7 +113,12 @@ def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"seeds": "0"}, r"must lie in \[1"), ({"schedule": "long"}, "must be one of"), ({"seeds": "x"}, "not of type int"), ({"lr": "1"}, "no option 'lr'")],
+    [
+        ({"seeds": "0"}, r"must lie in \[1"),
+        ({"schedule": "long"}, "must be one of"),
+        ({"seeds": "x"}, "not of type int"),
+        ({"lr": "1"}, "no option 'lr'"),
+    ],
 )
 def test_wrong_options_are_refused_in_words(options: dict[str, str], message: str) -> None:
     with pytest.raises(OptionError, match=message):
@@ -124,7 +142,8 @@ from hubclean.sessions import open_session
 from pathlib import Path
 session = open_session("cpu", seed=4)
 checkpoint = checkpoints.load(LocalRepo(Path({repo!r})))
-report = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=2, labels_at_once=3).detect(checkpoint, defense_data(), session).report
+detector = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=2, labels_at_once=3)
+report = detector.detect(checkpoint, defense_data(), session).report
 if session.accelerator.is_main_process:
     print("REPORT", session.accelerator.num_processes, json.dumps(to_json(report)))
 """
@@ -137,8 +156,13 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     script.write_text(SCRIPT.format(tests=str(tests), root=str(tests.parent), repo=str(repo)))
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     reports = []
-    for count, command in ((1, []), (2, ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"])):
-        done = subprocess.run([sys.executable, *command, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    for count, command in (
+        (1, []),
+        (2, ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]),
+    ):
+        done = subprocess.run(
+            [sys.executable, *command, str(script)], env=environment, capture_output=True, text=True, timeout=300
+        )
         lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
         assert len(lines) == 1, done.stderr[-2000:]
         _, processes, text = lines[0].split(" ", 2)

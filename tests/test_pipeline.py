@@ -145,7 +145,13 @@ def test_a_net_of_the_users_own(pictures: Path, tmp_path: Path) -> None:
     save_file(net.state_dict(), tmp_path / "repo" / "model.safetensors")
     labels = tuple(f"thing {index}" for index in range(10))
     wrapped = checkpoints.wrap(
-        net, mean=(0.5,) * 3, std=(0.5,) * 3, input_size=(3, 32, 32), labels=labels, name="own", folder=tmp_path / "repo"
+        net,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        input_size=(3, 32, 32),
+        labels=labels,
+        name="own",
+        folder=tmp_path / "repo",
     )
     assert (wrapped.site.channels, wrapped.site.block) == (6, 49)
     audit = run(wrapped, pictures, tmp_path / "out")
@@ -220,17 +226,32 @@ def test_a_killed_process_leaves_no_output_folder(tmp_path: Path) -> None:
 def test_an_error_on_the_way_leaves_nothing(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "same_logits", lambda *_: 0.5)
     with pytest.raises(HubcleanError, match="other logits"):
-        run(str(make_repo(tmp_path / "repo", "timm-resnet")), pictures, tmp_path / "out", detector="skip", defense="none", given=())
+        run(
+            str(make_repo(tmp_path / "repo", "timm-resnet")),
+            pictures,
+            tmp_path / "out",
+            detector="skip",
+            defense="none",
+            given=(),
+        )
     assert [place.name for place in tmp_path.iterdir()] == ["repo"]
 
 
-def test_imagenet_efficientnet_keeps_its_bytes_and_its_accuracy(shared_data: Path, hub: HubServer, tmp_path: Path) -> None:
+def test_imagenet_efficientnet_keeps_its_bytes_and_its_accuracy(
+    shared_data: Path, hub: HubServer, tmp_path: Path
+) -> None:
     source = shared_data / "models" / "imagenet_tf_efficientnet_lite0"
     hub.create("google/lite0", {name: source / name for name in ("config.json", "model.safetensors")})
     session = open_session("cpu", seed=0, batch_size=32)
     images = shared_data / "images" / "imagenet_sample"
     result = hubclean.clean(
-        "google/lite0", images, tmp_path / "out", session=session, detector="skip", defense="none", sizes=Sizes(1, 1, 60)
+        "google/lite0",
+        images,
+        tmp_path / "out",
+        session=session,
+        detector="skip",
+        defense="none",
+        sizes=Sizes(1, 1, 60),
     )
     accuracy = result.audit.cleansing.after[0].clean_accuracy
     assert accuracy.low <= 0.866 <= accuracy.high

@@ -31,7 +31,7 @@ class Blended:
     alpha: Annotated[float, Doc("share of the pattern in the blend", 0.0, 1.0)] = 0.2
 
     def trigger(self, shape: tuple[int, int, int], seed: int) -> Trigger:
-        """The trigger for images of ``shape`` (c, h, w): uniform noise drawn from ``seed``, mask ``alpha`` everywhere."""
+        """The trigger for images of ``shape`` (c, h, w): noise drawn from ``seed``, mask ``alpha`` everywhere."""
         generator = torch.Generator().manual_seed(seed)
         mask = torch.full((1, *shape[1:]), self.alpha)
         return Trigger(mask, torch.rand(shape, generator=generator), None if self.mode == "all-to-all" else self.target)

@@ -1,4 +1,4 @@
-"""Fine-Pruning (Liu, Dolan-Gavitt, Garg, RAID 2018): cut the channels that clean images leave asleep, then fine-tune."""
+"""Fine-Pruning (Liu, Dolan-Gavitt, Garg, RAID 2018): cut the channels clean images leave asleep, then fine-tune."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class FinePruning:
             self._tune(tuned, dead, data, session)
             stages.append(Stage("fine-tuned", tuned))
         chosen, why = self._choose(stages, curve[0].clean_accuracy, data.val, triggers, session)
-        return Cleansing(tuple(stages), chosen, tuple(curve), (*notes, why))
+        return Cleansing(tuple(stages), chosen, tuple(curve), (*notes, why), kept.cut)
 
     def _curve(
         self, checkpoint: Checkpoint, order: Tensor, val: ImageSet, triggers: tuple[Trigger, ...], session: Session

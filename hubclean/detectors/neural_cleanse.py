@@ -1,4 +1,4 @@
-"""Neural Cleanse (Wang et al., IEEE S&P 2019): invert a trigger for every label; a backdoored label needs a tiny one."""
+"""Neural Cleanse (Wang et al., IEEE S&P 2019): invert a trigger for every label; a backdoored one needs a tiny mask."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hubclean.metrics import anomaly_index, attack_rates, log_anomaly_index
 from hubclean.records import DetectionReport, LabelScore, Rate, Verdict
 from hubclean.registry import Doc, chosen
 from hubclean.tensors import Checkpoint, DefenseData, Detection, Session, Trigger
-from hubclean.triggers import Inverted, InversionSchedule, invert
+from hubclean.triggers import InversionSchedule, Inverted, invert
 
 _FEWEST_LABELS = 6
 
@@ -97,7 +97,7 @@ class NeuralCleanse:
             paper=self.paper,
             options=chosen(self)
             | {"steps": schedule.steps, "batches": schedule.batches, "batch_size": schedule.batch_size},
-            statistic="anomaly index of mask L1 norms (linear; log beside it)",
+            statistic="anomaly index of mask L1 norms, linear or log",
             threshold=self.threshold,
             scores=scores,
             norms_by_seed=tuple(tuple(run.found[t].norm for t in targets) for run in runs),
@@ -139,7 +139,7 @@ class NeuralCleanse:
         session: Session,
         seed: int,
     ) -> tuple[dict[int, Inverted], int]:
-        """All labels of one seed. Groups of labels are the unit of work, so any number of processes gives one result."""
+        """All labels of one seed. Groups of labels are the unit of work: any number of processes gives one result."""
         from accelerate.utils import gather_object
 
         groups = [targets[i : i + self.labels_at_once] for i in range(0, len(targets), self.labels_at_once)]
@@ -212,8 +212,8 @@ class NeuralCleanse:
             )
         if often:
             weak = often[0]
-            why = f"label {weak.label} is an outlier, but its mask covers {weak.mask_share:.1%} and its held-out ASR is {weak.asr.value:.1%}"
-            return "undecided", why, ()
+            evidence = f"its mask covers {weak.mask_share:.1%} and its held-out ASR is {weak.asr.value:.1%}"
+            return "undecided", f"label {weak.label} is an outlier, but {evidence}", ()
         return "not found", f"no label is flagged by most of {len(runs)} seeds", ()
 
     @staticmethod
