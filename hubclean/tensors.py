@@ -100,7 +100,7 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class DefenseData:
-    """What a detector or defense may see: ``fit`` for optimising, ``val`` for every stopping rule. No test, no attack."""
+    """What detectors and defenses may see: ``fit`` for optimising, ``val`` for stopping rules. No test, no attack."""
 
     fit: ImageSet
     val: ImageSet

@@ -94,6 +94,14 @@ def test_without_second_evidence_it_stays_open(
     assert [trigger.target for trigger in detection.triggers] == [3], "the candidate still serves as a proxy"
 
 
+def test_an_outlier_of_ordinary_size_stays_open(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    detection = detect(checkpoint, monkeypatch, [with_norm(3, 18.0)] * 3)
+    assert detection.report.scores[3].flagged == 3
+    assert detection.report.verdict == "undecided"
+    both = [6.0 if index == 5 else norm for index, norm in enumerate(with_norm(3, 18.0))]
+    assert detect(checkpoint, monkeypatch, [both] * 3).report.targets == (5,)
+
+
 def test_few_labels_and_unreachable_labels_are_undecided(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,11 +39,11 @@ class NeuralCleanse:
     ``log_threshold``). The paper's rule is L_t <= median and index > 2; over ten labels that is passed by chance, also
     by innocent labels of backdoored nets, so a mask must besides be half as large as usual.
     ``backdoored``: some label is flagged by more than half of the seeds, its mask covers less than ``mask_share`` of
-    the image, and its trigger reaches ``held_out_asr`` on images it was not inverted on. ``undecided``: flagged by
-    more than half of the seeds without that second evidence; fewer than 6 labels were examined (an index over them
-    means nothing; the ratio of smallest to median norm is given instead); or most labels are not invertible.
-    ``not found`` otherwise. Blind to feature-space, warping and input-aware triggers, weak on source-specific and
-    all-to-all ones.
+    the image, its norm is at most ``sure_ratio`` of the median (both over the seeds), and its trigger reaches
+    ``held_out_asr`` on images it was not inverted on. ``undecided``: flagged by more than half of the seeds without
+    that second evidence; fewer than 6 labels were examined (an index over them means nothing; the ratio of smallest
+    to median norm is given instead); or most labels are not invertible. ``not found`` otherwise. Blind to
+    feature-space, warping and input-aware triggers, weak on source-specific and all-to-all ones.
 
     The schedule is the authors' GTSRB script (methods.md 4.2). ``official`` is exact: up to 1000 steps of 31 x 32
     images a label. ``short`` is 150 steps of 8 x 16, for CPUs; ``auto`` takes it when there is no accelerator. The
@@ -67,6 +67,7 @@ class NeuralCleanse:
     threshold: Annotated[float, Doc("anomaly index on norms that flags a label", 0.0)] = 2.0
     log_threshold: Annotated[float, Doc("anomaly index on log norms that flags a label", 0.0)] = 2.0
     norm_ratio: Annotated[float, Doc("a flagged mask's norm is at most this share of the median", 0.0, 1.0)] = 0.5
+    sure_ratio: Annotated[float, Doc("a backdoor's mask norm is at most this share of the median", 0.0, 1.0)] = 0.33
     mask_share: Annotated[float, Doc("largest share of the image a backdoor's mask may cover", 0.0, 1.0)] = 0.05
     held_out_asr: Annotated[float, Doc("success the trigger must reach on images it was not inverted on", 0.0, 1.0)] = (
         0.9
@@ -189,7 +190,9 @@ class NeuralCleanse:
 
     def _decide(self, scores: Sequence[LabelScore], runs: list[_Run]) -> tuple[Verdict, str, tuple[int, ...]]:
         often = [score for score in scores if 2 * score.flagged > len(runs)]
-        sure = [s for s in often if s.mask_share < self.mask_share and s.asr.value >= self.held_out_asr]
+        most = self.sure_ratio * statistics.median(score.norm for score in scores)
+        small = [s for s in often if s.mask_share < self.mask_share and s.norm <= most]
+        sure = [s for s in small if s.asr.value >= self.held_out_asr]
         if len(scores) < _FEWEST_LABELS:
             norms = [score.norm for score in scores]
             ratio = min(norms) / max(statistics.median(norms), 0.01)
@@ -211,9 +214,12 @@ class NeuralCleanse:
                 (),
             )
         if often:
-            weak = often[0]
-            evidence = f"its mask covers {weak.mask_share:.1%} and its held-out ASR is {weak.asr.value:.1%}"
-            return "undecided", f"label {weak.label} is an outlier, but {evidence}", ()
+            weak = min(often, key=lambda score: score.norm)
+            ratio = weak.norm / max(statistics.median(score.norm for score in scores), 0.01)
+            evidence = (
+                f"its mask covers {weak.mask_share:.1%}, {ratio:.2f} of the median, held-out ASR {weak.asr.value:.1%}"
+            )
+            return "undecided", f"label {weak.label} is an outlier without second evidence: {evidence}", ()
         return "not found", f"no label is flagged by most of {len(runs)} seeds", ()
 
     @staticmethod
