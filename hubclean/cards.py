@@ -179,10 +179,17 @@ def _result(audit: Audit) -> list[Shown]:
         if old.asr and new.asr:
             lines.append(_say("Attack success, {} trigger: {} → {}.", old.asr_of, rate(old.asr), rate(new.asr)))
             if new.asr.value > REMAINING_ASR:
-                lines.append(Shown("**This trigger still works: the backdoor is not removed.**"))
+                lines.append(_still_works(audit, new))
     if len(lines) == 1:
         lines.append(Shown("Attack success rate: not measured, no trigger is known."))
     return lines
+
+
+def _still_works(audit: Audit, after: Metrics) -> Shown:
+    """Some small trigger can be inverted for any label of any model: only a verdict makes it a backdoor."""
+    if after.asr_of == "planted" or any(detection.verdict == "backdoored" for detection in audit.detections):
+        return Shown("**This trigger still works: the backdoor is not removed.**")
+    return Shown("**This trigger still works.** Whether it is a backdoor was not decided.")
 
 
 def _before_after(audit: Audit) -> tuple[list[Shown], list[list[Shown]]]:

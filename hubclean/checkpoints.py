@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -16,10 +17,13 @@ from hubclean import configs, models, sites, weights
 from hubclean.adapters import Adapter
 from hubclean.errors import ModelError, OutputError
 from hubclean.escaping import printable
+from hubclean.headers import read_header_file
 from hubclean.models import Classifier
 from hubclean.records import FileHash, ModelFacts, RepoRef
 from hubclean.repos import Repo, sha256_of
 from hubclean.tensors import Checkpoint, Images, Session
+
+_SMALL = 10**8  # parameters that fit any memory; some libraries enlarge tables while they load them
 
 
 def load(
@@ -51,6 +55,7 @@ def load(
     if missing := sorted(set(files) - set(names)):
         raise ModelError(f"the repo lacks the shard {printable(missing[0])!r} that its index names")
     folder = repo.fetch([*small, *files])
+    _enough(folder, files, facts.parameters)
     model, facts = models.build(folder, weights=files)
     _finite(model)
     return Checkpoint(model.to(session.device) if session else model, site, facts, repo.ref, folder)
@@ -173,7 +178,11 @@ def reload_plain(folder: Path) -> Callable[[Tensor], Tensor]:
 
             with models.quiet():
                 net = AutoModelForImageClassification.from_pretrained(
-                    folder, local_files_only=True, use_safetensors=True, trust_remote_code=False
+                    folder,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    dtype=torch.float32,  # the config's bfloat16 would only blur the comparison
                 )
         else:
             import timm
@@ -217,6 +226,14 @@ def _files(folder: Path) -> tuple[str, ...]:
 
 def _carried(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir() if file.is_file() and weights.is_carried(file.name))
+
+
+def _enough(folder: Path, files: tuple[str, ...], parameters: int) -> None:
+    """A small file cannot fill a large model; found before the memory for the model is taken."""
+    headers = (read_header_file(folder / name) for name in files if name.endswith(".safetensors"))
+    stored = sum(math.prod(tensor.shape) for header in headers for tensor in header.tensors)
+    if parameters > 2 * stored + _SMALL:
+        raise ModelError(f"the config describes {parameters:,} parameters, the weights hold only {stored:,} values")
 
 
 def _finite(model: nn.Module) -> None:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import click
 
-from hubclean.errors import HubcleanError, MissingExtraError
 from hubclean.version import __version__
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -22,39 +21,21 @@ _LEVELS = ["info", "low", "medium", "high", "critical"]
 
 
 class _Group(click.Group):
-    """Turns every expected failure into one sentence on stderr and exit code 2."""
+    """Turns every failure into one sentence on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        from hubclean.terminal import complain, guard_streams
+
+        guard_streams()
         try:
             return super().invoke(ctx)
-        except HubcleanError as error:
-            from hubclean.escaping import printable
-
-            click.echo(f"hubclean: {printable(str(error), 1000)}", err=True)
-            ctx.exit(2)
-        except ModuleNotFoundError as error:
-            known = (
-                "torch",
-                "timm",
-                "transformers",
-                "accelerate",
-                "datasets",
-                "matplotlib",
-                "scipy",
-                "PIL",
-                "torchvision",
-                "numpy",
-            )
-            if (error.name or "").split(".")[0] not in known:
-                raise
-            click.echo(
-                f"hubclean: {MissingExtraError(f'hubclean {ctx.invoked_subcommand}', 'models', str(error.name))}",
-                err=True,
-            )
-            ctx.exit(2)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
         except (KeyboardInterrupt, click.Abort):
-            click.echo("hubclean: interrupted; nothing was left half-written", err=True)
-            ctx.exit(2)
+            complain("interrupted; nothing was left half-written")
+        except Exception as error:
+            complain(error, f"hubclean {ctx.invoked_subcommand}")
+        ctx.exit(2)
 
 
 @click.group(cls=_Group, context_settings=_CONTEXT)
@@ -188,7 +169,7 @@ def scan(
         sizes = Sizes(rest["fit"], rest["val"], rest["test"])
         options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
         report, _ = deep_scan(repo, report, _session(rest), data, options)
-    _print(report, rest["as_json"], lambda: render_scan(report, colour=sys.stdout.isatty()))
+    _print(report, rest["as_json"], lambda: render_scan(report, colour=bool(sys.stdout and sys.stdout.isatty())))
     sys.exit(report.exit_code)
 
 

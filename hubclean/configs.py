@@ -12,6 +12,10 @@ from hubclean.escaping import printable
 
 _LIMIT = 8 * 2**20  # bytes of one file; 21k class names with descriptions are 3 MB
 _MAX_PIXELS = 4096  # largest side an image is resized to
+_MAX_COUNT = 100_000  # labels, layers, heads; libraries make lists of that many before any tensor
+_COUNTED = re.compile(
+    r"num_(labels|classes|stages|\w*(channels|heads|tokens|experts))|\w*(depths?|layers|blocks)|image_size"
+)
 _CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_load", "trust_remote_code", "use_pretrained_backbone"})
 _ATTENTIONS = frozenset({None, True, False, "eager", "sdpa", "flash_attention_2", "flex_attention"})
 # Arguments of timm's factory that fetch, read or wrap something instead of shaping the architecture.
@@ -97,8 +101,16 @@ def _clean(value: Any, name: str) -> Any:
             if isinstance(item, (dict, list)) or item not in _ATTENTIONS:
                 raise RefusedError(f"{name} names a kernel in {printable(key)!r}, which hubclean never fetches")
             continue
+        if _COUNTED.fullmatch(key) and not _countable(item):
+            raise ModelError(f"{name} asks for more than {_MAX_COUNT:,} in {printable(key)!r}")
         kept[key] = _clean(item, name)
     return kept
+
+
+def _countable(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) <= 1000 and sum(item for item in value if _number(item)) <= _MAX_COUNT
+    return not _number(value) or value <= _MAX_COUNT
 
 
 def timm_parts(config: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any], tuple[str, ...] | None]:

@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from hubclean.errors import DataError
+from hubclean.errors import DataError, HubcleanError
 from hubclean.escaping import printable
 from hubclean.records import DataReport
 from hubclean.tensors import DefenseData, ImageSet, Session
 
 _HELD_OUT_FIRST = ("test", "validation", "valid", "val", "train")
+_MOST_CLASSES = 1_000_000
 _UNREADABLE = 64  # damaged images tolerated, and at most one in twenty
 
 
@@ -121,12 +122,12 @@ def _open(source: str, split: str | None) -> tuple[str, str, Any]:
         reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
         raise DataError(f"the images at {source!r} cannot be read: {reason}") from error
     if isinstance(found, datasets.Dataset):
-        return place.name if place.exists() else source, split or "all", found
+        return place.resolve().name if place.exists() else source, split or "all", found
     names = list(found)
     wanted = split or next((name for name in _HELD_OUT_FIRST if name in names), names[0])
     if wanted not in names:
         raise DataError(f"{source!r} has no split {wanted!r}; it has: {', '.join(map(printable, names))}")
-    return place.name if place.exists() else source, wanted, found[wanted]
+    return place.resolve().name if place.exists() else source, wanted, found[wanted]
 
 
 def _local(place: Path) -> Any:
@@ -170,13 +171,13 @@ def _classes(table: Any, column: str) -> tuple[list[str], list[int]]:
     """Class names, and each row's class number."""
     kind, values = table.features[column], table[column][:]
     if hasattr(kind, "names"):
-        if min(values, default=0) < 0:
+        if any(value is None or value < 0 for value in values):
             raise DataError("some images have no label (-1); a test split without labels cannot measure anything")
         return list(kind.names), values
-    if values and isinstance(values[0], str):
-        names = sorted(set(values))
-        return names, [names.index(value) for value in values]
-    if not values or not all(isinstance(value, int) and value >= 0 for value in values):
+    if values and all(isinstance(value, str) for value in values):
+        places = {name: index for index, name in enumerate(sorted(set(values)))}
+        return list(places), [places[value] for value in values]
+    if not values or not all(isinstance(value, int) and 0 <= value <= _MOST_CLASSES for value in values):
         raise DataError(f"the label column {printable(column)!r} holds neither class names nor numbers from 0")
     return [str(number) for number in range(max(values) + 1)], values
 
@@ -213,7 +214,9 @@ def _decode(
         session.progress.advance()
         try:
             image = prepare(table[row][column])
-        except (OSError, SyntaxError, ValueError, TypeError) as error:
+        except HubcleanError:
+            raise
+        except Exception as error:  # a damaged file makes PIL raise anything, a decompression bomb an error of its own
             if seen - len(kept) >= min(_UNREADABLE, len(order) // 20):
                 raise DataError(
                     f"too many images cannot be read; the last one: {printable(str(error), 120)}"

@@ -108,6 +108,8 @@ class HubRepo:
             OutputError: the disk cannot be written. TransportError, AccessError, TargetError: as in ``HubRepo``.
         """
         entries = [self._entry(path) for path in paths]
+        if odd := next((entry.path for entry in entries if printable(entry.path, 1000) != entry.path), None):
+            raise IntegrityError(f"{printable(odd)!r} is no plain name, so it is not downloaded")  # bars would show it
         pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
         try:
             places = list(pool.map(self._download, entries))

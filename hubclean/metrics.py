@@ -34,7 +34,7 @@ def predictions(
 
 
 def clean_accuracy(model: nn.Module, images: ImageSet, session: Session) -> Rate:
-    """Top-1 accuracy on clean images (methods.md 1.1)."""
+    """Top-1 accuracy on clean images."""
     hits = predictions(model, images, session) == images.labels
     return Rate.of(int(hits.sum()), len(images))
 
@@ -42,7 +42,7 @@ def clean_accuracy(model: nn.Module, images: ImageSet, session: Session) -> Rate
 def attack_rates(
     model: nn.Module, images: ImageSet, trigger: Trigger, classes: int, session: Session
 ) -> tuple[Rate, Rate]:
-    """Attack success rate and robust accuracy of one trigger (methods.md 1.1).
+    """Attack success rate and robust accuracy of one trigger; without trials (n = 0) they say nothing.
 
     All-to-one: images whose true label is the target are dropped. All-to-all: success is label y+1 mod ``classes``.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ from hubclean.records import ModelFacts
 from hubclean.tensors import Images, Logits
 
 # A config can ask for any size; the largest open classifiers have 6e9 parameters in 2,000 tensors.
-_MAX_TENSORS, _MAX_PARAMETERS, _MAX_CHEAP, _MAX_BUFFERED = 20_000, 30 * 10**9, 10**9, 10**9
+_MAX_TENSORS, _MAX_PARAMETERS, _MAX_CHEAP, _MAX_BUFFERED = 20_000, 30 * 10**9, 10**9, 2 * 10**8
+_MAX_SECONDS = 120  # to build on the meta device, imports included; the largest take ten
 
 
 class Classifier(nn.Module):
@@ -95,13 +98,13 @@ def _make(folder: Path, weights: tuple[str, ...] | None, device: str, limit: int
     # No device context on the CPU: transformers would take it for a device map.
     place = torch.device(device) if device == "meta" else contextlib.nullcontext()
     try:
-        with _bounded(limit), _offline(), _steady(), place:
+        with _bounded(limit), _in_time(weights is None), _offline(), _steady(), place:
             return make(config, folder, weights)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
         what = "built from its config" if weights is None else "filled with its weights"
-        raise ModelError(f"the model cannot be {what}: {printable(str(error), 500)}") from error
+        raise ModelError(f"the model cannot be {what}: {printable(str(error) or repr(error), 500)}") from error
 
 
 def _build_timm(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
@@ -113,7 +116,9 @@ def _build_timm(config: dict[str, Any], folder: Path, weights: tuple[str, ...] |
         raise ModelError(f"{printable(name)} has no classifier head: num_classes is 0")
     if classes != pretrained.get("num_classes", classes):
         raise ModelError(f"config.json says {pretrained['num_classes']} classes, but its model_args make {classes}")
-    return net, preprocessing.timm_facts(net, name, pretrained, args, _labels(labels, classes))
+    if not labels or len(labels) != classes:
+        labels = tuple(f"label {index}" for index in range(classes))
+    return net, preprocessing.timm_facts(net, name, pretrained, args, labels)
 
 
 def timm_net(config: dict[str, Any], state: dict[str, Tensor] | None) -> nn.Module:
@@ -174,6 +179,8 @@ def _hf_class(config: dict[str, Any]) -> Any:
         raise ModelError(f"{printable(str(wanted))} has no classifier head: known for {kind} are {', '.join(known)}")
     if "quantization_config" in config:
         raise ModelError("the weights are quantized; only float16, bfloat16 and float32 can be cleansed")
+    if config.get("problem_type") not in (None, "single_label_classification"):
+        raise ModelError("the model gives an image several labels or a number, not one label, so it cannot be cleansed")
     if kind == "timm_wrapper":
         configs.timm_parts(config)
     return getattr(transformers, wanted[0] if wanted else known[0])
@@ -193,16 +200,10 @@ def _hf_load(cls: Any, settings: Any, folder: Path, weights: tuple[str, ...]) ->
         )
     for what in ("missing_keys", "mismatched_keys", "error_msgs"):
         if report.get(what):
-            names = printable(
-                ", ".join(sorted(str(row[0] if isinstance(row, tuple) else row) for row in report[what])), 500
-            )
-            raise ModelError(f"the weights do not fit the model: {what.replace('_', ' ')} {names}")
+            names = ", ".join(sorted(str(row[0] if isinstance(row, tuple) else row) for row in report[what]))
+            raise ModelError(f"the weights do not fit the model: {what.replace('_', ' ')} {printable(names, 500)}")
     loaded: nn.Module = net
     return loaded
-
-
-def _labels(names: tuple[str, ...] | None, classes: int) -> tuple[str, ...]:
-    return names if names and len(names) == classes else tuple(f"label {index}" for index in range(classes))
 
 
 def count_parameters(net: nn.Module) -> int:
@@ -236,6 +237,26 @@ def _bounded(limit: int) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def _in_time(bounded: bool) -> Iterator[None]:
+    """Breaks off loops of a library that a config made endless; in the main thread, where signals are handled."""
+    main = threading.current_thread() is threading.main_thread()
+    if not (bounded and main and hasattr(signal, "setitimer")):
+        yield
+        return
+
+    def stop(number: int, frame: object) -> None:
+        raise ModelError(f"the model could not be built within {_MAX_SECONDS} seconds")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, _MAX_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, before)
 
 
 @contextlib.contextmanager

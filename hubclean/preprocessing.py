@@ -20,6 +20,7 @@ from hubclean.escaping import printable
 from hubclean.records import ModelFacts
 
 _PROCESSOR = "preprocessor_config.json"
+_LONGEST = 100  # sides in proportion; resized by its short side, a longer image would fill the memory
 
 
 def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
@@ -36,6 +37,8 @@ def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Image.Ima
         resize = _timm_resize(facts)
 
     def pixels(image: Image.Image) -> Tensor:
+        if max(image.size) > _LONGEST * min(image.size):
+            raise ValueError(f"an image of {image.size[0]} x {image.size[1]} pixels is too long")
         upright = ImageOps.exif_transpose(image)
         if upright.mode.startswith(("I", "F")):  # 16-bit grey; PIL's own conversion would clip it at 255
             upright = Image.fromarray(_to_bytes(np.asarray(upright)))

@@ -35,7 +35,9 @@ def columns(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:
 
 
 def percent(rate: Rate) -> str:
-    """``98.2 % [97.5, 98.7] n=2000``."""
+    """``98.2% [97.5%, 98.7%] n=2000``; without trials there is nothing to show."""
+    if rate.n == 0:
+        return "not measured"
     return f"{rate.value:6.1%} [{rate.low:.1%}, {rate.high:.1%}] n={rate.n}"
 
 
@@ -128,7 +130,7 @@ def _meaning(code: int) -> str:
     return {
         0: "Exit code 0: no backdoor was found, or its recovered triggers no longer work.",
         1: "Exit code 1: a trigger still works on the written checkpoint.",
-        2: "Exit code 2: written, but detection gave no verdict.",
+        2: "Exit code 2: written, but detection gave no verdict, or no test image could try its trigger.",
     }[code]
 
 

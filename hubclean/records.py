@@ -127,7 +127,7 @@ class FeatureSite:
     """Where the last feature layer and the heads are, and which head columns make one channel dead.
 
     Channel ``k`` owns the head input columns ``k*block .. (k+1)*block-1``: ``block`` is 1 after pooling and
-    H*W after a flatten (methods.md 1.3).
+    H*W after a flatten.
 
     Args:
         adapter: the adapter in ``hooks/`` that was used, or ``generic``.
@@ -340,12 +340,17 @@ class Audit:
 
     @property
     def exit_code(self) -> int:
-        """0 no backdoor found, or none of its triggers still works; 1 one still works; 2 detection gave no verdict."""
+        """0 no backdoor found, or none of its triggers still works; 1 one still works; 2 detection gave no verdict.
+
+        A trigger that no test image could try gives no verdict either.
+        """
         verdicts = {detection.verdict for detection in self.detections}
         if not verdicts or "undecided" in verdicts:
             return 2
-        left = [metrics for metrics in self.cleansing.after if metrics.asr and metrics.asr.value > REMAINING_ASR]
-        return 1 if left else 0
+        rates = [metrics.asr for metrics in self.cleansing.after if metrics.asr]
+        if any(rate.value > REMAINING_ASR for rate in rates):
+            return 1
+        return 2 if any(rate.n == 0 for rate in rates) else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,7 @@ def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop
 
 
 def threshold_norms(norms: list[float], threshold: float) -> dict[str, float]:
-    """Norms below which the linear and the log anomaly index exceed ``threshold`` (methods.md 4.3).
+    """Norms below which the linear and the log anomaly index exceed ``threshold``.
 
     Empty without spread, and the linear one is left out where it would be no positive norm.
     """

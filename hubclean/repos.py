@@ -86,8 +86,12 @@ class LocalRepo:
         if self._only is not None:
             return (RepoEntry(self._only, (self._root / self._only).stat().st_size),)
         rows = []
-        for folder, names, files in os.walk(self._root):
-            names[:] = [name for name in names if name not in (".git", ".cache")]
+        for folder, names, files in os.walk(self._root, onerror=_unreadable):
+            if Path(folder) == self._root:
+                names[:] = [name for name in names if name not in (".git", ".cache")]
+            for name in names:
+                if not (Path(folder) / name).resolve().is_relative_to(self._root.resolve()):
+                    raise TargetError(f"{printable(name)!r} is a link that leaves the folder")
             rows += [self._entry(Path(folder) / name) for name in files]
         return tuple(sorted(rows, key=lambda row: row.path))
 
@@ -134,6 +138,11 @@ class LocalRepo:
         return into
 
 
+def _unreadable(error: OSError) -> None:
+    """``os.walk`` would leave such a folder out, and nobody would know that it was not looked at."""
+    raise TargetError(f"{printable(str(error.filename))!r} cannot be read: {error.strerror}") from error
+
+
 def sha256_of(place: Path) -> str:
     """sha256 of a file on disk in hex, read in blocks."""
     with place.open("rb") as file:
@@ -156,6 +165,8 @@ def open_target(target: str, revision: str | None = None) -> Repo:
     except (OSError, ValueError):  # too long, or a NUL in it
         here = False
     if here:
+        if not place.is_dir() and not place.is_file():
+            raise TargetError(f"{printable(target)!r} is neither a folder nor a plain file")
         if revision:
             raise TargetError(f"{printable(target)!r} is on this disk, so --revision means nothing")
         return LocalRepo(place)

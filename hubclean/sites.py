@@ -1,7 +1,7 @@
 """Reads features at a classifier's heads and cuts channels there; ``locate`` finds where that is.
 
 A channel is cut in the head's input columns: after every norm, so that its contribution is exactly zero, and in no
-residual stream, so that nothing else changes (methods.md 1.3, ``site="feature"``).
+residual stream, so that nothing else changes.
 """
 
 from __future__ import annotations
@@ -57,21 +57,25 @@ def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
             handle.remove()
 
 
-def features(model: nn.Module, site: FeatureSite, images: Images) -> Features:
+def features(model: nn.Module, site: FeatureSite, images: Images, absolute: bool = False) -> Features:
     """What the heads see of ``images`` ``(n, c, h, w)``: ``(n, channels)``, averaged over the positions of a channel.
 
     Heads of the same width share their channels and are averaged; heads of different width are put side by side.
+
+    Args:
+        absolute: |a| instead of a, before the average.
     """
     with capture(model, site) as seen:
         model(images)
-    return pooled(seen, site)
+    return pooled(seen, site, absolute)
 
 
-def pooled(seen: Captured, site: FeatureSite) -> Features:
+def pooled(seen: Captured, site: FeatureSite, absolute: bool = False) -> Features:
     """``features`` of a forward that was captured."""
     rows = []
     for head in site.heads:
         value = seen.inputs[head.path].float()
+        value = value.abs() if absolute else value
         if head.kind == "conv":
             value = value.flatten(2).mean(2)
         elif value.ndim > 2:
@@ -85,24 +89,24 @@ def activation_means(checkpoint: Checkpoint, images: ImageSet, session: Session,
     """Mean activation of every channel over ``images``, ``(channels,)`` float64 on the CPU.
 
     Args:
-        absolute: mean of |a| instead of a: for features that take both signs (methods.md 1.3).
+        absolute: mean of |a| instead of a: for features that take both signs.
     """
     total = torch.zeros(checkpoint.site.channels, dtype=torch.float64, device=session.device)
     for batch, _ in images.batches(session.batch_size, session.device):
-        found = features(checkpoint.model, checkpoint.site, batch)
-        total += (found.abs() if absolute else found).double().sum(0)
+        total += features(checkpoint.model, checkpoint.site, batch, absolute).double().sum(0)
     return total.cpu() / max(1, len(images))
 
 
 @torch.no_grad()
 def signed(checkpoint: Checkpoint, images: ImageSet, session: Session, tolerance: float = 0.01) -> bool:
     """Whether the features take negative values: their negative part weighs more than ``tolerance`` of the whole."""
-    negative = whole = 0.0
-    for batch, _ in images.batches(session.batch_size, session.device):
-        found = features(checkpoint.model, checkpoint.site, batch)
-        negative += float(found.clamp(max=0).abs().double().sum())
-        whole += float(found.abs().double().sum())
-    return negative > tolerance * whole
+    total = whole = 0.0
+    with capture(checkpoint.model, checkpoint.site) as seen:
+        for batch, _ in images.batches(session.batch_size, session.device):
+            checkpoint.model(batch)
+            total += float(pooled(seen, checkpoint.site).double().sum())
+            whole += float(pooled(seen, checkpoint.site, absolute=True).double().sum())
+    return (whole - total) / 2 > tolerance * whole
 
 
 def dead_mask(model: nn.Module, site: FeatureSite, dead: Tensor) -> dict[str, Tensor]:

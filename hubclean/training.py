@@ -33,10 +33,10 @@ class Schedule:
 
 
 def suited(model: nn.Module) -> tuple[str, float]:
-    """Optimiser and fine-tuning rate by the kind of norm: SGD 0.01 with BatchNorm or no norm, else AdamW 5e-5."""
+    """Optimiser and fine-tuning rate by the kind of norm: AdamW 5e-5 with LayerNorm or RMSNorm alone, else SGD 0.01."""
     modules = list(model.modules())
     batch = any(isinstance(module, _BATCH_NORMS) for module in modules)
-    layer = any("LayerNorm" in type(module).__name__ for module in modules)
+    layer = any(norm in type(module).__name__.lower() for module in modules for norm in ("layernorm", "rmsnorm"))
     return ("adamw", 5e-5) if layer and not batch else ("sgd", 1e-2)
 
 

@@ -1,7 +1,7 @@
 """Stamps triggers into training sets, and inverts triggers: Neural Cleanse's optimisation, many labels at once.
 
 Every label keeps its own mask, pattern, Adam moments, weight lambda and counters; a batch of labels shares the
-images and the forward pass (methods.md 4.1, 4.2, 4.4). Labels that stopped leave the batch.
+images and the forward pass. Labels that stopped leave the batch.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def load_trigger(path: Path) -> Trigger:
 
 @dataclass(frozen=True)
 class InversionSchedule:
-    """The authors' GTSRB script in numbers (methods.md 4.2); a step is ``batches`` mini-batches, averaged.
+    """The numbers of the authors' GTSRB script (bolunwang/backdoor); a step is ``batches`` mini-batches, averaged.
 
     Args:
         steps: at most so many steps a label.
@@ -100,7 +100,11 @@ class InversionSchedule:
 
 @dataclass(frozen=True)
 class Inverted:
-    """The smallest trigger found for one label. ``norm`` is the mask's L1 norm in pixels (h*w if none was found)."""
+    """The smallest trigger found for one label, else the last one.
+
+    Args:
+        norm: L1 norm in pixels of ``trigger.mask``; h*w if no trigger reached the success asked for.
+    """
 
     trigger: Trigger
     norm: float
@@ -164,7 +168,9 @@ def invert(
     """Invert one trigger a label for all ``targets`` together (S&P 2019, eq. 3; schedule of the authors' script).
 
     Minimises mean CE(f((1-m) x + m d), t) + lambda * sum(m) with m, d = tanh(theta)/(2-e) + 1/2 by Adam, and keeps the
-    smallest mask whose step average reached ``schedule.success``. All images are used, those of class t too.
+    smallest mask whose step average reached ``schedule.success``. As in the authors' script, norm and success are
+    averages over the step, and what is kept is the mask after the step's last update. All images are used, those of
+    class t too. Unlike there, every mini-batch is a fresh draw (without repeats where there are enough images).
 
     Args:
         model: takes pixels in [0, 1]; its weights are not changed and get no gradients.
@@ -271,5 +277,5 @@ def _finish(state: _Labels, stopped: Tensor, step: int, done: dict[int, Inverted
         target, found = int(state.targets[row]), bool(state.best[row] < torch.inf)
         mask, pattern = (state.best_mask, state.best_pattern) if found else (masks, patterns)
         trigger = Trigger(mask[row].cpu().clone(), pattern[row].cpu().clone(), target)
-        norm = float(state.best[row]) if found else float(mask[row].numel())
+        norm = float(trigger.mask.sum()) if found else float(trigger.mask.numel())
         done[target] = Inverted(trigger, norm, found, step)

@@ -123,6 +123,20 @@ def test_a_trigger_that_still_works_is_said() -> None:
     assert "still works" not in card()
 
 
+def test_what_no_detector_confirmed_is_not_called_a_backdoor() -> None:
+    audit = cleansed()
+    (detection,) = audit.detections
+    recovered = tuple(metrics for metrics in audit.cleansing.before if metrics.asr_of == "recovered")
+    open_case = replace(
+        audit,
+        detections=(replace(detection, verdict="undecided", targets=()),),
+        cleansing=replace(audit.cleansing, before=recovered, after=recovered),
+    )
+    assert recovered
+    assert "This trigger still works.** Whether it is a backdoor was not decided." in card(open_case)
+    assert "not removed" not in card(open_case)
+
+
 def test_without_a_trigger_the_rate_is_not_invented() -> None:
     text = card(unsuspicious())
     assert "Attack success rate: not measured" in text

@@ -14,6 +14,7 @@ from tiny_models import make_repo
 from torch import nn
 
 from hubclean import checkpoints
+from hubclean.errors import OptionError
 from hubclean.records import to_json
 from hubclean.registry import KINDS, chosen, methods, options
 from hubclean.repos import LocalRepo
@@ -152,6 +153,16 @@ def test_an_attack_poisons_its_share_and_nothing_else(name: str, shape: tuple[in
     again = attack.poison(images, 10, seed=5)
     assert torch.equal(again.pixels, poisoned.pixels)
     assert not torch.equal(attack.poison(images, 10, seed=6).labels, poisoned.labels)
+
+
+def test_a_square_that_does_not_fit_is_refused() -> None:
+    badnets = methods("attacks")["badnets"]
+    trigger = badnets(size=5, margin=2).trigger((3, 24, 40), 0)
+    assert trigger.mask[0].nonzero().min(0).values.tolist() == [17, 33]
+    assert int(trigger.mask.sum()) == 25
+    for size, margin in ((32, 16), (30, 0)):
+        with pytest.raises(OptionError, match="do not fit 28 x 28"):
+            badnets(size=size, margin=margin).trigger((1, 28, 28), 0)
 
 
 def test_a_new_file_in_the_folder_is_a_new_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

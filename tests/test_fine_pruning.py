@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
 from sets import defense_data, image_set
 from tiny_models import make_repo
 
 from hubclean import checkpoints
+from hubclean.defenses import fine_pruning
 from hubclean.defenses.fine_pruning import FinePruning, _Cut
+from hubclean.errors import ModelError
 from hubclean.metrics import attack_rates, clean_accuracy
+from hubclean.records import Rate, to_json
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
 from hubclean.sites import activation_means, features, zero_channels
-from hubclean.tensors import Checkpoint, DefenseData, Trigger
+from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Trigger
 from hubclean.training import Schedule, train
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
@@ -21,8 +28,8 @@ SESSION = open_session("cpu", seed=1, batch_size=32)
 
 def trained(folder: object, kind: str) -> Checkpoint:
     checkpoint = checkpoints.load(LocalRepo(folder)).copy()  # type: ignore[arg-type]
-    epochs = 40 if kind == "hf-vit" else 6
-    train(checkpoint.model, image_set(240, 10, seed=9), Schedule(epochs, 3e-3, "adamw", batch_size=32), SESSION, "test")
+    epochs = 20 if kind == "hf-vit" else 3
+    train(checkpoint.model, image_set(240, 10, seed=9), Schedule(epochs, 1e-2, "adamw", batch_size=32), SESSION, "test")
     return checkpoint
 
 
@@ -116,3 +123,142 @@ def test_fine_tuning_that_revives_the_trigger_is_not_kept(
     assert [stage.name for stage in revived.stages] == ["pruned", "fine-tuned"]
     rates = iter([0.30, 0.32])
     assert defense.cleanse(checkpoint, defense_data(), (one,), SESSION).kept == "fine-tuned"
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "steps"),
+    [
+        ([0.90, 0.88, 0.86, 0.85], 2),  # 0.86 is exactly at the tolerance, 0.85 beyond it
+        ([0.95, 0.91, 0.90], 1),  # in floats 0.95 - 0.91 is more than 0.04, and 0.95 - 0.04 more than 0.91
+        ([0.90, 0.80, 0.90], 0),  # what recovers later is not looked at
+        ([0.90, 0.95, 0.99, 1.0], 3),
+    ],
+)
+def test_the_largest_prefix_within_the_tolerance_is_cut(
+    untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch, accuracies: list[float], steps: int
+) -> None:
+    rates = iter(accuracies)
+    monkeypatch.setattr(_Cut, "accuracy", lambda self: next(rates))
+    cleansing = FinePruning(step=0.25, finetune=False).cleanse(untrained, defense_data(), (), SESSION)
+    quarter = untrained.site.channels // 4
+    assert cleansing.cut == steps * quarter
+    assert int((columns(cleansing.checkpoint) == 0).all(0).sum()) == steps * quarter
+    assert [point.cut for point in cleansing.curve] == [quarter * row for row in range(len(cleansing.curve))]
+
+
+def test_a_step_as_large_as_the_layer_cuts_nothing(untrained: Checkpoint) -> None:
+    cleansing = FinePruning(step=1.0, max_drop=1.0, finetune=False).cleanse(untrained, defense_data(), (), SESSION)
+    assert (cleansing.cut, len(cleansing.curve)) == (0, 1)
+    assert torch.equal(columns(cleansing.checkpoint), columns(untrained))
+
+
+def test_val_images_of_the_target_class_alone_give_no_proxy(untrained: Checkpoint) -> None:
+    only = image_set(20)
+    data = DefenseData(image_set(20), ImageSet(only.pixels, torch.full((20,), 2)))
+    cleansing = FinePruning(step=0.3, max_drop=1.0, epochs=1).cleanse(untrained, data, (trigger(2),), SESSION)
+    assert [point.proxy_asr for point in cleansing.curve] == [None] * len(cleansing.curve)
+    to_json(cleansing.curve)
+
+
+def test_an_all_to_all_trigger_is_a_proxy_too(untrained: Checkpoint) -> None:
+    data, one = defense_data(), replace(trigger(), target=None)
+    cleansing = FinePruning(step=0.3, max_drop=1.0, epochs=1).cleanse(untrained, data, (one,), SESSION)
+    asr, _ = attack_rates(untrained.model, data.val, one, 10, SESSION)
+    assert cleansing.curve[0].proxy_asr == asr.value
+
+
+def test_channels_are_ranked_on_fit_and_everything_stops_on_val(
+    untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = defense_data()
+    used: dict[str, list[ImageSet]] = {"means": [], "cut": [], "accuracy": [], "train": []}
+
+    def spy(name: str, where: Any, what: str, position: int) -> None:
+        plain: Callable[..., Any] = getattr(where, what)
+
+        def call(*args: Any, **options: Any) -> Any:
+            used[name].append(args[position])
+            return plain(*args, **options)
+
+        monkeypatch.setattr(where, what, call)
+
+    spy("means", fine_pruning, "activation_means", 1)
+    spy("cut", _Cut, "__init__", 2)
+    spy("accuracy", fine_pruning, "clean_accuracy", 1)
+    spy("train", fine_pruning, "train", 1)
+    FinePruning(step=0.3, max_drop=1.0, epochs=2).cleanse(untrained, data, (trigger(),), SESSION)
+    assert [images is data.fit for images in used["means"] + used["train"]] == [True, True]
+    assert len(used["cut"]) == 2
+    assert len(used["accuracy"]) == 4, "after each epoch, and once a stage"
+    assert all(images is data.val for images in used["cut"] + used["accuracy"])
+
+
+def marking(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], values: list[float]) -> None:
+    """Put made-up epochs in place of training: epoch i fills the head's bias with ``values[i]``."""
+    rates: Iterator[float] = iter(accuracies)
+
+    def train(model: Any, images: Any, schedule: Any, session: Any, purpose: str, held: Any, after: Any) -> None:
+        for epoch in range(schedule.epochs):
+            model.net.fc.bias.data.fill_(values[epoch])
+            after(epoch + 1)
+
+    monkeypatch.setattr(fine_pruning, "train", train)
+    monkeypatch.setattr(fine_pruning, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
+    monkeypatch.setattr(_Cut, "accuracy", lambda self: 0.9)
+
+
+def test_the_epoch_with_the_best_val_accuracy_is_kept(untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    marking(monkeypatch, [0.7, 0.9, 0.9, 0.8, 0.9, 0.9], [1.0, 2.0, 3.0, 4.0])
+    cleansing = FinePruning(step=0.3, epochs=4).cleanse(untrained, defense_data(), (), SESSION)
+    assert cleansing.kept == "fine-tuned"
+    assert (cleansing.checkpoint.model.net.fc.bias == 2).all()  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize(("tuned", "kept"), [(0.86, "fine-tuned"), (0.85, "pruned")])
+def test_fine_tuning_beyond_the_tolerance_is_not_kept(
+    untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch, tuned: float, kept: str
+) -> None:
+    marking(monkeypatch, [tuned, 0.9, tuned], [1.0])
+    assert FinePruning(step=0.3, epochs=1).cleanse(untrained, defense_data(), (), SESSION).kept == kept
+
+
+def test_fine_tuning_that_diverges_leaves_no_stage(untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    marking(monkeypatch, [0.9, 0.9], [float("nan"), float("inf")])
+    cleansing = FinePruning(step=0.3, epochs=2).cleanse(untrained, defense_data(), (), SESSION)
+    assert ([stage.name for stage in cleansing.stages], cleansing.kept) == (["pruned"], "pruned")
+    assert any("diverged" in note for note in cleansing.notes)
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "expected"),
+    [
+        (40, {}, Schedule(1, 0.01, "sgd", freeze_statistics=True)),
+        (199, {"shift": 3, "batch_size": 8}, Schedule(1, 0.01, "sgd", 0.0, 8, 3, freeze_statistics=True)),
+        (200, {"optimizer": "adamw"}, Schedule(1, 5e-5, "adamw")),
+        (200, {"learning_rate": 0.3}, Schedule(1, 0.3, "sgd")),
+    ],
+)
+def test_fine_tuning_trains_as_told(
+    untrained: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    images: int,
+    options: dict[str, Any],
+    expected: Schedule,
+) -> None:
+    given: list[Schedule] = []
+    monkeypatch.setattr(fine_pruning, "train", lambda *args: (given.append(args[2]), args[-1](1)))
+    data = DefenseData(image_set(images), image_set(20, seed=2))
+    FinePruning(step=0.5, epochs=1, **options).cleanse(untrained, data, (), SESSION)
+    assert given == [expected]
+
+
+def test_a_site_that_does_not_hold_is_refused_before_anything_is_cut(tmp_path_factory: pytest.TempPathFactory) -> None:
+    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")))
+    half = replace(checkpoint, site=replace(checkpoint.site, heads=checkpoint.site.heads[:1]))
+    with pytest.raises(ModelError, match="does not do what"):
+        FinePruning(step=0.3, epochs=1).cleanse(half, defense_data(), (), SESSION)

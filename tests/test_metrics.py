@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sets import image_set
 from torch import nn
 
-from hubclean.metrics import anomaly_index, attack_rates, clean_accuracy, log_anomaly_index, measure
+from hubclean.metrics import anomaly_index, attack_rates, clean_accuracy, log_anomaly_index, measure, predictions
 from hubclean.records import Rate
 from hubclean.sessions import open_session
 from hubclean.tensors import ImageSet, Trigger
@@ -46,6 +46,19 @@ def test_asr_drops_the_target_class_and_robust_accuracy_counts_true_labels() -> 
     asr, robust = attack_rates(model, images, corner(), 10, SESSION)
     assert asr == Rate.of(40, 45)  # 5 images of class 3 are dropped, 5 of class 1 resist
     assert robust == Rate.of(5, 45)
+
+
+def test_models_are_asked_in_eval_mode() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.9), nn.Linear(3072, 10)).train()
+    images = image_set(40)
+    found = predictions(model, images, SESSION)
+    assert torch.equal(found, model.eval()(images.images(slice(None))).argmax(1))
+
+
+def test_images_of_the_target_class_alone_are_no_trial() -> None:
+    images = image_set(20)
+    only = ImageSet(images.pixels, torch.full((20,), 3))
+    assert attack_rates(Backdoored(images), only, corner(), 10, SESSION) == (Rate.of(0, 0), Rate.of(0, 0))
 
 
 def test_all_to_all_counts_the_next_label() -> None:
@@ -87,7 +100,7 @@ def test_an_interval_holds_its_value_and_lies_in_the_unit(pair: tuple[int, int])
 
 
 def test_the_index_of_the_authors_readme() -> None:
-    """GTSRB in the authors' README: median 64.5, MAD 13.24, label 33 has norm 16.1 and index 3.65 (methods.md 4.3)."""
+    """GTSRB in the authors' README: median 64.5, MAD 13.24, label 33 has norm 16.1 and index 3.65."""
     spread = 13.24 / 1.4826
     norms = [64.5 - 2 * spread, 64.5 - spread, 64.5, 64.5 + spread, 64.5 + 2 * spread, 64.5 + spread, 16.1]
     assert anomaly_index(norms)[-1] == pytest.approx(3.65, abs=0.01)

@@ -31,6 +31,18 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
 
 
+def fixed(norms: list[list[float]], found: bool = True) -> Any:
+    """An ``invert`` that finds masks of these norms (a list a seed)."""
+
+    def inverted(model: Any, images: Any, targets: list[int], schedule: Any, session: Any, seed: int) -> Any:
+        session.progress.advance()
+        masks = {t: torch.full((1, 32, 32), norms[seed][t] / 1024) for t in targets}
+        rows = {t: Inverted(Trigger(masks[t], torch.zeros(3, 32, 32), t), norms[seed][t], found, 9) for t in targets}
+        return rows, 7
+
+    return inverted
+
+
 def detect(
     checkpoint: Checkpoint,
     monkeypatch: pytest.MonkeyPatch,
@@ -41,12 +53,7 @@ def detect(
 ) -> Detection:
     """Run the detector with given norms (a list a seed) in place of the optimisation."""
 
-    def inverted(model: Any, images: Any, targets: list[int], schedule: Any, session: Any, seed: int) -> Any:
-        session.progress.advance()
-        shape = Trigger(torch.zeros(1, 32, 32), torch.zeros(3, 32, 32), 0)
-        return {t: Inverted(Trigger(shape.mask, shape.pattern, t), norms[seed][t], found, 9) for t in targets}, 7
-
-    monkeypatch.setattr(neural_cleanse, "invert", inverted)
+    monkeypatch.setattr(neural_cleanse, "invert", fixed(norms, found))
     monkeypatch.setattr(neural_cleanse, "attack_rates", lambda *_: (Rate(asr, 100, asr, asr), Rate.of(0, 100)))
     return NeuralCleanse(seeds=len(norms), **options).detect(checkpoint, defense_data(), open_session("cpu"))
 
@@ -110,6 +117,52 @@ def test_few_labels_and_unreachable_labels_are_undecided(
     assert "too few" in few.report.reason
     deaf = detect(checkpoint, monkeypatch, [[1024.0] * 10] * 3, found=False)
     assert deaf.report.verdict == "undecided"
+
+
+def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = detect(checkpoint, monkeypatch, [USUAL] * 3, labels="0,1,2,3,4,5,6")
+    assert (some.report.verdict, some.report.targets) == ("undecided", ())
+    assert "only 7 of 10 labels" in some.report.reason
+    assert detect(checkpoint, monkeypatch, [USUAL] * 3).report.verdict == "not found"
+    found = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, labels="0,1,2,3,4,5,6")
+    assert found.report.targets == (3,)
+
+
+def test_success_that_no_image_could_show_is_no_evidence(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neural_cleanse, "attack_rates", lambda *_: (Rate.of(0, 0), Rate.of(0, 0)))
+    detector = NeuralCleanse(seeds=1, held_out_asr=0.0)
+    monkeypatch.setattr(neural_cleanse, "invert", fixed([with_norm(3, 6.0)]))
+    report = detector.detect(checkpoint, defense_data(), open_session("cpu")).report
+    assert report.verdict == "undecided"
+    assert "not measured" in report.reason
+
+
+def test_held_out_success_is_measured_on_val_with_the_smallest_trigger(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, seen = defense_data(), []
+
+    def rates(model: Any, images: Any, trigger: Trigger, classes: int, session: Any) -> tuple[Rate, Rate]:
+        seen.append((images, trigger.target, float(trigger.mask.mean()), classes))
+        return Rate.of(97, 100), Rate.of(0, 100)
+
+    monkeypatch.setattr(neural_cleanse, "invert", fixed([with_norm(3, 6.0), with_norm(3, 5.0), with_norm(3, 7.0)]))
+    monkeypatch.setattr(neural_cleanse, "attack_rates", rates)
+    detection = NeuralCleanse(seeds=3).detect(checkpoint, data, open_session("cpu"))
+    assert all(images is data.val for images, *_ in seen)
+    assert [row[1:] for row in seen] == [(3, pytest.approx(5 / 1024), 10)], "only the candidate costs a pass"
+    assert detection.report.scores[3].norm == 6.0, "the norm is the median of the seeds"
+    assert detection.report.scores[3].asr == Rate.of(97, 100)
+    assert [float(trigger.mask.sum()) for trigger in detection.triggers] == [pytest.approx(5.0)]
+
+
+def test_the_audit_holds_the_schedule_that_ran(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = detect(checkpoint, monkeypatch, [USUAL], log_threshold=3.5).report
+    shown = {name: options.options[name] for name in ("steps", "batches", "batch_size", "mask_scale")}
+    assert shown == {"steps": 150, "batches": 8, "batch_size": 16, "mask_scale": 1}
+    assert "log norms above 3.5" in options.statistic
 
 
 def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None:

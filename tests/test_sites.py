@@ -191,6 +191,20 @@ def test_after_a_flatten_a_channel_is_a_block_of_columns() -> None:
     torch.testing.assert_close(features(checkpoint.model, checkpoint.site, images), maps.mean((2, 3)))
 
 
+def test_the_mean_of_absolute_values_is_taken_before_positions_cancel() -> None:
+    from accelerate import Accelerator
+
+    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(5 * 36, 4))  # takes both signs
+    checkpoint, session = wrapped(net), Session(Accelerator(cpu=True), batch_size=4)
+    images = ImageSet(torch.randint(0, 256, (6, 3, 8, 8), dtype=torch.uint8), torch.zeros(6, dtype=torch.long))
+    with torch.no_grad():
+        maps = checkpoint.model.net[0]((images.images(slice(None)) - 0.5) / 0.5).double()
+    assert checkpoint.site.block == 36
+    found = sites.activation_means(checkpoint, images, session, absolute=True)
+    torch.testing.assert_close(found, maps.abs().mean((0, 2, 3)), rtol=1e-5, atol=1e-6)
+    assert sites.signed(checkpoint, images, session)
+
+
 @pytest.mark.parametrize("net", [Flat(last=True), Flat(hidden=True)], ids=["channels last", "hidden layer"])
 def test_without_proof_of_blocks_every_column_is_a_channel(net: Flat) -> None:
     site = wrapped(net).site

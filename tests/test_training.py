@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
+import pytest
 import torch
 from sets import image_set
 from torch import nn
 
+from hubclean import training
 from hubclean.metrics import clean_accuracy
 from hubclean.sessions import open_session
-from hubclean.training import Schedule, _shifted, suited, train
+from hubclean.tensors import ImageSet
+from hubclean.training import Schedule, _optimizer, _shifted, _shuffled, suited, train
 
 SESSION = open_session("cpu", seed=6, batch_size=64)
 
@@ -59,6 +65,38 @@ def test_frozen_statistics_stay() -> None:
     assert not torch.equal(before, model[1].running_mean)  # type: ignore[index, arg-type]
 
 
+def test_every_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
+    images, schedule = image_set(50), Schedule(2, 0.01, batch_size=16)
+    marked = ImageSet(images.pixels, torch.arange(50))
+    epochs = [torch.cat([labels for _, labels in _shuffled(marked, schedule, SESSION, "x", e)]) for e in (0, 1)]
+    assert all(sorted(seen.tolist()) == list(range(50)) for seen in epochs)
+    assert not torch.equal(*epochs)
+
+
+def test_the_rate_falls_to_zero_by_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(training, "_optimizer", lambda *args: made.append(_optimizer(*args)) or made[0])
+    rates: list[float] = []
+    train(net(), image_set(64), Schedule(4, 0.02, batch_size=32), SESSION, "rate",
+          after_epoch=lambda _: rates.append(made[0][1].get_last_lr()[0]))  # fmt: skip
+    assert rates == pytest.approx([0.02 * (1 + math.cos(math.pi * share)) / 2 for share in (0.25, 0.5, 0.75, 1)])
+
+
+def test_a_huge_gradient_is_clipped() -> None:
+    class Loud(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3072, 10, bias=False)
+            nn.init.zeros_(self.fc.weight)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(1e4 * self.fc(images.flatten(1)))
+
+    model = Loud()
+    train(model, image_set(32), Schedule(1, 0.1, batch_size=32), SESSION, "loud")
+    assert float(model.fc.weight.norm()) == pytest.approx(0.1 * 5, rel=1e-3)
+
+
 def test_a_last_batch_of_one_image_does_not_break_batch_norm() -> None:
     train(net(), image_set(65), Schedule(1, 0.01, batch_size=32), SESSION, "rest")
 
@@ -83,3 +121,6 @@ def test_the_optimiser_suits_the_norms_not_a_family() -> None:
     assert suited(net()) == ("sgd", 1e-2)
     assert suited(nn.Sequential(nn.Conv2d(3, 4, 3))) == ("sgd", 1e-2)
     assert suited(nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 2))) == ("adamw", 5e-5)
+    assert suited(nn.Sequential(nn.RMSNorm(4), nn.Linear(4, 2))) == ("adamw", 5e-5)
+    assert suited(nn.Sequential(nn.BatchNorm2d(4), nn.LayerNorm(4))) == ("sgd", 1e-2)
+    assert suited(nn.Sequential(nn.GroupNorm(2, 4))) == ("sgd", 1e-2)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 import torch
 
+from hubclean.errors import OptionError
 from hubclean.registry import Doc
 from hubclean.tensors import ImageSet, Trigger
 from hubclean.triggers import poison
@@ -16,8 +17,8 @@ from hubclean.triggers import poison
 class BadNets:
     """Stamps a white (or checkerboard) square into the bottom-right corner and changes the label.
 
-    The trigger is stamped at the model's input resolution, after resize and crop (methods.md 1.2). For ``all-to-all``
-    label y becomes y+1 mod k. Source: arXiv 1708.06733; parameters of methods.md section 8.
+    The trigger is stamped at the model's input resolution, after resize and crop. For ``all-to-all`` label y becomes
+    y+1 mod k. Source: arXiv 1708.06733; rate and size are those of BackdoorBench.
     """
 
     name: ClassVar[str] = "badnets"
@@ -33,10 +34,18 @@ class BadNets:
     checkerboard: Annotated[bool, Doc("black and white cells instead of white")] = False
 
     def trigger(self, shape: tuple[int, int, int], seed: int) -> Trigger:
-        """The trigger for images of ``shape`` (c, h, w); square and margin scale with the shorter side / 32."""
+        """The trigger for images of ``shape`` (c, h, w); square and margin scale with the shorter side / 32.
+
+        Raises:
+            OptionError: square and margin do not fit into the image.
+        """
         channels, height, width = shape
         scale = max(1, round(min(height, width) / 32))
         side, margin = self.size * scale, self.margin * scale
+        if side + margin > min(height, width):
+            raise OptionError(
+                f"a square of {side} and a margin of {margin} pixels do not fit {height} x {width} images"
+            )
         mask = torch.zeros(1, height, width)
         rows = slice(height - margin - side, height - margin)
         columns = slice(width - margin - side, width - margin)

@@ -17,7 +17,7 @@ class Blended:
     """Blends a fixed random-noise pattern into the image, ``x' = (1-alpha) x + alpha k``, and changes the label.
 
     The paper's noise variant; the photograph others blend in is not shipped. Source: arXiv 1712.05526, section 4.2;
-    parameters of methods.md section 8.
+    rate and alpha are those of BackdoorBench.
     """
 
     name: ClassVar[str] = "blended"

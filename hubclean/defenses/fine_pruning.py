@@ -13,7 +13,7 @@ from torch import Tensor
 from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
-from hubclean.sites import activation_means, capture, dead_mask, signed, zero_channels
+from hubclean.sites import activation_means, capture, dead_mask, signed, verify, zero_channels
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet, Session, Stage, Trigger
 from hubclean.training import Schedule, suited, train
 
@@ -23,17 +23,19 @@ class FinePruning:
     """Prunes the final feature channels in order of rising mean activation a_i, then fine-tunes what is left.
 
     a_i is the mean over clean images (``fit``) and positions of channel i at the head's input; where features take
-    negative values (LayerNorm, GELU) the mean of |a_i| ranks (methods.md 1.3). Channels are cut a step at a time while
-    clean accuracy on ``val`` stays within ``max_drop`` of the original; the last state within it is the ``pruned``
-    stage. Fine-tuning holds the cut entries at exactly zero; the epoch with the best ``val`` accuracy is the
-    ``fine-tuned`` stage. Both stages are kept (methods.md 2 measured that fine-tuning can bring the backdoor back).
+    negative values (LayerNorm, GELU) the mean of |a_i| ranks. Channels are cut a step at a time while clean accuracy
+    on ``val`` stays within ``max_drop`` of the original; the last state within it is the ``pruned`` stage. Fine-tuning
+    holds the cut entries at exactly zero; the epoch with the best ``val`` accuracy is the ``fine-tuned`` stage. Both
+    stages are kept, because fine-tuning can bring the backdoor back.
 
     Which stage becomes the checkpoint: ``fine-tuned``, unless its ``val`` accuracy is lower than the tolerance allows
     and than the pruned stage's, or the ASR of a recovered trigger on ``val`` is more than 0.05 above the pruned
     stage's. The planted trigger is never seen.
 
-    The cut is a true zero: the head's input columns of a dead channel are zero in the file. Source: sections 3.1-3.3;
-    tolerance 4 points and steps of 1 % are the specification's; the paper leaves the tolerance to the user.
+    The cut is a true zero: the head's input columns of a dead channel are zero in the file. The paper cuts filters of
+    the last convolutional layer; cutting the final feature is the same without a shortcut around that layer, and all
+    that can be cut exactly with one. Source: sections 3.1-3.3; steps of 1 % and 4 points of tolerance are our defaults,
+    the paper leaves the tolerance to the user.
     """
 
     name: ClassVar[str] = "fine-pruning"
@@ -44,7 +46,7 @@ class FinePruning:
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
     epochs: Annotated[int, Doc("epochs of fine-tuning", 0, 10_000)] = 10
     optimizer: Annotated[
-        str, Doc("auto: sgd with BatchNorm or no norm, else adamw", choices=("auto", "sgd", "adamw"))
+        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
     ] = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 5e-5 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
@@ -53,21 +55,30 @@ class FinePruning:
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
     ) -> Cleansing:
-        """Make the pruned and the fine-tuned checkpoint; the input is not changed."""
+        """Make the pruned and the fine-tuned checkpoint; the input is not changed.
+
+        Raises:
+            ModelError: cutting a channel in the heads does not do what cutting its feature does; tried on two images.
+        """
         pruned = checkpoint.copy()
         pruned.model.to(session.device)
+        verify(pruned.model, pruned.site, data.fit.images(slice(0, 2), session.device))
         means = activation_means(pruned, data.fit, session, absolute=signed(pruned, data.fit, session))
         order = torch.argsort(means, stable=True)
         curve = list(self._curve(pruned, order, data.val, triggers, session))
-        kept = curve[-1] if curve[-1].clean_accuracy >= curve[0].clean_accuracy - self.max_drop else curve[-2]
+        kept = curve[-1] if self._within(curve[0].clean_accuracy, curve[-1].clean_accuracy) else curve[-2]
         dead = order[: kept.cut].cpu()
         zero_channels(pruned.model, pruned.site, dead)
         notes = [f"{kept.cut} of {checkpoint.site.channels} channels cut"]
         stages = [Stage("pruned", pruned)]
         if self.finetune and self.epochs:
             tuned = pruned.copy()
-            self._tune(tuned, dead, data, session)
-            stages.append(Stage("fine-tuned", tuned))
+            if self._tune(tuned, dead, data, session):
+                stages.append(Stage("fine-tuned", tuned))
+            else:
+                notes.append(
+                    "fine-tuning diverged in its first epoch and was dropped; a smaller learning rate may help"
+                )
         chosen, why = self._choose(stages, curve[0].clean_accuracy, data.val, triggers, session)
         return Cleansing(tuple(stages), chosen, tuple(curve), (*notes, why), kept.cut)
 
@@ -79,9 +90,10 @@ class FinePruning:
         The features of val do not change when head columns are zeroed, so one forward pass serves every step: the
         logits lose the contribution of the columns just cut.
         """
-        count, width = len(order), max(1, ceil(self.step * len(order)))
+        count, width = len(order), max(1, ceil(round(self.step * len(order), 6)))
         clean = _Cut(checkpoint, val, None, session)
-        stamped = [_Cut(checkpoint, val, trigger, session) for trigger in triggers]
+        able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
+        stamped = [_Cut(checkpoint, val, trigger, session) for trigger in able]
         first = clean.accuracy()
         yield CurvePoint(0, first, _mean([cut.success() for cut in stamped]))
         for start in range(0, count - width, width):
@@ -90,10 +102,15 @@ class FinePruning:
                 cut.remove(gone)
             point = CurvePoint(start + width, clean.accuracy(), _mean([cut.success() for cut in stamped]))
             yield point
-            if first - point.clean_accuracy > self.max_drop:
+            if not self._within(first, point.clean_accuracy):
                 return
 
-    def _tune(self, tuned: Checkpoint, dead: Tensor, data: DefenseData, session: Session) -> None:
+    def _within(self, before: float, after: float) -> bool:
+        """Whether a loss of accuracy is within the tolerance; shares of images are exact to far more than 1e-9."""
+        return before - after <= self.max_drop + 1e-9
+
+    def _tune(self, tuned: Checkpoint, dead: Tensor, data: DefenseData, session: Session) -> bool:
+        """Fine-tune in place to the best epoch; ``False`` if no epoch left finite weights."""
         optimizer, rate = suited(tuned.model)
         if self.optimizer != "auto":
             optimizer, rate = self.optimizer, {"sgd": 1e-2, "adamw": 5e-5}[self.optimizer]
@@ -110,20 +127,22 @@ class FinePruning:
         def keep_best(_: int) -> None:
             nonlocal best
             accuracy = clean_accuracy(tuned.model, data.val, session).value
-            if accuracy > best[0]:
-                best = (accuracy, {name: value.clone() for name, value in tuned.model.state_dict().items()})
+            state = tuned.model.state_dict()
+            if accuracy > best[0] and all(bool(value.isfinite().all()) for value in state.values()):
+                best = (accuracy, {name: value.clone() for name, value in state.items()})
 
         held = dead_mask(tuned.model, tuned.site, dead)
         train(tuned.model, data.fit, schedule, session, "fine-pruning", held, keep_best)
         tuned.model.load_state_dict(best[1])
+        return best[0] >= 0
 
     def _choose(
         self, stages: list[Stage], before: float, val: ImageSet, triggers: tuple[Trigger, ...], session: Session
     ) -> tuple[str, str]:
         if len(stages) == 1:
-            return stages[0].name, "not fine-tuned"
+            return stages[0].name, "the pruned stage is kept"
         accuracy = [clean_accuracy(stage.checkpoint.model, val, session).value for stage in stages]
-        if accuracy[1] < before - self.max_drop and accuracy[1] < accuracy[0]:
+        if not self._within(before, accuracy[1]) and accuracy[1] < accuracy[0]:
             return (
                 "pruned",
                 f"fine-tuning left {accuracy[1]:.1%} on val, beyond the tolerance: the pruned stage is kept",
@@ -181,13 +200,13 @@ class _Cut:
         self._logits = self._logits - self._inputs[:, columns] @ weight[:, columns].T
 
     def accuracy(self) -> float:
-        return float((self._logits.argmax(1) == self._labels).float().mean())
+        return int((self._logits.argmax(1) == self._labels).sum()) / len(self._labels)
 
     def success(self) -> float:
         assert self._trigger is not None
         following = (self._labels + 1) % self._logits.shape[1]
         wanted = following if self._trigger.target is None else self._trigger.target
-        return float((self._logits.argmax(1) == wanted).float().mean())
+        return int((self._logits.argmax(1) == wanted).sum()) / len(self._labels)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -16,6 +16,7 @@ from hubclean.tensors import Checkpoint, DefenseData, Detection, Session, Trigge
 from hubclean.triggers import InversionSchedule, Inverted, invert
 
 _FEWEST_LABELS = 6
+_USED = ("steps", "batches", "batch_size", "mask_scale")  # what of the schedule the audit holds
 
 
 @dataclass(frozen=True)
@@ -32,23 +33,26 @@ class _Run:
 class NeuralCleanse:
     """Inverts the smallest trigger of every label and looks for outliers among the mask norms.
 
-    Statistic: L1 norm of the mask, L_t; MAD anomaly index (median - L_t) / (1.4826 MAD), on norms (the paper's) and on
-    log norms (reported beside it: clean norms spread by factors, which inflates the linear MAD; methods.md 4.3, 12).
+    Statistic: L1 norm of the mask, L_t (the whole image for a label without a trigger); MAD anomaly index
+    (median - L_t) / (1.4826 MAD), on norms (the paper's) and on log norms (ours: clean norms spread by factors, which
+    inflates the linear MAD).
 
     Decision rule. A seed flags label t when L_t <= ``norm_ratio`` * median and (index > ``threshold`` or log index >
     ``log_threshold``). The paper's rule is L_t <= median and index > 2; over ten labels that is passed by chance, also
     by innocent labels of backdoored nets, so a mask must besides be half as large as usual.
-    ``backdoored``: some label is flagged by more than half of the seeds, its mask covers less than ``mask_share`` of
-    the image, its norm is at most ``sure_ratio`` of the median (both over the seeds), and its trigger reaches
-    ``held_out_asr`` on images it was not inverted on. ``undecided``: flagged by more than half of the seeds without
-    that second evidence; fewer than 6 labels were examined (an index over them means nothing; the ratio of smallest
-    to median norm is given instead); or most labels are not invertible. ``not found`` otherwise. Blind to
-    feature-space, warping and input-aware triggers, weak on source-specific and all-to-all ones.
+    In this order: ``undecided`` when fewer than 6 labels were examined (an index over them means nothing; the ratio of
+    smallest to median norm is given instead). ``backdoored``: some label is flagged by more than half of the seeds,
+    its mask covers less than ``mask_share`` of the image, its norm is at most ``sure_ratio`` of the median (both
+    medians over the seeds), and the smallest of its triggers reaches ``held_out_asr`` on images it was not inverted
+    on. ``undecided``: most labels are not invertible, a label is flagged by more than half of the seeds without that
+    second evidence, or not all labels were examined. ``not found`` otherwise. Blind to feature-space, warping and
+    input-aware triggers, weak on source-specific and all-to-all ones.
 
-    The schedule is the authors' GTSRB script (methods.md 4.2). ``official`` is exact: up to 1000 steps of 31 x 32
-    images a label. ``short`` is 150 steps of 8 x 16, for CPUs; ``auto`` takes it when there is no accelerator. The
-    schedule used is written into the audit. Labels run together, ``labels_at_once`` a batch, and batches are shared
-    among processes; the result does not depend on how many there are.
+    The schedule's rules and constants are those of the authors' GTSRB script. ``official`` has its length too: up to
+    1000 steps of 31 x 32 images a label. ``short`` is 150 steps of 8 x 16, for CPUs: other norms, weaker evidence;
+    ``auto`` takes it when there is no accelerator. The lengths and the mask's scale used are written into the audit.
+    Labels run together, ``labels_at_once`` a batch, and batches are shared among processes; the result does not depend
+    on how many there are.
 
     Source: sections IV-B, V; code of the authors (MIT) for the schedule. Not meaningful for multi-label heads.
     """
@@ -92,13 +96,13 @@ class NeuralCleanse:
         session.progress.finish()
         best = {t: min((run.found[t] for run in runs), key=lambda found: found.norm).trigger for t in targets}
         scores = tuple(self._score(t, runs, best[t], checkpoint, data, session) for t in targets)
-        verdict, reason, flagged = self._decide(scores, runs)
+        verdict, reason, flagged = self._decide(scores, runs, classes)
         report = DetectionReport(
             detector=self.name,
             paper=self.paper,
-            options=chosen(self)
-            | {"steps": schedule.steps, "batches": schedule.batches, "batch_size": schedule.batch_size},
-            statistic="anomaly index of mask L1 norms, linear or log",
+            options=chosen(self) | {name: getattr(schedule, name) for name in _USED},
+            statistic=f"anomaly index of mask L1 norms, or of log norms above {self.log_threshold:g}, "
+            f"where the norm is at most {self.norm_ratio:g} of the median",
             threshold=self.threshold,
             scores=scores,
             norms_by_seed=tuple(tuple(run.found[t].norm for t in targets) for run in runs),
@@ -188,11 +192,13 @@ class NeuralCleanse:
             invertible=2 * sum(run.found[label].invertible for run in runs) > len(runs),
         )
 
-    def _decide(self, scores: Sequence[LabelScore], runs: list[_Run]) -> tuple[Verdict, str, tuple[int, ...]]:
+    def _decide(
+        self, scores: Sequence[LabelScore], runs: list[_Run], classes: int
+    ) -> tuple[Verdict, str, tuple[int, ...]]:
         often = [score for score in scores if 2 * score.flagged > len(runs)]
         most = self.sure_ratio * statistics.median(score.norm for score in scores)
         small = [s for s in often if s.mask_share < self.mask_share and s.norm <= most]
-        sure = [s for s in small if s.asr.value >= self.held_out_asr]
+        sure = [s for s in small if s.asr.n and s.asr.value >= self.held_out_asr]
         if len(scores) < _FEWEST_LABELS:
             norms = [score.norm for score in scores]
             ratio = min(norms) / max(statistics.median(norms), 0.01)
@@ -216,10 +222,11 @@ class NeuralCleanse:
         if often:
             weak = min(often, key=lambda score: score.norm)
             ratio = weak.norm / max(statistics.median(score.norm for score in scores), 0.01)
-            evidence = (
-                f"its mask covers {weak.mask_share:.1%}, {ratio:.2f} of the median, held-out ASR {weak.asr.value:.1%}"
-            )
+            asr = f"{weak.asr.value:.1%}" if weak.asr.n else "not measured (no image of another class)"
+            evidence = f"its mask covers {weak.mask_share:.1%}, {ratio:.2f} of the median, held-out ASR {asr}"
             return "undecided", f"label {weak.label} is an outlier without second evidence: {evidence}", ()
+        if len(scores) < classes:
+            return "undecided", f"only {len(scores)} of {classes} labels were examined; none of them stands out", ()
         return "not found", f"no label is flagged by most of {len(runs)} seeds", ()
 
     @staticmethod
