@@ -20,6 +20,7 @@ from hubclean.escaping import printable
 from hubclean.records import ModelFacts
 
 _PROCESSOR = "preprocessor_config.json"
+_CROP_MODES = ("center", "squash", "border")
 _LONGEST = 100  # sides in proportion; resized by its short side, a longer image would fill the memory
 
 
@@ -77,6 +78,11 @@ def timm_facts(
         parameters=sum(parameter.numel() for parameter in net.parameters()),
     )
     configs.check_sizes({"size": list(facts.input_size), "crop_pct": facts.crop}, "config.json")
+    if not np.isfinite((*mean, *std)).all() or min(std) < 1e-8:
+        raise ModelError("mean and std in config.json must be numbers, and std above 0")
+    if facts.crop_mode not in _CROP_MODES:
+        raise ModelError(f"config.json has the unknown crop_mode {printable(facts.crop_mode)!r}")
+    _timm_resize(facts)  # fails here, not at the first image, on an interpolation that timm does not know
     return facts
 
 

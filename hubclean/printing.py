@@ -52,7 +52,7 @@ def _model(facts: ModelFacts) -> list[str]:
     numbers = [", ".join(f"{value:.4g}" for value in values) for values in (facts.mean, facts.std)]
     rows = [
         ["architecture", f"{printable(facts.architecture)} ({facts.library}), {facts.parameters:,} parameters"],
-        ["input", f"{channels} x {height} x {width}, {facts.interpolation}, crop {facts.crop:g}"],
+        ["input", f"{channels} x {height} x {width}, {printable(facts.interpolation)}, crop {facts.crop:g}"],
         ["normalisation", f"mean {numbers[0]}; std {numbers[1]}"],
         ["labels", f"{len(facts.labels)}: {labels}"],
     ]

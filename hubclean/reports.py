@@ -84,7 +84,8 @@ def norms_picture(path: Path, report: DetectionReport, labels: tuple[str, ...]) 
         marker = "D" if chosen else "o"
         xs, ys = [place[score.label] for score in rows], [max(score.norm, _FLOOR) for score in rows]
         axes.scatter(xs, ys, s=size, color=colour, marker=marker, linewidths=0, zorder=4 if chosen else 3)
-    _thresholds(axes, [score.norm for score in scores], report.threshold)
+    log_threshold = report.options.get("log_threshold", report.threshold)
+    _thresholds(axes, [score.norm for score in scores], report.threshold, float(log_threshold))
     _name(axes, report, place, labels)
     axes.set_yscale("log")
     _plain_ticks(axes)
@@ -155,13 +156,14 @@ def _plain_ticks(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False) if few else NullFormatter())
 
 
-def _thresholds(axes: Axes, norms: list[float], threshold: float) -> None:
+def _thresholds(axes: Axes, norms: list[float], threshold: float, log_threshold: float) -> None:
     if not norms:
         return
     axes.axhline(max(statistics.median(norms), _FLOOR), color=_INK, lw=1, label="median of the labels")
-    styles = {"linear": "--", "log": ":"}
-    for name, height in threshold_norms(norms, threshold).items():
-        axes.axhline(height, color=_ORANGE, lw=1.5, ls=styles[name], label=f"{name} anomaly index = {threshold:g}")
+    for name, limit, style in (("linear", threshold, "--"), ("log", log_threshold, ":")):
+        height = threshold_norms(norms, limit).get(name)
+        if height is not None:
+            axes.axhline(height, color=_ORANGE, lw=1.5, ls=style, label=f"{name} anomaly index = {limit:g}")
 
 
 def _name(axes: Axes, report: DetectionReport, place: dict[int, int], labels: tuple[str, ...]) -> None:

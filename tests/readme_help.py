@@ -16,6 +16,6 @@ if __name__ == "__main__":
         shown = CliRunner().invoke(main, [command, "--help"], prog_name="hubclean", terminal_width=100).output.strip()
         block = f"<!-- help: {command} -->\n```text\n{shown}\n```"
         text = re.sub(
-            rf"<!-- help: {command} -->\n```text\n.*?\n```", lambda _, block=block: block, text, flags=re.DOTALL
+            rf"<!-- help: {command} -->\n```text\n.*?```", lambda _, block=block: block, text, flags=re.DOTALL
         )
     place.write_text(text)

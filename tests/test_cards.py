@@ -150,6 +150,9 @@ def test_what_was_skipped_is_listed() -> None:
 
 def test_options_data_versions_and_command_are_there() -> None:
     text = card()
+    options = cleansed().detections[0].options
+    assert options
+    assert all(f"`{name}` `{value}`" in text for name, value in options.items()), "how the detector was set"
     for part in ("| `max_drop` | `0.04` |", "`uoft-cs/cifar10`", "| `timm` | `1.0.31` |", cleansed().command):
         assert part in text
     assert "timm.create_model(" in text

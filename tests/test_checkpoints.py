@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -213,3 +214,19 @@ def test_the_real_efficientnet_lite0(tmp_path: Path) -> None:
     assert sites.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
     assert checkpoints.write(checkpoint, checkpoint.copy(), tmp_path) == ()
     assert sha256_of(tmp_path / "model.safetensors") == sha256_of(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_files_are_compared_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
+    original = load(make_repo(tmp_path / "repo", "hf-resnet", dtype=dtype))
+    assert checkpoints.same_logits(original, tmp_path / "repo", pixels(original)) < 1e-6
+
+
+def test_a_small_file_is_not_loaded_into_a_huge_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = make_repo(tmp_path, "timm-resnet")
+    config = json.loads((repo / "config.json").read_text())
+    config["model_args"] = {"layers": [4, 4, 8, 4], "channels": [1024, 2048, 4096, 4096]}
+    (repo / "config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(checkpoints.models, "read_weights", lambda *_: pytest.fail("memory was taken"))
+    with pytest.raises(ModelError, match=r"describes 4,336,792,890 parameters, the weights hold only"):
+        load(repo)

@@ -155,6 +155,22 @@ def test_an_attack_poisons_its_share_and_nothing_else(name: str, shape: tuple[in
     assert not torch.equal(attack.poison(images, 10, seed=6).labels, poisoned.labels)
 
 
+@pytest.mark.parametrize("name", ["badnets", "blended"])
+def test_all_to_all_moves_every_label_by_one(name: str) -> None:
+    attack, images = methods("attacks")[name](mode="all-to-all", rate=0.5, target=3), image_set(200)
+    poisoned = attack.poison(images, 10, seed=5)
+    moved = poisoned.labels != images.labels
+    assert int(moved.sum()) == 100
+    assert torch.equal(poisoned.labels[moved], (images.labels[moved] + 1) % 10)
+    assert attack.trigger((3, 32, 32), 5).target is None
+
+
+def test_the_blend_is_the_share_asked_for() -> None:
+    trigger = methods("attacks")["blended"](alpha=0.3).trigger((3, 8, 8), 1)
+    assert torch.equal(trigger.mask, torch.full((1, 8, 8), 0.3))
+    assert 0.3 < float(trigger.pattern.mean()) < 0.7
+
+
 def test_a_square_that_does_not_fit_is_refused() -> None:
     badnets = methods("attacks")["badnets"]
     trigger = badnets(size=5, margin=2).trigger((3, 24, 40), 0)

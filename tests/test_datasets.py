@@ -143,3 +143,40 @@ def test_a_table_without_labels_says_what_it_has(tmp_path: Path) -> None:
     hf.Dataset.from_dict({"text": ["a"] * 30}).to_parquet(tmp_path / "x.parquet")
     with pytest.raises(DataError, match="no image column among text"):
         load(str(tmp_path / "x.parquet"), NAMES, prepare, SESSION)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "message"),
+    [
+        ([None, 1], hf.ClassLabel(names=list("abcd")), "have no label"),
+        (["a", None], hf.Value("string"), "neither class names nor numbers"),
+        ([2**40, 1], hf.Value("int64"), "neither class names nor numbers"),
+    ],
+)
+def test_labels_that_are_none_are_one_sentence(labels: list[Any], kind: Any, message: str, tmp_path: Path) -> None:
+    shown = [image for image, _ in pictures(len(labels))]
+    made = hf.Dataset.from_dict(
+        {"image": shown, "label": labels}, features=hf.Features({"image": hf.Image(), "label": kind})
+    )
+    made.to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=message):
+        load(str(tmp_path / "x.parquet"), NAMES, prepare, SESSION)
+
+
+@pytest.mark.parametrize("error", [Image.DecompressionBombError("too big"), AttributeError("None"), EOFError()])
+def test_whatever_a_damaged_image_raises_it_is_left_out(error: Exception, tmp_path: Path) -> None:
+    calls = []
+
+    def breaks(image: Image.Image) -> torch.Tensor:
+        calls.append(image)
+        if len(calls) == 20:
+            raise error
+        return prepare(image)
+
+    splits = load(str(class_folders(tmp_path, NAMES)), NAMES, breaks, SESSION, sizes=Sizes(4, 4, 16))
+    assert splits.report.test == 15
+
+
+def test_a_folder_given_by_a_dot_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(class_folders(tmp_path / "pets", NAMES))
+    assert load(".", NAMES, prepare, SESSION, sizes=SMALL).report.source == "pets"

@@ -118,3 +118,10 @@ class TestFetch:
         with pytest.raises(IntegrityError, match="not kept"):
             HubRepo("org/model").fetch(["model.safetensors"])
         assert not any(place.is_file() and place.read_bytes() == WEIGHTS[::-1] for place in fresh_cache.rglob("*"))
+
+
+def test_a_name_that_would_turn_the_terminal_is_not_downloaded(hub: HubServer) -> None:
+    hub.create("org/odd", {"x\x1b[31m.json": b"{}"})
+    with pytest.raises(IntegrityError, match="no plain name"):
+        HubRepo("org/odd").fetch(["x\x1b[31m.json"])
+    assert hub.asked("GET", "x\x1b[31m.json") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 from collections import OrderedDict
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from tiny_models import KINDS, make_repo
 from torch import Tensor, nn
 
-from hubclean import configs
+from hubclean import configs, models
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.models import Classifier, build, logits_of
 from hubclean.records import ModelFacts
@@ -91,6 +92,10 @@ def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path
         ("hf-vit", {"num_hidden_layers": 10**6}, ModelError),
         ("hf-vit", {"hidden_size": 2 * 10**6}, ModelError),
         ("hf-vit", {"hidden_size": "many"}, ModelError),
+        ("hf-vit", {"num_labels": 10**8}, ModelError),
+        ("hf-vit", {"problem_type": "multi_label_classification"}, ModelError),
+        ("hf-swin", {"depths": [10**9, 1]}, ModelError),
+        ("hf-swin", {"depths": [1] * 2000}, ModelError),
         ("timm-resnet", {"architecture": "hf-hub:evil/model"}, RefusedError),
         ("timm-resnet", {"architecture": "local-dir:/etc"}, RefusedError),
         ("timm-resnet", {"architecture": "not_an_architecture"}, RefusedError),
@@ -99,7 +104,7 @@ def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path
         ("timm-resnet", {"model_args": {"checkpoint_path": "/etc/passwd"}}, RefusedError),
         ("timm-resnet", {"model_args": {"features_only": True}}, RefusedError),
         ("timm-resnet", {"model_args": {"act_layer": "os.path/../x:y"}}, RefusedError),
-        ("timm-resnet", {"model_args": {"layers": [10**6]}}, RefusedError),
+        ("timm-resnet", {"model_args": {"stem_width": 10**6}}, RefusedError),
         ("timm-resnet", {"model_args": {"block": {"a": 1}}}, RefusedError),
         ("timm-resnet", {"model_args": {"__class__": 1}}, RefusedError),
         ("timm-resnet", {"model_args": {"layers": [10**5, 1, 1, 1]}}, ModelError),
@@ -109,6 +114,11 @@ def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path
         ("timm-resnet", {"pretrained_cfg": {"input_size": [3, 10**6, 10**6]}}, ModelError),
         ("timm-resnet", {"pretrained_cfg": {"input_size": [3, 32, 32], "crop_pct": 1e-9}}, ModelError),
         ("timm-resnet", {"pretrained_cfg": {"mean": "abc"}}, ModelError),
+        ("timm-resnet", {"pretrained_cfg": {"mean": [float("nan")] * 3}}, ModelError),
+        ("timm-resnet", {"pretrained_cfg": {"std": [1e400] * 3}}, ModelError),
+        ("timm-resnet", {"pretrained_cfg": {"std": [0, 0, 0]}}, ModelError),
+        ("timm-resnet", {"pretrained_cfg": {"interpolation": "\x1b[31m"}}, ModelError),
+        ("timm-resnet", {"pretrained_cfg": {"crop_mode": "\x1b[31m"}}, ModelError),
         ("timm-resnet", {"pretrained_cfg": []}, ModelError),
     ],
 )
@@ -119,7 +129,7 @@ def test_what_a_config_may_not_ask_for(
     edit(folder, **values)
     with pytest.raises(error) as caught:
         build(folder, meta=True)
-    assert "\n" not in str(caught.value)
+    assert not {"\n", "\x1b"} & set(str(caught.value))
     assert len(str(caught.value)) < 700
 
 
@@ -237,3 +247,19 @@ def test_facts_survive_json(repos: dict[str, Path]) -> None:
 
     facts = build(repos["hf-convnext"], meta=True)[1]
     assert from_json(ModelFacts, json.loads(json.dumps(to_json(facts)))) == facts
+
+
+def test_loops_without_end_are_broken_off(
+    repos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*_: Any) -> Any:
+        while True:
+            pass
+
+    monkeypatch.setattr(models, "_MAX_SECONDS", 0.2)
+    monkeypatch.setattr(models, "_build_timm", endless)
+    before = signal.getsignal(signal.SIGALRM)
+    with pytest.raises(ModelError, match=r"within 0\.2 seconds"):
+        build(repos["timm-resnet"], meta=True)
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hubclean import checkpoints
 from hubclean.detectors import neural_cleanse
 from hubclean.detectors.neural_cleanse import NeuralCleanse
 from hubclean.errors import OptionError
-from hubclean.records import Rate
+from hubclean.records import Rate, to_json
 from hubclean.registry import build
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
@@ -117,6 +118,32 @@ def test_few_labels_and_unreachable_labels_are_undecided(
     assert "too few" in few.report.reason
     deaf = detect(checkpoint, monkeypatch, [[1024.0] * 10] * 3, found=False)
     assert deaf.report.verdict == "undecided"
+    odd = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, found=False)
+    assert odd.report.scores[3].flagged == 0, "what reaches no label is no trigger, however small"
+
+
+@pytest.mark.parametrize(
+    ("off", "flagged"), [(["threshold"], 3), (["log_threshold"], 3), (["threshold", "log_threshold"], 0)]
+)
+def test_either_index_alone_flags_a_label(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, off: list[str], flagged: int
+) -> None:
+    report = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, **dict.fromkeys(off, 1e6)).report
+    assert report.scores[3].flagged == flagged
+    assert sum(score.flagged for score in report.scores) == flagged
+
+
+def test_triggers_are_inverted_on_fit_alone(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, seen = defense_data(), []
+    plain = fixed([USUAL, USUAL])
+
+    def spy(model: Any, images: Any, targets: list[int], *rest: Any) -> Any:
+        seen.append((images is data.fit, targets))
+        return plain(model, images, targets, *rest)
+
+    monkeypatch.setattr(neural_cleanse, "invert", spy)
+    NeuralCleanse(seeds=2, labels_at_once=4).detect(checkpoint, data, open_session("cpu"))
+    assert seen == [(True, [0, 1, 2, 3]), (True, [4, 5, 6, 7]), (True, [8, 9])] * 2
 
 
 def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +197,9 @@ def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None
     assert NeuralCleanse(schedule="official")._schedule(checkpoint, session) == InversionSchedule(1000, 31, 32)
     assert NeuralCleanse()._schedule(checkpoint, session) == InversionSchedule(150, 8, 16)
     assert NeuralCleanse(steps=9)._schedule(checkpoint, session).steps == 9
+    for size, options, scale in ((64, {}, 1), (65, {}, 4), (224, {}, 4), (224, {"mask_scale": 2}, 2)):
+        facts = replace(checkpoint.facts, input_size=(3, size, size + 16))
+        assert NeuralCleanse(**options)._schedule(replace(checkpoint, facts=facts), session).mask_scale == scale
 
 
 @pytest.mark.parametrize(
@@ -191,20 +221,21 @@ def test_labels_that_do_not_exist_are_refused(checkpoint: Checkpoint) -> None:
         NeuralCleanse(labels="3,12").detect(checkpoint, defense_data(), open_session("cpu"))
 
 
+FOUR = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=2, labels_at_once=3)
 SCRIPT = """
 import json, sys
 sys.path[:0] = [{tests!r}, {root!r}]
-from sets import defense_data
-from hubclean import checkpoints
-from hubclean.detectors.neural_cleanse import NeuralCleanse
-from hubclean.repos import LocalRepo
-from hubclean.records import to_json
-from hubclean.sessions import open_session
+import torch
 from pathlib import Path
+from sets import defense_data
+from test_neural_cleanse import FOUR
+from hubclean import checkpoints
+from hubclean.records import to_json
+from hubclean.repos import LocalRepo
+from hubclean.sessions import open_session
+torch.set_num_threads(1)
 session = open_session("cpu", seed=4)
-checkpoint = checkpoints.load(LocalRepo(Path({repo!r})))
-detector = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=2, labels_at_once=3)
-report = detector.detect(checkpoint, defense_data(), session).report
+report = FOUR.detect(checkpoints.load(LocalRepo(Path({repo!r}))), defense_data(), session).report
 if session.accelerator.is_main_process:
     print("REPORT", session.accelerator.num_processes, json.dumps(to_json(report)))
 """
@@ -212,21 +243,19 @@ if session.accelerator.is_main_process:
 
 def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "repo", "timm-resnet")
-    tests = Path(__file__).parent
-    script = tmp_path / "run.py"
+    tests, script = Path(__file__).parent, tmp_path / "run.py"
     script.write_text(SCRIPT.format(tests=str(tests), root=str(tests.parent), repo=str(repo)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    reports = []
-    for count, command in (
-        (1, []),
-        (2, ["-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]),
-    ):
-        done = subprocess.run(
-            [sys.executable, *command, str(script)], env=environment, capture_output=True, text=True, timeout=300
-        )
-        lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
-        assert len(lines) == 1, done.stderr[-2000:]
-        _, processes, text = lines[0].split(" ", 2)
-        assert int(processes) == count
-        reports.append(json.loads(text) | {"seconds": 0})
-    assert reports[0] == reports[1]
+    done = subprocess.run([*command, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
+    assert len(lines) == 1, done.stderr[-2000:]
+    _, processes, text = lines[0].split(" ", 2)
+    assert processes == "2"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in another order differ in their last digits
+    try:
+        alone = FOUR.detect(checkpoints.load(LocalRepo(repo)), defense_data(), open_session("cpu", seed=4)).report
+    finally:
+        torch.set_num_threads(threads)
+    assert json.loads(text) | {"seconds": 0} == json.loads(json.dumps(to_json(alone))) | {"seconds": 0}

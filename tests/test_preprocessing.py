@@ -177,3 +177,9 @@ def test_what_a_processor_may_not_ask_for(values: dict[str, Any], repos: dict[st
     edit(folder, "preprocessor_config.json", **values)
     with pytest.raises(HubcleanError):
         build(folder, meta=True)
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(repos: dict[str, Path]) -> None:
+    _, facts = build(repos["timm-resnet"], meta=True)
+    with pytest.raises(ValueError, match="60000 x 1 pixels is too long"):
+        preprocessing(repos["timm-resnet"], facts)(Image.new("RGB", (60_000, 1)))

@@ -191,3 +191,32 @@ def test_every_error_is_one_sentence() -> None:
     with pytest.raises(HubcleanError) as failure:
         open_target("no\nsuch")
     assert "\n" not in str(failure.value)
+
+
+def test_linked_and_unreadable_folders_are_not_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "evil.py").write_text("import os")
+    model = tmp_path / "model"
+    (model / "sub" / ".cache").mkdir(parents=True)
+    (model / "sub" / ".cache" / "late.py").write_text("import os")
+    assert [row.path for row in LocalRepo(model).files()] == ["sub/.cache/late.py"]
+    link = model / "linked"
+    link.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TargetError, match=r"'linked' is a link that leaves"):
+        LocalRepo(model).files()
+    link.unlink()
+    listed = os.scandir
+
+    def denied(place: str) -> object:
+        if str(place).endswith("sub"):
+            raise PermissionError(13, "Permission denied", str(place))
+        return listed(place)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    with pytest.raises(TargetError, match="cannot be read: Permission denied"):
+        LocalRepo(model).files()
+
+
+def test_a_device_is_no_target() -> None:
+    with pytest.raises(TargetError, match="neither a folder nor a plain file"):
+        open_target(os.devnull)
