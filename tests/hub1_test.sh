@@ -9,5 +9,6 @@ for version in 1.0.0 1.33.0; do
     touch "$venv/.ready"
   fi
   echo "huggingface-hub $version"
-  PYTHONPATH=. "$venv/bin/python" -m pytest -q tests/test_repos.py tests/test_hub.py tests/test_publishing.py tests/test_hub_server.py
+  PYTHONPATH=. "$venv/bin/python" -m pytest -q tests/test_repos.py tests/test_fetch.py tests/test_hub.py tests/test_hub_server.py tests/test_transport.py \
+    tests/test_publishing.py tests/test_publishing_refused.py tests/test_sanitized.py
 done
