@@ -34,8 +34,9 @@ class FinePruning:
 
     The cut is a true zero: the head's input columns of a dead channel are zero in the file. The paper cuts filters of
     the last convolutional layer; cutting the final feature is the same without a shortcut around that layer, and all
-    that can be cut exactly with one. Source: sections 3.1-3.3; steps of 1 % and 4 points of tolerance are our defaults,
-    the paper leaves the tolerance to the user.
+    that can be cut exactly with one. In a net with a hidden layer before the head it is that layer's units that are
+    cut, not the convolution's. Source: sections 3.1-3.3; steps of 1 % and 4 points of tolerance are our defaults, the
+    paper leaves the tolerance to the user.
     """
 
     name: ClassVar[str] = "fine-pruning"
