@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from edited import dead, header, into, load, pixels, pruned, shaken
 from safetensors.torch import load_file, save_file
 from tiny_models import KINDS, make_repo
 from torch import Tensor, nn
@@ -16,50 +17,6 @@ from hubclean import checkpoints, sites
 from hubclean.errors import ModelError, RefusedError
 from hubclean.records import RepoRef
 from hubclean.repos import LocalRepo, RepoEntry, sha256_of
-from hubclean.tensors import Checkpoint
-
-SHARED = Path("/work/shared/data/models")
-
-
-def load(folder: Path) -> Checkpoint:
-    return checkpoints.load(LocalRepo(folder))
-
-
-def pixels(checkpoint: Checkpoint) -> Tensor:
-    return torch.rand(2, *checkpoint.facts.input_size, generator=torch.Generator().manual_seed(1))
-
-
-def dead(checkpoint: Checkpoint) -> Tensor:
-    """Two channels that matter."""
-    return sites.features(checkpoint.model, checkpoint.site, pixels(checkpoint)).abs().mean(0).topk(2).indices
-
-
-def pruned(checkpoint: Checkpoint) -> Checkpoint:
-    edited = checkpoint.copy()
-    sites.zero_channels(edited.model, edited.site, dead(checkpoint))
-    return edited
-
-
-def shaken(checkpoint: Checkpoint) -> Checkpoint:
-    """Every parameter and running statistic moved, as fine-tuning would."""
-    edited = checkpoint.copy()
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for tensor in edited.model.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.add_(0.01 * torch.rand(tensor.shape, generator=generator))
-    return edited
-
-
-def header(file: Path) -> bytes:
-    raw = file.read_bytes()
-    return raw[: 8 + int.from_bytes(raw[:8], "little")]
-
-
-def into(tmp_path: Path, name: str = "out") -> Path:
-    place = tmp_path / name
-    place.mkdir()
-    return place
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -202,10 +159,8 @@ def test_nothing_is_written_when_a_change_has_no_place(tmp_path: Path) -> None:
     assert list(out.iterdir()) == []
 
 
-def test_the_real_efficientnet_lite0(tmp_path: Path) -> None:
-    folder = SHARED / "imagenet_tf_efficientnet_lite0"
-    if not folder.is_dir():
-        pytest.skip(f"{folder} is not here")
+def test_the_real_efficientnet_lite0(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "models" / "imagenet_tf_efficientnet_lite0"
     checkpoint = load(folder)
     assert (checkpoint.site.feature, checkpoint.site.between, checkpoint.site.channels) == ("bn2", "pool", 1280)
     assert checkpoint.facts.mean == checkpoint.facts.std == (0.5, 0.5, 0.5)

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hub_repo import FILES, WEIGHTS
+from hub_repo import quick as quick
+from hub_repo import repo as repo
 from hub_server import HubServer
 
-from hubclean import transport
 from hubclean.errors import (
     HubcleanError,
     IntegrityError,
@@ -17,21 +19,6 @@ from hubclean.errors import (
     TransportError,
 )
 from hubclean.hub import HubRepo
-
-WEIGHTS = bytes(i * 7 % 251 for i in range(100_000))
-CONFIG = b'{"architecture": "test_resnet"}'
-FILES = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "sub/empty.txt": b""}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
-
-
-@pytest.fixture
-def repo(hub: HubServer) -> HubRepo:
-    hub.create("org/model", FILES)
-    return HubRepo("org/model")
 
 
 def blobs(cache: Path) -> list[Path]:

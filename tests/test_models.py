@@ -13,30 +13,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_models import KINDS, make_repo
+from tiny_models import KINDS, edit, only_configs
+from tiny_models import repos as repos
 from torch import Tensor, nn
 
 from hubclean import configs, models
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.models import Classifier, build, logits_of
 from hubclean.records import ModelFacts
-
-
-def edit(folder: Path, name: str = "config.json", **values: Any) -> None:
-    content = json.loads((folder / name).read_text())
-    (folder / name).write_text(json.dumps(content | values))
-
-
-@pytest.fixture(scope="module")
-def repos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("repos")
-    return {kind: make_repo(root / kind, kind) for kind in KINDS}
-
-
-def only_configs(source: Path, target: Path) -> Path:
-    for file in source.glob("*.json"):
-        (target / file.name).write_bytes(file.read_bytes())
-    return target
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_models import make_repo
+from tiny_models import edit, only_configs
+from tiny_models import repos as repos
 
 from hubclean.errors import HubcleanError
 from hubclean.models import build
@@ -23,23 +23,6 @@ def picture(width: int, height: int, mode: str = "RGB", seed: int = 0) -> Image.
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (5, 7, 3), dtype=np.uint8))
     return coarse.resize((width, height), Image.Resampling.BICUBIC).convert(mode)
-
-
-def edit(folder: Path, name: str = "config.json", **values: Any) -> None:
-    content = json.loads((folder / name).read_text())
-    (folder / name).write_text(json.dumps(content | values))
-
-
-@pytest.fixture(scope="module")
-def repos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("repos")
-    return {kind: make_repo(root / kind, kind) for kind in KINDS}
-
-
-def only_configs(source: Path, target: Path) -> Path:
-    for file in source.glob("*.json"):
-        (target / file.name).write_bytes(file.read_bytes())
-    return target
 
 
 @pytest.mark.parametrize("kind", ["timm-resnet", "timm-vit", "timm-resnetv2"])

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_repo import CONFIG, FILES, WEIGHTS
+from hub_repo import quick as quick
+from hub_repo import repo as repo
 from hub_server import HubServer
 
 from hubclean import hub as hub_module
@@ -18,21 +21,6 @@ from hubclean.errors import (
     TransportError,
 )
 from hubclean.hub import HubRepo
-
-WEIGHTS = bytes(i * 7 % 251 for i in range(100_000))
-CONFIG = b'{"architecture": "test_resnet"}'
-FILES = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "sub/empty.txt": b""}
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
-
-
-@pytest.fixture
-def repo(hub: HubServer) -> HubRepo:
-    hub.create("org/model", FILES)
-    return HubRepo("org/model")
 
 
 def blobs(cache: Path) -> list[Path]:

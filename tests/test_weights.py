@@ -7,56 +7,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from edited import dead, header, into, load, pixels, pruned, shaken
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tiny_models import make_repo
 from torch import Tensor
 
-from hubclean import checkpoints, sites
+from hubclean import checkpoints
 from hubclean.errors import ModelError
-from hubclean.repos import LocalRepo, sha256_of
+from hubclean.repos import sha256_of
 from hubclean.tensors import Checkpoint
-
-
-def load(folder: Path) -> Checkpoint:
-    return checkpoints.load(LocalRepo(folder))
-
-
-def pixels(checkpoint: Checkpoint) -> Tensor:
-    return torch.rand(2, *checkpoint.facts.input_size, generator=torch.Generator().manual_seed(1))
-
-
-def dead(checkpoint: Checkpoint) -> Tensor:
-    """Two channels that matter."""
-    return sites.features(checkpoint.model, checkpoint.site, pixels(checkpoint)).abs().mean(0).topk(2).indices
-
-
-def pruned(checkpoint: Checkpoint) -> Checkpoint:
-    edited = checkpoint.copy()
-    sites.zero_channels(edited.model, edited.site, dead(checkpoint))
-    return edited
-
-
-def shaken(checkpoint: Checkpoint) -> Checkpoint:
-    """Every parameter and running statistic moved, as fine-tuning would."""
-    edited = checkpoint.copy()
-    generator = torch.Generator().manual_seed(2)
-    with torch.no_grad():
-        for tensor in edited.model.state_dict().values():
-            if tensor.is_floating_point():
-                tensor.add_(0.01 * torch.rand(tensor.shape, generator=generator))
-    return edited
-
-
-def header(file: Path) -> bytes:
-    raw = file.read_bytes()
-    return raw[: 8 + int.from_bytes(raw[:8], "little")]
-
-
-def into(tmp_path: Path, name: str = "out") -> Path:
-    place = tmp_path / name
-    place.mkdir()
-    return place
 
 
 @pytest.mark.parametrize("kind", ["timm-vit", "hf-vit"])
