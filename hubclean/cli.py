@@ -249,16 +249,15 @@ def clean(
 @click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing to the branch.")
 @click.option("--private", is_flag=True, help="Make the repo private if it has to be created.")
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
+@click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
 @click.option("--dry-run", is_flag=True, help="Show the exact file list and card; send nothing.")
 @_json_option
-def push(
-    folder: Path, repo_id: str, create_pr: bool, private: bool, revision: str, dry_run: bool, as_json: bool
-) -> None:
+def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
     from hubclean.printing import render_push
     from hubclean.publishing import push as publish
 
-    report = publish(folder, repo_id, create_pr=create_pr, private=private, dry_run=dry_run, revision=revision)
+    report = publish(folder, repo_id, **options)
     _print(report, as_json, lambda: render_push(report))
 
 

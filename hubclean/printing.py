@@ -136,18 +136,28 @@ def _meaning(code: int) -> str:
 
 def render_push(report: PushReport) -> str:
     """What was, or with a dry run would be, published."""
-    rows = [["path", "size", "how"], *([printable(path), f"{size:,}", how] for path, size, how in report.files)]
+    rows = [["path", "size", "how"], *([printable(file.path), f"{file.size:,}", file.how] for file in report.files)]
+    rest = []
+    if report.deleted:
+        rest.append(f"removed in the same commit: {', '.join(map(printable, report.deleted))}")
+    if report.left_behind:
+        names = ", ".join(map(printable, report.left_behind))
+        rest.append(f"still in the repo, and not part of the sanitized checkpoint: {names}")
     if report.dry_run:
         head = f"dry run: nothing was sent. One commit to {report.repo_id} would hold {len(report.files)} files:"
         return "\n".join(
-            [head, columns(rows), "", "README.md:", *(printable(line, 4000) for line in report.card.splitlines())]
+            [
+                head,
+                columns(rows),
+                *rest,
+                "",
+                "README.md:",
+                *(printable(line, 4000) for line in report.card.splitlines()),
+            ]
         )
     where = report.pr_url or report.url or report.repo_id
-    lines = [f"published {len(report.files)} files in one commit: {printable(where)}", columns(rows)]
-    if report.left_behind:
-        names = ", ".join(map(printable, report.left_behind))
-        lines.append(f"still in the repo, and not part of the sanitized checkpoint: {names}")
-    return "\n".join(lines)
+    head = f"published {len(report.files)} files in one commit: {printable(where)}"
+    return "\n".join([head, columns(rows), *rest])
 
 
 def render_methods(rows: Sequence[MethodText]) -> str:

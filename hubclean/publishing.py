@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import RepositoryNotFoundError
@@ -23,7 +23,8 @@ LFS_SIZE = 10 * 1024 * 1024  # above it the Hub makes any file an LFS file
 How = Literal["lfs", "regular", "unchanged"]
 
 
-class PushedFile(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PushedFile:
     """One file of a push: path, size in bytes, and how it goes (in a dry run: as the Hub's defaults would have it)."""
 
     path: str
@@ -153,7 +154,7 @@ def _publish(api: HfApi, plan: Plan, report: PushReport, private: bool) -> PushR
         raise
     stored = confirm(api, plan, oid)
     files = [
-        file if file.how == "unchanged" else file._replace(how="lfs" if stored[file.path].sha256 else "regular")
+        file if file.how == "unchanged" else replace(file, how="lfs" if stored[file.path].sha256 else "regular")
         for file in report.files
     ]
     return replace(report, commit=oid, url=url, pr_url=pr_url, files=tuple(files))

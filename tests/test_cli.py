@@ -234,7 +234,18 @@ def test_push_dry_run_shows_files_and_card_and_sends_nothing(
     assert "write token" in no_token.stderr
     done = run("push", str(tmp_path / "out"), "alice/model", "--json", env=hub.env(tmp_path / "home", hub.write_token))
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["commit"] == hub.repo("alice/model").resolve("main").sha
+    assert {"path", "size", "how"} == json.loads(done.stdout)["files"][0].keys()
+    pushed = hub.repo("alice/model").resolve("main").sha
+    hub.commit("alice/model", {"pytorch_model.bin": b"\x80\x02}q\x00."})
+    dry = run(
+        "push", str(tmp_path / "out"), "alice/model", "--dry-run", env=hub.env(tmp_path / "home", hub.write_token)
+    )
+    assert "still in the repo" in dry.stdout
+    assert "pytorch_model.bin" in dry.stdout
+    words = ["--delete-pickles", "--dry-run"]
+    dry = run("push", str(tmp_path / "out"), "alice/model", *words, env=hub.env(tmp_path / "home", hub.write_token))
+    assert "removed in the same commit: pytorch_model.bin" in dry.stdout
+    assert json.loads(done.stdout)["commit"] == pushed
 
 
 def test_a_missing_extra_is_named(model: Path, pictures: Path, tmp_path: Path) -> None:
