@@ -21,7 +21,7 @@ from hubclean.training import Schedule
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("seeds=1", "steps=3", "batches=1", "neural-cleanse.batch_size=8", "epochs=1", "step=0.2")
     monkeypatch.setattr(demo, "_OPTIONS", options)
-    monkeypatch.setattr(demo, "Schedule", lambda _, *rest, **more: Schedule(2, *rest, **more))
+    monkeypatch.setattr(demo, "Schedule", lambda _, *rest, **more: Schedule(4, *rest, **more))
 
 
 def test_the_demo_plants_measures_and_publishes(brief: Any, hub: HubServer, tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_the_demo_plants_measures_and_publishes(brief: Any, hub: HubServer, tmp_
     before = report.audit.cleansing.before[0]
     assert before.asr_of == "planted"
     assert before.asr is not None
-    assert before.asr.value > 0.5, "two epochs are enough to plant something"
+    assert before.asr.value > 0.3, "four epochs are enough to plant something; chance is 0.1"
     published, cleansed = Path(report.published), Path(report.folder)
     audit, _, _ = check_folder(published)
     assert audit == report.audit == from_json(Audit, json.loads((cleansed / "hubclean/audit.json").read_text()))
