@@ -12,6 +12,15 @@ HEAD = (
     "| ASR before | ASR pruned | ASR fine-tuned | kept | seconds |"
 )
 
+FINDS = {
+    "hubclean": "map, axes, heads",
+    "torch-cam": "map",
+    "grad-cam": "map (last Conv2d)",
+    "last child": "head",
+    "last Linear": "head, map",
+    "timm's own": "head, map",
+}
+
 
 def main() -> None:
     lines = [
@@ -27,7 +36,43 @@ def main() -> None:
             lines += [f"## {name.replace('_', ' ')}", "", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
             lines += [line(row) for row in sorted(rows, key=lambda r: (r["architecture"], r["kind"], r["seed"]))]
             lines += ["", *summary(rows), ""]
+    lines += locating(HERE / "results" / "locate-peers.json")
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def locating(place: Path) -> list[str]:
+    """Who locates how many of timm's classifiers, and in what time."""
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text())
+    lines = [
+        "## Locating",
+        "",
+        f"{found['classifiers']} classifiers among {found['models']} architectures of timm {found['versions']['timm']} "
+        f"on the meta device, {found['processes']} processes on {found['machine']['cores']} cores; a bare forward "
+        f"takes {found['forward_seconds']['median']:.2f} s in the median. What counts as located: `locate_peers.py`.",
+        "",
+        "| finder | finds | located | median s (CPU) | 90 % | worst |",
+        "|---|---|---|---|---|---|",
+    ]
+    for label, row in found["finders"].items():
+        cells = [label, FINDS[label], row["missing"], "-", "-", "-"] if "missing" in row else located(label, row)
+        lines.append(f"| {' | '.join(cells)} |")
+    verdicts = found["finders"]["hubclean"]["verdicts"]
+    loose = found["finders"]["grad-cam"].get("verdicts", {}).get("loose", 0)
+    return [
+        *lines,
+        "",
+        f"Plain hooks confirm {verdicts.get('hit', 0)} of hubclean's against what timm calls the final map; for "
+        f"{verdicts.get('nothing to compare with', 0)} more they confirm the heads, and timm names no map. grad-cam "
+        f"has no rule of its own: the last convolution has the map's shape, but is an earlier value, in {loose}.",
+    ]
+
+
+def located(label: str, row: dict[str, Any]) -> list[str]:
+    """The cells of one finder: seconds on the clock and, in brackets, of the processor."""
+    times = [f"{row['seconds'][key]:.3f} ({row['cpu'][key]:.3f})" for key in ("median", "p90", "worst")]
+    return [label, FINDS[label], f"{row['hits']} ({row['share']:.1%})", *times]
 
 
 def line(row: dict[str, Any]) -> str:

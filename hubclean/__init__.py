@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from hubclean.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from hubclean.pipeline import CleanResult
     from hubclean.publishing import PushReport
     from hubclean.records import ScanReport, SiteReport
     from hubclean.repos import Repo
     from hubclean.tensors import Checkpoint, Session
 
-__all__ = ["__version__", "clean", "push", "scan", "site"]
+__all__ = ["__version__", "clean", "locate", "push", "scan", "site"]
 
 
 def scan(
@@ -66,6 +68,22 @@ def site(target: str | Path, *, revision: str | None = None, hooks: Path | None 
     from hubclean.survey import survey
 
     return survey(open_target(str(target), revision), hooks)
+
+
+def locate(model: nn.Module, example: Tensor, *, hooks: Path | None = None) -> SiteReport:
+    """Where the feature layer, the heads and the prunable units of any net are, proved on its weights.
+
+    Args:
+        model: takes a batch of images and returns logits (a tensor, or inside a tuple, a mapping or a ModelOutput).
+        example: a batch ``(n, c, h, w)`` as the net takes it; only its shape counts.
+        hooks: a folder with adapters of your own (``library = "module"``, ``match`` = the class's name).
+
+    Raises:
+        ModelError: what could not be found, and how an adapter would say it.
+    """
+    from hubclean.survey import survey_module
+
+    return survey_module(model, example, hooks)
 
 
 def clean(

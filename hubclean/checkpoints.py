@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hubclean import configs, models, sites, weights
 from hubclean.adapters import Adapter
+from hubclean.confined import muted, quiet
 from hubclean.errors import ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.headers import read_header_file
@@ -176,18 +177,20 @@ def reload_plain(folder: Path) -> Callable[[Tensor], Tensor]:
         if "model_type" in config:
             from transformers import AutoModelForImageClassification
 
-            with models.quiet():
+            with quiet():
                 net = AutoModelForImageClassification.from_pretrained(
                     folder,
                     local_files_only=True,
                     use_safetensors=True,
                     trust_remote_code=False,
                     dtype=torch.float32,  # the config's bfloat16 would only blur the comparison
+                    return_dict=True,  # some classes cannot run without
                 )
         else:
             import timm
 
-            net = timm.create_model(f"local-dir:{folder}", pretrained=True)
+            with muted():
+                net = timm.create_model(f"local-dir:{folder}", pretrained=True)
     except Exception as error:
         raise ModelError(f"the plain library cannot load the folder: {printable(str(error), 300)}") from error
     net.eval().requires_grad_(False)

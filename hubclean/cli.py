@@ -179,14 +179,21 @@ def scan(
 @click.option(
     "--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."
 )
+@click.option("--prove", is_flag=True, help="Fetch the weights and prove by numbers what the config promises.")
 @_json_option
-def site(target: str, revision: str | None, hooks: Path | None, as_json: bool) -> None:
-    """Where TARGET's last feature layer and heads are; built on the meta device, no weights fetched."""
+def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_json: bool) -> None:
+    """Where TARGET's last feature layer, heads and prunable units are; built on the meta device, no weights fetched."""
     from hubclean.printing import render_site
     from hubclean.repos import open_target
-    from hubclean.survey import survey
+    from hubclean.survey import survey, survey_checkpoint
 
-    report = survey(open_target(target, revision), hooks)
+    repo = open_target(target, revision)
+    if prove:
+        from hubclean import adapters, checkpoints
+
+        report = survey_checkpoint(checkpoints.load(repo, adapters=adapters.load(hooks)), hooks)
+    else:
+        report = survey(repo, hooks)
     _print(report, as_json, lambda: render_site(report))
 
 

@@ -69,7 +69,8 @@ def load(
         source: a folder of class folders, a folder or file of parquet or arrow, a ``save_to_disk`` folder, or a Hub id
             ``org/data`` or ``org/data@revision``.
         labels: the model's label names in order.
-        prepare: turns a PIL image into uint8 ``(c, h, w)`` at the model's input size.
+        prepare: turns a PIL image, or a uint8 array from an ``Array2D`` or ``Array3D`` column, into uint8
+            ``(c, h, w)`` at the model's input size.
         split: which split to use; by default the most held-out one there is (test, validation, train).
 
     Raises:
@@ -105,7 +106,7 @@ def read_all(source: str, split: str, prepare: Callable[[Any], torch.Tensor]) ->
     _, _, table = _open(source, split)
     image_column, label_column = _columns(table)
     classes, numbers = _classes(table, label_column)
-    images = torch.stack([prepare(image) for image in table[image_column][:]])
+    images = torch.stack([prepare(row[image_column]) for row in _pictures(table, image_column)])
     return ImageSet(images, torch.tensor(numbers)), tuple(classes)
 
 
@@ -159,12 +160,28 @@ def _columns(table: Any) -> tuple[str, str]:
 
     features = table.features
     images = [name for name, kind in features.items() if isinstance(kind, datasets.Image)]
+    if not images:  # what pictures cannot hold: other than 1, 3 or 4 channels
+        arrays = datasets.Array2D, datasets.Array3D
+        images = [name for name, kind in features.items() if isinstance(kind, arrays)]
+        if images and features[images[0]].dtype != "uint8":
+            raise DataError(
+                f"the array column {printable(images[0])!r} holds {features[images[0]].dtype}; "
+                "images as arrays must be uint8 with values 0 to 255"
+            )
     labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if not labels:
         labels = [name for name in ("label", "labels", "fine_label", "class", "target") if name in features]
     if not images or not labels:
         raise DataError(f"no {'label' if images else 'image'} column among {', '.join(map(printable, features))}")
     return images[0], labels[0]
+
+
+def _pictures(table: Any, column: str) -> Any:
+    """The image column alone; arrays come as arrays and not as lists of lists."""
+    import datasets
+
+    alone = table.select_columns([column])
+    return alone if isinstance(table.features[column], datasets.Image) else alone.with_format("numpy", dtype="uint8")
 
 
 def _classes(table: Any, column: str) -> tuple[list[str], list[int]]:
@@ -209,11 +226,12 @@ def _decode(
     """Decode and prepare the rows ``order``; damaged images are left out, and too many of them refuse the set."""
     images: list[torch.Tensor] = []
     kept: list[int] = []
+    pictures = _pictures(table, column)
     session.progress.start("reading images", len(order))
     for seen, row in enumerate(order):
         session.progress.advance()
         try:
-            image = prepare(table[row][column])
+            image = prepare(pictures[row][column])
         except HubcleanError:
             raise
         except Exception as error:  # a damaged file makes PIL raise anything, a decompression bomb an error of its own

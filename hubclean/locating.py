@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -38,12 +39,15 @@ _POOLS = frozenset(
 )
 
 
-def locate(model: nn.Module, facts: ModelFacts, adapters: Iterable[Adapter] | None = None) -> FeatureSite:
+def locate(
+    model: nn.Module, facts: ModelFacts, adapters: Iterable[Adapter] | None = None, trace: Trace | None = None
+) -> FeatureSite:
     """Find feature layer and heads by one recorded forward of two images; works on meta and on real weights.
 
     Args:
         model: a ``Classifier`` or the net inside one. Modes and hooks are as before afterwards.
         adapters: those of ``hooks/`` when ``None``.
+        trace: what ``recorded`` gave for the same model, to save a forward.
 
     Raises:
         ModelError: no head can be found, or its columns are not free to be cut; the message says what is missing.
@@ -53,7 +57,7 @@ def locate(model: nn.Module, facts: ModelFacts, adapters: Iterable[Adapter] | No
     adapter = find(rows, facts.library, facts.architecture)
     if adapter and adapter.refuse:
         raise ModelError(f"{printable(facts.architecture)}: {adapter.refuse}")
-    trace = _record(net, facts)
+    trace = recorded(net, facts) if trace is None else trace
     heads, inputs = _heads(net, trace, adapter, len(facts.labels), facts)
     feature = _feature(trace, inputs, adapter)
     if len({head.in_features for head in heads}) > 1:  # branches of different width: every head owns its channels
@@ -84,7 +88,12 @@ def locate(model: nn.Module, facts: ModelFacts, adapters: Iterable[Adapter] | No
     )
 
 
-def _record(net: nn.Module, facts: ModelFacts) -> Trace:
+def recorded(net: nn.Module, facts: ModelFacts) -> Trace:
+    """One recorded forward of two random images of the model's input size, on the device of its weights.
+
+    Raises:
+        ModelError: the model cannot be run on them.
+    """
     device = next(net.parameters()).device
     # Noise, not zeros: on real weights the verification below runs on values a model might see.
     images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0)).to(device)
@@ -159,9 +168,12 @@ def _feature(trace: Trace, inputs: tuple[int, ...], adapter: Adapter | None) -> 
     cuts = trace.cuts(inputs)
     # A small image leaves a map of one position, which looks like its pooled self: it is a map only before the pool.
     pool = next((i for i in cuts if trace.values[i].op in _POOLS and not _spread(trace.values[i].shape)), 0)
+    # One position left of many by a layer with weights is a hidden layer (VGG); a stride leaves one of four.
+    maps = [i for i in cuts if len(trace.values[i].shape) in (3, 4) and _spread(trace.values[i].shape)]
+    few = not maps or math.prod(trace.values[maps[-1]].shape[2:]) <= 4
     for index in reversed(cuts):
         shape = trace.values[index].shape
-        is_map = (len(shape) in (3, 4) and _spread(shape)) or (len(shape) == 4 and index < pool)
+        is_map = index in maps or (len(shape) == 4 and index < pool and few)
         if index in given and shape[0] == batch and is_map:
             return given[index], index  # the last module to give it out is the outermost
     return None

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from hubclean import configs, preprocessing
+from hubclean.confined import bounded, in_time, muted, offline, quiet, steady
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
 from hubclean.records import ModelFacts
 from hubclean.tensors import Images, Logits
 
-# A config can ask for any size; the largest open classifiers have 6e9 parameters in 2,000 tensors.
-_MAX_TENSORS, _MAX_PARAMETERS, _MAX_CHEAP, _MAX_BUFFERED = 20_000, 30 * 10**9, 10**9, 2 * 10**8
-_MAX_SECONDS = 120  # to build on the meta device, imports included; the largest take ten
+_MAX_PARAMETERS = 30 * 10**9  # a config can ask for any size; the largest open classifiers have 6e9
+_MAX_CHEAP = 10**9  # built with memory for every parameter
 
 
 class Classifier(nn.Module):
@@ -98,7 +95,7 @@ def _make(folder: Path, weights: tuple[str, ...] | None, device: str, limit: int
     # No device context on the CPU: transformers would take it for a device map.
     place = torch.device(device) if device == "meta" else contextlib.nullcontext()
     try:
-        with _bounded(limit), _in_time(weights is None), _offline(), _steady(), place:
+        with bounded(limit), in_time(weights is None), offline(), steady(), place:
             return make(config, folder, weights)
     except HubcleanError:
         raise
@@ -133,9 +130,10 @@ def timm_net(config: dict[str, Any], state: dict[str, Tensor] | None) -> nn.Modu
     if not timm.is_model(name):
         raise RefusedError(f"timm has no architecture {printable(name)!r}")
     source = {} if state is None else {"state_dict": state}
-    net: nn.Module = timm.create_model(
-        name, pretrained=state is not None, pretrained_cfg={**pretrained, **source}, **args
-    )
+    with muted():
+        net: nn.Module = timm.create_model(
+            name, pretrained=state is not None, pretrained_cfg={**pretrained, **source}, **args
+        )
     for owner in ("pretrained_cfg", "default_cfg"):
         getattr(net, owner, {}).pop("state_dict", None)
     return net
@@ -154,7 +152,8 @@ def read_weights(folder: Path, files: tuple[str, ...]) -> dict[str, Tensor]:
 
 def _build_hf(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
     cls = _hf_class(config)
-    settings = cls.config_class.from_dict({**config, "dtype": "float32"})
+    # Some classes cannot run as tuples, whatever their config says.
+    settings = cls.config_class.from_dict({**config, "dtype": "float32", "return_dict": True})
     if weights is None:
         net = cls._from_config(settings, dtype=torch.float32)
     else:
@@ -162,8 +161,16 @@ def _build_hf(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | N
     count = int(settings.num_labels)
     names = tuple(str(settings.id2label.get(index, f"label {index}")) for index in range(count))
     with torch.device("cpu"):
-        facts = preprocessing.hf_facts(net, folder, cls.__name__, names)
+        facts = preprocessing.hf_facts(net, folder, cls.__name__, names, _hf_channels(settings))
     return net, facts
+
+
+def _hf_channels(settings: Any) -> int:
+    """Channels of the pixels, by the names that the configs of image models have for them; RGB where none is there."""
+    args = getattr(settings, "model_args", None)
+    said = [args.get("in_chans")] if isinstance(args, dict) else []
+    said += [getattr(part, "num_channels", None) for part in (settings, getattr(settings, "vision_config", None))]
+    return next((count for count in said if type(count) is int and count > 0), 3)
 
 
 def _hf_class(config: dict[str, Any]) -> Any:
@@ -209,92 +216,3 @@ def _hf_load(cls: Any, settings: Any, folder: Path, weights: tuple[str, ...]) ->
 def count_parameters(net: nn.Module) -> int:
     """Number of parameters, shared ones once."""
     return sum(parameter.numel() for parameter in net.parameters())
-
-
-@contextlib.contextmanager
-def _bounded(limit: int) -> Iterator[None]:
-    """Stops the construction of a model that no weights could fill."""
-    tensors = parameters = buffered = 0
-
-    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        nonlocal tensors, parameters, buffered
-        if tensor is None or isinstance(tensor, nn.UninitializedParameter):
-            return
-        tensors += 1
-        if isinstance(tensor, nn.Parameter):
-            parameters += tensor.numel()
-        else:
-            buffered += tensor.numel()
-        if tensors > _MAX_TENSORS or parameters > limit or buffered > _MAX_BUFFERED:
-            raise ModelError("the config asks for a model larger than any known classifier")
-
-    handles = [
-        nn.modules.module.register_module_parameter_registration_hook(count),
-        nn.modules.module.register_module_buffer_registration_hook(count),
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextlib.contextmanager
-def _in_time(bounded: bool) -> Iterator[None]:
-    """Breaks off loops of a library that a config made endless; in the main thread, where signals are handled."""
-    main = threading.current_thread() is threading.main_thread()
-    if not (bounded and main and hasattr(signal, "setitimer")):
-        yield
-        return
-
-    def stop(number: int, frame: object) -> None:
-        raise ModelError(f"the model could not be built within {_MAX_SECONDS} seconds")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, _MAX_SECONDS)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, left)
-        signal.signal(signal.SIGALRM, before)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """transformers draws a bar and prints a report for every load; here both come back as values."""
-    from transformers.utils import logging
-
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-@contextlib.contextmanager
-def _steady() -> Iterator[None]:
-    """Float32 inside, and initialisers leave the global random numbers as they were."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        torch.set_default_dtype(before)
-
-
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """Nothing that a config names is fetched while its model is built, whatever the library would do."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_OFFLINE
-    constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before

@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 
 from hubclean import configs
-from hubclean.errors import HubcleanError, ModelError
+from hubclean.errors import DataError, HubcleanError, ModelError
 from hubclean.escaping import printable
 from hubclean.records import ModelFacts
 
@@ -24,33 +24,69 @@ _CROP_MODES = ("center", "squash", "border")
 _LONGEST = 100  # sides in proportion; resized by its short side, a longer image would fill the memory
 
 
-def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
-    """The model's evaluation resize and crop: a picture of any mode to uint8 pixels ``(c, h, w)``.
+def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Any], Tensor]:
+    """The model's evaluation resize and crop: a picture to uint8 pixels ``(c, h, w)``.
+
+    The picture is a PIL image of any mode, or a uint8 array ``(c, h, w)`` or ``(h, w, c)``. For models of other than 1
+    or 3 channels a PIL image needs as many bands, and every channel is resized by itself as a grey picture.
 
     Raises:
         ModelError: the processor cannot be built, or gives a picture another size than the model takes.
+        DataError: (from the function returned) the picture does not have the model's channels.
     """
-    mode = "L" if facts.input_size[0] == 1 else "RGB"
+    channels = facts.input_size[0]
     if facts.library == "transformers":
         assert folder is not None
         resize = _hf_resize(_processor(folder))
     else:
         resize = _timm_resize(facts)
 
-    def pixels(image: Image.Image) -> Tensor:
-        if max(image.size) > _LONGEST * min(image.size):
-            raise ValueError(f"an image of {image.size[0]} x {image.size[1]} pixels is too long")
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode.startswith(("I", "F")):  # 16-bit grey; PIL's own conversion would clip it at 255
-            upright = Image.fromarray(_to_bytes(np.asarray(upright)))
-        if "transparency" in upright.info:
-            upright = upright.convert("RGBA")
-        found = resize(upright.convert(mode))
+    def pixels(image: Any) -> Tensor:
+        pictures = _opened(image, channels) if isinstance(image, Image.Image) else _planes(image, channels)
+        width, height = pictures[0].size
+        if max(width, height) > _LONGEST * min(width, height):
+            raise ValueError(f"an image of {width} x {height} pixels is too long")
+        found = torch.cat([resize(picture) for picture in pictures])
         if tuple(found.shape) != facts.input_size:
             raise ModelError(f"the processor makes images of {tuple(found.shape)}, the model takes {facts.input_size}")
         return found
 
     return pixels
+
+
+def _opened(image: Image.Image, channels: int) -> list[Image.Image]:
+    """A picture upright, as one RGB or grey picture, or for other channel counts as a grey picture a band."""
+    upright = ImageOps.exif_transpose(image)
+    if channels not in (1, 3):
+        bands = upright.getbands()
+        if len(bands) != channels or upright.mode.startswith(("I", "F")):
+            raise DataError(
+                f"the model takes {channels} channels, but a picture has {len(bands)} ({upright.mode}); give an "
+                f"Array3D column of uint8 values ({channels}, height, width) in parquet or arrow instead of pictures"
+            )
+        return list(upright.split())
+    if upright.mode.startswith(("I", "F")):  # 16-bit grey; PIL's own conversion would clip it at 255
+        upright = Image.fromarray(_to_bytes(np.asarray(upright)))
+    if "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    return [upright.convert("L" if channels == 1 else "RGB")]
+
+
+def _planes(values: Any, channels: int) -> list[Image.Image]:
+    """An array as one grey picture a channel, its channel axis first where both fit."""
+    array = np.asarray(values)
+    if array.dtype != np.uint8:
+        raise DataError(f"images as arrays must be uint8 with values 0 to 255, not {array.dtype}")
+    if array.ndim == 2 and channels == 1:
+        array = array[None]
+    if array.ndim == 3 and array.shape[0] != channels:
+        array = array.transpose(2, 0, 1)
+    if array.ndim != 3 or array.shape[0] != channels or 0 in array.shape:
+        raise DataError(
+            f"the model takes {channels} channels, but an image is an array of shape {np.shape(values)}; "
+            f"it must be ({channels}, height, width) or (height, width, {channels})"
+        )
+    return [Image.fromarray(np.ascontiguousarray(plane)) for plane in array]
 
 
 def timm_facts(
@@ -86,8 +122,11 @@ def timm_facts(
     return facts
 
 
-def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str, ...]) -> ModelFacts:
+def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str, ...], channels: int = 3) -> ModelFacts:
     """Facts of a transformers model; input size, mean and std are measured on what its processor really does.
+
+    Args:
+        channels: of the pixels that the model takes, as its config says.
 
     Raises:
         ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.
@@ -99,7 +138,7 @@ def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str,
         raise ModelError(
             "the processor gives images of different shapes different sizes; it must crop or resize to one"
         )
-    black, middle, white = (_centre(processor, value) for value in (0, 51, 255))
+    black, middle, white = (_centre(processor, value, channels) for value in (0, 51, 255))
     if not np.allclose(middle, black + 0.2 * (white - black), atol=1e-3 * float(np.abs(white - black).max())):
         raise ModelError("the processor does more to pixel values than a scale and a shift")
     if np.any(np.abs(white - black) < 1e-8):
@@ -109,9 +148,9 @@ def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str,
     return ModelFacts(
         library="transformers",
         architecture=architecture,
-        input_size=(int(size[0]), int(size[1]), int(size[2])),
-        mean=_float32(-black * std),
-        std=_float32(std),
+        input_size=(channels, int(size[1]), int(size[2])),
+        mean=_per_channel(_float32(-black * std), channels),
+        std=_per_channel(_float32(std), channels),
         interpolation=Image.Resampling(int(resample)).name.lower() if resample is not None else "none",
         crop=float(getattr(processor, "crop_pct", None) or 1.0),
         labels=labels,
@@ -155,7 +194,7 @@ def _hf_resize(processor: Any) -> Callable[[Image.Image], Tensor]:
         values = processor(image.convert("RGB"), return_tensors="pt", **off)["pixel_values"][0]
         if values.dtype != torch.uint8:
             values = values.float().round().clamp(0, 255).to(torch.uint8)
-        return torch.as_tensor(values)
+        return torch.as_tensor(values if image.mode == "RGB" else values[:1])  # a grey picture stays one channel
 
     return resize
 
@@ -165,18 +204,21 @@ def _float32(values: Any) -> tuple[float, ...]:
     return tuple(float(f"{value:.6g}") for value in values)
 
 
-def _centre(processor: Any, value: int) -> Any:
+def _centre(processor: Any, value: int, channels: int) -> Any:
     """What a flat grey image of ``value`` becomes, one number a channel, away from any padding."""
-    out = processor(Image.new("RGB", (96, 96), (value,) * 3), return_tensors="pt")["pixel_values"][0].double()
+    picture: Any = Image.new("RGB", (96, 96), (value,) * 3)
+    if channels != 3 and len(getattr(processor, "image_mean", None) or ()) == channels:
+        picture = np.full((channels, 96, 96), value, dtype=np.uint8)
+    out = processor(picture, return_tensors="pt")["pixel_values"][0].double()
     return out[:, out.shape[1] // 2, out.shape[2] // 2].numpy()
 
 
 def _timm_resize(facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
     from timm.data import create_transform
 
-    channels = facts.input_size[0]
+    channels = 3 if facts.input_size[0] == 3 else 1  # others are resized a channel at a time
     transform = create_transform(
-        facts.input_size,
+        (channels, *facts.input_size[1:]),
         is_training=False,
         interpolation=facts.interpolation,
         mean=(0.0,) * channels,
@@ -193,7 +235,7 @@ def _timm_resize(facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
 
 def _per_channel(values: Any, channels: int) -> tuple[float, ...]:
     numbers = [float(value) for value in values]
-    if len(numbers) not in (1, channels):  # an RGB mean for a grey model
+    if len(numbers) not in (1, channels):  # an RGB mean for a grey or many-channel model
         numbers = [sum(numbers) / len(numbers)]
     return tuple(numbers * channels if len(numbers) == 1 else numbers)
 

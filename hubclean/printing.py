@@ -17,8 +17,10 @@ from hubclean.records import (
     ModelFacts,
     Rate,
     SiteReport,
+    UnitSummary,
 )
 
+_SIDES = {"both": "where made and where read", "producer": "where made", "consumer": "where read"}
 _WORDS = {
     "pool": "pooling",
     "norm": "pooling and a norm; channels are cut after the norm",
@@ -43,7 +45,31 @@ def percent(rate: Rate) -> str:
 
 def render_site(report: SiteReport) -> str:
     """Feature layer, layout, channels, heads, input size and normalisation of one model."""
-    return "\n".join([f"{printable(str(report.origin))}", *_model(report.model), *_site(report.site)])
+    lines = [f"{printable(str(report.origin))}", *_model(report.model), *_site(report.site), *_units(report)]
+    if report.proof is not None:
+        lines.append(f"zeros in the file do what a hook does: worst difference {report.proof:.1e} of the largest logit")
+    return "\n".join(lines)
+
+
+def _units(report: SiteReport) -> list[str]:
+    """Prunable units of the whole network, layers of the same kind on one line; reasons with an example."""
+    kinds: dict[tuple[str, str], list[UnitSummary]] = {}
+    for unit in report.units:
+        side = _SIDES[unit.cut] if unit.cut != "none" else f"no: {_reason(unit)}"
+        kinds.setdefault((unit.kind, side + (" (residual branch)" if unit.residual else "")), []).append(unit)
+    rows = [
+        [f"{kind} x {len(units)}", f"{sum(unit.count for unit in units):,} units", side, printable(units[-1].layer, 60)]
+        for (kind, side), units in sorted(kinds.items(), key=lambda item: (item[0][1].startswith("no"), item[0]))
+    ]
+    named = ", ".join(printable(name, 80) for name in report.conv) or "none"
+    heading = "units of the whole network: layers, units, cut in the file, last example"
+    return [columns([["site=conv".ljust(13), named]]), heading, columns(rows)] if rows else []
+
+
+def _reason(unit: UnitSummary) -> str:
+    if unit.kind == "gate":
+        return "a zero there is no zero where it is used"
+    return printable(unit.why.partition(" in '")[0].partition("'")[0] or unit.why, 70)
 
 
 def _model(facts: ModelFacts) -> list[str]:

@@ -153,6 +153,29 @@ class FeatureSite:
 
 
 @dataclass(frozen=True, slots=True)
+class UnitSummary:
+    """Prunable units of one layer.
+
+    Args:
+        layer: the module that makes them.
+        kind: ``conv``, ``depthwise``, ``linear``, ``attention`` (heads), or ``gate`` (not prunable).
+        count: number of units.
+        cut: sides on which a unit can be cut in the file: ``both``, ``producer``, ``consumer`` or ``none``.
+        residual: the layer's output is added to other values: its branch can be silenced, not the sum.
+        tensors: stored tensors of which a cut zeroes entries.
+        why: why it cannot be cut, or not on both sides (``""`` if it can).
+    """
+
+    layer: str
+    kind: Literal["conv", "depthwise", "linear", "attention", "gate"]
+    count: int
+    cut: Literal["both", "producer", "consumer", "none"]
+    residual: bool
+    tensors: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What the config alone says of a model (``hubclean site``)."""
 
@@ -355,11 +378,21 @@ class Audit:
 
 @dataclass(frozen=True, slots=True)
 class SiteReport:
-    """What ``hubclean site`` prints: origin, facts of the config, and where the feature layer and heads are."""
+    """What ``hubclean site`` prints: origin, facts of the config, where feature layer and heads are, prunable units.
+
+    Args:
+        units: every layer between images and heads, in order of computation.
+        conv: the layers whose units ``site=conv`` means: the last convolution, or hidden units and attention heads.
+        proof: largest difference between a hook and zeros in stored tensors, relative to the largest logit;
+            ``None`` on the meta device, where nothing is computed.
+    """
 
     origin: RepoRef
     model: ModelFacts
     site: FeatureSite
+    units: tuple[UnitSummary, ...] = ()
+    conv: tuple[str, ...] = ()
+    proof: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from hubclean.errors import ModelError
 from hubclean.locating import locate as locate
 from hubclean.models import Classifier
 from hubclean.records import FeatureSite, HeadSite
-from hubclean.tensors import Checkpoint, Features, Images, ImageSet, Session
+from hubclean.tensors import Features, Images
 from hubclean.traces import tensors
 
 
@@ -57,56 +57,32 @@ def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
             handle.remove()
 
 
-def features(model: nn.Module, site: FeatureSite, images: Images, absolute: bool = False) -> Features:
+def features(model: nn.Module, site: FeatureSite, images: Images) -> Features:
     """What the heads see of ``images`` ``(n, c, h, w)``: ``(n, channels)``, averaged over the positions of a channel.
 
     Heads of the same width share their channels and are averaged; heads of different width are put side by side.
-
-    Args:
-        absolute: |a| instead of a, before the average.
     """
     with capture(model, site) as seen:
         model(images)
-    return pooled(seen, site, absolute)
+    return pooled(seen, site)
 
 
-def pooled(seen: Captured, site: FeatureSite, absolute: bool = False) -> Features:
+def pooled(seen: Captured, site: FeatureSite) -> Features:
     """``features`` of a forward that was captured."""
     rows = []
     for head in site.heads:
         value = seen.inputs[head.path].float()
-        value = value.abs() if absolute else value
         if head.kind == "conv":
             value = value.flatten(2).mean(2)
         elif value.ndim > 2:
             value = value.flatten(1, -2).mean(1)
         rows.append(value.reshape(len(value), -1, site.block).mean(2) if site.block > 1 else value)
-    return torch.cat(rows, 1) if _side_by_side(site) else torch.stack(rows).mean(0)
+    return torch.cat(rows, 1) if side_by_side(site) else torch.stack(rows).mean(0)
 
 
-@torch.no_grad()
-def activation_means(checkpoint: Checkpoint, images: ImageSet, session: Session, absolute: bool = False) -> Tensor:
-    """Mean activation of every channel over ``images``, ``(channels,)`` float64 on the CPU.
-
-    Args:
-        absolute: mean of |a| instead of a: for features that take both signs.
-    """
-    total = torch.zeros(checkpoint.site.channels, dtype=torch.float64, device=session.device)
-    for batch, _ in images.batches(session.batch_size, session.device):
-        total += features(checkpoint.model, checkpoint.site, batch, absolute).double().sum(0)
-    return total.cpu() / max(1, len(images))
-
-
-@torch.no_grad()
-def signed(checkpoint: Checkpoint, images: ImageSet, session: Session, tolerance: float = 0.01) -> bool:
-    """Whether the features take negative values: their negative part weighs more than ``tolerance`` of the whole."""
-    total = whole = 0.0
-    with capture(checkpoint.model, checkpoint.site) as seen:
-        for batch, _ in images.batches(session.batch_size, session.device):
-            checkpoint.model(batch)
-            total += float(pooled(seen, checkpoint.site).double().sum())
-            whole += float(pooled(seen, checkpoint.site, absolute=True).double().sum())
-    return (whole - total) / 2 > tolerance * whole
+def side_by_side(site: FeatureSite) -> bool:
+    """Whether heads own channels of their own, being of different width."""
+    return len({head.in_features for head in site.heads}) > 1
 
 
 def dead_mask(model: nn.Module, site: FeatureSite, dead: Tensor) -> dict[str, Tensor]:
@@ -126,7 +102,7 @@ def dead_mask(model: nn.Module, site: FeatureSite, dead: Tensor) -> dict[str, Te
         mask = torch.zeros(weight.shape, dtype=torch.bool, device=weight.device)
         mask[:, columns.to(weight.device)] = True
         masks[prefix + head.weight] = masks.get(prefix + head.weight, mask) | mask
-        start += head.in_features if _side_by_side(site) else 0
+        start += head.in_features if side_by_side(site) else 0
     return masks
 
 
@@ -198,10 +174,6 @@ def _hooked_off(net: nn.Module, site: FeatureSite, dead: Tensor) -> Iterator[Non
 
 def _net(model: nn.Module) -> nn.Module:
     return model.net if isinstance(model, Classifier) else model
-
-
-def _side_by_side(site: FeatureSite) -> bool:
-    return len({head.in_features for head in site.heads}) > 1
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

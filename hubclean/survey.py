@@ -1,15 +1,24 @@
-"""``hubclean site``: what a config says and where feature layer and heads are, on the meta device, without weights."""
+"""``hubclean site``: what a config says, where feature layer, heads and prunable units are, without weights."""
 
 from __future__ import annotations
 
+import copy
 import tempfile
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from hubclean import adapters, models, sites
+import torch
+from torch import Tensor, nn
+
+from hubclean import adapters, locating, masks, models, sites, unit_finder
 from hubclean.errors import ModelError
-from hubclean.records import SiteReport
+from hubclean.models import Classifier
+from hubclean.records import ModelFacts, RepoRef, SiteReport
 from hubclean.repos import Repo
+from hubclean.tensors import Checkpoint
+from hubclean.traces import Trace
+from hubclean.units import UnitGroup, last
 
 _CONFIGS = ("config.json", "preprocessor_config.json")
 _LIMIT = 8 << 20
@@ -33,5 +42,79 @@ def survey(repo: Repo, hooks: Path | None = None) -> SiteReport:
             if path in present:
                 (Path(name) / path).write_bytes(repo.read(path, _LIMIT))
         model, facts = models.build(Path(name), meta=True)
-        facts = replace(facts, parameters=models.count_parameters(model.net))
-        return SiteReport(repo.ref, facts, sites.locate(model, facts, adapters.load(hooks)))
+        return _report(repo.ref, model.net, facts, adapters.load(hooks))[0]
+
+
+def survey_checkpoint(checkpoint: Checkpoint, hooks: Path | None = None) -> SiteReport:
+    """The same for loaded weights, with the proof by numbers that zeros in stored tensors do what a hook does.
+
+    Raises:
+        ModelError: the site cannot be located, or does not hold on the weights.
+    """
+    model, facts = checkpoint.model, checkpoint.facts
+    assert isinstance(model, Classifier)
+    report, groups, trace = _report(checkpoint.origin, model.net, facts, adapters.load(hooks))
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(2, *facts.input_size, generator=draw).to(next(model.parameters()).device)
+    proof = masks.prove(model, groups, images)
+    worst = max(sites.verify(model, report.site, images), proof.worst, proof.leak)
+    units = tuple(
+        replace(row, cut="none", why="zeros in the file do not do what a hook does")
+        if row.layer in proof.failed
+        else row
+        for row in report.units
+    )
+    good = [group for group in groups if group.name not in proof.failed]
+    conv = tuple(group.name for group in last(good, trace, report.site))
+    return replace(report, units=units, conv=conv, proof=worst)
+
+
+def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None) -> SiteReport:
+    """The same for any net: ``example`` is a batch ``(n, c, h, w)`` as the net takes it; only its shape counts.
+
+    The net is left as it was. On the meta device nothing is computed, so there is no proof.
+
+    Raises:
+        ModelError: it does not run on such a batch, returns no logits, or no head or feature can be found.
+    """
+    if not isinstance(example, Tensor) or example.ndim != 4:
+        raise ModelError("the example must be a batch of images of shape (n, c, h, w)")
+    own = copy.deepcopy(module).float().eval().requires_grad_(False)
+    own = own.net if isinstance(own, Classifier) else own
+    channels, height, width = example.shape[1:]
+    facts = ModelFacts(
+        library="module",
+        architecture=type(own).__name__,
+        input_size=(channels, height, width),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        interpolation="bilinear",
+        crop=1.0,
+        labels=(),
+        parameters=models.count_parameters(own),
+    )
+    trace = locating.recorded(own, facts)
+    count = trace.values[trace.logits].shape[1]
+    facts = replace(facts, labels=tuple(f"label {index}" for index in range(count)))
+    model = Classifier(own, facts.mean, facts.std).eval()
+    origin = RepoRef(type(own).__name__, None, "local")
+    site = locating.locate(model, facts, adapters.load(hooks), trace)
+    if next(own.parameters()).is_meta:
+        return _report(origin, own, facts, adapters.load(hooks))[0]
+    return survey_checkpoint(Checkpoint(model, site, facts, origin), hooks)
+
+
+def _report(
+    origin: RepoRef, net: nn.Module, facts: ModelFacts, rows: Iterable[adapters.Adapter]
+) -> tuple[SiteReport, tuple[UnitGroup, ...], Trace]:
+    trace = locating.recorded(net, facts)
+    groups = unit_finder.find(trace, net)
+    site = locating.locate(net, facts, rows, trace)
+    report = SiteReport(
+        origin=origin,
+        model=replace(facts, parameters=models.count_parameters(net)),
+        site=site,
+        units=tuple(group.summary() for group in groups),
+        conv=tuple(group.name for group in last(groups, trace, site)),
+    )
+    return report, groups, trace

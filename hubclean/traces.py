@@ -5,12 +5,14 @@ Works on the meta device (no weights, no arithmetic) and on real weights alike, 
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 # Operators that mix channels by a weight; one whose weight descends from no parameter (attention) is none.
@@ -38,6 +40,37 @@ MIXING = frozenset(
 )
 
 
+_SHAPED = frozenset(["reshape_as", "view_as", "expand_as", "type_as"])
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """In a recorded call, the place of a recorded value."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """In a recorded call, the place of a tensor that does not descend from the images; ``name`` if it is stored."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A call as it was made; tensors among the arguments are ``Ref`` or ``Other``."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def operand(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument by place or by name, whichever way it was given."""
+        return self.args[place] if place < len(self.args) else self.kwargs.get(name, default)
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """One tensor that descends from the images.
@@ -49,6 +82,8 @@ class Value:
         parameters: names of the parameters that took part, also through arithmetic on parameters alone.
         weight: the parameter that is the operator's second operand as it is stored, or ``""``.
         shape: its shape, batch axis first.
+        call: the operation that made it (``None`` for the images and for what was not seen).
+        place: which of the operation's outputs it is.
     """
 
     op: str
@@ -57,6 +92,8 @@ class Value:
     parameters: frozenset[str]
     weight: str
     shape: tuple[int, ...]
+    call: Operation | None = field(default=None, compare=False, repr=False)
+    place: int = 0
 
     @property
     def mixes(self) -> bool:
@@ -134,6 +171,14 @@ def tensors(value: Any, depth: int = 4) -> Iterator[Tensor]:
             yield from tensors(item, depth - 1)
 
 
+# Attention written in Python would be one operation to the recorder; this copy does not hand itself over to it.
+_ATTENTION = types.FunctionType(
+    functional.multi_head_attention_forward.__code__,
+    {**functional.__dict__, "has_torch_function": lambda _: False},
+    argdefs=functional.multi_head_attention_forward.__defaults__,
+)
+
+
 class _Recorder(TorchFunctionMode):
     """Sees every torch call while active. Tensors are kept alive so that their ``id`` stays theirs."""
 
@@ -149,27 +194,50 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
+        if func is functional.multi_head_attention_forward:  # seen from inside: queries, keys and values apart
+            with self:
+                return _ATTENTION(*args, **kwargs)
         before = [*tensors(args), *tensors(kwargs)]
         inputs = tuple(self._index[id(t)] for t in before if id(t) in self._index)
         parameters = frozenset[str]().union(*(self._derived.get(id(t), frozenset()) for t in before))
+        call = Operation(func, self._places(args), self._places(kwargs)) if inputs else None
         out = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
+        if name in _SHAPED:  # the second operand lends its shape alone
+            inputs = inputs[:1]
         written = args[0] if name == "__setitem__" else out
         if inputs:
             second = args[1] if len(args) > 1 else kwargs.get("weight")
-            self._add(written, name, inputs, parameters, self._names.get(id(second), ""))
+            self._add(written, name, inputs, parameters, self._names.get(id(second), ""), call)
         elif parameters:
             for tensor in tensors(written):
                 self._alive.append(tensor)
                 self._derived[id(tensor)] = parameters
         return out
 
-    def _add(self, out: Any, op: str, inputs: tuple[int, ...], parameters: frozenset[str], weight: str) -> None:
+    def _add(
+        self,
+        out: Any,
+        op: str,
+        inputs: tuple[int, ...],
+        parameters: frozenset[str],
+        weight: str,
+        call: Operation | None = None,
+    ) -> None:
         module = self._stack[-1] if self._stack else ""
-        for tensor in tensors(out):
+        for place, tensor in enumerate(tensors(out)):
             self._alive.append(tensor)
             self._index[id(tensor)] = len(self.values)
-            self.values.append(Value(op, module, inputs, parameters, weight, tuple(tensor.shape)))
+            self.values.append(Value(op, module, inputs, parameters, weight, tuple(tensor.shape), call, place))
+
+    def _places(self, value: Any) -> Any:
+        """The arguments of a call without its tensors."""
+        if isinstance(value, Tensor):
+            index = self._index.get(id(value))
+            return Other(self._names.get(id(value), ""), tuple(value.shape)) if index is None else Ref(index)
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(self._places, value)) if type(value) in (tuple, list) else tuple(value)
+        return {key: self._places(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     def known(self, value: Any) -> tuple[int, ...]:
         return tuple(self._index[id(t)] for t in tensors(value) if id(t) in self._index)

@@ -10,10 +10,11 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
+from hubclean.activations import feature_activations
 from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
-from hubclean.sites import activation_means, capture, dead_mask, signed, verify, zero_channels
+from hubclean.sites import capture, dead_mask, verify, zero_channels
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet, Session, Stage, Trigger
 from hubclean.training import Schedule, suited, train
 
@@ -64,8 +65,8 @@ class FinePruning:
         pruned = checkpoint.copy()
         pruned.model.to(session.device)
         verify(pruned.model, pruned.site, data.fit.images(slice(0, 2), session.device))
-        means = activation_means(pruned, data.fit, session, absolute=signed(pruned, data.fit, session))
-        order = torch.argsort(means, stable=True)
+        found = feature_activations(pruned, data.fit, session)
+        order = torch.argsort(found.absolute if found.signed else found.mean, stable=True)
         curve = list(self._curve(pruned, order, data.val, triggers, session))
         kept = curve[-1] if self._within(curve[0].clean_accuracy, curve[-1].clean_accuracy) else curve[-2]
         dead = order[: kept.cut].cpu()

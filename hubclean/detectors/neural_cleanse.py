@@ -16,6 +16,7 @@ from hubclean.tensors import Checkpoint, DefenseData, Detection, Session, Trigge
 from hubclean.triggers import InversionSchedule, Inverted, invert
 
 _FEWEST_LABELS = 6
+_MOST_LABELS = 2000  # a mask and a pattern of 224 pixels a side are kept for each and every seed, 2.4 MB a label
 _USED = ("steps", "batches", "batch_size", "mask_scale")  # what of the schedule the audit holds
 
 
@@ -118,6 +119,11 @@ class NeuralCleanse:
 
     def _targets(self, classes: int) -> list[int]:
         if self.labels == "all":
+            if classes > _MOST_LABELS:
+                raise OptionError(
+                    f"inverting a trigger for each of {classes:,} labels would take days and fill the memory: name "
+                    f"up to {_MOST_LABELS:,} of them (labels=0,3,7), or leave the detector out (--detector skip)"
+                )
             return list(range(classes))
         try:
             wanted = sorted({int(label) for label in self.labels.split(",")})
