@@ -157,7 +157,7 @@ def _measured(model: nn.Module, points: Sequence[Point], images: ImageSet, sessi
     model.to(session.device).eval()
     net = model.net if isinstance(model, Classifier) else model
     totals = _Totals(sum(len(point.owner) for point in points), images.labels, classes, session.device)
-    with _watching(net, points) as seen:
+    with _watching(net, points, session.device) as seen:
         for batch, labels in images.batches(session.batch_size, session.device):
             seen.start(len(batch))
             model(batch)
@@ -168,8 +168,8 @@ def _measured(model: nn.Module, points: Sequence[Point], images: ImageSet, sessi
 class _Seen:
     """What the points' hooks made of one batch of ``images`` images, by place of the point."""
 
-    def __init__(self, points: Sequence[Point]) -> None:
-        self._points, self._images = points, 0
+    def __init__(self, points: Sequence[Point], device: torch.device) -> None:
+        self._points, self._images, self._scratch = points, 0, torch.empty(0, device=device)
         self._reduced: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def start(self, images: int) -> None:
@@ -179,15 +179,12 @@ class _Seen:
         point, value = self._points[index], next(tensors(passing), None)
         if value is None:
             raise ModelError(f"no tensor passes at {point.module!r}")
-        if not -value.ndim <= point.axis < value.ndim or value.shape[point.axis] != len(point.owner):
-            raise ModelError(
-                f"{point.module!r} has {tuple(value.shape)} where {len(point.owner)} channels are expected"
-            )
-        if len(value) % self._images:
-            raise ModelError(
-                f"the first axis of {tuple(value.shape)} at {point.module!r} does not lie along the images"
-            )
-        self._reduced[index] = _reduced(value, point.axis % value.ndim, self._images)
+        shape, channels = tuple(value.shape), len(point.owner)
+        if not -value.ndim <= point.axis < value.ndim or shape[point.axis] != channels:
+            raise ModelError(f"{shape} passes at {point.module!r}, where {channels} channels were expected")
+        if shape[0] % self._images:
+            raise ModelError(f"{shape} passes at {point.module!r}: its first axis is not that of the images")
+        self._reduced[index] = _reduced(value, point.axis % value.ndim, self._images, self._scratch)
 
     def take(self) -> list[tuple[Tensor, Tensor, Tensor]]:
         for index, point in enumerate(self._points):
@@ -196,11 +193,12 @@ class _Seen:
         return [self._reduced[index] for index in range(len(self._points))]
 
 
-def _reduced(value: Tensor, axis: int, images: int) -> tuple[Tensor, Tensor, Tensor]:
+def _reduced(value: Tensor, axis: int, images: int, scratch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Means of every image ``(n, c)``, their sum for |a| ``(c,)``, and maxima ``(c,)`` of a batch; float32.
 
     Args:
         value: rows of an image follow each other along its first axis: one, or its windows.
+        scratch: memory for |a|, used again by every call: new pages would cost more than all the arithmetic.
     """
     if value.ndim == 2:
         value = value.unsqueeze(-1)
@@ -210,17 +208,17 @@ def _reduced(value: Tensor, axis: int, images: int) -> tuple[Tensor, Tensor, Ten
     sums, absolutes, maxima = [], [], []
     for part in torch.split(value, step):
         sums.append(part.sum(places, dtype=torch.float32))
-        absolutes.append(part.abs().sum((0, *places), dtype=torch.float32))
-        maxima.append(part.amax((0, *places)))
+        absolutes.append(torch.abs(part, out=scratch.resize_(0)).sum((0, *places)))
+        maxima.append(part.amax(places))
     weight = images / rows / (per_row // value.shape[axis])
     means = torch.cat(sums).view(images, rows // images, -1).sum(1) * weight
-    return means, torch.stack(absolutes).sum(0) * weight, torch.stack(maxima).amax(0).float()
+    return means, torch.stack(absolutes).sum(0) * weight, torch.cat(maxima).amax(0).float()
 
 
 @contextmanager
-def _watching(net: nn.Module, points: Sequence[Point]) -> Iterator[_Seen]:
+def _watching(net: nn.Module, points: Sequence[Point], device: torch.device) -> Iterator[_Seen]:
     """Reduce what passes the points in every forward inside the block; hooks are gone after, come what may."""
-    seen = _Seen(points)
+    seen = _Seen(points, device)
     handles: list[Any] = []
 
     def taken(index: int) -> Callable[..., None]:

@@ -8,7 +8,7 @@ from test_sites import pixels, wrapped
 from torch import Tensor, nn
 
 from hubclean import sites
-from hubclean.defenses.fine_pruning import _Cut
+from hubclean.pruning import FeatureChannels, Trial
 from hubclean.sessions import open_session
 from hubclean.sites import features, zero_channels
 from hubclean.tensors import ImageSet
@@ -47,22 +47,11 @@ def test_a_head_at_every_position_is_averaged_and_cut(tokens: bool) -> None:
         maps = net.body((images - 0.5) / 0.5).relu()
     torch.testing.assert_close(features(checkpoint.model, checkpoint.site, images), maps.mean((2, 3)))
     assert sites.verify(checkpoint.model, checkpoint.site, images) < 1e-5
-    cut, dead = _Cut(checkpoint, *LABELLED), torch.tensor([1, 4])
+    cut, dead = Trial(checkpoint, FeatureChannels(checkpoint), *LABELLED), torch.tensor([1, 4])
     cut.remove(dead)
     trial = checkpoint.copy()
     zero_channels(trial.model, trial.site, dead)
     torch.testing.assert_close(cut._logits, trial.model(LABELLED[0].images(slice(None))), rtol=1e-5, atol=1e-6)
-
-
-def test_the_mean_of_absolute_values_is_taken_before_positions_cancel() -> None:
-    net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Flatten(), nn.Linear(5 * 36, 4))  # takes both signs
-    checkpoint, (images, _, session) = wrapped(net), LABELLED
-    with torch.no_grad():
-        maps = checkpoint.model.net[0]((images.images(slice(None)) - 0.5) / 0.5).double()
-    assert checkpoint.site.block == 36
-    found = sites.activation_means(checkpoint, images, session, absolute=True)
-    torch.testing.assert_close(found, maps.abs().mean((0, 2, 3)), rtol=1e-5, atol=1e-6)
-    assert sites.signed(checkpoint, images, session)
 
 
 class TiedHeads(nn.Module):

@@ -11,15 +11,17 @@ import torch
 from sets import defense_data, image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints
+from hubclean import checkpoints, pruning
+from hubclean.activations import feature_activations
 from hubclean.defenses import fine_pruning
-from hubclean.defenses.fine_pruning import FinePruning, _Cut
+from hubclean.defenses.fine_pruning import FinePruning
+from hubclean.pruning import FeatureChannels, Trial
 from hubclean.errors import ModelError
 from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.records import Rate, to_json
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
-from hubclean.sites import activation_means, features, zero_channels
+from hubclean.sites import features, zero_channels
 from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Trigger
 from hubclean.training import Schedule, train
 
@@ -73,8 +75,8 @@ def test_the_least_active_channels_go_first_and_stay_at_zero(checkpoint: Checkpo
 def test_the_curve_is_what_real_forward_passes_give(checkpoint: Checkpoint) -> None:
     data, one = defense_data(), trigger()
     cleansing = FinePruning(step=0.15, max_drop=1.0, finetune=False).cleanse(checkpoint, data, (one,), SESSION)
-    order = torch.argsort(activation_means(checkpoint, data.fit, SESSION, absolute=True), stable=True)
-    signed_order = torch.argsort(activation_means(checkpoint, data.fit, SESSION, absolute=False), stable=True)
+    found = feature_activations(checkpoint, data.fit, SESSION)
+    order, signed_order = (torch.argsort(means, stable=True) for means in (found.absolute, found.mean))
     kept = cleansing.checkpoint
     dead = (columns(kept) == 0).all(0).nonzero().flatten().tolist()
     order = order if sorted(order[: len(dead)].tolist()) == dead else signed_order
@@ -103,7 +105,7 @@ def test_pruning_stops_within_the_tolerance(checkpoint: Checkpoint) -> None:
 def test_several_heads_take_the_slow_way_and_agree(tmp_path_factory: pytest.TempPathFactory) -> None:
     repo = make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")
     checkpoint, val = checkpoints.load(LocalRepo(repo)), defense_data().val
-    cut = _Cut(checkpoint, val, None, SESSION)
+    cut = Trial(checkpoint, FeatureChannels(checkpoint), val, None, SESSION)
     dead = torch.arange(0, checkpoint.site.channels, 2)
     cut.remove(dead)
     trial = checkpoint.copy()
@@ -143,7 +145,7 @@ def test_the_largest_prefix_within_the_tolerance_is_cut(
     untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch, accuracies: list[float], steps: int
 ) -> None:
     rates = iter(accuracies)
-    monkeypatch.setattr(_Cut, "accuracy", lambda self: next(rates))
+    monkeypatch.setattr(Trial, "accuracy", lambda self: next(rates))
     cleansing = FinePruning(step=0.25, finetune=False).cleanse(untrained, defense_data(), (), SESSION)
     quarter = untrained.site.channels // 4
     assert cleansing.cut == steps * quarter
@@ -187,8 +189,8 @@ def test_channels_are_ranked_on_fit_and_everything_stops_on_val(
 
         monkeypatch.setattr(where, what, call)
 
-    spy("means", fine_pruning, "activation_means", 1)
-    spy("cut", _Cut, "__init__", 2)
+    spy("means", pruning, "feature_activations", 1)
+    spy("cut", Trial, "__init__", 3)
     spy("accuracy", fine_pruning, "clean_accuracy", 1)
     spy("train", fine_pruning, "train", 1)
     FinePruning(step=0.3, max_drop=1.0, epochs=2).cleanse(untrained, data, (trigger(),), SESSION)
@@ -209,7 +211,7 @@ def marking(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], values: li
 
     monkeypatch.setattr(fine_pruning, "train", train)
     monkeypatch.setattr(fine_pruning, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
-    monkeypatch.setattr(_Cut, "accuracy", lambda self: 0.9)
+    monkeypatch.setattr(Trial, "accuracy", lambda self: 0.9)
 
 
 def test_the_epoch_with_the_best_val_accuracy_is_kept(untrained: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:

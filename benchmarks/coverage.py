@@ -1,0 +1,322 @@
+"""Tries every classifier of the catalogue and draws ``hooks/COVERAGE.md``: located, captured, prunable, proved, or why not.
+
+    make coverage          # python -m benchmarks.coverage, about half an hour on two cores
+
+Every entry is built on the meta device, located, and its units are followed. One real instance of every family with
+random weights goes through the proof by numbers: head of the captured feature is the logits; zeros in stored tensors do
+what a hook does, for the feature channels and for one unit of every layer; logits do not depend on what is cut; saved
+to safetensors and reloaded by the library itself, the logits are the same; hooks and modes are as before after an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from benchmarks.catalogue import Entry, entries, smallest
+from hubclean import adapters, locating, masks, sites, unit_finder, units
+from hubclean.errors import HubcleanError
+from hubclean.models import Classifier, logits_of
+from hubclean.records import FeatureSite
+from hubclean.units import UnitGroup
+
+HERE = Path(__file__).parent
+TABLE, RESULTS = HERE.parent / "hooks" / "COVERAGE.md", HERE / "results" / "coverage.json"
+TOLERANCE = 1e-5
+Row = dict[str, Any]
+
+
+def survey(entry: Entry) -> Row:
+    """Locate one entry on the meta device: feature layer, heads, units; ``error`` says why not."""
+    row: Row = {"library": entry.library, "family": entry.family, "name": entry.name}
+    if entry.refused:
+        return row | {"refused": entry.refused}
+    try:
+        model, facts = entry.build(meta=True)
+        start = time.perf_counter()
+        trace = locating.recorded(model, facts)
+        site = locating.locate(model, facts, adapters.load(), trace)
+        middle = time.perf_counter()
+        groups = unit_finder.find(trace, model)
+        conv = units.last(groups, trace, site)
+    except HubcleanError as error:
+        return row | {"error": str(error)}
+    return row | {
+        "adapter": site.adapter,
+        "feature": site.feature,
+        "layout": site.layout,
+        "between": site.between,
+        "channels": site.channels,
+        "heads": len(site.heads),
+        "conv": [group.name for group in conv],
+        "conv_kinds": sorted({group.kind for group in conv}),
+        "cuts": dict(Counter("gate" if group.kind == "gate" else group.cut for group in groups)),
+        "why": dict(Counter(group.why for group in groups if group.cut == "none" and group.kind != "gate")),
+        "locate_seconds": round(middle - start, 4),
+        "unit_seconds": round(time.perf_counter() - middle, 4),
+    }
+
+
+def prove(entry: Entry) -> Row:
+    """The proof by numbers on one real instance with random weights; every difference relative to the largest logit."""
+    start, row = time.perf_counter(), {"library": entry.library, "family": entry.family, "name": entry.name}
+    net, facts = entry.build(meta=False, tiny=True)
+    count = facts.input_size[0]
+    model = Classifier(net, (0.5,) * count, (0.25,) * count).eval().requires_grad_(False)
+    images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0))
+    try:
+        trace = locating.recorded(net, facts)
+        site = locating.locate(net, facts, adapters.load(), trace)
+        groups = unit_finder.find(trace, net)
+        feature, leak = sites.verify(model, site, images), feature_leak(model, site, images)
+        proof = masks.prove(model, groups, images)
+        good = [group for group in groups if group.name not in proof.failed]
+        conv = units.last(good, trace, site)
+        unhooked = hooks_and_modes(model, site, good, images)
+        with torch.no_grad():
+            reloaded = after_reload(entry, model, site, conv, images)
+    except HubcleanError as error:
+        return row | {"error": str(error)}
+    return row | {
+        "adapter": site.adapter,
+        "feature": max(feature, leak),
+        "units": max(proof.worst, proof.leak),
+        "effect": proof.effect,
+        "tried": sum(group.cut != "none" for group in groups),
+        "failed": list(proof.failed),
+        "reload": reloaded,
+        "unhooked": unhooked,
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+
+
+@torch.no_grad()
+def feature_leak(model: Classifier, site: FeatureSite, images: Tensor) -> float:
+    """Change of the logits when a cut feature channel is disturbed by 1 at every head."""
+    dead = torch.tensor([site.channels // 2])
+    hidden = sites.dead_mask(model, site, dead)
+    kept = {name: model.get_parameter(name).clone() for name in hidden}
+    sites.zero_channels(model, site, dead)
+    quiet, handles = model(images), []
+    for head in site.heads:
+        entries_off = hidden[f"net.{head.weight}"].flatten(1).any(0)
+
+        def disturb(module: nn.Module, args: tuple[Tensor, ...], off: Tensor = entries_off) -> tuple[Tensor, ...]:
+            return (args[0] + (off.view(1, -1, 1, 1) if args[0].ndim == 4 else off).to(args[0]), *args[1:])
+
+        handles.append(model.net.get_submodule(head.path).register_forward_pre_hook(disturb))
+    loud = model(images)
+    for handle in handles:
+        handle.remove()
+    for name, weight in kept.items():
+        model.get_parameter(name).copy_(weight)
+    return float((loud - quiet).abs().max() / quiet.abs().max())
+
+
+def hooks_and_modes(model: Classifier, site: FeatureSite, groups: Iterable[UnitGroup], images: Tensor) -> bool:
+    """Whether hooks are gone and modes as before after an error inside a capture and a masked forward."""
+    able = [group for group in groups if group.cut != "none"]
+    modes = [module.training for module in model.modules()]
+    try:
+        with sites.capture(model, site), masks.masked(model, able, [torch.ones(group.count) for group in able]):
+            model(images[:, :, :3, :1].repeat(1, 2, 1, 1))
+    except Exception:  # twice the channels: some layer raises something
+        hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+        return hooks == 0 and modes == [module.training for module in model.modules()]
+    return False
+
+
+def after_reload(
+    entry: Entry, model: Classifier, site: FeatureSite, conv: tuple[UnitGroup, ...], images: Tensor
+) -> float:
+    """Cut a channel and a unit, save to safetensors, reload with the library alone; difference of the logits."""
+    sites.zero_channels(model, site, torch.tensor([0]))
+    masks.cut(model, conv, {group.name: torch.tensor([0]) for group in conv})
+    expected = model(images)
+    with tempfile.TemporaryDirectory() as name:
+        if entry.library == "transformers":
+            model.net.save_pretrained(name)
+            again = type(model.net).from_pretrained(name).eval()
+        else:
+            file = Path(name) / "model.safetensors"
+            save_file({key: value.clone().contiguous() for key, value in model.net.state_dict().items()}, file)
+            again, _ = entry.build(meta=False, tiny=True)
+            again.load_state_dict(load_file(file))
+        found = logits_of(again((images - model.mean) / model.std))
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def guarded(task: str, entry: Entry) -> Row:
+    """A task in a worker process: one thread, no warnings, any exception as text."""
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    try:
+        return survey(entry) if task == "survey" else prove(entry)
+    except Exception as error:  # a broken entry must not end the run
+        return {"library": entry.library, "family": entry.family, "name": entry.name, "error": repr(error)[:500]}
+
+
+def run(task: str, todo: tuple[Entry, ...], processes: int) -> list[Row]:
+    """All entries through one task, in several processes, progress on stderr."""
+    rows: list[Row] = []
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for row in pool.map(guarded, [task] * len(todo), todo, chunksize=4 if task == "survey" else 1):
+            rows.append(row)
+            print(f"\r{task} {len(rows)} of {len(todo)}", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--table-only", action="store_true", help="draw the table from the results that are there")
+    chosen = parser.parse_args()
+    if not chosen.table_only:
+        RESULTS.write_text(json.dumps(measured(chosen.processes), indent=1) + "\n")
+    TABLE.write_text(table(json.loads(RESULTS.read_text())))
+
+
+def measured(processes: int) -> Row:
+    """Both tasks over the whole catalogue, as one small record: a row a family."""
+    import timm
+    import torchvision
+    import transformers
+
+    start = time.perf_counter()
+    surveyed, proved = run("survey", entries(), processes), run("prove", smallest(), processes)
+    times = [row["locate_seconds"] for row in surveyed if "locate_seconds" in row]
+    following = [row["unit_seconds"] for row in surveyed if "unit_seconds" in row]
+    proofs = {(row["library"], row["family"]): row for row in proved}
+    families = sorted({(row["library"], row["family"]) for row in surveyed})
+    return {
+        "command": "make coverage",
+        "versions": {m.__name__: m.__version__ for m in (timm, transformers, torchvision, torch)},
+        "processes": processes,
+        "seconds": round(time.perf_counter() - start),
+        "locate_seconds": {"median": statistics.median(times), "worst": max(times)},
+        "unit_seconds": {"median": statistics.median(following), "worst": max(following)},
+        "families": [family_row(surveyed, proofs.get(key, {}), *key) for key in families],
+    }
+
+
+def family_row(surveyed: list[Row], proof: Row, library: str, family: str) -> Row:
+    """Counts of one family, and the proof of its cheapest member."""
+    rows = [row for row in surveyed if (row["library"], row["family"]) == (library, family)]
+    located = [row for row in rows if "layout" in row]
+    cuts: Counter[str] = Counter()
+    for row in located:
+        cuts.update(row["cuts"])
+    return {
+        "library": library,
+        "family": family,
+        "count": len(rows),
+        "located": len(located),
+        "captured": sum(bool(row["feature"]) for row in located),
+        "conv": sum(bool(row["conv"]) for row in located),
+        "layouts": sorted({row["layout"] for row in located}),
+        "kinds": sorted({kind for row in located for kind in row["conv_kinds"]}),
+        "layers": dict(cuts),
+        "adapters": sorted({row["adapter"] for row in located} - {"generic"}),
+        "refused": {row["name"]: row.get("refused", row.get("error")) for row in rows if "layout" not in row},
+        "why": dict(Counter(why for row in located for why in row["why"]).most_common(3)),
+        "proof": {key: value for key, value in proof.items() if key not in ("library", "family", "adapter")},
+    }
+
+
+def table(result: Row) -> str:
+    """The table as Markdown."""
+    families = result["families"]
+    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+    proofs = [row["proof"] for row in families if "units" in row["proof"]]
+    total = {key: sum(row[key] for row in families) for key in ("count", "located", "captured", "conv")}
+    layers: Counter[str] = Counter()
+    for row in families:
+        layers.update(row["layers"])
+    refused = [(row["library"], name, why) for row in families for name, why in row["refused"].items()]
+    worst = max(max(p["feature"], p["units"], p["reload"]) for p in proofs)
+    lines = [
+        "# Coverage",
+        "",
+        f"Made by `{result['command']}` ({versions}; {result['processes']} processes, {result['seconds']} s).",
+        "",
+        f"- **{total['located']} of {total['count']} architectures located**; the other {len(refused)} are listed below "
+        "with their reasons. "
+        f"{total['captured']} have a feature map or token sequence all heads share, {total['conv']} have units that "
+        "`site=conv` can cut; feature channels can be cut at the heads of all that are located.",
+        f"- **Units of whole networks**: of {sum(layers.values()):,} layers before the heads {layers['both']:,} can be cut "
+        f"where they are made and where they are read, {layers['producer']:,} where they are made (most of them branches "
+        f"of a residual stream), {layers['consumer']:,} where they are read, {layers['gate']:,} are gates or attention "
+        f"scores, {layers['none']:,} cannot be cut.",
+        f"- **Proved by numbers on {len(proofs)} real instances**, one a family: worst difference {worst:.1e} of the "
+        f"largest logit (tolerance {TOLERANCE:.0e}); {sum(len(p['failed']) for p in proofs)} of "
+        f"{sum(p['tried'] for p in proofs):,} layers failed and would be left alone.",
+        f"- **Time on the meta device**: locating {result['locate_seconds']['median']:.2f} s in the median, "
+        f"{result['locate_seconds']['worst']:.1f} s at worst; following all units {result['unit_seconds']['median']:.2f} s "
+        f"and {result['unit_seconds']['worst']:.1f} s.",
+        "",
+        "## Not located, and why",
+        "",
+        "| library | architecture | reason |",
+        "|---|---|---|",
+        *[f"| {library} | {name} | {why} |" for library, name, why in refused],
+        "",
+        "## Adapters",
+        "",
+        "| adapter | matches | reason |",
+        "|---|---|---|",
+        *[f"| {one.name} | {one.library}: `{one.match}` | {one.reason} |" for one in adapters.load()],
+        "",
+        "## Families",
+        "",
+        "`feature` and `conv`: architectures whose feature channels and last convolution (or hidden units and heads) can be "
+        "cut. Layers: cut on both sides / where made / where read / gates / not. Proof: worst relative difference between "
+        "hook and file over the instance's layers, and how many layers failed it.",
+        "",
+        "| library | family | located | feature map | conv | layout | layers | proof on | worst | failed | adapters |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+        *map(_line, families),
+    ]
+    reasons: Counter[str] = Counter()
+    for row in families:
+        reasons.update(row["why"])
+    return "\n".join(lines) + "\n"
+
+
+def _line(row: Row) -> str:
+    proof, layers = row["proof"], row["layers"]
+    done = "units" in proof
+    worst = f"{max(proof['feature'], proof['units'], proof['reload']):.0e}" if done else proof.get("error", "-")
+    cells = [
+        row["library"],
+        row["family"],
+        f"{row['located']} of {row['count']}",
+        str(row["captured"]),
+        str(row["conv"]),
+        ", ".join(row["layouts"]),
+        " / ".join(str(layers.get(side, 0)) for side in ("both", "producer", "consumer", "gate", "none")),
+        f"`{proof['name']}`" if "name" in proof else "-",
+        worst.replace("|", "/"),
+        f"{len(proof['failed'])} of {proof['tried']}" if done else "-",
+        ", ".join(row["adapters"]) or "-",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()

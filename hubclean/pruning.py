@@ -1,0 +1,209 @@
+"""Takes units away in a given order: which units a site offers, how active they are, accuracy while they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hubclean import locating, masks, sites, unit_finder, units
+from hubclean.activations import Activations, feature_activations, unit_activations
+from hubclean.errors import ModelError
+from hubclean.models import Classifier
+from hubclean.records import CurvePoint
+from hubclean.tensors import Checkpoint, ImageSet, Session, Trigger
+from hubclean.units import UnitGroup
+
+Site = Literal["feature", "conv"]
+
+
+class Prunable(Protocol):
+    """Units of one site of a checkpoint, numbered from 0."""
+
+    @property
+    def count(self) -> int:
+        """Number of units."""
+
+    @property
+    def layer(self) -> str:
+        """Where they are, in words for a report."""
+
+    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
+        """How active every unit is on images ``(count,)`` float64: what is pruned first is least."""
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        """Entries, by name in ``model.named_parameters()``, that must stay zero for units ``dead`` to stay silent."""
+
+
+@dataclass(frozen=True)
+class FeatureChannels:
+    """The channels at the heads' inputs."""
+
+    checkpoint: Checkpoint
+
+    @property
+    def count(self) -> int:
+        return self.checkpoint.site.channels
+
+    @property
+    def layer(self) -> str:
+        return "the last feature layer"
+
+    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
+        return ranking(feature_activations(checkpoint, images, session))
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        return sites.dead_mask(model, self.checkpoint.site, dead)
+
+
+@dataclass(frozen=True)
+class LayerUnits:
+    """The units of some layers side by side, in the order of ``groups``."""
+
+    groups: tuple[UnitGroup, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(group.count for group in self.groups)
+
+    @property
+    def layer(self) -> str:
+        return ", ".join(group.name for group in self.groups)
+
+    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
+        """Relative to the mean of the layer: layers differ in scale."""
+        classes = len(checkpoint.labels)
+        found = [ranking(one) for one in unit_activations(checkpoint.model, self.groups, images, session, classes)]
+        if len(found) == 1:
+            return found[0]
+        return torch.cat([one / one.abs().mean().clamp(min=1e-12) for one in found])
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        start, by_group = 0, {}
+        for group in self.groups:
+            inside = (dead >= start) & (dead < start + group.count)
+            by_group[group.name] = dead[inside] - start
+            start += group.count
+        return masks.entries_of(model, self.groups, by_group)
+
+
+def ranking(found: Activations) -> Tensor:
+    """Mean activation, or mean |a| of units that take both signs (LayerNorm, GELU)."""
+    return found.absolute if found.signed else found.mean
+
+
+def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
+    """The units of a site, proved by numbers on ``images`` (two are enough).
+
+    Args:
+        site: ``feature`` for the final feature channels; ``conv`` for the last convolution's output channels, or
+            hidden units and attention heads of the last block where there is none (see ``units.last``).
+
+    Raises:
+        ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
+    """
+    model = checkpoint.model
+    if site == "feature":
+        sites.verify(model, checkpoint.site, images)
+        return FeatureChannels(checkpoint)
+    net = model.net if isinstance(model, Classifier) else model
+    trace = locating.recorded(net, checkpoint.facts)
+    found = units.last(unit_finder.find(trace, net), trace, checkpoint.site)
+    failed = masks.prove(model, found, images).failed
+    able = tuple(group for group in found if group.name not in failed)
+    if not able:
+        raise ModelError("no convolution, hidden units or attention heads of this net can be cut: use site=feature")
+    return LayerUnits(able)
+
+
+@torch.no_grad()
+def cut(model: nn.Module, units_of: Prunable, dead: Tensor) -> None:
+    """Silence units ``dead`` ``(m,)`` in place, in the stored tensors."""
+    parameters = dict(model.named_parameters())
+    for name, mask in units_of.held(model, dead).items():
+        parameters[name].masked_fill_(mask, 0)
+
+
+def curve(
+    checkpoint: Checkpoint,
+    units_of: Prunable,
+    steps: Sequence[Tensor],
+    val: ImageSet,
+    triggers: tuple[Trigger, ...],
+    session: Session,
+) -> Iterator[CurvePoint]:
+    """Accuracy on ``val``, and mean ASR of triggers, before any cut and after every step; made as they are asked for.
+
+    Final feature channels cost one forward pass in all: the logits lose the contribution of the columns just cut. Other
+    units cost one a step.
+
+    Args:
+        steps: units cut together.
+    """
+    clean = Trial(checkpoint, units_of, val, None, session)
+    able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
+    stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in able]
+    gone = 0
+    yield CurvePoint(0, clean.accuracy(), _mean([one.success() for one in stamped]))
+    for step in steps:
+        for one in (clean, *stamped):
+            one.remove(step)
+        gone += len(step)
+        yield CurvePoint(gone, clean.accuracy(), _mean([one.success() for one in stamped]))
+
+
+class Trial:
+    """Logits of val images (stamped or not) while units are taken away."""
+
+    @torch.no_grad()
+    def __init__(
+        self, checkpoint: Checkpoint, units_of: Prunable, images: ImageSet, trigger: Trigger | None, session: Session
+    ) -> None:
+        if trigger is not None:
+            images = images.subset(images.labels.ne(-1 if trigger.target is None else trigger.target))
+        self._images, self._trigger, self._session = images, trigger, session
+        self._labels = images.labels.to(session.device)
+        self._checkpoint, self._units = checkpoint, units_of
+        self._model, self._site = checkpoint.model, checkpoint.site
+        self._logits, self._inputs = self._forward()
+
+    def _forward(self) -> tuple[Tensor, Tensor | None]:
+        """Logits ``(n, k)``, and the head's input columns ``(n, d)`` if the head alone makes the logits of them."""
+        logits, inputs = [], []
+        direct, head = len(self._site.heads) == 1 and isinstance(self._units, FeatureChannels), self._site.heads[0].path
+        with sites.capture(self._model, self._site) as seen:
+            for pixels, _ in self._images.batches(self._session.batch_size, self._session.device):
+                logits.append(self._model(pixels if self._trigger is None else self._trigger.stamp(pixels)))
+                direct = direct and torch.equal(seen.outputs[head].flatten(1), logits[-1])
+                if direct:
+                    inputs.append(seen.inputs[head].flatten(1))
+        return torch.cat(logits), torch.cat(inputs) if direct else None
+
+    @torch.no_grad()
+    def remove(self, gone: Tensor) -> None:
+        if self._inputs is None:
+            if self._model is self._checkpoint.model:
+                self._model = self._checkpoint.copy().model
+            cut(self._model, self._units, gone)
+            self._logits, _ = self._forward()
+            return
+        ((name, mask),) = self._units.held(self._model, gone).items()
+        columns = mask.flatten(1).any(0)
+        weight = self._model.get_parameter(name).flatten(1)
+        self._logits = self._logits - self._inputs[:, columns] @ weight[:, columns].T
+
+    def accuracy(self) -> float:
+        return int((self._logits.argmax(1) == self._labels).sum()) / len(self._labels)
+
+    def success(self) -> float:
+        assert self._trigger is not None
+        following = (self._labels + 1) % self._logits.shape[1]
+        wanted = following if self._trigger.target is None else self._trigger.target
+        return int((self._logits.argmax(1) == wanted).sum()) / len(self._labels)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -1,0 +1,142 @@
+"""Units of the last convolution, or hidden units and heads: ranked, cut in the file, held at zero in fine-tuning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from sets import defense_data, image_set
+from tiny_models import make_repo
+
+from hubclean import checkpoints, masks, pruning
+from hubclean.activations import unit_activations
+from hubclean.defenses.fine_pruning import FinePruning
+from hubclean.errors import ModelError
+from hubclean.metrics import clean_accuracy
+from hubclean.pruning import LayerUnits, prunable
+from hubclean.repos import LocalRepo
+from hubclean.sessions import open_session
+from hubclean.tensors import Checkpoint
+from hubclean.training import Schedule, train
+
+SESSION = open_session("cpu", seed=1, batch_size=32)
+EXPECTED = {
+    "timm-resnet": ["layer4.0.conv2"],
+    "timm-efficientnet": ["conv_head"],
+    "timm-convnext": ["stages.3.blocks.1.mlp.fc1"],
+    "timm-vit": ["blocks.5.attn.qkv", "blocks.5.mlp.fc1"],
+    "timm-swin": ["layers.1.blocks.0.attn.qkv", "layers.1.blocks.0.mlp.fc1"],
+    "hf-vit": ["vit.layers.1.attention.v_proj", "vit.layers.1.mlp.fc1"],
+    "hf-resnet": ["resnet.encoder.stages.1.layers.0.layer.1.convolution"],
+    "hf-convnext": ["convnext.encoder.stages.3.layers.0.pwconv1"],
+}
+
+
+@pytest.fixture(scope="module", params=EXPECTED)
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
+    repo = make_repo(tmp_path_factory.mktemp("repo") / request.param, request.param)
+    return request.param, checkpoints.load(LocalRepo(repo))
+
+
+def last_units(checkpoint: Checkpoint) -> LayerUnits:
+    found = prunable(checkpoint, "conv", defense_data().fit.images(slice(0, 2)))
+    assert isinstance(found, LayerUnits)
+    return found
+
+
+def test_the_last_layer_is_the_one_expected(loaded: tuple[str, Checkpoint]) -> None:
+    kind, checkpoint = loaded
+    assert [group.name for group in last_units(checkpoint).groups] == EXPECTED[kind]
+
+
+def test_units_cut_in_the_file_are_units_silenced_by_a_hook(loaded: tuple[str, Checkpoint]) -> None:
+    _, checkpoint = loaded
+    units = last_units(checkpoint)
+    images = defense_data().val.images(slice(0, 4))
+    dead = torch.tensor([0, units.count - 1])
+    trial = checkpoint.copy()
+    pruning.cut(trial.model, units, dead)
+    off, start = [], 0
+    for group in units.groups:
+        mask = torch.ones(group.count)
+        mask[[int(one) - start for one in dead if start <= one < start + group.count]] = 0
+        off.append(mask)
+        start += group.count
+    with torch.no_grad(), masks.masked(checkpoint.model, units.groups, off):
+        silent = checkpoint.model(images)
+    torch.testing.assert_close(trial.model(images), silent, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(trial.model(images), checkpoint.model(images), atol=1e-4)
+
+
+def test_the_curve_is_what_cut_copies_give(loaded: tuple[str, Checkpoint]) -> None:
+    _, checkpoint = loaded
+    units, val = last_units(checkpoint), defense_data().val
+    steps = [torch.arange(0, units.count // 2), torch.arange(units.count // 2, units.count - 1)]
+    points = list(pruning.curve(checkpoint, units, steps, val, (), SESSION))
+    assert [point.cut for point in points] == [0, len(steps[0]), units.count - 1]
+    for point in points:
+        trial = checkpoint.copy()
+        pruning.cut(trial.model, units, torch.arange(point.cut))
+        assert point.clean_accuracy == pytest.approx(clean_accuracy(trial.model, val, SESSION).value)
+
+
+def test_fine_pruning_cuts_the_least_active_and_keeps_them_cut(loaded: tuple[str, Checkpoint]) -> None:
+    _, checkpoint = loaded
+    data, units = defense_data(), last_units(checkpoint)
+    before = {name: tensor.clone() for name, tensor in checkpoint.model.state_dict().items()}
+    defense = FinePruning(site="conv", step=0.25, max_drop=1.0, epochs=1, learning_rate=0.05)
+    cleansing = defense.cleanse(checkpoint, data, (), SESSION)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in checkpoint.model.state_dict().items())
+    order = torch.argsort(units.activity(checkpoint, data.fit, SESSION), stable=True)
+    assert cleansing.cut == cleansing.curve[-1].cut > 0
+    for stage in cleansing.stages:
+        parameters = dict(stage.checkpoint.model.named_parameters())
+        for name, mask in units.held(stage.checkpoint.model, order[: cleansing.cut]).items():
+            assert int((parameters[name][mask] != 0).sum()) == 0, (stage.name, name)
+    assert units.layer in cleansing.notes[0]
+
+
+def test_activity_is_relative_to_each_layer(tmp_path: Path) -> None:
+    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    units = last_units(checkpoint)
+    images = image_set(8)
+    each = unit_activations(checkpoint.model, units.groups, images, SESSION, len(checkpoint.labels))
+    found = units.activity(checkpoint, images, SESSION)
+    start = 0
+    for one in each:
+        part = found[start : start + len(one.mean)]
+        torch.testing.assert_close(part.mean(), torch.tensor(1.0, dtype=torch.float64))
+        assert torch.equal(part.argsort(), pruning.ranking(one).argsort())
+        start += len(part)
+
+
+def test_a_net_without_such_a_layer_says_so() -> None:
+    class Plain(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = torch.nn.Linear(3 * 64, 4)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.fc(images.flatten(1))
+
+    three, labels = (0.5, 0.5, 0.5), tuple("abcd")
+    checkpoint = checkpoints.wrap(
+        Plain(), mean=three, std=three, input_size=(3, 8, 8), labels=labels, name="plain", adapters=()
+    )
+    with pytest.raises(ModelError, match="site=feature"):
+        prunable(checkpoint, "conv", torch.rand(2, 3, 8, 8))
+
+
+def test_training_without_holding_would_bring_units_back(tmp_path: Path) -> None:
+    """Cut where they are read alone, units return: what ``held`` is for."""
+    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-convnext")))
+    units = last_units(checkpoint)
+    dead = torch.arange(units.count // 2)
+    reading = masks.entries_of(checkpoint.model, units.groups, {units.groups[0].name: dead}, ("consumers",))
+    trial = checkpoint.copy()
+    with torch.no_grad():
+        for name, mask in reading.items():
+            trial.model.get_parameter(name).masked_fill_(mask, 0)
+    train(trial.model, image_set(64, 10), Schedule(1, 1e-2, batch_size=32), SESSION, "test")
+    assert all(bool((trial.model.get_parameter(name)[mask] != 0).any()) for name, mask in reading.items())

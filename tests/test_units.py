@@ -1,0 +1,365 @@
+"""Units of hand-made and of random nets: who owns which stored entries, which sides can be cut, and the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hubclean import masks, unit_finder
+from hubclean.errors import ModelError
+from hubclean.models import logits_of
+from hubclean.traces import record
+from hubclean.units import UnitGroup
+
+IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+
+
+def groups_of(net: nn.Module, images: Tensor = IMAGES) -> dict[str, UnitGroup]:
+    return {group.name: group for group in unit_finder.find(record(net, images, logits_of), net)}
+
+
+def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
+    draw = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if tensor.is_floating_point():
+                noise = torch.randn(tensor.shape, generator=draw)
+                tensor.copy_(1 + noise.abs() if "running_var" in name else 0.3 * noise + tensor)
+    return net.eval().requires_grad_(False)
+
+
+def owners(group: UnitGroup, side: str) -> dict[str, list[int]]:
+    return {entries.tensor: entries.owner.flatten().tolist() for entries in getattr(group, side)}
+
+
+class Net(nn.Module):
+    """Any body, then the mean over all positions and a head."""
+
+    def __init__(self, width: int, forward: Callable[[Any, Tensor], Tensor], **modules: nn.Module) -> None:
+        super().__init__()
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.fc, self._body = nn.Linear(width, 4), forward
+
+    def forward(self, images: Tensor) -> Tensor:
+        out = self._body(self, images)
+        return self.fc(out.mean((2, 3)) if out.ndim == 4 else out.mean(1) if out.ndim == 3 else out)
+
+
+def heads_of(tensor: Tensor, count: int) -> Tensor:
+    return tensor.unflatten(-1, (count, -1)).transpose(1, 2)
+
+
+def attention(net: Any, x: Tensor) -> Tensor:
+    tokens = net.stem(x).flatten(2).transpose(1, 2)
+    q, k, v = net.qkv(tokens).reshape(2, -1, 3, 2, 4).permute(2, 0, 3, 1, 4)
+    scores = (q @ k.transpose(-2, -1) * 0.5).softmax(-1)
+    return tokens + net.proj((scores @ v).transpose(1, 2).flatten(2))
+
+
+def squeeze_excite(net: Any, x: Tensor) -> Tensor:
+    x = net.a(x).tanh()
+    return net.b(x * net.up(net.down(x.mean((2, 3), keepdim=True)).tanh()).sigmoid())
+
+
+def shuffled(net: Any, x: Tensor) -> Tensor:
+    x = net.a(x).tanh()
+    return net.b(x.view(2, 2, 3, *x.shape[2:]).transpose(1, 2).reshape(x.shape))
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], dict[str, tuple[str, str, int, bool]]]] = {
+    # layer -> kind, sides that can be cut, units, residual
+    "norm": (
+        lambda: Net(
+            5, lambda n, x: n.b(n.n(n.a(x)).tanh()), a=nn.Conv2d(3, 6, 3), n=nn.BatchNorm2d(6), b=nn.Conv2d(6, 5, 3)
+        ),
+        {"a": ("conv", "both", 6, False), "b": ("conv", "both", 5, False)},
+    ),
+    "residual": (
+        lambda: Net(
+            6, lambda n, x: (y := n.a(x).tanh()) + n.b(y), a=nn.Conv2d(3, 6, 3), b=nn.Conv2d(6, 6, 3, padding=1)
+        ),
+        {"a": ("conv", "producer", 6, True), "b": ("conv", "producer", 6, True)},
+    ),
+    "grouped and depthwise": (
+        lambda: Net(
+            6,
+            lambda n, x: n.d(n.g(n.a(x).tanh()).tanh()),
+            a=nn.Conv2d(3, 6, 1),
+            g=nn.Conv2d(6, 6, 3, groups=2),
+            d=nn.Conv2d(6, 6, 3, groups=6),
+        ),
+        {"a": ("conv", "both", 6, False), "g": ("conv", "both", 6, False), "d": ("depthwise", "both", 6, False)},
+    ),
+    "shuffle": (
+        lambda: Net(4, shuffled, a=nn.Conv2d(3, 6, 1), b=nn.Conv2d(6, 4, 1, groups=2)),
+        {"a": ("conv", "both", 6, False), "b": ("conv", "both", 4, False)},
+    ),
+    "squeeze and excite": (
+        lambda: Net(
+            4,
+            squeeze_excite,
+            a=nn.Conv2d(3, 6, 1),
+            down=nn.Conv2d(6, 2, 1),
+            up=nn.Conv2d(2, 6, 1),
+            b=nn.Conv2d(6, 4, 1),
+        ),
+        {
+            "a": ("conv", "both", 6, False),
+            "down": ("conv", "both", 2, False),
+            "up": ("gate", "none", 6, False),
+            "b": ("conv", "both", 4, False),
+        },
+    ),
+    "branches": (
+        lambda: Net(7, lambda n, x: torch.cat([n.a(x), n.b(x).tanh()], 1), a=nn.Conv2d(3, 3, 3), b=nn.Conv2d(3, 4, 3)),
+        {"a": ("conv", "both", 3, False), "b": ("conv", "both", 4, False)},
+    ),
+    "attention": (
+        lambda: Net(8, attention, stem=nn.Conv2d(3, 8, 4, 4), qkv=nn.Linear(8, 24), proj=nn.Linear(8, 8)),
+        {
+            "stem": ("conv", "producer", 8, True),
+            "qkv": ("attention", "both", 2, False),
+            "proj": ("linear", "producer", 8, True),
+        },
+    ),
+    "gated linear units": (
+        lambda: Net(
+            5,
+            lambda n, x: n.b((h := n.a(x.flatten(2).transpose(1, 2)).chunk(2, -1))[0] * functional.silu(h[1])),
+            a=nn.Linear(3, 12),
+            b=nn.Linear(6, 5),
+        ),
+        {"a": ("linear", "both", 6, False), "b": ("linear", "both", 5, False)},
+    ),
+    "norm over channels": (
+        lambda: Net(
+            5, lambda n, x: n.b(n.n(n.a(x)).tanh()), a=nn.Conv2d(3, 6, 3), n=nn.GroupNorm(2, 6), b=nn.Conv2d(6, 5, 3)
+        ),
+        {"a": ("conv", "both", 6, False), "b": ("conv", "both", 5, False)},
+    ),
+    "weight norm": (
+        lambda: Net(
+            5,
+            lambda n, x: n.b(n.a(x).tanh()),
+            a=nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 6, 3)),
+            b=nn.Conv2d(6, 5, 3),
+        ),
+        {"a": ("conv", "both", 6, False), "b": ("conv", "both", 5, False)},
+    ),
+    "transposed": (
+        lambda: Net(
+            5,
+            lambda n, x: n.b(n.t(n.a(x).tanh()).tanh()),
+            a=nn.Conv2d(3, 6, 3),
+            t=nn.ConvTranspose2d(6, 4, 2),
+            b=nn.Conv2d(4, 5, 3),
+        ),
+        {"a": ("conv", "both", 6, False), "t": ("conv", "both", 4, False), "b": ("conv", "both", 5, False)},
+    ),
+    "act before norm": (
+        lambda: Net(
+            5, lambda n, x: n.b(n.n(n.a(x).tanh())), a=nn.Conv2d(3, 6, 3), n=nn.BatchNorm2d(6), b=nn.Conv2d(6, 5, 3)
+        ),
+        {"a": ("conv", "producer", 6, False), "b": ("conv", "both", 5, False)},
+    ),
+    "channels last": (
+        lambda: Net(
+            5,
+            lambda n, x: n.b(functional.gelu(n.n(n.a(x.permute(0, 2, 3, 1))))).permute(0, 3, 1, 2),
+            a=nn.Linear(3, 6),
+            n=nn.LayerNorm(6),
+            b=nn.Linear(6, 5),
+        ),
+        {"a": ("linear", "both", 6, False), "b": ("linear", "both", 5, False)},
+    ),
+    "flatten": (
+        lambda: Net(5, lambda n, x: n.b(n.a(x).tanh().flatten(1)), a=nn.Conv2d(3, 2, 9), b=nn.Linear(32, 5)),
+        {"a": ("conv", "both", 2, False), "b": ("linear", "both", 5, False)},
+    ),
+    "twice the same layer": (
+        lambda: Net(
+            3, lambda n, x: n.b(n.a(n.a(x).tanh()).tanh()), a=nn.Conv2d(3, 3, 3, padding=1), b=nn.Conv2d(3, 3, 1)
+        ),
+        {"a": ("conv", "none", 3, False), "a#2": ("conv", "consumer", 3, False), "b": ("conv", "both", 3, False)},
+    ),
+    "tokens mixed": (
+        lambda: Net(
+            6,
+            lambda n, x: n.b(n.mix(n.a(x).flatten(2)).transpose(1, 2)),
+            a=nn.Conv2d(3, 4, 1),
+            mix=nn.Linear(144, 7, bias=False),
+            b=nn.Linear(4, 6),
+        ),
+        {"a": ("conv", "both", 4, False), "b": ("linear", "both", 6, False)},
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kind_sides_and_number_of_units(case: str) -> None:
+    make, expected = CASES[case]
+    groups = groups_of(shaken(make()))
+    found = {name: (group.kind, group.cut, group.count, group.residual) for name, group in groups.items()}
+    assert {name: found.get(name) for name in expected} == expected
+    assert all(group.why for group in groups.values() if group.cut != "both")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_unit_of_every_layer_is_silenced_exactly(case: str) -> None:
+    net = shaken(CASES[case][0]())
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    for group in groups_of(net).values():
+        if group.cut == "none":
+            continue
+        for seed in range(group.count):
+            proof = masks.prove(net, [group], IMAGES, seed=seed)
+            assert proof.failed == ()
+            assert max(proof.worst, proof.leak) <= 1e-6
+            assert proof.effect > 1e-4, (group.name, seed)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+def test_owners_name_the_entries() -> None:
+    shuffle = groups_of(shaken(CASES["shuffle"][0]()))["a"]
+    assert owners(shuffle, "producer") == {"a.weight": [0, 1, 2, 3, 4, 5], "a.bias": [0, 1, 2, 3, 4, 5]}
+    # shuffled channels are 0 3 1 4 2 5: rows 0, 1 of b read the first three, rows 2, 3 the others
+    assert owners(shuffle, "consumers") == {"b.weight": [0, 3, 1, 0, 3, 1, 4, 2, 5, 4, 2, 5]}
+    glu = groups_of(shaken(CASES["gated linear units"][0]()))["a"]
+    assert owners(glu, "producer")["a.bias"] == [0, 1, 2, 3, 4, 5] * 2
+    heads = groups_of(shaken(CASES["attention"][0]()))["qkv"]
+    assert owners(heads, "producer")["qkv.bias"] == [0, 0, 0, 0, 1, 1, 1, 1] * 3
+    assert owners(heads, "consumers") == {"proj.weight": [0, 0, 0, 0, 1, 1, 1, 1]}
+    branches = groups_of(shaken(CASES["branches"][0]()))["b"]
+    assert owners(branches, "consumers") == {"fc.weight": [-1, -1, -1, 0, 1, 2, 3]}
+    flat = groups_of(shaken(CASES["flatten"][0]()))["a"]
+    assert owners(flat, "consumers") == {"b.weight": [0] * 16 + [1] * 16}
+    normed = groups_of(shaken(CASES["norm"][0]()))["a"]
+    assert set(owners(normed, "producer")) == {"n.weight", "n.bias", "a.weight", "a.bias"}
+    together = groups_of(shaken(CASES["norm over channels"][0]()))["a"]
+    assert set(owners(together, "producer")) == {"n.weight", "n.bias"}, "rows would change the statistics of others"
+    scaled = groups_of(shaken(CASES["weight norm"][0]()))["a"]
+    assert set(owners(scaled, "producer")) == {"a.parametrizations.weight.original0", "a.bias"}
+
+
+def test_the_proof_fails_for_wrong_entries() -> None:
+    from dataclasses import replace
+
+    net = shaken(CASES["norm"][0]())
+    group = groups_of(net)["a"]
+    wrong = replace(group, consumers=tuple(replace(one, owner=one.owner.flip(1)) for one in group.consumers))
+    assert masks.prove(net, [group], IMAGES).failed == ()
+    assert masks.prove(net, [wrong], IMAGES).failed == ("a",)
+    half = replace(group, producer=group.producer[:1])  # gamma without beta
+    assert masks.prove(net, [half], IMAGES).failed == ("a",)
+
+
+def test_masks_carry_gradients_and_hooks_are_gone_after_an_error() -> None:
+    net = shaken(CASES["norm"][0]())
+    group = groups_of(net)["a"]
+    mask = torch.ones(group.count, requires_grad=True)
+    with masked_forward(net, group, mask) as out:
+        (gradient,) = torch.autograd.grad(out.square().sum(), mask)
+    assert bool((gradient != 0).any())
+    with torch.no_grad():
+        full = net(IMAGES)
+    torch.testing.assert_close(out.detach(), full)
+    with pytest.raises(RuntimeError), masks.masked(net, [group], [torch.ones(group.count)]):
+        net(torch.zeros(1, 5, 4, 4))
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+class masked_forward:
+    def __init__(self, net: nn.Module, group: UnitGroup, mask: Tensor) -> None:
+        self.context, self.net = masks.masked(net, [group], [mask]), net
+
+    def __enter__(self) -> Tensor:
+        self.context.__enter__()
+        return self.net(IMAGES)
+
+    def __exit__(self, *args: Any) -> None:
+        self.context.__exit__(*args)
+
+
+def test_what_cannot_be_cut_is_refused_with_its_reason() -> None:
+    net = shaken(CASES["squeeze and excite"][0]())
+    groups = groups_of(net)
+    with pytest.raises(ModelError, match="'up' cannot be cut"):
+        masks.cut(net, [groups["up"]], {"up": torch.tensor([0])})
+    kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    masks.cut(net, [groups["a"]], {"a": torch.tensor([1, 4])})
+    changed = [name for name, tensor in net.state_dict().items() if not torch.equal(tensor, kept[name])]
+    assert changed == ["a.weight", "a.bias", "down.weight", "b.weight"]
+
+
+LAYERS = st.sampled_from(
+    ["conv", "conv1", "depthwise", "grouped", "bn", "gn", "relu", "gelu", "pool", "se", "residual", "cat", "shuffle"]
+)
+
+
+class Random(nn.Module):
+    """A chain of drawn layers on eight channels."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self.names = names
+        self.layers = nn.ModuleList(self.layer(name) for name in names)
+        self.stem, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+
+    @staticmethod
+    def layer(name: str) -> nn.Module:
+        made: dict[str, Callable[[], nn.Module]] = {
+            "conv": lambda: nn.Conv2d(8, 8, 3, padding=1, bias=False),
+            "conv1": lambda: nn.Conv2d(8, 8, 1),
+            "depthwise": lambda: nn.Conv2d(8, 8, 3, padding=1, groups=8),
+            "grouped": lambda: nn.Conv2d(8, 8, 3, padding=1, groups=4),
+            "bn": lambda: nn.BatchNorm2d(8),
+            "gn": lambda: nn.GroupNorm(2, 8),
+            "se": lambda: nn.Sequential(
+                nn.AdaptiveAvgPool2d(1), nn.Conv2d(8, 3, 1), nn.ReLU(), nn.Conv2d(3, 8, 1), nn.Sigmoid()
+            ),
+            "residual": lambda: nn.Conv2d(8, 8, 1),
+            "cat": lambda: nn.ModuleList([nn.Conv2d(8, 5, 1), nn.Conv2d(8, 3, 1)]),
+            "pool": lambda: nn.AvgPool2d(2, ceil_mode=True),
+            "relu": nn.ReLU,
+            "gelu": nn.GELU,
+        }
+        return made.get(name, nn.Identity)()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.stem(images)
+        for name, layer in zip(self.names, self.layers, strict=True):
+            if name == "se":
+                x = x * layer(x)
+            elif name == "residual":
+                x = x + layer(x)
+            elif name == "cat":
+                x = torch.cat([one(x) for one in layer], 1)  # type: ignore[union-attr]
+            elif name == "shuffle":
+                x = x.view(len(x), 4, 2, *x.shape[2:]).transpose(1, 2).flatten(1, 2)
+            else:
+                x = layer(x)
+        return self.fc(x.mean((2, 3)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(names=st.lists(LAYERS, min_size=1, max_size=7), seed=st.integers(0, 99))
+def test_random_nets_are_cut_exactly_and_no_unit_is_missing(names: list[str], seed: int) -> None:
+    net = shaken(Random(names), seed)
+    found = groups_of(net)
+    layers = {name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
+    assert set(found) == layers
+    proof = masks.prove(net, list(found.values()), IMAGES, tolerance=1e-5, seed=seed)
+    assert proof.failed == ()
+    for name, group in found.items():
+        gate = name.count(".") == 2 and name.endswith(".3")
+        assert group.cut != "none" or gate, name
+        assert group.kind == "gate" if gate else True
