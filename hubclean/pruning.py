@@ -40,9 +40,14 @@ class Prunable(Protocol):
 
 @dataclass(frozen=True)
 class FeatureChannels:
-    """The channels at the heads' inputs."""
+    """The channels at the heads' inputs; with the units that make them, where nothing but the heads reads those.
+
+    Args:
+        makers: units read by the heads alone: cut there as well, so that fine-tuning sees no gradient.
+    """
 
     checkpoint: Checkpoint
+    makers: tuple[UnitGroup, ...] = ()
 
     @property
     def count(self) -> int:
@@ -56,7 +61,25 @@ class FeatureChannels:
         return ranking(feature_activations(checkpoint, images, session))
 
     def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        columns = self.columns(model, dead)
+        prefix = "net." if isinstance(model, Classifier) else ""
+        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix), ("producer",))
+
+    def columns(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        """The heads' input columns of channels ``dead``: with them alone the channels are silent."""
         return sites.dead_mask(model, self.checkpoint.site, dead)
+
+    def _silent(self, columns: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+        """Units all of whose readers are among the dead columns."""
+        silent = {}
+        for group in self.makers:
+            read = torch.zeros(group.count, dtype=torch.bool)
+            for entries in group.consumers:
+                alive = ~columns[prefix + entries.tensor].cpu()
+                owner = entries.owner.expand(alive.shape)[alive]
+                read[owner[owner >= 0]] = True
+            silent[group.name] = (~read).nonzero().flatten()
+        return silent
 
 
 @dataclass(frozen=True)
@@ -106,17 +129,23 @@ def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
         ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
     """
     model = checkpoint.model
-    if site == "feature":
-        sites.verify(model, checkpoint.site, images)
-        return FeatureChannels(checkpoint)
     net = model.net if isinstance(model, Classifier) else model
     trace = locating.recorded(net, checkpoint.facts)
-    found = units.last(unit_finder.find(trace, net), trace, checkpoint.site)
-    failed = masks.prove(model, found, images).failed
-    able = tuple(group for group in found if group.name not in failed)
+    groups = unit_finder.find(trace, net)
+    if site == "feature":
+        sites.verify(model, checkpoint.site, images)
+        heads = {head.weight for head in checkpoint.site.heads}
+        makers = [g for g in groups if g.cut == "both" and {entries.tensor for entries in g.consumers} <= heads]
+        return FeatureChannels(checkpoint, _proved(model, makers, images))
+    able = _proved(model, units.last(groups, trace, checkpoint.site), images)
     if not able:
         raise ModelError("no convolution, hidden units or attention heads of this net can be cut: use site=feature")
     return LayerUnits(able)
+
+
+def _proved(model: nn.Module, groups: Sequence[UnitGroup], images: Tensor) -> tuple[UnitGroup, ...]:
+    failed = masks.prove(model, groups, images).failed
+    return tuple(group for group in groups if group.name not in failed)
 
 
 @torch.no_grad()
@@ -190,7 +219,8 @@ class Trial:
             cut(self._model, self._units, gone)
             self._logits, _ = self._forward()
             return
-        ((name, mask),) = self._units.held(self._model, gone).items()
+        assert isinstance(self._units, FeatureChannels)
+        ((name, mask),) = self._units.columns(self._model, gone).items()
         columns = mask.flatten(1).any(0)
         weight = self._model.get_parameter(name).flatten(1)
         self._logits = self._logits - self._inputs[:, columns] @ weight[:, columns].T

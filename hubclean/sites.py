@@ -44,7 +44,7 @@ def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
     def keep(path: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             seen.inputs[path] = next(tensors((args, kwargs)))
-            seen.outputs[path] = next(tensors(out))
+            seen.outputs[path] = next(tensors(out)).clone()  # an activation in place may follow
 
         return hook
 

@@ -67,7 +67,8 @@ def merged(source: Channels, axes: Iterable[int], flow: Flow) -> Channels | None
     if not along:
         return Channels(base, source.shape, source.zero)
     whole = base.amax(along, keepdim=True)
-    if len(torch.unique(whole[whole >= 0])) < 2:
+    others = (base < 0) != (whole < 0)  # entries that carry no channel would be summed with those that do
+    if bool(others.any()) or len(torch.unique(whole[whole >= 0])) < 2:
         return None
     flow.unite(base, whole)
     return Channels(flow.united(whole), source.shape, source.zero)

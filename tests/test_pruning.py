@@ -140,3 +140,26 @@ def test_training_without_holding_would_bring_units_back(tmp_path: Path) -> None
             trial.model.get_parameter(name).masked_fill_(mask, 0)
     train(trial.model, image_set(64, 10), Schedule(1, 1e-2, batch_size=32), SESSION, "test")
     assert all(bool((trial.model.get_parameter(name)[mask] != 0).any()) for name, mask in reading.items())
+
+
+def test_what_only_the_heads_read_is_cut_where_it_is_made_as_well(tmp_path: Path) -> None:
+    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-efficientnet")))
+    images = defense_data().fit.images(slice(0, 2))
+    units = prunable(checkpoint, "feature", images)
+    held = units.held(checkpoint.model, torch.tensor([1, 7]))
+    rows = {name: mask.flatten(1).any(1) if mask.ndim > 1 else mask for name, mask in held.items()}
+    made = {"net.conv_head.weight", "net.bn2.weight", "net.bn2.bias"}
+    assert set(held) == made | {"net.classifier.weight"}
+    assert all(rows[name].nonzero().flatten().tolist() == [1, 7] for name in made)
+    assert held["net.classifier.weight"].all(0).nonzero().flatten().tolist() == [1, 7]
+    trial, plain = checkpoint.copy(), checkpoint.copy()
+    pruning.cut(trial.model, units, torch.tensor([1, 7]))
+    pruning.cut(plain.model, pruning.FeatureChannels(checkpoint), torch.tensor([1, 7]))
+    torch.testing.assert_close(trial.model(images), plain.model(images), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["timm-resnet", "timm-convnext", "timm-vit"])
+def test_a_residual_stream_is_cut_at_the_heads_alone(tmp_path: Path, kind: str) -> None:
+    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, kind)))
+    units = prunable(checkpoint, "feature", defense_data().fit.images(slice(0, 2)))
+    assert set(units.held(checkpoint.model, torch.tensor([0]))) == {f"net.{checkpoint.site.heads[0].weight}"}

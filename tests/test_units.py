@@ -184,6 +184,16 @@ CASES: dict[str, tuple[Callable[[], nn.Module], dict[str, tuple[str, str, int, b
         lambda: Net(5, lambda n, x: n.b(n.a(x).tanh().flatten(1)), a=nn.Conv2d(3, 2, 9), b=nn.Linear(32, 5)),
         {"a": ("conv", "both", 2, False), "b": ("linear", "both", 5, False)},
     ),
+    "selected kernels": (
+        lambda: Net(
+            4,
+            lambda n, x: n.b((torch.stack([n.a(x), n.c(x)], 1) * 0.5).sum(1)),
+            a=nn.Conv2d(3, 6, 1),
+            c=nn.Conv2d(3, 6, 1),
+            b=nn.Conv2d(6, 4, 1),
+        ),
+        {"a": ("conv", "producer", 6, False), "c": ("conv", "producer", 6, False), "b": ("conv", "both", 4, False)},
+    ),
     "twice the same layer": (
         lambda: Net(
             3, lambda n, x: n.b(n.a(n.a(x).tanh()).tanh()), a=nn.Conv2d(3, 3, 3, padding=1), b=nn.Conv2d(3, 3, 1)
