@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check lint types floors wheel-test hub1-test schema clean
+.PHONY: demo test check lint types floors wheel-test hub1-test schema coverage clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,8 +17,11 @@ demo: $(VENV)/.ready  ## plant, find, cleanse and publish a backdoored model, of
 	rm -rf hubclean-demo
 	$(BIN)/hubclean demo --out hubclean-demo
 
-test: $(VENV)/.ready  ## the test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready  ## the test suite, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+coverage: $(VENV)/.ready  ## locate, cut and prove every classifier of timm, transformers and torchvision; half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -21,8 +21,8 @@ from hubclean.tensors import Checkpoint, ImageSet, Session
 from hubclean.traces import tensors
 from hubclean.units import Point, UnitGroup
 
-# Numbers reduced at a time on a CPU: |a| of 1 MiB stays in its cache, of a whole map it would go through the memory.
-_CACHED = 1 << 18
+# Numbers reduced at a time on a CPU: 4 MiB and their |a| stay in its cache, a whole map would go through the memory.
+_CACHED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _measured(model: nn.Module, points: Sequence[Point], images: ImageSet, sessi
     model.to(session.device).eval()
     net = model.net if isinstance(model, Classifier) else model
     totals = _Totals(sum(len(point.owner) for point in points), images.labels, classes, session.device)
-    with _watching(net, points, session.device) as seen:
+    with _watching(net, points) as seen:
         for batch, labels in images.batches(session.batch_size, session.device):
             seen.start(len(batch))
             model(batch)
@@ -168,8 +168,8 @@ def _measured(model: nn.Module, points: Sequence[Point], images: ImageSet, sessi
 class _Seen:
     """What the points' hooks made of one batch of ``images`` images, by place of the point."""
 
-    def __init__(self, points: Sequence[Point], device: torch.device) -> None:
-        self._points, self._images, self._scratch = points, 0, torch.empty(0, device=device)
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points, self._images, self._scratch = points, 0, torch.empty(0)
         self._reduced: dict[int, tuple[Tensor, Tensor, Tensor]] = {}
 
     def start(self, images: int) -> None:
@@ -184,6 +184,8 @@ class _Seen:
             raise ModelError(f"{shape} passes at {point.module!r}, where {channels} channels were expected")
         if shape[0] % self._images:
             raise ModelError(f"{shape} passes at {point.module!r}: its first axis is not that of the images")
+        if (self._scratch.dtype, self._scratch.device) != (value.dtype, value.device):
+            self._scratch = value.new_empty(0)
         self._reduced[index] = _reduced(value, point.axis % value.ndim, self._images, self._scratch)
 
     def take(self) -> list[tuple[Tensor, Tensor, Tensor]]:
@@ -208,7 +210,7 @@ def _reduced(value: Tensor, axis: int, images: int, scratch: Tensor) -> tuple[Te
     sums, absolutes, maxima = [], [], []
     for part in torch.split(value, step):
         sums.append(part.sum(places, dtype=torch.float32))
-        absolutes.append(torch.abs(part, out=scratch.resize_(0)).sum((0, *places)))
+        absolutes.append(torch.abs(part, out=scratch.resize_(0)).sum((0, *places), dtype=torch.float32))
         maxima.append(part.amax(places))
     weight = images / rows / (per_row // value.shape[axis])
     means = torch.cat(sums).view(images, rows // images, -1).sum(1) * weight
@@ -216,9 +218,9 @@ def _reduced(value: Tensor, axis: int, images: int, scratch: Tensor) -> tuple[Te
 
 
 @contextmanager
-def _watching(net: nn.Module, points: Sequence[Point], device: torch.device) -> Iterator[_Seen]:
+def _watching(net: nn.Module, points: Sequence[Point]) -> Iterator[_Seen]:
     """Reduce what passes the points in every forward inside the block; hooks are gone after, come what may."""
-    seen = _Seen(points, device)
+    seen = _Seen(points)
     handles: list[Any] = []
 
     def taken(index: int) -> Callable[..., None]:

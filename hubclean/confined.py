@@ -1,4 +1,4 @@
-"""What a library may do while it builds a model from a stranger's config: how much, how long, how loud, nothing fetched."""
+"""Bounds on a library that builds a model from a stranger's config: how much, how long, how loud, offline."""
 
 from __future__ import annotations
 

@@ -65,6 +65,8 @@ def load(
 ) -> Splits:
     """Read ``source``, match its classes with the model's, and draw the three sets with the session's seed.
 
+    Images are pictures, or uint8 arrays in an ``Array2D`` or ``Array3D`` column for any number of channels.
+
     Args:
         source: a folder of class folders, a folder or file of parquet or arrow, a ``save_to_disk`` folder, or a Hub id
             ``org/data`` or ``org/data@revision``.

@@ -46,7 +46,7 @@ def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Any], Ten
         width, height = pictures[0].size
         if max(width, height) > _LONGEST * min(width, height):
             raise ValueError(f"an image of {width} x {height} pixels is too long")
-        found = torch.cat([resize(picture) for picture in pictures])
+        found = torch.cat([resize(picture, band) for band, picture in enumerate(pictures)])
         if tuple(found.shape) != facts.input_size:
             raise ModelError(f"the processor makes images of {tuple(found.shape)}, the model takes {facts.input_size}")
         return found
@@ -73,7 +73,7 @@ def _opened(image: Image.Image, channels: int) -> list[Image.Image]:
 
 
 def _planes(values: Any, channels: int) -> list[Image.Image]:
-    """An array as one grey picture a channel, its channel axis first where both fit."""
+    """An array as an RGB picture or a grey picture a channel; its first axis is the channels' where both could be."""
     array = np.asarray(values)
     if array.dtype != np.uint8:
         raise DataError(f"images as arrays must be uint8 with values 0 to 255, not {array.dtype}")
@@ -86,7 +86,8 @@ def _planes(values: Any, channels: int) -> list[Image.Image]:
             f"the model takes {channels} channels, but an image is an array of shape {np.shape(values)}; "
             f"it must be ({channels}, height, width) or (height, width, {channels})"
         )
-    return [Image.fromarray(np.ascontiguousarray(plane)) for plane in array]
+    planes = [Image.fromarray(np.ascontiguousarray(plane)) for plane in array]
+    return [Image.merge("RGB", planes)] if channels == 3 else planes
 
 
 def timm_facts(
@@ -186,11 +187,11 @@ def _processor(folder: Path) -> Any:
         raise ModelError(f"{_PROCESSOR} makes no image processor: {printable(str(error), 300)}") from error
 
 
-def _hf_resize(processor: Any) -> Callable[[Image.Image], Tensor]:
+def _hf_resize(processor: Any) -> Callable[..., Tensor]:
     # Rescaling and normalising come after resizing in every processor; without them the values are still 0..255.
     off = {key: False for key in ("do_normalize", "do_rescale", "include_top") if hasattr(processor, key)}
 
-    def resize(image: Image.Image) -> Tensor:
+    def resize(image: Image.Image, band: int = 0) -> Tensor:
         values = processor(image.convert("RGB"), return_tensors="pt", **off)["pixel_values"][0]
         if values.dtype != torch.uint8:
             values = values.float().round().clamp(0, 255).to(torch.uint8)
@@ -207,28 +208,33 @@ def _float32(values: Any) -> tuple[float, ...]:
 def _centre(processor: Any, value: int, channels: int) -> Any:
     """What a flat grey image of ``value`` becomes, one number a channel, away from any padding."""
     picture: Any = Image.new("RGB", (96, 96), (value,) * 3)
+    order = {}
     if channels != 3 and len(getattr(processor, "image_mean", None) or ()) == channels:
-        picture = np.full((channels, 96, 96), value, dtype=np.uint8)
-    out = processor(picture, return_tensors="pt")["pixel_values"][0].double()
+        picture, order = np.full((channels, 96, 96), value, dtype=np.uint8), {"input_data_format": "channels_first"}
+    out = processor(picture, return_tensors="pt", **order)["pixel_values"][0].double()
     return out[:, out.shape[1] // 2, out.shape[2] // 2].numpy()
 
 
-def _timm_resize(facts: ModelFacts) -> Callable[[Image.Image], Tensor]:
+def _timm_resize(facts: ModelFacts) -> Callable[..., Tensor]:
     from timm.data import create_transform
 
-    channels = 3 if facts.input_size[0] == 3 else 1  # others are resized a channel at a time
-    transform = create_transform(
-        (channels, *facts.input_size[1:]),
-        is_training=False,
-        interpolation=facts.interpolation,
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-        crop_pct=facts.crop,
-        crop_mode=facts.crop_mode,
-    )
+    def transform(mean: tuple[float, ...]) -> Callable[[Image.Image], Tensor]:
+        made: Callable[[Image.Image], Tensor] = create_transform(
+            (len(mean), *facts.input_size[1:]),
+            is_training=False,
+            interpolation=facts.interpolation,
+            mean=mean,  # borders are filled with it
+            crop_pct=facts.crop,
+            crop_mode=facts.crop_mode,
+            normalize=False,
+        )
+        return made
 
-    def resize(image: Image.Image) -> Tensor:
-        return torch.as_tensor((transform(image) * 255).round().clamp(0, 255).to(torch.uint8))
+    whole = facts.input_size[0] == 3
+    bands = [transform(facts.mean)] if whole else [transform((value,)) for value in facts.mean]
+
+    def resize(image: Image.Image, band: int = 0) -> Tensor:
+        return torch.as_tensor(bands[band](image))
 
     return resize
 

@@ -17,7 +17,7 @@ from tiny_models import KINDS, edit, only_configs
 from tiny_models import repos as repos
 from torch import Tensor, nn
 
-from hubclean import configs, models
+from hubclean import configs, confined, models
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.models import Classifier, build, logits_of
 from hubclean.records import ModelFacts
@@ -240,7 +240,7 @@ def test_loops_without_end_are_broken_off(
         while True:
             pass
 
-    monkeypatch.setattr(models, "_MAX_SECONDS", 0.2)
+    monkeypatch.setattr(confined, "_MAX_SECONDS", 0.2)
     monkeypatch.setattr(models, "_build_timm", endless)
     before = signal.getsignal(signal.SIGALRM)
     with pytest.raises(ModelError, match=r"within 0\.2 seconds"):
