@@ -40,6 +40,8 @@ MIXING = frozenset(
 )
 
 
+# On the meta device their result is an empty tensor like the first operand; torch takes milliseconds to find that out.
+_ALIKE = frozenset(["batch_norm", "layer_norm", "group_norm", "rms_norm", "gelu", "silu", "relu", "hardswish"])
 _SHAPED = frozenset(["reshape_as", "view_as", "expand_as", "type_as"])
 
 
@@ -201,8 +203,12 @@ class _Recorder(TorchFunctionMode):
         inputs = tuple(self._index[id(t)] for t in before if id(t) in self._index)
         parameters = frozenset[str]().union(*(self._derived.get(id(t), frozenset()) for t in before))
         call = Operation(func, self._places(args), self._places(kwargs)) if inputs else None
-        out = func(*args, **kwargs)
         name = getattr(func, "__name__", "")
+        if name in _ALIKE and args and isinstance(args[0], Tensor) and args[0].is_meta:
+            in_place = kwargs.get("inplace") or any(one is True for one in args[1:2])
+            out = args[0] if in_place else torch.empty_like(args[0])
+        else:
+            out = func(*args, **kwargs)
         if name in _SHAPED:  # the second operand lends its shape alone
             inputs = inputs[:1]
         written = args[0] if name == "__setitem__" else out
@@ -263,11 +269,17 @@ class _Recorder(TorchFunctionMode):
         return hook
 
 
-def record(net: nn.Module, images: Tensor, pick: Callable[[Any], Tensor]) -> Trace:
+def record(
+    net: nn.Module,
+    images: Tensor,
+    pick: Callable[[Any], Tensor],
+    run: Callable[[nn.Module, Tensor], Any] = nn.Module.__call__,
+) -> Trace:
     """Run ``net`` once on normalised ``images`` ``(n, c, h, w)`` and record it; hooks are gone after, come what may.
 
     Args:
         pick: takes the logits ``(n, k)`` out of whatever the net returns.
+        run: calls the net on images, for a net that takes them in another form.
 
     Raises:
         ValueError: the logits were not computed from the images as far as can be seen.
@@ -281,7 +293,7 @@ def record(net: nn.Module, images: Tensor, pick: Callable[[Any], Tensor]) -> Tra
             handles.append(module.register_forward_hook(recorder.leave(name), with_kwargs=True))
         net.eval()
         with torch.no_grad(), torch.device(images.device), recorder:
-            logits = recorder.known(pick(net(images)))
+            logits = recorder.known(pick(run(net, images)))
     finally:
         for handle in handles:
             handle.remove()
