@@ -2,11 +2,11 @@
 
 OMP_NUM_THREADS=1 python -m benchmarks.capture --json benchmarks/results/capture.json
 
-Models have random weights; nothing is downloaded. A repeat runs plain forward passes over the images and the same passes
-with statistics, right after each other, in turn the one and the other first; overhead is the median over repeats of
-their ratio, less 1. ``clock`` is of the wall clock, ``cpu`` of the process's own processor seconds, which other work on
-the machine leaves alone for the most part. ``noise`` is the same median with plain passes in both places: below it,
-nothing was measured.
+Models have random weights; nothing is downloaded. A repeat runs plain forward passes over the images and the same
+passes with statistics, right after each other, in turn the one and the other first; overhead is the median over
+repeats of their ratio, less 1. ``clock`` is of the wall clock, ``cpu`` of the process's own processor seconds, which
+other work on the machine disturbs less. ``noise`` is the same median with plain passes in both places: below it,
+nothing was measured. One batch is the worst case: hooks and the final division are paid once a pass.
 
 * features: ``feature_activations``, at the heads' inputs.
 * last units: ``unit_activations`` of ``units.last``: the last convolution's channels, or hidden units and heads.
@@ -128,7 +128,7 @@ def measure(name: str, session: Session, images: ImageSet, repeats: int) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=11)
     parser.add_argument("--models", nargs="*", default=[*TIMM, "hf resnet tiny"])
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
@@ -149,7 +149,11 @@ def main() -> None:
         "device": "cpu",
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in ("torch", "timm", "transformers")},
-        "machine": {"processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "load": round(os.getloadavg()[2], 1),
+        },
         "date": datetime.now(UTC).date().isoformat(),
         "command": "OMP_NUM_THREADS=1 python -m benchmarks.capture --json benchmarks/results/capture.json",
     }

@@ -19,9 +19,10 @@ import torch
 from torch import nn
 
 from benchmarks.tiny_configs import TINY
+from hubclean.adapters import load as load_adapters
 from hubclean.confined import quiet
 from hubclean.errors import ModelError
-from hubclean.models import count_parameters
+from hubclean.models import count_parameters, patch_size
 from hubclean.records import ModelFacts
 
 LIBRARIES = ("timm", "transformers", "torchvision")
@@ -31,9 +32,7 @@ _SMALL = 128  # pixels a side; four positions a side in a net that halves five t
 _REFUSED = {
     "dinat": "its neighbourhood attention is in the compiled package natten, which is not installed",
     "imagegpt": "it takes colour tokens, one a pixel, in place of pixels",
-    "perceiver": "its forward reads values of a mask, which the meta device has none of; it runs on real weights alone",
     "shieldgemma2": "it is a language model that answers a prompt about an image with Yes or No",
-    "siglip2": "it takes patches with a mask and a grid in place of pixels",
 }
 
 # Of every module the entry with the fewest operations a forward, on meta with timm 1.0.31, torchvision 0.29.
@@ -81,7 +80,7 @@ class Entry:
     refused: str = ""
 
     def build(self, meta: bool = True, classes: int = 10, tiny: bool = False) -> tuple[nn.Module, ModelFacts]:
-        """The net in evaluation mode and its facts; ``net(pixels)`` gives logits ``(n, classes)`` or a holder of them.
+        """The net in evaluation mode and its facts; ``models.run(net, pixels, facts.patch)`` holds logits ``(n, k)``.
 
         The same entry always gets the same random weights; the global random numbers stay as they were.
 
@@ -98,6 +97,7 @@ class Entry:
         try:
             with _undisturbed(), place:
                 net, size = make(self, classes, tiny)
+                patch = patch_size(net.config, self.name, load_adapters()) if self.library == "transformers" else 0
                 if not meta and not self.refused:
                     _scatter(net.eval(), size)
         except ImportError as error:
@@ -112,6 +112,7 @@ class Entry:
             crop=1.0,
             labels=tuple(f"label {index}" for index in range(classes)),
             parameters=count_parameters(net),
+            patch=patch,
         )
         return net.eval(), facts
 

@@ -29,7 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from benchmarks.catalogue import Entry, entries, smallest
-from hubclean import adapters, locating, masks, sites, unit_finder, units
+from hubclean import adapters, locating, masks, models, sites, unit_finder, units
 from hubclean.errors import HubcleanError
 from hubclean.models import Classifier, logits_of
 from hubclean.records import FeatureSite
@@ -77,7 +77,7 @@ def prove(entry: Entry) -> Row:
     start, row = time.perf_counter(), {"library": entry.library, "family": entry.family, "name": entry.name}
     net, facts = entry.build(meta=False, tiny=True)
     count = facts.input_size[0]
-    model = Classifier(net, (0.5,) * count, (0.25,) * count).eval().requires_grad_(False)
+    model = Classifier(net, (0.5,) * count, (0.25,) * count, facts.patch).eval().requires_grad_(False)
     images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0))
     try:
         trace = locating.recorded(net, facts)
@@ -159,7 +159,7 @@ def after_reload(
             state = OrderedDict(load_file(file))
             state._metadata = model.net.state_dict()._metadata  # type: ignore[attr-defined]  # MNASNet asks for a version
             again.load_state_dict(state)
-        found = logits_of(again((images - model.mean) / model.std))
+        found = logits_of(models.run(again, (images - model.mean) / model.std, model.patch))
     return float((found - expected).abs().max() / expected.abs().max())
 
 

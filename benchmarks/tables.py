@@ -37,6 +37,7 @@ def main() -> None:
             lines += [line(row) for row in sorted(rows, key=lambda r: (r["architecture"], r["kind"], r["seed"]))]
             lines += ["", *summary(rows), ""]
     lines += locating(HERE / "results" / "locate-peers.json")
+    lines += ["", *capturing(HERE / "results" / "capture.json")]
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -67,6 +68,29 @@ def locating(place: Path) -> list[str]:
         f"{verdicts.get('nothing to compare with', 0)} more they confirm the heads, and timm names no map. grad-cam "
         f"has no rule of its own: the last convolution has the map's shape, but is an earlier value, in {loose}.",
     ]
+
+
+def capturing(place: Path) -> list[str]:
+    """What activation statistics add to the forward passes that they ride on."""
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text())
+    cases = ("features", "last units", "all units", "noise")
+    lines = [
+        "## Capturing",
+        "",
+        f"Time that statistics add to a forward over {found['images']} images of {found['size'][1]} px in one batch, "
+        f"one thread, median of {found['repeats']} pairs: processor seconds and, in brackets, on the clock. Noise is a "
+        "plain pass against a plain pass; all units are read at every layer of the net.",
+        "",
+        f"| model | forward s | {' | '.join(cases)} | layers, units |",
+        "|---" * (len(cases) + 3) + "|",
+    ]
+    for name, row in found["models"].items():
+        added = [f"{row['overhead'][case]['cpu']:+.1%} ({row['overhead'][case]['clock']:+.1%})" for case in cases]
+        cells = [name, f"{row['forward_seconds']:.2f}", *added, f"{row['groups']}, {row['units']:,}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def located(label: str, row: dict[str, Any]) -> list[str]:

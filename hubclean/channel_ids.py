@@ -75,9 +75,12 @@ def shrunk(full: Tensor, zero: bool) -> Channels:
     """Numbers written out in full (or expanded) with every constant axis cut to length 1."""
     base = full
     for axis in range(full.ndim):
+        if base.stride(axis) == 0 and base.shape[axis] > 1:
+            base = base.narrow(axis, 0, 1)
+    for axis in range(full.ndim):
         if base.shape[axis] > 1:
             head = base.narrow(axis, 0, 1)
-            if base.stride(axis) == 0 or bool((base == head).all()):
+            if torch.equal(head, base.narrow(axis, 1, 1)) and bool((base == head).all()):
                 base = head
     return Channels(base.clone(), tuple(full.shape), zero)
 

@@ -57,6 +57,8 @@ class Follower:
     def _step(self, index: int, known: dict[int, Channels], flow: Flow) -> Channels | None:
         """Numbers of one value whose inputs carry some; ``None`` where they end, which is noted in ``flow``."""
         value = self.values[index]
+        if flow.joined:  # numbers of one unit are one number from here on, which keeps arrays small
+            known.update({i: sums.renumbered(known[i], flow) for i in set(value.inputs) if i in known})
         sources = [known[i] for i in dict.fromkeys(value.inputs) if i in known]
         why = value.op
         try:
@@ -84,7 +86,12 @@ class Follower:
         if call is None:
             return None
         if op in operators.MOVES:
-            return moved(value, known, self.values)
+            made = moved(value, known, self.values)
+            if made.zero or not any(one.zero for one in sources):
+                return made
+            for one in sources:  # of what is joined, some are zero when their unit is, others are not: these are lost
+                flow.lose(() if one.zero else one.numbers().tolist(), "a zero is no zero where it is read")
+            return Channels(made.base, made.shape, True)
         if op in operators.KEEP_ZERO or op in operators.CLAMP or op in operators.POWER:
             keeps = op in operators.KEEP_ZERO or _clamps_zero(op, call)
             return source.like(value.shape, source.zero and keeps)
@@ -105,6 +112,7 @@ class Follower:
             merged = sums.merged(source, [dim % len(value.shape)], flow)
             return merged and merged.like(value.shape, False)
         if op in operators.CHANNEL_NORMS:
+            flow.shifted = flow.shifted or source.zero
             return source.like(value.shape, False)
         if op in operators.STATISTIC_NORMS:
             dim = call.kwargs.get("dim", 1) if op == "normalize" else -1
@@ -146,6 +154,7 @@ class Follower:
             flow.residual = True
             return _End()
         if plus or (value.op in operators.OVER and one is None):
+            flow.shifted = flow.shifted or made.zero
             return Channels(made.base, made.shape, False)
         return made
 

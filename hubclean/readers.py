@@ -38,6 +38,8 @@ class Flow:
         residual: whether a branch is added to other values: then the branch can be silenced, not the sum.
         gate: whether they pass an operator that makes something of a zero (sigmoid, softmax).
         attention: whether the channels of an attention head were made one unit.
+        shifted: whether a zero is lost by adding a constant, as an affine norm does.
+        joined: whether channels were united.
         parent: union-find of channels that only make sense together.
     """
 
@@ -47,6 +49,8 @@ class Flow:
     residual: bool = False
     gate: bool = False
     attention: bool = False
+    shifted: bool = False
+    joined: bool = False
     parent: Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.long))
 
     def __post_init__(self) -> None:
@@ -68,6 +72,7 @@ class Flow:
                 return
             lower = torch.arange(self.count).scatter_reduce_(0, torch.maximum(a, b), torch.minimum(a, b), "amin")
             self.parent = lower[self.parent]
+            self.joined = True
 
     def united(self, numbers: Tensor) -> Tensor:
         """Numbers with every channel replaced by the first of its unit."""

@@ -24,6 +24,11 @@ def heads(source: Channels | None, flow: Flow) -> Channels | None:
     return Channels(_constant_cut(base), source.shape, source.zero)
 
 
+def renumbered(source: Channels, flow: Flow) -> Channels:
+    """Every channel under the number of its unit."""
+    return Channels(_constant_cut(flow.united(source.base)), source.shape, source.zero)
+
+
 def _constant_cut(base: Tensor) -> Tensor:
     for axis in range(base.ndim):
         if base.shape[axis] > 1 and bool((base == base.narrow(axis, 0, 1)).all()):

@@ -210,7 +210,7 @@ class _Recorder(TorchFunctionMode):
         else:
             out = func(*args, **kwargs)
         if name in _SHAPED:  # the second operand lends its shape alone
-            inputs = inputs[:1]
+            inputs = tuple(self._index[id(t)] for t in before[:1] if id(t) in self._index)
         written = args[0] if name == "__setitem__" else out
         if inputs:
             second = args[1] if len(args) > 1 else kwargs.get("weight")

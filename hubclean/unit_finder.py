@@ -93,7 +93,7 @@ class _Finder:
         return UnitGroup(name, "linear", count, index, self.depths[index], 0, (), (), False, None, None, "", why)
 
     def _kind(self, value: Value, flow: Flow) -> Kind:
-        if flow.gate and flow.reads and not any(read.zero for read in flow.reads):
+        if flow.gate and not flow.shifted and flow.reads and not any(read.zero for read in flow.reads):
             return "gate"
         if flow.attention:
             return "attention"

@@ -112,7 +112,8 @@ def last(groups: Sequence[UnitGroup], trace: Trace, site: FeatureSite) -> tuple[
         group
         for group in groups
         if group.cut != "none" and group.kind != "depthwise" and group.order <= end
-        if (group.positions > 1 or not spread) and (not group.residual or (group.kind == "conv" and group.norm))
+        if (group.positions > 1 or not spread)
+        and (group.consumers or (group.kind == "conv" and (group.norm or not group.residual)))
     ]
     if not fit:
         return ()
