@@ -36,9 +36,35 @@ def main() -> None:
             lines += [f"## {name.replace('_', ' ')}", "", HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
             lines += [line(row) for row in sorted(rows, key=lambda r: (r["architecture"], r["kind"], r["seed"]))]
             lines += ["", *summary(rows), ""]
+    lines += pruning(HERE / "results" / "prune_sites.json")
     lines += locating(HERE / "results" / "locate-peers.json")
     lines += ["", *capturing(HERE / "results" / "capture.json")]
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def pruning(place: Path) -> list[str]:
+    """Fine-Pruning at two sites of the same nets."""
+    if not place.exists():
+        return []
+
+    def cell(stage: dict[str, Any] | None) -> str:
+        return f"{stage['clean_accuracy']:.1%} / {stage['planted']['asr']:.1%}" if stage else "-"
+
+    lines = [
+        "## Fine-Pruning at the final features and at the last convolution",
+        "",
+        "Clean accuracy / planted ASR; no detector watched the fine-tuning. The last convolution of a residual net has a "
+        "shortcut around it, which keeps its features fed; the ViT's site is its last heads and hidden units.",
+        "",
+        "| model | seed | site | before | pruned | fine-tuned | cut |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in json.loads(place.read_text()):
+        stages = row["stages"]
+        cells = [row["architecture"], str(row["seed"]), row["site"], cell(row["before"]), cell(stages["pruned"])]
+        cells += [cell(stages.get("fine-tuned")), row["notes"][0].partition(" units")[0]]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def locating(place: Path) -> list[str]:
