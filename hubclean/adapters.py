@@ -33,6 +33,7 @@ class Adapter:
         layout: axis order of that output: ``NCHW``, ``NHWC``, ``NLC`` or ``NC``.
         prefix_tokens: class and register tokens before the patch tokens.
         refuse: a sentence: the architecture is no classifier, or cannot be handled.
+        input: ``patches``: the net takes a square image as patches of its config's ``patch_size`` (transformers alone).
     """
 
     name: str
@@ -46,6 +47,7 @@ class Adapter:
     layout: str = ""
     prefix_tokens: int | None = None
     refuse: str = ""
+    input: str = ""
 
 
 def load(extra: Path | None = None) -> tuple[Adapter, ...]:
@@ -92,6 +94,10 @@ def _adapter(name: str, block: Any) -> Adapter:
         raise OptionError(f"adapter {name}: library must be timm, transformers or module, not {values['library']!r}")
     if values.get("layout", "NCHW") not in _LAYOUTS:
         raise OptionError(f"adapter {name}: layout must be one of {', '.join(_LAYOUTS)}, not {values['layout']!r}")
+    if values.get("input", "patches") != "patches":
+        raise OptionError(f"adapter {name}: input must be patches, not {values['input']!r}")
+    if "input" in values and values["library"] != "transformers":
+        raise OptionError(f"adapter {name}: input is for transformers alone, whose configs say how large a patch is")
     if not block.keys() - {"library", "match", "reason", "example"}:
         raise OptionError(f"adapter {name} changes nothing")
     return Adapter(name=name, **cast(dict[str, Any], values))

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hubclean.traces import Operation, Other, Ref, Value, tensors
+from hubclean.operators import Operation, Other, Ref
+from hubclean.traces import Value, tensors
 
 _LIMIT = 2**24  # entries of one array written out in full
+_PICKS = ("__getitem__", "index_select")  # by numbers that may lie in a tensor, whose values are not recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class Channels:
 
 def channel_axis(op: str, rank: int) -> int:
     """Axis of the channels in what a layer takes and gives, from the operator's name and the rank of the value."""
-    return rank - {"conv1d": 2, "conv2d": 3, "conv_transpose2d": 3}.get(op, 1)
+    places = {"1d": 1, "2d": 2, "3d": 3}
+    return rank - 1 - (places[op[-2:]] if op.startswith("conv") else 0)
 
 
 def first(count: int, axis: int, shape: tuple[int, ...]) -> Channels:
@@ -97,33 +100,57 @@ def moved(value: Value, known: dict[int, Channels], values: Sequence[Value]) -> 
     zero = all(source.zero for source in sources)
     if value.op in ("cat", "concat"):
         return _joined(call, value, known, values)
+    _check_places(call, known)
     if value.op == "pad":
         return _padded(call, value, sources[0])
     if value.op in ("roll", "flip") and _still(call, value, sources[0]):
         return sources[0]
+    blank = 0 if value.op in _PICKS else -1
     try:
-        out = call.function(*_filled(call.args, known, values, False), **_filled(call.kwargs, known, values, False))
+        args, kwargs = (_filled(part, known, values, False, blank) for part in (call.args, call.kwargs))
+        out = call.function(*args, **kwargs)
     except RuntimeError:  # a view that only memory laid out in full allows
-        out = call.function(*_filled(call.args, known, values, True), **_filled(call.kwargs, known, values, True))
+        args, kwargs = (_filled(part, known, values, True, blank) for part in (call.args, call.kwargs))
+        out = call.function(*args, **kwargs)
     made = list(tensors(out))[value.place]
     if tuple(made.shape) != value.shape:
         raise ValueError("an operator gave numbers of another shape than values")
-    return shrunk(made, zero)
+    found = shrunk(made, zero)
+    if value.op in _PICKS and _places(call.args[1:]) and len(found.numbers()) < len(sources[0].numbers()):
+        raise ValueError("picked by a tensor")
+    return found
 
 
-def _filled(arguments: Any, known: dict[int, Channels], values: Sequence[Value], full: bool) -> Any:
-    """The arguments of a call with numbers in place of values."""
+def _check_places(call: Operation, known: dict[int, Channels]) -> None:
+    """Only the first operand may carry channels: where entries go must not depend on them."""
+    rest = [*_places(call.args[1:]), *_places([one for key, one in call.kwargs.items() if key != "input"])]
+    named = getattr(call.function, "__name__", "")
+    data = named == "stack" or named.endswith("_as")  # more operands, or one that lends its shape
+    if not data and any(isinstance(one, Ref) and one.index in known for one in rest):
+        raise ValueError("moved by what the channels say")
+
+
+def _places(arguments: Any) -> list[Ref | Other]:
+    """The tensors among arguments."""
+    if isinstance(arguments, (Ref, Other)):
+        return [arguments]
+    items = arguments.values() if isinstance(arguments, dict) else arguments
+    return [place for item in items for place in _places(item)] if isinstance(arguments, (tuple, list, dict)) else []
+
+
+def _filled(arguments: Any, known: dict[int, Channels], values: Sequence[Value], full: bool, blank: int) -> Any:
+    """The arguments of a call with numbers in place of values; ``blank`` where a tensor carries none."""
     if isinstance(arguments, (Ref, Other)):
         source = known.get(arguments.index) if isinstance(arguments, Ref) else None
         shape = values[arguments.index].shape if isinstance(arguments, Ref) else arguments.shape
-        numbers = (torch.full((), -1) if source is None else source.base).expand(shape)
+        numbers = (torch.full((), blank) if source is None else source.base).expand(shape)
         if full and numbers.numel() > _LIMIT:
             raise ValueError("too many entries to follow")
         return numbers.contiguous() if full else numbers
     if type(arguments) in (tuple, list):
-        return type(arguments)(_filled(item, known, values, full) for item in arguments)
+        return type(arguments)(_filled(item, known, values, full, blank) for item in arguments)
     if isinstance(arguments, dict):
-        return {key: _filled(item, known, values, full) for key, item in arguments.items()}
+        return {key: _filled(item, known, values, full, blank) for key, item in arguments.items()}
     return arguments
 
 
@@ -146,22 +173,25 @@ def _joined(call: Operation, value: Value, known: dict[int, Channels], values: S
 
 
 def _padded(call: Operation, value: Value, source: Channels) -> Channels:
-    """Padding beside the channels changes nothing; padding of the channel axis itself adds entries that carry none."""
-    if kept := source.like(value.shape, source.zero):
-        return kept
-    pads = call.args[1] if len(call.args) > 1 else call.kwargs["pad"]
-    mode = call.kwargs.get("mode", call.args[2] if len(call.args) > 2 else "constant")
-    if mode != "constant":
-        raise ValueError("channels are padded by repetition")
-    base = source.base
+    """Padding beside the channels moves none; padding of the channel axis itself adds entries that carry none."""
+    pads, mode = call.operand(1, "pad"), call.operand(2, "mode", "constant")
+    filled, base, zero = mode == "constant" and call.operand(3, "value"), source.base, source.zero
     for place in range(0, len(pads), 2):
-        if base.ndim - 1 - place // 2 in source.axes:
-            base = functional.pad(base, [0] * place + [pads[place], pads[place + 1]], value=-1)
-    return Channels(base, value.shape, source.zero)
+        here = pads[place : place + 2]
+        if any(here) and base.ndim - 1 - place // 2 in source.axes:
+            if mode != "constant":
+                raise ValueError("channels are padded by repetition")
+            base = functional.pad(base, [0] * place + list(here), value=-1)
+        elif any(here) and filled:
+            zero = False
+    return Channels(base, value.shape, zero)
 
 
 def _still(call: Operation, value: Value, source: Channels) -> bool:
     """Whether rolling or flipping goes along axes on which the numbers do not change."""
-    dims = call.kwargs.get("dims", call.args[-1])
+    if value.op == "roll":
+        dims = call.operand(2, "dims", ())
+    else:
+        dims = call.kwargs.get("dims", call.args[1] if len(call.args) == 2 else call.args[1:])
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
-    return not any(axis % len(value.shape) in source.axes for axis in dims)
+    return bool(dims) and not any(axis % len(value.shape) in source.axes for axis in dims)

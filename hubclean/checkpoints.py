@@ -48,8 +48,9 @@ def load(
     if "config.json" not in names:
         raise ModelError("the repo has no config.json, so how to build the model is unknown")
     folder = repo.fetch(small)
-    model, facts = models.build(folder, meta=True)
-    site = sites.locate(model, facts, adapters)
+    rows = None if adapters is None else tuple(adapters)
+    model, facts = models.build(folder, meta=True, adapters=rows)
+    site = sites.locate(model, facts, rows)
     if not fetch:
         return Checkpoint(model, site, facts, repo.ref, folder)
     files = weights.with_shards(folder, weights.main_file(names))
@@ -57,7 +58,7 @@ def load(
         raise ModelError(f"the repo lacks the shard {printable(missing[0])!r} that its index names")
     folder = repo.fetch([*small, *files])
     _enough(folder, files, facts.parameters)
-    model, facts = models.build(folder, weights=files)
+    model, facts = models.build(folder, weights=files, adapters=rows)
     _finite(model)
     return Checkpoint(model.to(session.device) if session else model, site, facts, repo.ref, folder)
 
@@ -139,7 +140,7 @@ def write(original: Checkpoint, edited: Checkpoint, into: Path) -> tuple[str, ..
 
 def as_written(original: Checkpoint, edited: Checkpoint) -> Checkpoint:
     """``edited`` with its weights rounded as the files will hold them; itself when the files are float32."""
-    folder = original.folder
+    folder, facts = original.folder, original.facts
     if folder is None or all(
         t.dtype == torch.float32 for t in models.read_weights(folder, _files(folder)).values() if t.is_floating_point()
     ):
@@ -150,9 +151,12 @@ def as_written(original: Checkpoint, edited: Checkpoint) -> Checkpoint:
             net = copy.deepcopy(_net(edited))
             net.load_state_dict(models.read_weights(Path(place), _files(Path(place))))
         else:
-            net = models.build(Path(place), weights=_files(Path(place)))[0].net
+            # Whatever adapters it was loaded with, it is built in the same way.
+            said = "patches" if facts.patch else ""
+            same = Adapter("loaded", "transformers", facts.architecture, "", "", input=said)
+            net = models.build(Path(place), weights=_files(Path(place)), adapters=(same,))[0].net
     device = next(edited.model.parameters()).device
-    model = Classifier(net, original.facts.mean, original.facts.std).eval().requires_grad_(False)
+    model = Classifier(net, facts.mean, facts.std, facts.patch).eval().requires_grad_(False)
     return replace(edited, model=model.to(device))
 
 
@@ -166,8 +170,11 @@ def inputs(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
     return tuple(FileHash(name, (folder / name).stat().st_size, sha256_of(folder / name)) for name in names)
 
 
-def reload_plain(folder: Path) -> Callable[[Tensor], Tensor]:
+def reload_plain(folder: Path, patch: int = 0) -> Callable[[Tensor], Tensor]:
     """Load ``folder`` as a stranger would, with nothing but timm or transformers: normalised images to logits.
+
+    Args:
+        patch: side of the patches to cut the images into for a net that takes patches.
 
     Raises:
         ModelError: the library cannot load it.
@@ -195,7 +202,7 @@ def reload_plain(folder: Path) -> Callable[[Tensor], Tensor]:
         raise ModelError(f"the plain library cannot load the folder: {printable(str(error), 300)}") from error
     net.eval().requires_grad_(False)
     kind = next(net.parameters()).dtype
-    return lambda images: models.logits_of(net(images.to(kind))).float()
+    return lambda images: models.logits_of(models.run(net, images.to(kind), patch)).float()
 
 
 @torch.no_grad()
@@ -214,7 +221,7 @@ def same_logits(checkpoint: Checkpoint, folder: Path, images: Images) -> float:
         net.load_state_dict(models.read_weights(folder, _files(folder)))
         theirs = models.logits_of(net((images - mean) / std))
     else:
-        theirs = reload_plain(folder)((images - mean) / std)
+        theirs = reload_plain(folder, checkpoint.facts.patch)((images - mean) / std)
     return float((ours - theirs).abs().max()) / max(float(ours.abs().max()), 1e-12)
 
 

@@ -11,7 +11,7 @@ from hubclean.errors import ModelError, RefusedError
 from hubclean.escaping import printable
 
 _LIMIT = 8 * 2**20  # bytes of one file; 21k class names with descriptions are 3 MB
-_MAX_PIXELS = 4096  # largest side an image is resized to
+MAX_PIXELS = 4096  # largest side an image is resized to
 _MAX_COUNT = 100_000  # labels, layers, heads; libraries make lists of that many before any tensor
 _COUNTED = re.compile(
     r"num_(labels|classes|stages|\w*(channels|heads|tokens|experts))|\w*(depths?|layers|blocks)|image_size"
@@ -165,8 +165,8 @@ def check_sizes(value: Any, name: str, inside: bool = False) -> None:
     elif isinstance(value, list):
         for item in value:
             check_sizes(item, name, inside)
-    elif inside and _number(value) and not isinstance(value, bool) and not 0 <= value <= _MAX_PIXELS:
-        raise ModelError(f"{name} asks for images of {value} pixels, more than {_MAX_PIXELS}")
+    elif inside and _number(value) and not isinstance(value, bool) and not 0 <= value <= MAX_PIXELS:
+        raise ModelError(f"{name} asks for images of {value} pixels, more than {MAX_PIXELS}")
 
 
 def _number(value: Any) -> bool:

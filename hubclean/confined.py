@@ -59,7 +59,7 @@ def in_time(limited: bool) -> Iterator[None]:
         return
 
     def stop(number: int, frame: object) -> None:
-        raise ModelError(f"the model could not be built within {_MAX_SECONDS} seconds")
+        raise ModelError(f"the model could not be built or run within {_MAX_SECONDS} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
     left, _ = signal.setitimer(signal.ITIMER_REAL, _MAX_SECONDS)

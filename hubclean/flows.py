@@ -12,8 +12,9 @@ from torch import Tensor
 
 from hubclean import operators, sums
 from hubclean.channel_ids import Channels, channel_axis, moved
+from hubclean.operators import Operation, Other, Ref
 from hubclean.readers import Flow, Read
-from hubclean.traces import Operation, Other, Ref, Trace, Value
+from hubclean.traces import Trace, Value
 
 
 class Follower:
@@ -79,27 +80,32 @@ class Follower:
             return sums.contracted(value, known, flow)
         if value.mixes:
             return self._read(index, value, known, flow)
-        if op == "conv2d" and call is not None:  # a fixed filter, as in anti-aliasing
-            filters = call.operand(1, "weight")
-            apart = isinstance(filters, Other) and filters.shape[:2] == (source.shape[1], 1) and set(source.axes) <= {1}
-            return source.like(value.shape, source.zero) if apart else None
         if call is None:
             return None
         if op in operators.MOVES:
             made = moved(value, known, self.values)
-            if made.zero or not any(one.zero for one in sources):
+            if made.zero or op == "pad" or not any(one.zero for one in sources):
                 return made
             for one in sources:  # of what is joined, some are zero when their unit is, others are not: these are lost
                 flow.lose(() if one.zero else one.numbers().tolist(), "a zero is no zero where it is read")
             return Channels(made.base, made.shape, True)
+        if op in operators.TIMES | operators.OVER | operators.PLUS:
+            return self._binary(value, known, flow)
+        if op in operators.MATMUL or op == "scaled_dot_product_attention":
+            return self._attention(value, known, flow)
+        operand = call.args[0] if call.args else call.kwargs.get("input")
+        if len(sources) > 1 or not isinstance(operand, Ref) or operand.index not in known:
+            return None  # one operand is meant from here on: a bound, slope or scale made of channels is not followed
+        if op == "conv2d":  # a fixed filter, as in anti-aliasing
+            filters, bias = call.operand(1, "weight"), call.operand(2, "bias")
+            apart = isinstance(filters, Other) and filters.shape[:2] == (source.shape[1], 1) and set(source.axes) <= {1}
+            return source.like(value.shape, source.zero and bias is None) if apart else None
         if op in operators.KEEP_ZERO or op in operators.CLAMP or op in operators.POWER:
             keeps = op in operators.KEEP_ZERO or _clamps_zero(op, call)
             return source.like(value.shape, source.zero and keeps)
         if op in operators.LOSE_ZERO:
-            flow.gate = True
+            flow.lifted = flow.lifted or source.zero
             return source.like(value.shape, False)
-        if op in operators.TIMES | operators.OVER | operators.PLUS:
-            return self._binary(value, known, flow)
         if op in operators.REDUCE:
             return sums.reduced(value, source, flow)
         if op in operators.SPATIAL:
@@ -120,8 +126,6 @@ class Follower:
             if merged is None:
                 flow.lose(source.numbers().tolist(), f"normalised together in {value.module!r}")
             return (merged or source).like(value.shape, op == "normalize" and source.zero)
-        if op in operators.MATMUL or op == "scaled_dot_product_attention":
-            return self._attention(value, known, flow)
         return None
 
     def _binary(self, value: Value, known: dict[int, Channels], flow: Flow) -> Channels | _End | None:
@@ -137,6 +141,8 @@ class Follower:
             a, b = flow.united(left.base), flow.united(right.base)
             together = torch.equal(a < 0, b < 0) and not plus
             zero = left.zero or right.zero if together else left.zero and right.zero
+            if value.op in operators.OVER:
+                zero = left.zero and not right.zero and together
             if a.shape == b.shape and torch.equal(a, b):
                 return Channels(a, value.shape, zero)
             alike = a.shape == b.shape and torch.equal(a < 0, b < 0)
@@ -150,6 +156,8 @@ class Follower:
         made = source.like(value.shape, source.zero)
         if made is None:
             return None
+        scales = isinstance(rest, Ref) and value.op in operators.TIMES and not source.zero
+        flow.gate = flow.gate or (flow.lifted and scales)
         if isinstance(rest, Ref) and plus:
             flow.residual = True
             return _End()
@@ -197,6 +205,8 @@ class Follower:
         roles = list(value.call.args[:3]) or []
         if value.op == "scaled_dot_product_attention":
             roles += [named[key] for key in ("query", "key", "value")[len(roles) :]]
+            if any(i in known for i in value.inputs if Ref(i) not in roles):
+                return None  # a mask made of channels
             query, key, content = (sums.heads(known.get(r.index), flow) if isinstance(r, Ref) else None for r in roles)
             scores = sums.product(query, key, True, None, flow) if query or key else None
             flow.gate = flow.gate or bool(query or key)
@@ -228,8 +238,8 @@ def _clamps_zero(op: str, call: Operation) -> bool:
     if op in operators.POWER:
         power = call.operand(1, "exponent")
         return isinstance(power, (int, float)) and power > 0
-    low = None if op == "clamp_max" else call.operand(1, "min")
-    high = call.operand(1, "max") if op == "clamp_max" else call.operand(2, "max")
+    low = None if op == "clamp_max" else call.operand(1, "min", call.kwargs.get("min_val"))
+    high = call.operand(1, "max") if op == "clamp_max" else call.operand(2, "max", call.kwargs.get("max_val"))
     return all(
         bound is None or (isinstance(bound, (int, float)) and bound * sign <= 0)
         for bound, sign in ((low, 1), (high, -1))

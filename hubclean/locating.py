@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterable
+from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from hubclean.adapters import Adapter, find
 from hubclean.adapters import load as load_adapters
+from hubclean.confined import in_time
+from hubclean.constants import Constants
 from hubclean.errors import HubcleanError, ModelError
 from hubclean.escaping import printable
-from hubclean.models import Classifier, logits_of
+from hubclean.models import Classifier, count_parameters, logits_of, run
 from hubclean.records import FeatureSite, HeadSite, ModelFacts
 from hubclean.traces import Trace, record
 
+_MAX_MADE_UP = 10**9  # parameters, 4 GB
 _NORMS = frozenset(
     ["layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "rsqrt"]
 )
@@ -98,14 +103,46 @@ def recorded(net: nn.Module, facts: ModelFacts) -> Trace:
     # Noise, not zeros: on real weights the verification below runs on values a model might see.
     images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0)).to(device)
     try:
-        return record(net, images, logits_of)
+        return record(net, images, logits_of, partial(run, patch=facts.patch))
     except HubcleanError:
         raise
     except Exception as error:  # a stranger's net can raise anything
+        if device.type == "meta" and (isinstance(error, NotImplementedError) or "meta" in str(error)):
+            return _with_values(net, facts, images)
         said = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 200)
         raise ModelError(
             f"{printable(facts.architecture)} cannot be run on two images of {facts.input_size}: {said}"
         ) from error
+
+
+def _with_values(net: nn.Module, facts: ModelFacts, images: Tensor) -> Trace:
+    """The same for a net on meta whose forward reads values, which meta has none of."""
+    try:
+        with torch.random.fork_rng(devices=[]), Constants():
+            return record(net, images, logits_of, partial(run, patch=facts.patch))
+    except HubcleanError:
+        raise
+    except Exception:  # it reads what depends on images or weights, or what only a real device can compute
+        with in_time(True):
+            return recorded(_made_up(net, facts), facts)
+
+
+def _made_up(net: nn.Module, facts: ModelFacts) -> nn.Module:
+    """A copy of a net on meta with small random parameters on the CPU; what is shared stays shared."""
+    if (count := count_parameters(net)) > _MAX_MADE_UP:
+        raise ModelError(
+            f"{printable(facts.architecture)} reads values in its forward, so it is recorded on made-up ones; "
+            f"its {count:,} parameters are too many for that (at most {_MAX_MADE_UP:,})"
+        )
+    draw = torch.Generator().manual_seed(0)
+    memo: dict[int, Tensor] = {}
+    for parameter in net.parameters():
+        values = torch.zeros_like(parameter, device="cpu")
+        memo[id(parameter)] = nn.Parameter(values, requires_grad=False)
+        if values.is_floating_point():
+            values.normal_(std=0.02, generator=draw)
+    memo.update((id(buffer), torch.zeros_like(buffer, device="cpu")) for buffer in net.buffers() if buffer.is_meta)
+    return copy.deepcopy(net, memo)
 
 
 def _heads(

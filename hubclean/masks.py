@@ -175,12 +175,17 @@ def prove(
     """Compare hook and file on one random unit of every group that can be cut; weights are as before after.
 
     All groups are tried at once; if they differ, each half is tried on its own, down to the layers that fail.
+
+    Raises:
+        ModelError: the logits are not finite.
     """
     able = [group for group in groups if group.cut != "none"]
     draw = torch.Generator().manual_seed(seed)
     dead = {group.name: torch.randint(group.count, (1,), generator=draw) for group in able}
     if not able:
         return Proof(0.0, 0.0, 0.0, ())
+    if not bool(model(images).isfinite().all()):
+        raise ModelError("the logits of the images are not finite numbers: nothing can be proved on these weights")
     worst, leak, effect = _compare(model, able, dead, images)
     if max(worst, leak) <= tolerance:
         return Proof(worst, leak, effect, ())

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from hubclean import configs, preprocessing
+from hubclean import configs, patches, preprocessing
+from hubclean.adapters import Adapter, find
+from hubclean.adapters import load as load_adapters
 from hubclean.confined import bounded, in_time, muted, offline, quiet, steady
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
@@ -26,21 +29,27 @@ class Classifier(nn.Module):
     Args:
         net: the library's own model; its state dict has the names that the library uses.
         mean, std: of the normalisation, one value a channel, for pixels in [0, 1].
+        patch: side of the patches that the net takes in place of images; 0: it takes images.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], patch: int = 0) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.patch = net, patch
         # Not persistent: the state dict is the net's alone. Never on meta: they are facts, not weights.
         self.register_buffer("mean", torch.tensor(mean, device="cpu").view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, device="cpu").view(1, -1, 1, 1), persistent=False)
 
     def forward(self, images: Images) -> Logits:
         """Images ``(n, c, h, w)`` in [0, 1] to logits ``(n, k)``."""
-        return logits_of(self.net((images - self.mean.to(images)) / self.std.to(images)))
+        return logits_of(run(self.net, (images - self.mean.to(images)) / self.std.to(images), self.patch))
+
+
+def run(net: nn.Module, images: Tensor, patch: int = 0) -> Any:
+    """What ``net`` returns for normalised images ``(n, c, h, w)``, cut first where it takes patches of that side."""
+    return net(**patches.cut(images, patch)) if patch else net(images)
 
 
 def logits_of(out: Any) -> Logits:
@@ -63,7 +72,13 @@ def logits_of(out: Any) -> Logits:
     return out
 
 
-def build(folder: Path, *, meta: bool = False, weights: tuple[str, ...] | None = None) -> tuple[Classifier, ModelFacts]:
+def build(
+    folder: Path,
+    *,
+    meta: bool = False,
+    weights: tuple[str, ...] | None = None,
+    adapters: Iterable[Adapter] | None = None,
+) -> tuple[Classifier, ModelFacts]:
     """Build the classifier that ``config.json`` (and ``preprocessor_config.json``) in ``folder`` describe, in float32.
 
     Nothing is fetched, no code of the repo runs.
@@ -71,32 +86,36 @@ def build(folder: Path, *, meta: bool = False, weights: tuple[str, ...] | None =
     Args:
         meta: build on the meta device: no memory, no time (a small model of an older timm is built for real).
         weights: safetensors files (and their index) in ``folder`` to load, through the library's own renaming.
+        adapters: those of ``hooks/`` when ``None``; they say which nets take patches.
 
     Raises:
         ModelError: no config, not an image classifier, without a head, unreasonably large; weights that do not fit.
         RefusedError: the config asks for code, downloads or an architecture that the library does not have.
     """
+    rows = load_adapters() if adapters is None else tuple(adapters)
     try:
-        net, facts = _make(folder, weights, "meta" if meta else "cpu", _MAX_PARAMETERS)
+        net, facts = _make(folder, weights, rows, "meta" if meta else "cpu", _MAX_PARAMETERS)
     except ModelError as error:
         if not meta or "meta tensor" not in str(error.__cause__):
             raise
         # Older timm reads values off tensors while building; such models are built for real if that is cheap.
-        net, facts = _make(folder, None, "cpu", _MAX_CHEAP)
+        net, facts = _make(folder, None, rows, "cpu", _MAX_CHEAP)
     net.requires_grad_(False)
     if facts.input_size[0] != len(facts.mean):
         raise ModelError(f"the model takes {facts.input_size[0]} channels but its mean has {len(facts.mean)} values")
-    return Classifier(net, facts.mean, facts.std).eval(), facts
+    return Classifier(net, facts.mean, facts.std, facts.patch).eval(), facts
 
 
-def _make(folder: Path, weights: tuple[str, ...] | None, device: str, limit: int) -> tuple[nn.Module, ModelFacts]:
+def _make(
+    folder: Path, weights: tuple[str, ...] | None, rows: tuple[Adapter, ...], device: str, limit: int
+) -> tuple[nn.Module, ModelFacts]:
     config = configs.read(folder)
-    make = _build_timm if isinstance(config.get("architecture"), str) and "model_type" not in config else _build_hf
+    is_timm = isinstance(config.get("architecture"), str) and "model_type" not in config
     # No device context on the CPU: transformers would take it for a device map.
     place = torch.device(device) if device == "meta" else contextlib.nullcontext()
     try:
         with bounded(limit), in_time(weights is None), offline(), steady(), place:
-            return make(config, folder, weights)
+            return _build_timm(config, folder, weights) if is_timm else _build_hf(config, folder, weights, rows)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
@@ -150,8 +169,13 @@ def read_weights(folder: Path, files: tuple[str, ...]) -> dict[str, Tensor]:
     return state
 
 
-def _build_hf(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
+def _build_hf(
+    config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None, rows: tuple[Adapter, ...]
+) -> tuple[nn.Module, ModelFacts]:
     cls = _hf_class(config)
+    adapter = find(rows, "transformers", cls.__name__)
+    if adapter and adapter.refuse:  # before its processor is asked for what it does not make
+        raise ModelError(f"{cls.__name__}: {adapter.refuse}")
     # Some classes cannot run as tuples, whatever their config says.
     settings = cls.config_class.from_dict({**config, "dtype": "float32", "return_dict": True})
     if weights is None:
@@ -160,9 +184,27 @@ def _build_hf(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | N
         net = _hf_load(cls, settings, folder, weights)
     count = int(settings.num_labels)
     names = tuple(str(settings.id2label.get(index, f"label {index}")) for index in range(count))
+    patch = patch_size(settings, cls.__name__, rows)
     with torch.device("cpu"):
-        facts = preprocessing.hf_facts(net, folder, cls.__name__, names, _hf_channels(settings))
+        facts = preprocessing.hf_facts(net, folder, cls.__name__, names, _hf_channels(settings), patch)
     return net, facts
+
+
+def patch_size(settings: Any, name: str, rows: Iterable[Adapter]) -> int:
+    """Side of the patches that a transformers class takes in place of images, from its config; 0: it takes images.
+
+    Raises:
+        ModelError: an adapter says that it takes patches, but the config has no patch size, or one that is not square.
+    """
+    adapter = find(rows, "transformers", name)
+    if adapter is None or adapter.input != "patches":
+        return 0
+    said = getattr(getattr(settings, "vision_config", settings), "patch_size", None)
+    sides = set(said) if isinstance(said, (list, tuple)) else {said}
+    side = sides.pop() if len(sides) == 1 else None
+    if type(side) is not int or side < 1:
+        raise ModelError(f"config.json has the patch_size {printable(repr(said))}, which is no side of a square patch")
+    return side
 
 
 def _hf_channels(settings: Any) -> int:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from hubclean import configs
+from hubclean import configs, patches
 from hubclean.errors import DataError, HubcleanError, ModelError
 from hubclean.escaping import printable
 from hubclean.records import ModelFacts
@@ -37,7 +37,8 @@ def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Any], Ten
     channels = facts.input_size[0]
     if facts.library == "transformers":
         assert folder is not None
-        resize = _hf_resize(_processor(folder))
+        processor = _processor(folder)
+        resize = patches.stretch(processor, facts.input_size[1]) if facts.patch else _hf_resize(processor)
     else:
         resize = _timm_resize(facts)
 
@@ -123,18 +124,26 @@ def timm_facts(
     return facts
 
 
-def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str, ...], channels: int = 3) -> ModelFacts:
+def hf_facts(
+    net: nn.Module, folder: Path, architecture: str, labels: tuple[str, ...], channels: int = 3, patch: int = 0
+) -> ModelFacts:
     """Facts of a transformers model; input size, mean and std are measured on what its processor really does.
 
     Args:
         channels: of the pixels that the model takes, as its config says.
+        patch: side of the patches that the model takes; its images are then made square (see ``patches.cut``).
 
     Raises:
         ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.
     """
     processor = _processor(folder)
-    resize = _hf_resize(processor)
+    resize = patches.stretch(processor, patches.square_side(processor, patch)) if patch else _hf_resize(processor)
     size = resize(Image.new("RGB", (97, 64), (128, 128, 128))).shape
+    if len(size) != 3:
+        raise ModelError(
+            f"the processor makes no images but values of shape {tuple(size)}, as models of tokens or patches take them"
+            '; an adapter with input = "patches" may say that these are patches (see hooks/README.md)'
+        )
     if size != resize(Image.new("RGB", (64, 97), (128, 128, 128))).shape:
         raise ModelError(
             "the processor gives images of different shapes different sizes; it must crop or resize to one"
@@ -146,7 +155,7 @@ def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str,
         raise ModelError("the processor makes black and white the same")
     std = 1 / (white - black)
     resample = getattr(processor, "resample", None)
-    return ModelFacts(
+    facts = ModelFacts(
         library="transformers",
         architecture=architecture,
         input_size=(channels, int(size[1]), int(size[2])),
@@ -154,9 +163,14 @@ def hf_facts(net: nn.Module, folder: Path, architecture: str, labels: tuple[str,
         std=_per_channel(_float32(std), channels),
         interpolation=Image.Resampling(int(resample)).name.lower() if resample is not None else "none",
         crop=float(getattr(processor, "crop_pct", None) or 1.0),
+        crop_mode="squash" if patch else "center",
         labels=labels,
         parameters=sum(parameter.numel() for parameter in net.parameters()),
+        patch=patch,
     )
+    if patch:
+        patches.check(processor, facts)
+    return facts
 
 
 @contextlib.contextmanager
@@ -212,6 +226,8 @@ def _centre(processor: Any, value: int, channels: int) -> Any:
     if channels != 3 and len(getattr(processor, "image_mean", None) or ()) == channels:
         picture, order = np.full((channels, 96, 96), value, dtype=np.uint8), {"input_data_format": "channels_first"}
     out = processor(picture, return_tensors="pt", **order)["pixel_values"][0].double()
+    if out.ndim == 2:  # patches, channels last
+        return out[0, :channels].numpy()
     return out[:, out.shape[1] // 2, out.shape[2] // 2].numpy()
 
 

@@ -74,11 +74,12 @@ def _reason(unit: UnitSummary) -> str:
 
 def _model(facts: ModelFacts) -> list[str]:
     channels, height, width = facts.input_size
+    cut = f", made square, in patches of {facts.patch}" if facts.patch else ""
     labels = ", ".join(printable(name, 24) for name in facts.labels[:4]) + (", …" if len(facts.labels) > 4 else "")
     numbers = [", ".join(f"{value:.4g}" for value in values) for values in (facts.mean, facts.std)]
     rows = [
         ["architecture", f"{printable(facts.architecture)} ({facts.library}), {facts.parameters:,} parameters"],
-        ["input", f"{channels} x {height} x {width}, {printable(facts.interpolation)}, crop {facts.crop:g}"],
+        ["input", f"{channels} x {height} x {width}, {printable(facts.interpolation)}, crop {facts.crop:g}{cut}"],
         ["normalisation", f"mean {numbers[0]}; std {numbers[1]}"],
         ["labels", f"{len(facts.labels)}: {labels}"],
     ]
@@ -89,12 +90,15 @@ def _site(site: FeatureSite) -> list[str]:
     shape = " x ".join(map(str, site.shape))
     tokens = f", {site.prefix_tokens} prefix tokens" if site.prefix_tokens else ""
     rows = [
-        ["feature layer", f"{site.feature or '(none before the head)'}: {site.layout} {shape}{tokens}"],
+        ["feature layer", f"{printable(site.feature, 60) or '(none before the head)'}: {site.layout} {shape}{tokens}"],
         ["channels", f"{site.channels} prunable" + (f", {site.block} head columns each" if site.block > 1 else "")],
         ["in between", _WORDS.get(site.between, site.between)],
     ]
-    rows += [["head", f"{head.path}: {head.kind} {head.in_features} -> {head.out_features}"] for head in site.heads]
-    return [columns([*rows, ["located by", site.adapter]])]
+    rows += [
+        ["head", f"{printable(head.path, 60)}: {head.kind} {head.in_features} -> {head.out_features}"]
+        for head in site.heads
+    ]
+    return [columns([*rows, ["located by", printable(site.adapter, 60)]])]
 
 
 def verdict(report: DetectionReport, labels: Sequence[str]) -> str:

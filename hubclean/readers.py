@@ -36,7 +36,8 @@ class Flow:
         reads: columns of later layers.
         lost: channel number -> why it cannot be followed to its end.
         residual: whether a branch is added to other values: then the branch can be silenced, not the sum.
-        gate: whether they pass an operator that makes something of a zero (sigmoid, softmax).
+        lifted: whether they pass an operator that makes something of a zero (sigmoid).
+        gate: whether they scale other values after that, or pass a softmax.
         attention: whether the channels of an attention head were made one unit.
         shifted: whether a zero is lost by adding a constant, as an affine norm does.
         joined: whether channels were united.
@@ -47,6 +48,7 @@ class Flow:
     reads: list[Read] = field(default_factory=list)
     lost: dict[int, str] = field(default_factory=dict)
     residual: bool = False
+    lifted: bool = False
     gate: bool = False
     attention: bool = False
     shifted: bool = False

@@ -189,6 +189,7 @@ class ModelFacts:
     labels: tuple[str, ...]
     parameters: int
     crop_mode: str = "center"
+    patch: int = 0  # side in pixels of the patches that the net takes in place of images; 0: it takes images
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,12 @@ def verify(model: nn.Module, site: FeatureSite, images: Images, tolerance: float
         again = net.get_submodule(head.path)(seen.inputs[head.path])
         worst = max(worst, _difference(again, seen.outputs[head.path]))
         if len(site.heads) == 1 and again.flatten(1).shape == logits.shape:
-            worst = max(worst, _difference(again.flatten(1), logits))
+            if (apart := _difference(again.flatten(1), logits)) > tolerance:
+                raise ModelError(
+                    f"the net gives out something else than its head {head.path!r} ({apart:.1e}): "
+                    "it must return logits, with no softmax or other operator after them"
+                )
+            worst = max(worst, apart)
     dead = torch.topk(pooled(seen, site).abs().mean(0), min(3, site.channels)).indices
     with _hooked_off(net, site, dead):
         by_hook = model(images)
@@ -178,4 +183,5 @@ def _net(model: nn.Module) -> nn.Module:
 
 def _difference(one: Tensor, other: Tensor) -> float:
     scale = max(float(other.abs().max()), 1e-12)
-    return float((one - other).abs().max()) / scale
+    found = float((one - other).abs().max()) / scale
+    return found if found == found else float("inf")  # NaN would pass for no difference

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from hubclean.channel_ids import Channels
+from hubclean.operators import Ref
 from hubclean.readers import Flow
-from hubclean.traces import Ref, Value
+from hubclean.traces import Value
 
 
 def heads(source: Channels | None, flow: Flow) -> Channels | None:

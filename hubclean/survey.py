@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from hubclean import adapters, locating, masks, models, sites, unit_finder
 from hubclean.errors import ModelError
+from hubclean.escaping import printable
 from hubclean.models import Classifier
 from hubclean.records import ModelFacts, RepoRef, SiteReport
 from hubclean.repos import Repo
@@ -41,7 +42,7 @@ def survey(repo: Repo, hooks: Path | None = None) -> SiteReport:
         for path in _CONFIGS:
             if path in present:
                 (Path(name) / path).write_bytes(repo.read(path, _LIMIT))
-        model, facts = models.build(Path(name), meta=True)
+        model, facts = models.build(Path(name), meta=True, adapters=adapters.load(hooks))
         return _report(repo.ref, model.net, facts, adapters.load(hooks))[0]
 
 
@@ -79,8 +80,7 @@ def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None)
     """
     if not isinstance(example, Tensor) or example.ndim != 4:
         raise ModelError("the example must be a batch of images of shape (n, c, h, w)")
-    own = copy.deepcopy(module).float().eval().requires_grad_(False)
-    own = own.net if isinstance(own, Classifier) else own
+    own = _copied(module)
     channels, height, width = example.shape[1:]
     facts = ModelFacts(
         library="module",
@@ -102,6 +102,28 @@ def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None)
     if next(own.parameters()).is_meta:
         return _report(origin, own, facts, adapters.load(hooks))[0]
     return survey_checkpoint(Checkpoint(model, site, facts, origin), hooks)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """The net in float32, free to be run and cut, out of its wrapper."""
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
+    module = getattr(module, "_orig_mod", module)  # torch.compile keeps the net there
+    module = module.net if isinstance(module, Classifier) else module
+    name = printable(type(module).__name__)
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ModelError(f"{name} has parts made by torch.jit, which cannot be seen into: give the net it was made of")
+    if next(module.parameters(), None) is None:
+        raise ModelError(f"{name} has no parameters, so there is no head whose columns could be cut")
+    if any(torch.nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
+        raise ModelError(f"{name} has lazy layers without weights: run it once on a batch")
+    try:
+        return copy.deepcopy(module).float().eval().requires_grad_(False)
+    except Exception as error:  # a stranger's net can raise anything
+        said = printable((str(error) or type(error).__name__).splitlines()[0], 100)
+        raise ModelError(
+            f"{name} cannot be copied ({said}); if it keeps tensors of an earlier forward, give a new net"
+        ) from error
 
 
 def _report(

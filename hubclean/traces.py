@@ -15,62 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-# Operators that mix channels by a weight; one whose weight descends from no parameter (attention) is none.
-MIXING = frozenset(
-    [
-        "linear",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-        "matmul",
-        "__matmul__",
-        "__rmatmul__",
-        "mm",
-        "bmm",
-        "addmm",
-        "baddbmm",
-        "einsum",
-        "tensordot",
-        "bilinear",
-        "multi_head_attention_forward",
-        "opaque",
-    ]
-)
-
-
-# On the meta device their result is an empty tensor like the first operand; torch takes milliseconds to find that out.
-_ALIKE = frozenset(["batch_norm", "layer_norm", "group_norm", "rms_norm", "gelu", "silu", "relu", "hardswish"])
-_SHAPED = frozenset(["reshape_as", "view_as", "expand_as", "type_as"])
-
-
-@dataclass(frozen=True, slots=True)
-class Ref:
-    """In a recorded call, the place of a recorded value."""
-
-    index: int
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """In a recorded call, the place of a tensor that does not descend from the images; ``name`` if it is stored."""
-
-    name: str
-    shape: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """A call as it was made; tensors among the arguments are ``Ref`` or ``Other``."""
-
-    function: Callable[..., Any]
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    def operand(self, place: int, name: str, default: Any = None) -> Any:
-        """An argument by place or by name, whichever way it was given."""
-        return self.args[place] if place < len(self.args) else self.kwargs.get(name, default)
+from hubclean import operators
+from hubclean.operators import Operation, Other, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +46,37 @@ class Value:
     @property
     def mixes(self) -> bool:
         """Whether a layer with weights made it, so that its channels are no longer those of its inputs."""
-        return self.op in MIXING and bool(self.parameters)
+        return self.op in operators.MIXING and bool(self.parameters)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One run of a module: the values it took in and gave out."""
+    """One run of a module: the values it took in and gave out.
+
+    Args:
+        source: the value that is its first argument (-1 if none is), which a hook can replace.
+        result: the value that is its output, or the first of a tuple, likewise.
+    """
 
     module: str
     taken: tuple[int, ...]
     given: tuple[int, ...]
+    source: int = -1
+    result: int = -1
 
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A forward's values in order of computation, its module calls in order of exit, and which value the logits are."""
+    """A forward's values in order of computation, its module calls in order of exit, and which value the logits are.
+
+    Args:
+        mixed: parameters that were used through arithmetic in which their rows are not alone (spectral norm).
+    """
 
     values: tuple[Value, ...]
     calls: tuple[Call, ...]
     logits: int
+    mixed: frozenset[str] = frozenset()
 
     def heads(self) -> tuple[int, ...]:
         """Values made by a layer with weights from which the logits follow through no further such layer."""
@@ -188,47 +146,60 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.values = [Value("input", "", (), frozenset(), "", tuple(images.shape))]
         self.calls: list[Call] = []
+        self.mixed: set[str] = set()
         self._alive: list[Any] = [images]
         self._index = {id(images): 0}
         self._names = {id(parameter): name for name, parameter in net.named_parameters()}
         self._derived = {key: frozenset((name,)) for key, name in self._names.items()}
         self._stack: list[str] = []
+        self._writes: dict[int, list[int]] = {}  # tensor that owns memory -> values written into it in place
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is functional.multi_head_attention_forward:  # seen from inside: queries, keys and values apart
             with self:
                 return _ATTENTION(*args, **kwargs)
+        name = getattr(func, "__name__", "")
         before = [*tensors(args), *tensors(kwargs)]
+        before = [] if name in operators.BLANK else before[:1] if name in operators.SHAPED else before
+        self._refresh(before)
         inputs = tuple(self._index[id(t)] for t in before if id(t) in self._index)
         parameters = frozenset[str]().union(*(self._derived.get(id(t), frozenset()) for t in before))
         call = Operation(func, self._places(args), self._places(kwargs)) if inputs else None
-        name = getattr(func, "__name__", "")
-        if name in _ALIKE and args and isinstance(args[0], Tensor) and args[0].is_meta:
+        if name in operators.ALIKE and args and isinstance(args[0], Tensor) and args[0].is_meta:
             in_place = kwargs.get("inplace") or any(one is True for one in args[1:2])
-            out = args[0] if in_place else torch.empty_like(args[0])
+            layout = torch.contiguous_format if name.endswith("norm") else torch.preserve_format
+            out = args[0] if in_place else torch.empty_like(args[0], memory_format=layout)
         else:
             out = func(*args, **kwargs)
-        if name in _SHAPED:  # the second operand lends its shape alone
-            inputs = tuple(self._index[id(t)] for t in before[:1] if id(t) in self._index)
         written = args[0] if name == "__setitem__" else out
         if inputs:
             second = args[1] if len(args) > 1 else kwargs.get("weight")
             self._add(written, name, inputs, parameters, self._names.get(id(second), ""), call)
+            if name in operators.OUTWARDS:  # what Python makes of it is not seen
+                self._add(torch.empty(()), name, inputs, parameters, "")
+            if args and written is args[0] and operators.IN_PLACE.fullmatch(name):
+                root = written if written._base is None else written._base
+                self._alive.append(root)
+                self._writes.setdefault(id(root), []).append(len(self.values) - 1)
         elif parameters:
+            if name not in operators.ROW_BY_ROW:
+                self.mixed |= parameters
             for tensor in tensors(written):
                 self._alive.append(tensor)
                 self._derived[id(tensor)] = parameters
         return out
 
+    def _refresh(self, used: list[Tensor]) -> None:
+        """Tensors whose memory was written through another view are new values, made of all that was written."""
+        for tensor in used if self._writes else ():
+            root, index = tensor if tensor._base is None else tensor._base, self._index.get(id(tensor), -1)
+            late = tuple(write for write in self._writes.get(id(root), ()) if write > index)
+            if late:
+                self._add(tensor, "a write through a view", (index, *late) if index >= 0 else late, frozenset(), "")
+
     def _add(
-        self,
-        out: Any,
-        op: str,
-        inputs: tuple[int, ...],
-        parameters: frozenset[str],
-        weight: str,
-        call: Operation | None = None,
+        self, out: Any, op: str, inputs: tuple[int, ...], parameters: frozenset[str], weight: str, call: Any = None
     ) -> None:
         module = self._stack[-1] if self._stack else ""
         for place, tensor in enumerate(tensors(out)):
@@ -246,25 +217,35 @@ class _Recorder(TorchFunctionMode):
         return {key: self._places(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     def known(self, value: Any) -> tuple[int, ...]:
-        return tuple(self._index[id(t)] for t in tensors(value) if id(t) in self._index)
+        used = list(tensors(value))
+        if self._writes:
+            with torch._C.DisableTorchFunction():
+                self._refresh(used)
+        return tuple(self._index[id(t)] for t in used if id(t) in self._index)
+
+    def _first(self, value: Any) -> int:
+        """The value that a tuple begins with, or that is given alone."""
+        value = value[0] if type(value) is tuple and value else value
+        return self._index.get(id(value), -1) if isinstance(value, Tensor) else -1
 
     def enter(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
             self._stack.append(name)
-            module.__dict__.setdefault("_hubclean_taken", []).append(self.known((args, kwargs)))
+            source = self._first(args or tuple(one for one in kwargs.values() if isinstance(one, Tensor)))
+            module.__dict__.setdefault("_hubclean_taken", []).append((self.known((args, kwargs)), source))
 
         return hook
 
     def leave(self, name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
             self._stack.pop()
-            taken = module.__dict__["_hubclean_taken"].pop()
+            taken, source = module.__dict__["_hubclean_taken"].pop()
             given = self.known(out)
             if taken and not given:  # scripted code and custom autograd functions pass by the recorder
                 inside = frozenset(f"{name}.{inner}".lstrip(".") for inner, _ in module.named_parameters())
                 self._add(out, "opaque", taken, inside, "")
                 given = self.known(out)
-            self.calls.append(Call(name, taken, given))
+            self.calls.append(Call(name, taken, given, source, self._first(out)))
 
         return hook
 
@@ -302,4 +283,4 @@ def record(
             module.__dict__.pop("_hubclean_taken", None)
     if not logits:
         raise ValueError("the logits do not follow from the images")
-    return Trace(tuple(recorder.values), tuple(recorder.calls), logits[0])
+    return Trace(tuple(recorder.values), tuple(recorder.calls), logits[0], frozenset(recorder.mixed))

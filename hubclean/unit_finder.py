@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from hubclean.channel_ids import Channels, channel_axis, first, moved
 from hubclean.flows import Follower
-from hubclean.operators import AFFINE, MOVES
+from hubclean.operators import AFFINE, MOVES, Other, Ref
 from hubclean.readers import Flow
-from hubclean.traces import Other, Trace, Value
+from hubclean.traces import Trace, Value
 from hubclean.units import Entries, Kind, Point, UnitGroup
 
 _LAYERS = ("linear", "conv1d", "conv2d", "conv_transpose2d")
@@ -50,8 +50,8 @@ class _Finder:
         self.runs: dict[str, int] = {}  # module -> times it ran
         for call in trace.calls:
             self.runs[call.module] = self.runs.get(call.module, 0) + 1
-            if call.given:
-                self.calls.setdefault(call.given[0], call.module)
+            if call.result >= 0:
+                self.calls.setdefault(call.result, call.module)
 
     def group(self, index: int) -> UnitGroup:
         value = self.values[index]
@@ -90,7 +90,8 @@ class _Finder:
         value = self.values[index]
         why = f"{value.op} is no Linear or convolution"
         count = value.shape[channel_axis(value.op, len(value.shape))]
-        return UnitGroup(name, "linear", count, index, self.depths[index], 0, (), (), False, None, None, "", why)
+        kind: Kind = "conv" if value.op.startswith("conv") else "linear"
+        return UnitGroup(name, kind, count, index, self.depths[index], 0, (), (), False, None, None, "", why)
 
     def _kind(self, value: Value, flow: Flow) -> Kind:
         if flow.gate and not flow.shifted and flow.reads and not any(read.zero for read in flow.reads):
@@ -138,8 +139,8 @@ class _Finder:
         rows, why = [value.weight], ""
         if not value.weight:
             rows, why = self._scales(value, count)
-        if isinstance(bias, Other):
-            rows = [*rows, bias.name]
+        if rows and isinstance(bias, (Other, Ref)):
+            rows = [*rows, bias.name if isinstance(bias, Other) else ""]
         if not rows or not all(rows):
             rows, why = [], why or "its bias is computed, not stored"
         elif any(len(set(self.follower.used.get(name, ()))) > 1 for name in rows):
@@ -147,7 +148,7 @@ class _Finder:
         for name in rows:
             shape = self.shapes[name]
             place = 1 if value.op == "conv_transpose2d" and len(shape) > 1 else 0
-            if shape[place] != count:
+            if shape[place : place + 1] != (count,):
                 rows, own, why = [], [], "its channels are grouped"
                 break
             own.append(Entries(name, units.view([-1 if axis == place else 1 for axis in range(len(shape))])))
@@ -155,7 +156,7 @@ class _Finder:
             return tuple(own), why
         line = numbers.along(-1 if norm.op in ("layer_norm", "rms_norm") else 1)
         assert line is not None
-        after = [Entries(name, units[line]) for name in _affine(norm)]
+        after = [Entries(name, _owners(line, units)) for name in _affine(norm)]
         together = norm.op not in ("batch_norm", "instance_norm")
         return tuple(after if together else [*after, *own]), ""
 
@@ -168,13 +169,14 @@ class _Finder:
         ]
         scales = [name for name in rows if len(self.shapes[name]) > 1 and set(self.shapes[name][1:]) == {1}]
         why = "its weight is computed from stored tensors"
-        return (scales or rows)[:1] if len(scales) == 1 or len(rows) == 1 else [], why
+        alone = len(rows) == 1 and rows[0] not in self.trace.mixed
+        return (scales or rows)[:1] if len(scales) == 1 or alone else [], why
 
     def _point(self, at: int, numbers: Channels, flow: Flow, units: Tensor) -> Point | None:
         """The first module that gives out the units' values while a zero is still a zero."""
         while True:
             axes = numbers.axes
-            if len(axes) <= 1 and at in self.calls and self.runs[self.calls[at]] == 1:
+            if len(axes) <= 1 and self._reaches(at):
                 axis = axes[0] if axes else len(numbers.shape) - 1
                 line = numbers.along(axis)
                 if line is not None:
@@ -185,6 +187,14 @@ class _Finder:
                 return None
             at, numbers = users[0], step
 
+    def _reaches(self, at: int) -> bool:
+        """Whether a hook on the module that gives a value out changes it for all that use it."""
+        module = self.calls.get(at)
+        if module is None or self.runs[module] != 1:
+            return False
+        inside = [self.values[user].module for user in self.follower.users[at]]
+        return bool(module) and not any(f"{name}.".startswith(f"{module}.") for name in inside)
+
     def _watch(self, flow: Flow, units: Tensor) -> Point | None:
         """The input of the one layer that reads the units, after their activation."""
         if len(flow.reads) != 1 or flow.residual or not flow.reads[0].zero:
@@ -192,7 +202,7 @@ class _Finder:
         read = flow.reads[0]
         module = self.values[read.value].module
         call = next((c for c in self.trace.calls if c.module == module and read.value in c.given), None)
-        if call is None or call.taken[:1] != (read.source,) or self.runs[module] != 1:
+        if call is None or call.source != read.source or self.runs[module] != 1:
             return None
         shape = self.values[read.source].shape
         owner = read.owner
@@ -203,14 +213,13 @@ class _Finder:
 
 
 def _affine(value: Value) -> list[str]:
-    """Names of a norm's stored weight and bias, ``[]`` if it has no weight, or one that is computed."""
+    """Names of a norm's stored weight and bias, ``[]`` if it has no weight, or either is computed."""
     assert value.call is not None
-    names = []
-    for place, key in zip(AFFINE[value.op], ("weight", "bias"), strict=True):
-        found = value.call.operand(place, key)
-        if isinstance(found, Other):
-            names.append(found.name)
-    return names if names and all(names) else []
+    places = zip(AFFINE[value.op], ("weight", "bias"), strict=True)
+    weight, bias = (value.call.operand(place, key) for place, key in places)
+    found = [weight, bias] if isinstance(bias, (Other, Ref)) else [weight]
+    names = [one.name for one in found if isinstance(one, Other)]
+    return names if len(names) == len(found) and all(names) else []
 
 
 def _numbered(flow: Flow) -> Tensor:

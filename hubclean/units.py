@@ -108,13 +108,14 @@ def last(groups: Sequence[UnitGroup], trace: Trace, site: FeatureSite) -> tuple[
     given = [call.given[0] for call in trace.calls if call.module == site.feature and call.given]
     end = max(given) if site.feature and given else len(trace.values)
     spread = sum(size > 1 for size in site.shape) > 1
-    fit = [
+    able = [
         group
         for group in groups
         if group.cut != "none" and group.kind != "depthwise" and group.order <= end
-        if (group.positions > 1 or not spread)
-        and (group.consumers or (group.kind == "conv" and (group.norm or not group.residual)))
+        if group.positions > 1 or not spread
     ]
+    fit = [g for g in able if g.consumers or (g.kind == "conv" and (g.norm or not g.residual))]
+    fit = fit or [g for g in able if not g.residual]  # behind a norm of its own every hidden unit is seen by all
     if not fit:
         return ()
     deepest = max(fit, key=lambda group: (group.depth, group.order))

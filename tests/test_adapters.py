@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from torch import nn
 from hubclean import adapters
 from hubclean.adapters import Adapter
 from hubclean.errors import ModelError, OptionError
+from hubclean.models import patch_size
 from hubclean.records import ModelFacts
 from hubclean.sites import locate
 
@@ -44,7 +46,8 @@ def test_an_adapter_changes_what_is_found_for_its_example(adapter: Adapter) -> N
 
     def outcome(rows: tuple[Adapter, ...]) -> object:
         try:
-            site = locate(net, known, rows)
+            patch = patch_size(net.config, known.architecture, rows) if known.library == "transformers" else 0
+            site = locate(net, replace(known, patch=patch), rows)
             return site.feature, site.layout, site.prefix_tokens, site.heads
         except ModelError as error:
             return str(error)
@@ -78,6 +81,8 @@ def test_a_user_folder_wins_over_ours(tmp_path: Path) -> None:
         ("[a]\n" + GOOD + "layout = 'CHWN'\n", "layout must be one of"),
         ("[a]\n" + GOOD + "heads = 'fc'\n", "list of module names"),
         ("[a]\n" + GOOD + "prefix_tokens = -1\n", "prefix_tokens"),
+        ("[a]\n" + GOOD.replace("module", "transformers") + "input = 'words'\n", "input must be patches"),
+        ("[a]\n" + GOOD + "input = 'patches'\n", "transformers alone"),
         ("#" * 300_000, "larger than"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from benchmarks import coverage
 from benchmarks.catalogue import Entry, entries, smallest
 
@@ -13,9 +14,7 @@ from benchmarks.catalogue import Entry, entries, smallest
 PARTS = 40
 # What the whole table takes too long for here is proved by ``make coverage``.
 COSTLY = frozenset(
-    "deepseek_vit gemma4_vit qwen3_vit beit sknet naflexvit nasnet pnasnet hrnet hieradet_sam2 vision_transformer_sam "
-    "mobilenetv5 mambaout inception_resnet_v2 inception_v4 senet efficientformer_v2 densenet maxvit convmixer tnt "
-    "tresnet iformer gcvit rdnet dpn samvit crossvit cait coat eva swin_transformer_v2 davit".split()
+    ["deepseek_vit", "gemma4_vit", "qwen3_vit", "beit", "sknet", "naflexvit", "nasnet", "pnasnet", "hrnet", "hieradet_sam2", "vision_transformer_sam", "mobilenetv5", "mambaout", "inception_resnet_v2", "inception_v4", "senet", "efficientformer_v2", "densenet", "maxvit", "convmixer", "tnt", "tresnet", "iformer", "gcvit", "rdnet", "dpn", "samvit", "crossvit", "cait", "coat", "eva", "swin_transformer_v2", "davit"]
 )
 
 

@@ -15,9 +15,9 @@ from hubclean import checkpoints, pruning
 from hubclean.activations import feature_activations
 from hubclean.defenses import fine_pruning
 from hubclean.defenses.fine_pruning import FinePruning
-from hubclean.pruning import FeatureChannels, Trial
 from hubclean.errors import ModelError
 from hubclean.metrics import attack_rates, clean_accuracy
+from hubclean.pruning import FeatureChannels, Trial
 from hubclean.records import Rate, to_json
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
