@@ -1,17 +1,18 @@
-"""Tries every classifier of the catalogue and draws ``hooks/COVERAGE.md``: located, captured, prunable, proved, or why not.
+"""Tries every classifier of the catalogue and draws ``hooks/COVERAGE.md``: located, cut, proved, or why not.
 
     make coverage          # python -m benchmarks.coverage, about half an hour on two cores
 
 Every entry is built on the meta device, located, and its units are followed. One real instance of every family with
 random weights goes through the proof by numbers: head of the captured feature is the logits; zeros in stored tensors do
 what a hook does, for the feature channels and for one unit of every layer; logits do not depend on what is cut; saved
-to safetensors and reloaded by the library itself, the logits are the same; hooks and modes are as before after an error.
+to safetensors and reloaded by the library itself, the logits are the same; hooks are gone after an error.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import sys
 import tempfile
@@ -39,6 +40,25 @@ HERE = Path(__file__).parent
 TABLE, RESULTS = HERE.parent / "hooks" / "COVERAGE.md", HERE / "results" / "coverage.json"
 TOLERANCE = 1e-5
 Row = dict[str, Any]
+_HEAD = [
+    "library",
+    "family",
+    "located",
+    "feature map",
+    "conv",
+    "layout",
+    "layers",
+    "proof on",
+    "worst",
+    "failed",
+    "adapters",
+]
+_KEY = (
+    "`feature map`: architectures with a map or token sequence that all heads share; feature channels can be cut at",
+    "the heads of all. `conv`: those with units for `site=conv`. `layers`: cut where made and read / where made /",
+    "where read / gates and attention scores / not. `worst`: largest difference between hook and file on the",
+    "instance, relative to its largest logit; `failed`: layers beyond the tolerance.",
+)
 
 
 def survey(entry: Entry) -> Row:
@@ -213,8 +233,18 @@ def measured(processes: int) -> Row:
         "seconds": round(time.perf_counter() - start),
         "locate_seconds": {"median": statistics.median(times), "worst": max(times)},
         "unit_seconds": {"median": statistics.median(following), "worst": max(following)},
+        "why": reasons(surveyed),
         "families": [family_row(surveyed, proofs.get(key, {}), *key) for key in families],
     }
+
+
+def reasons(surveyed: list[Row]) -> dict[str, int]:
+    """How many layers cannot be cut for which reason, most first; names of modules are left out."""
+    counts: Counter[str] = Counter()
+    for row in surveyed:
+        for why, count in row.get("why", {}).items():
+            counts[re.sub(r"'[^']*'", "a layer", why)] += count
+    return dict(counts.most_common(20))
 
 
 def family_row(surveyed: list[Row], proof: Row, library: str, family: str) -> Row:
@@ -236,7 +266,6 @@ def family_row(surveyed: list[Row], proof: Row, library: str, family: str) -> Ro
         "layers": dict(cuts),
         "adapters": sorted({row["adapter"] for row in located} - {"generic"}),
         "refused": {row["name"]: row.get("refused", row.get("error")) for row in rows if "layout" not in row},
-        "why": dict(Counter(why for row in located for why in row["why"]).most_common(3)),
         "proof": {key: value for key, value in proof.items() if key not in ("library", "family", "adapter")},
     }
 
@@ -244,60 +273,69 @@ def family_row(surveyed: list[Row], proof: Row, library: str, family: str) -> Ro
 def table(result: Row) -> str:
     """The table as Markdown."""
     families = result["families"]
+    refused = [(row["library"], name, why) for row in families for name, why in row["refused"].items()]
+    return "\n".join(
+        [
+            "# Coverage",
+            "",
+            *_totals(result, len(refused)),
+            "",
+            "## Not located, and why",
+            "",
+            "| library | architecture | reason |",
+            "|---|---|---|",
+            *[f"| {library} | {name} | {why} |" for library, name, why in refused],
+            "",
+            "## Adapters",
+            "",
+            "| adapter | matches | reason |",
+            "|---|---|---|",
+            *[f"| {one.name} | {one.library}: `{one.match}` | {one.reason} |" for one in adapters.load()],
+            "",
+            "## Layers that cannot be cut, and why",
+            "",
+            "| layers | reason |",
+            "|---|---|",
+            *[f"| {count:,} | {why} |" for why, count in result["why"].items()],
+            "",
+            "## Families",
+            "",
+            *_KEY,
+            "",
+            f"| {' | '.join(_HEAD)} |",
+            "|---" * len(_HEAD) + "|",
+            *map(_line, families),
+            "",
+        ]
+    )
+
+
+def _totals(result: Row, refused: int) -> list[str]:
+    families = result["families"]
     versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
     proofs = [row["proof"] for row in families if "units" in row["proof"]]
     total = {key: sum(row[key] for row in families) for key in ("count", "located", "captured", "conv")}
     layers: Counter[str] = Counter()
     for row in families:
         layers.update(row["layers"])
-    refused = [(row["library"], name, why) for row in families for name, why in row["refused"].items()]
-    worst = max(max(p["feature"], p["units"], p["reload"]) for p in proofs)
-    lines = [
-        "# Coverage",
-        "",
+    worst = max(max(proof["feature"], proof["units"], proof["reload"]) for proof in proofs)
+    failed, tried = sum(len(proof["failed"]) for proof in proofs), sum(proof["tried"] for proof in proofs)
+    located, following = result["locate_seconds"], result["unit_seconds"]
+    return [
         f"Made by `{result['command']}` ({versions}; {result['processes']} processes, {result['seconds']} s).",
         "",
-        f"- **{total['located']} of {total['count']} architectures located**; the other {len(refused)} are listed below "
-        "with their reasons. "
-        f"{total['captured']} have a feature map or token sequence all heads share, {total['conv']} have units that "
-        "`site=conv` can cut; feature channels can be cut at the heads of all that are located.",
-        f"- **Units of whole networks**: of {sum(layers.values()):,} layers before the heads {layers['both']:,} can be cut "
-        f"where they are made and where they are read, {layers['producer']:,} where they are made (most of them branches "
-        f"of a residual stream), {layers['consumer']:,} where they are read, {layers['gate']:,} are gates or attention "
-        f"scores, {layers['none']:,} cannot be cut.",
+        f"- **{total['located']} of {total['count']} architectures located**; the other {refused} are listed below "
+        f"with their reasons. {total['captured']} have a feature map that all heads share, {total['conv']} have units "
+        "for `site=conv`.",
+        f"- **Units of whole networks**: of {sum(layers.values()):,} layers before the heads, {layers['both']:,} can "
+        f"be cut where they are made and where they are read, {layers['producer']:,} where they are made (most are "
+        f"branches of a residual stream), {layers['consumer']:,} where they are read; {layers['gate']:,} are gates or "
+        f"attention scores, {layers['none']:,} cannot be cut.",
         f"- **Proved by numbers on {len(proofs)} real instances**, one a family: worst difference {worst:.1e} of the "
-        f"largest logit (tolerance {TOLERANCE:.0e}); {sum(len(p['failed']) for p in proofs)} of "
-        f"{sum(p['tried'] for p in proofs):,} layers failed and would be left alone.",
-        f"- **Time on the meta device**: locating {result['locate_seconds']['median']:.2f} s in the median, "
-        f"{result['locate_seconds']['worst']:.1f} s at worst; following all units {result['unit_seconds']['median']:.2f} s "
-        f"and {result['unit_seconds']['worst']:.1f} s.",
-        "",
-        "## Not located, and why",
-        "",
-        "| library | architecture | reason |",
-        "|---|---|---|",
-        *[f"| {library} | {name} | {why} |" for library, name, why in refused],
-        "",
-        "## Adapters",
-        "",
-        "| adapter | matches | reason |",
-        "|---|---|---|",
-        *[f"| {one.name} | {one.library}: `{one.match}` | {one.reason} |" for one in adapters.load()],
-        "",
-        "## Families",
-        "",
-        "`feature` and `conv`: architectures whose feature channels and last convolution (or hidden units and heads) can be "
-        "cut. Layers: cut on both sides / where made / where read / gates / not. Proof: worst relative difference between "
-        "hook and file over the instance's layers, and how many layers failed it.",
-        "",
-        "| library | family | located | feature map | conv | layout | layers | proof on | worst | failed | adapters |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
-        *map(_line, families),
+        f"largest logit (tolerance {TOLERANCE:.0e}); {failed} of {tried:,} layers failed.",
+        f"- **Time on the meta device**: locating {located['median']:.2f} s in the median, {located['worst']:.1f} s at "
+        f"worst; following all units {following['median']:.2f} s and {following['worst']:.1f} s.",
     ]
-    reasons: Counter[str] = Counter()
-    for row in families:
-        reasons.update(row["why"])
-    return "\n".join(lines) + "\n"
 
 
 def _line(row: Row) -> str:

@@ -53,8 +53,8 @@ def pruning(place: Path) -> list[str]:
     lines = [
         "## Fine-Pruning at the final features and at the last convolution",
         "",
-        "Clean accuracy / planted ASR; no detector watched the fine-tuning. The last convolution of a residual net has a "
-        "shortcut around it, which keeps its features fed; the ViT's site is its last heads and hidden units.",
+        "Clean accuracy / planted ASR; no detector watched the fine-tuning. The last convolution of a residual net has "
+        "a shortcut around it, which keeps its features fed; the ViT's site is its last heads and hidden units.",
         "",
         "| model | seed | site | before | pruned | fine-tuned | cut |",
         "|---|---|---|---|---|---|---|",

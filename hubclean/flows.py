@@ -95,44 +95,16 @@ class Follower:
             return self._attention(value, known, flow)
         operand = call.args[0] if call.args else call.kwargs.get("input")
         if len(sources) > 1 or not isinstance(operand, Ref) or operand.index not in known:
-            return None  # one operand is meant from here on: a bound, slope or scale made of channels is not followed
-        if op == "conv2d":  # a fixed filter, as in anti-aliasing
-            filters, bias = call.operand(1, "weight"), call.operand(2, "bias")
-            apart = isinstance(filters, Other) and filters.shape[:2] == (source.shape[1], 1) and set(source.axes) <= {1}
-            return source.like(value.shape, source.zero and bias is None) if apart else None
-        if op in operators.KEEP_ZERO or op in operators.CLAMP or op in operators.POWER:
-            keeps = op in operators.KEEP_ZERO or _clamps_zero(op, call)
-            return source.like(value.shape, source.zero and keeps)
-        if op in operators.LOSE_ZERO:
-            flow.lifted = flow.lifted or source.zero
-            return source.like(value.shape, False)
-        if op in operators.REDUCE:
-            return sums.reduced(value, source, flow)
-        if op in operators.SPATIAL:
-            places = 1 if "1d" in op else 2
-            apart = len(value.shape) == len(source.shape) == places + 2 and set(source.axes) <= {1}
-            return source.like(value.shape, source.zero) if apart else None
-        if op in operators.SOFTMAX:
-            flow.gate = True
-            dim = call.operand(1, "dim", -1)
-            merged = sums.merged(source, [dim % len(value.shape)], flow)
-            return merged and merged.like(value.shape, False)
-        if op in operators.CHANNEL_NORMS:
-            flow.shifted = flow.shifted or source.zero
-            return source.like(value.shape, False)
-        if op in operators.STATISTIC_NORMS:
-            dim = call.kwargs.get("dim", 1) if op == "normalize" else -1
-            merged = sums.merged(source, [dim % len(value.shape)], flow) if op != "group_norm" else None
-            if merged is None:
-                flow.lose(source.numbers().tolist(), f"normalised together in {value.module!r}")
-            return (merged or source).like(value.shape, op == "normalize" and source.zero)
-        return None
+            return None  # a bound, slope or scale made of channels is not followed
+        if op in operators.CHANNEL_NORMS or op in operators.STATISTIC_NORMS or op in operators.SOFTMAX:
+            return _normed(value, call, source, flow)
+        return _carried(value, call, source, flow)
 
     def _binary(self, value: Value, known: dict[int, Channels], flow: Flow) -> Channels | _End | None:
         assert value.call is not None
-        operands = value.call.args[:2]
+        operands = [value.call.operand(0, "input"), value.call.operand(1, "other")]
         tracked = [known[o.index] if isinstance(o, Ref) and o.index in known else None for o in operands]
-        one, other = [*tracked, None, None][:2]
+        one, other = tracked
         plus = value.op in operators.PLUS
         if one is not None and other is not None:
             left, right = one.like(value.shape, one.zero), other.like(value.shape, other.zero)
@@ -220,6 +192,45 @@ class Follower:
 
 class _End:
     """The channels were read by a layer, or added to other values; nothing is lost."""
+
+
+def _carried(value: Value, call: Operation, source: Channels, flow: Flow) -> Channels | None:
+    """Operators on one value that work entry by entry, pool, or mix the pixels of each channel."""
+    op = value.op
+    if op in operators.KEEP_ZERO or op in operators.CLAMP or op in operators.POWER:
+        keeps = op in operators.KEEP_ZERO or _clamps_zero(op, call)
+        return source.like(value.shape, source.zero and keeps)
+    if op in operators.LOSE_ZERO:
+        flow.lifted = flow.lifted or source.zero
+        return source.like(value.shape, False)
+    if op in operators.REDUCE:
+        return sums.reduced(value, source, flow)
+    if op == "conv2d":  # a fixed filter, as in anti-aliasing
+        filters, bias = call.operand(1, "weight"), call.operand(2, "bias")
+        apart = isinstance(filters, Other) and filters.shape[:2] == (source.shape[1], 1) and set(source.axes) <= {1}
+        return source.like(value.shape, source.zero and bias is None) if apart else None
+    if op in operators.SPATIAL:
+        places = 1 if "1d" in op else 2
+        apart = len(value.shape) == len(source.shape) == places + 2 and set(source.axes) <= {1}
+        return source.like(value.shape, source.zero) if apart else None
+    return None
+
+
+def _normed(value: Value, call: Operation, source: Channels, flow: Flow) -> Channels | None:
+    """Norms and softmax: they keep channels apart, or make one unit of what they take their statistics over."""
+    op = value.op
+    if op in operators.CHANNEL_NORMS:
+        flow.shifted = flow.shifted or source.zero
+        return source.like(value.shape, False)
+    last = -1 if op in operators.SOFTMAX or op != "normalize" else 1
+    dim = call.operand(1, "dim", last) if op in operators.SOFTMAX else call.kwargs.get("dim", last)
+    merged = sums.merged(source, [dim % len(value.shape)], flow) if op != "group_norm" else None
+    if op in operators.SOFTMAX:
+        flow.gate = True
+        return merged and merged.like(value.shape, False)
+    if merged is None:
+        flow.lose(source.numbers().tolist(), f"normalised together in {value.module!r}")
+    return (merged or source).like(value.shape, op == "normalize" and source.zero)
 
 
 def _columns(numbers: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -172,7 +172,13 @@ def _heads(
                 f"{name}: the logits come from {value.op} in {value.module!r}, whose weight is computed, not stored; "
                 f"only a Linear or 1x1 convolution has columns to cut{advice}"
             )
-        if call is None or call.taken[:1] != value.inputs[:1] or weight.shape[2:] not in ((), (1, 1)):
+        if weight.shape[2:] not in ((), (1, 1)):
+            kernel = " x ".join(map(str, weight.shape[2:]))
+            raise ModelError(
+                f"{name}: the last layer with weights, {value.module!r}, is a {kernel} convolution; a head is a Linear "
+                f"or a 1 x 1 convolution (does the net return logits first?){advice}"
+            )
+        if call is None or call.taken[:1] != value.inputs[:1]:
             raise ModelError(f"{name}: {value.module!r} does more than one matrix product{advice}")
         if weight.shape[0] != classes:
             raise ModelError(f"{name}: {value.module!r} has {weight.shape[0]} outputs, not {classes} classes{advice}")

@@ -88,7 +88,8 @@ def _model(facts: ModelFacts) -> list[str]:
 
 def _site(site: FeatureSite) -> list[str]:
     shape = " x ".join(map(str, site.shape))
-    tokens = f", {site.prefix_tokens} prefix tokens" if site.prefix_tokens else ""
+    count = site.prefix_tokens
+    tokens = f", {count} prefix token{'s' * (count > 1)}" if count else ""
     rows = [
         ["feature layer", f"{printable(site.feature, 60) or '(none before the head)'}: {site.layout} {shape}{tokens}"],
         ["channels", f"{site.channels} prunable" + (f", {site.block} head columns each" if site.block > 1 else "")],

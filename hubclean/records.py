@@ -385,7 +385,7 @@ class SiteReport:
         units: every layer between images and heads, in order of computation.
         conv: the layers whose units ``site=conv`` means: the last convolution, or hidden units and attention heads.
         proof: largest difference between a hook and zeros in stored tensors, relative to the largest logit;
-            ``None`` on the meta device, where nothing is computed.
+            ``None`` on the meta device, where nothing is computed, and where silencing units changes no logit.
     """
 
     origin: RepoRef

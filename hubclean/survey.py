@@ -67,7 +67,7 @@ def survey_checkpoint(checkpoint: Checkpoint, hooks: Path | None = None) -> Site
     )
     good = [group for group in groups if group.name not in proof.failed]
     conv = tuple(group.name for group in last(good, trace, report.site))
-    return replace(report, units=units, conv=conv, proof=worst)
+    return replace(report, units=units, conv=conv, proof=worst if proof.effect or not groups else None)
 
 
 def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None) -> SiteReport:

@@ -1,4 +1,4 @@
-"""Every classifier of timm, transformers and torchvision is located on the meta device; proofs by numbers on real ones."""
+"""Every classifier of timm, transformers and torchvision is located on meta; real ones are proved by numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,41 @@ from benchmarks.catalogue import Entry, entries, smallest
 PARTS = 40
 # What the whole table takes too long for here is proved by ``make coverage``.
 COSTLY = frozenset(
-    ["deepseek_vit", "gemma4_vit", "qwen3_vit", "beit", "sknet", "naflexvit", "nasnet", "pnasnet", "hrnet", "hieradet_sam2", "vision_transformer_sam", "mobilenetv5", "mambaout", "inception_resnet_v2", "inception_v4", "senet", "efficientformer_v2", "densenet", "maxvit", "convmixer", "tnt", "tresnet", "iformer", "gcvit", "rdnet", "dpn", "samvit", "crossvit", "cait", "coat", "eva", "swin_transformer_v2", "davit"]
+    [
+        "deepseek_vit",
+        "gemma4_vit",
+        "qwen3_vit",
+        "beit",
+        "sknet",
+        "naflexvit",
+        "nasnet",
+        "pnasnet",
+        "hrnet",
+        "hieradet_sam2",
+        "vision_transformer_sam",
+        "mobilenetv5",
+        "mambaout",
+        "inception_resnet_v2",
+        "inception_v4",
+        "senet",
+        "efficientformer_v2",
+        "densenet",
+        "maxvit",
+        "convmixer",
+        "tnt",
+        "tresnet",
+        "iformer",
+        "gcvit",
+        "rdnet",
+        "dpn",
+        "samvit",
+        "crossvit",
+        "cait",
+        "coat",
+        "eva",
+        "swin_transformer_v2",
+        "davit",
+    ]
 )
 
 
