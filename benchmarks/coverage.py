@@ -40,19 +40,10 @@ HERE = Path(__file__).parent
 TABLE, RESULTS = HERE.parent / "hooks" / "COVERAGE.md", HERE / "results" / "coverage.json"
 TOLERANCE = 1e-5
 Row = dict[str, Any]
-_HEAD = [
-    "library",
-    "family",
-    "located",
-    "feature map",
-    "conv",
-    "layout",
-    "layers",
-    "proof on",
-    "worst",
-    "failed",
-    "adapters",
-]
+_HEAD = (
+    *("library", "family", "located", "feature map", "conv", "layout"),
+    *("layers", "proof on", "worst", "failed", "adapters"),
+)
 _KEY = (
     "`feature map`: architectures with a map or token sequence that all heads share; feature channels can be cut at",
     "the heads of all. `conv`: those with units for `site=conv`. `layers`: cut where made and read / where made /",

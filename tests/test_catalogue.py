@@ -80,16 +80,6 @@ def test_an_entry_builds_and_runs_on_meta_and_on_real_weights(entry: Entry) -> N
     assert not any(module.training for module in net.modules())
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("entry", smallest(), ids=lambda entry: f"{entry.library}-{entry.family}")
-def test_one_entry_a_family_runs_on_real_weights(entry: Entry) -> None:
-    torch.manual_seed(1)
-    found = logits(*entry.build(meta=False, tiny=True))
-    assert found.shape == (2, 10)
-    assert found.isfinite().all()
-    assert (found[0] - found[1]).abs().max() > 1e-3
-
-
 def test_weights_are_the_same_each_time_and_the_random_numbers_outside_stay() -> None:
     before = torch.random.get_rng_state()
     first, _ = find("test_resnet").build(meta=False)
