@@ -29,6 +29,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from benchmarks import coverage_table
 from benchmarks.catalogue import Entry, entries, smallest
 from hubclean import adapters, locating, masks, models, sites, unit_finder, units
 from hubclean.errors import HubcleanError
@@ -38,18 +39,8 @@ from hubclean.units import UnitGroup
 
 HERE = Path(__file__).parent
 TABLE, RESULTS = HERE.parent / "hooks" / "COVERAGE.md", HERE / "results" / "coverage.json"
-TOLERANCE = 1e-5
+TOLERANCE = coverage_table.TOLERANCE
 Row = dict[str, Any]
-_HEAD = (
-    *("library", "family", "located", "feature map", "conv", "layout"),
-    *("layers", "proof on", "worst", "failed", "adapters"),
-)
-_KEY = (
-    "`feature map`: architectures with a map or token sequence that all heads share; feature channels can be cut at",
-    "the heads of all. `conv`: those with units for `site=conv`. `layers`: cut where made and read / where made /",
-    "where read / gates and attention scores / not. `worst`: largest difference between hook and file on the",
-    "instance, relative to its largest logit; `failed`: layers beyond the tolerance.",
-)
 
 
 def survey(entry: Entry) -> Row:
@@ -202,7 +193,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if not chosen.table_only:
         RESULTS.write_text(json.dumps(measured(chosen.processes), indent=1) + "\n")
-    TABLE.write_text(table(json.loads(RESULTS.read_text())))
+    TABLE.write_text(coverage_table.table(json.loads(RESULTS.read_text())))
 
 
 def measured(processes: int) -> Row:
@@ -259,94 +250,6 @@ def family_row(surveyed: list[Row], proof: Row, library: str, family: str) -> Ro
         "refused": {row["name"]: row.get("refused", row.get("error")) for row in rows if "layout" not in row},
         "proof": {key: value for key, value in proof.items() if key not in ("library", "family", "adapter")},
     }
-
-
-def table(result: Row) -> str:
-    """The table as Markdown."""
-    families = result["families"]
-    refused = [(row["library"], name, why) for row in families for name, why in row["refused"].items()]
-    return "\n".join(
-        [
-            "# Coverage",
-            "",
-            *_totals(result, len(refused)),
-            "",
-            "## Not located, and why",
-            "",
-            "| library | architecture | reason |",
-            "|---|---|---|",
-            *[f"| {library} | {name} | {why} |" for library, name, why in refused],
-            "",
-            "## Adapters",
-            "",
-            "| adapter | matches | reason |",
-            "|---|---|---|",
-            *[f"| {one.name} | {one.library}: `{one.match}` | {one.reason} |" for one in adapters.load()],
-            "",
-            "## Layers that cannot be cut, and why",
-            "",
-            "| layers | reason |",
-            "|---|---|",
-            *[f"| {count:,} | {why} |" for why, count in result["why"].items()],
-            "",
-            "## Families",
-            "",
-            *_KEY,
-            "",
-            f"| {' | '.join(_HEAD)} |",
-            "|---" * len(_HEAD) + "|",
-            *map(_line, families),
-            "",
-        ]
-    )
-
-
-def _totals(result: Row, refused: int) -> list[str]:
-    families = result["families"]
-    versions = ", ".join(f"{name} {version}" for name, version in result["versions"].items())
-    proofs = [row["proof"] for row in families if "units" in row["proof"]]
-    total = {key: sum(row[key] for row in families) for key in ("count", "located", "captured", "conv")}
-    layers: Counter[str] = Counter()
-    for row in families:
-        layers.update(row["layers"])
-    worst = max(max(proof["feature"], proof["units"], proof["reload"]) for proof in proofs)
-    failed, tried = sum(len(proof["failed"]) for proof in proofs), sum(proof["tried"] for proof in proofs)
-    located, following = result["locate_seconds"], result["unit_seconds"]
-    return [
-        f"Made by `{result['command']}` ({versions}; {result['processes']} processes, {result['seconds']} s).",
-        "",
-        f"- **{total['located']} of {total['count']} architectures located**; the other {refused} are listed below "
-        f"with their reasons. {total['captured']} have a feature map that all heads share, {total['conv']} have units "
-        "for `site=conv`.",
-        f"- **Units of whole networks**: of {sum(layers.values()):,} layers before the heads, {layers['both']:,} can "
-        f"be cut where they are made and where they are read, {layers['producer']:,} where they are made (most are "
-        f"branches of a residual stream), {layers['consumer']:,} where they are read; {layers['gate']:,} are gates or "
-        f"attention scores, {layers['none']:,} cannot be cut.",
-        f"- **Proved by numbers on {len(proofs)} real instances**, one a family: worst difference {worst:.1e} of the "
-        f"largest logit (tolerance {TOLERANCE:.0e}); {failed} of {tried:,} layers failed.",
-        f"- **Time on the meta device**: locating {located['median']:.2f} s in the median, {located['worst']:.1f} s at "
-        f"worst; following all units {following['median']:.2f} s and {following['worst']:.1f} s.",
-    ]
-
-
-def _line(row: Row) -> str:
-    proof, layers = row["proof"], row["layers"]
-    done = "units" in proof
-    worst = f"{max(proof['feature'], proof['units'], proof['reload']):.0e}" if done else proof.get("error", "-")
-    cells = [
-        row["library"],
-        row["family"],
-        f"{row['located']} of {row['count']}",
-        str(row["captured"]),
-        str(row["conv"]),
-        ", ".join(row["layouts"]),
-        " / ".join(str(layers.get(side, 0)) for side in ("both", "producer", "consumer", "gate", "none")),
-        f"`{proof['name']}`" if "name" in proof else "-",
-        worst.replace("|", "/"),
-        f"{len(proof['failed'])} of {proof['tried']}" if done else "-",
-        ", ".join(row["adapters"]) or "-",
-    ]
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

@@ -149,7 +149,8 @@ def _heads(
     net: nn.Module, trace: Trace, adapter: Adapter | None, classes: int, facts: ModelFacts
 ) -> tuple[tuple[HeadSite, ...], tuple[int, ...]]:
     """The heads and the values that enter them."""
-    advice = f"; an adapter in hooks/{facts.library}.toml can name its heads (see hooks/README.md)"
+    where = "a folder of your own" if facts.library == "module" else f"hooks/{facts.library}.toml"
+    advice = f"; an adapter in {where} can name its heads (see hooks/README.md)"
     name = printable(facts.architecture)
     if adapter and adapter.heads:
         calls = {call.module: call for call in trace.calls}
@@ -169,8 +170,8 @@ def _heads(
         weight = dict(net.named_parameters()).get(value.weight)
         if value.op not in ("linear", "conv2d") or weight is None or weight.ndim not in (2, 4):
             raise ModelError(
-                f"{name}: the logits come from {value.op} in {value.module!r}, whose weight is computed, not stored; "
-                f"only a Linear or 1x1 convolution has columns to cut{advice}"
+                f"{name}: the logits come from {value.op} in {value.module or type(net).__name__!r}, whose weight is "
+                f"computed, not stored; only a Linear or 1x1 convolution has columns to cut{advice}"
             )
         if weight.shape[2:] not in ((), (1, 1)):
             kernel = " x ".join(map(str, weight.shape[2:]))

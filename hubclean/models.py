@@ -64,12 +64,26 @@ def logits_of(out: Any) -> Logits:
             named = out[0]
         elif named is None and hasattr(out, "values"):
             named = next((value for value in out.values() if isinstance(value, Tensor) and value.ndim == 2), None)
-        out = named
+        given, out = out, named
+    else:
+        given = out
     if isinstance(out, Tensor) and out.ndim == 4 and out.shape[2:] == (1, 1):
         out = out.flatten(1)
     if not isinstance(out, Tensor) or out.ndim != 2:
-        raise ModelError("the model returns no logits of shape (images, classes)")
+        raise ModelError(f"the model returns no logits of shape (images, classes) but {_described(given)}")
     return out
+
+
+def _described(out: Any) -> str:
+    """What a net returned, in words: a tensor by its shape, a collection by its first items."""
+    if isinstance(out, Tensor):
+        return f"a tensor of shape {tuple(out.shape)}"
+    if isinstance(out, (tuple, list)):
+        return f"a {type(out).__name__} that begins with {_described(out[0]) if out else 'nothing'}"
+    if hasattr(out, "items"):
+        items = [f"{printable(str(key), 40)}: {_described(item)}" for key, item in list(out.items())[:3]]
+        return f"a mapping with {'; '.join(items) or 'nothing'}"
+    return f"a {printable(type(out).__name__, 40)}"
 
 
 def build(
