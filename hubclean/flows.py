@@ -21,7 +21,7 @@ class Follower:
     """Follows channels through one trace; ``users`` and shapes are worked out once."""
 
     def __init__(self, trace: Trace, shapes: dict[str, tuple[int, ...]]) -> None:
-        self.trace, self.values, self.shapes = trace, trace.values, shapes
+        self.values, self.shapes = trace.values, shapes
         self.users: list[list[int]] = [[] for _ in trace.values]
         for index, value in enumerate(trace.values):
             for source in set(value.inputs):
@@ -43,8 +43,6 @@ class Follower:
             made = self._step(index, known, flow)
             if made is not None:
                 known[index] = made
-                if index == self.trace.logits:
-                    flow.lose(made.numbers().tolist(), "it is a logit")
                 waiting.update(self.users[index])
         return flow
 
