@@ -20,7 +20,7 @@ demo: $(VENV)/.ready  ## plant, find, cleanse and publish a backdoored model, of
 test: $(VENV)/.ready  ## the test suite, a process a core
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
-coverage: $(VENV)/.ready  ## locate, cut and prove every classifier of timm, transformers and torchvision; half an hour
+coverage: $(VENV)/.ready  ## locate, cut and prove every classifier of timm, transformers and torchvision; ten minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.coverage
 
 lint: $(VENV)/.ready

@@ -1,6 +1,6 @@
 """Tries every classifier of the catalogue and draws ``hooks/COVERAGE.md``: located, cut, proved, or why not.
 
-    make coverage          # python -m benchmarks.coverage, about half an hour on two cores
+    make coverage          # python -m benchmarks.coverage, about ten minutes on two cores
 
 Every entry is built on the meta device, located, and its units are followed. One real instance of every family with
 random weights goes through the proof by numbers: head of the captured feature is the logits; zeros in stored tensors do

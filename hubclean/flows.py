@@ -220,8 +220,9 @@ def _normed(value: Value, call: Operation, source: Channels, flow: Flow) -> Chan
     if op in operators.CHANNEL_NORMS:
         flow.shifted = flow.shifted or source.zero
         return source.like(value.shape, False)
-    last = -1 if op in operators.SOFTMAX or op != "normalize" else 1
-    dim = call.operand(1, "dim", last) if op in operators.SOFTMAX else call.kwargs.get("dim", last)
+    dim = -1
+    if op in operators.SOFTMAX or op == "normalize":
+        dim = call.operand(1, "dim", -1) if op in operators.SOFTMAX else call.operand(2, "dim", 1)
     merged = sums.merged(source, [dim % len(value.shape)], flow) if op != "group_norm" else None
     if op in operators.SOFTMAX:
         flow.gate = True

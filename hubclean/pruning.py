@@ -70,15 +70,16 @@ class FeatureChannels:
         return sites.dead_mask(model, self.checkpoint.site, dead)
 
     def _silent(self, columns: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-        """Units all of whose readers are among the dead columns."""
+        """Units that dead columns read, and no others."""
         silent = {}
         for group in self.makers:
-            read = torch.zeros(group.count, dtype=torch.bool)
+            read, unread = torch.zeros(2, group.count, dtype=torch.bool)
             for entries in group.consumers:
-                alive = ~columns[prefix + entries.tensor].cpu()
-                owner = entries.owner.expand(alive.shape)[alive]
-                read[owner[owner >= 0]] = True
-            silent[group.name] = (~read).nonzero().flatten()
+                dead = columns[prefix + entries.tensor].cpu()
+                owner = entries.owner.expand(dead.shape)
+                read[owner[~dead & (owner >= 0)]] = True
+                unread[owner[dead & (owner >= 0)]] = True
+            silent[group.name] = (unread & ~read).nonzero().flatten()
         return silent
 
 

@@ -42,8 +42,9 @@ def survey(repo: Repo, hooks: Path | None = None) -> SiteReport:
         for path in _CONFIGS:
             if path in present:
                 (Path(name) / path).write_bytes(repo.read(path, _LIMIT))
-        model, facts = models.build(Path(name), meta=True, adapters=adapters.load(hooks))
-        return _report(repo.ref, model.net, facts, adapters.load(hooks))[0]
+        rows = adapters.load(hooks)
+        model, facts = models.build(Path(name), meta=True, adapters=rows)
+        return _report(repo.ref, model.net, facts, rows, locating.recorded(model.net, facts))[0]
 
 
 def survey_checkpoint(checkpoint: Checkpoint, hooks: Path | None = None) -> SiteReport:
@@ -54,7 +55,14 @@ def survey_checkpoint(checkpoint: Checkpoint, hooks: Path | None = None) -> Site
     """
     model, facts = checkpoint.model, checkpoint.facts
     assert isinstance(model, Classifier)
-    report, groups, trace = _report(checkpoint.origin, model.net, facts, adapters.load(hooks))
+    trace = locating.recorded(model.net, facts)
+    report, groups = _report(checkpoint.origin, model.net, facts, adapters.load(hooks), trace)
+    return _proved(report, groups, trace, model)
+
+
+def _proved(report: SiteReport, groups: tuple[UnitGroup, ...], trace: Trace, model: Classifier) -> SiteReport:
+    """The report with what two random images show on the weights."""
+    facts = report.model
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(2, *facts.input_size, generator=draw).to(next(model.parameters()).device)
     proof = masks.prove(model, groups, images)
@@ -98,10 +106,8 @@ def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None)
     facts = replace(facts, labels=tuple(f"label {index}" for index in range(count)))
     model = Classifier(own, facts.mean, facts.std).eval()
     origin = RepoRef(type(own).__name__, None, "local")
-    site = locating.locate(model, facts, adapters.load(hooks), trace)
-    if next(own.parameters()).is_meta:
-        return _report(origin, own, facts, adapters.load(hooks))[0]
-    return survey_checkpoint(Checkpoint(model, site, facts, origin), hooks)
+    report, groups = _report(origin, own, facts, adapters.load(hooks), trace)
+    return report if next(own.parameters()).is_meta else _proved(report, groups, trace, model)
 
 
 def _copied(module: nn.Module) -> nn.Module:
@@ -127,9 +133,8 @@ def _copied(module: nn.Module) -> nn.Module:
 
 
 def _report(
-    origin: RepoRef, net: nn.Module, facts: ModelFacts, rows: Iterable[adapters.Adapter]
-) -> tuple[SiteReport, tuple[UnitGroup, ...], Trace]:
-    trace = locating.recorded(net, facts)
+    origin: RepoRef, net: nn.Module, facts: ModelFacts, rows: Iterable[adapters.Adapter], trace: Trace
+) -> tuple[SiteReport, tuple[UnitGroup, ...]]:
     groups = unit_finder.find(trace, net)
     site = locating.locate(net, facts, rows, trace)
     report = SiteReport(
@@ -139,4 +144,4 @@ def _report(
         units=tuple(group.summary() for group in groups),
         conv=tuple(group.name for group in last(groups, trace, site)),
     )
-    return report, groups, trace
+    return report, groups

@@ -163,3 +163,22 @@ def test_a_residual_stream_is_cut_at_the_heads_alone(tmp_path: Path, kind: str) 
     checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, kind)))
     units = prunable(checkpoint, "feature", defense_data().fit.images(slice(0, 2)))
     assert set(units.held(checkpoint.model, torch.tensor([0]))) == {f"net.{checkpoint.site.heads[0].weight}"}
+
+
+def test_a_unit_that_nothing_reads_is_left_alone() -> None:
+    class Slice(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = torch.nn.Conv2d(3, 6, 3), torch.nn.Linear(4, 5)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.conv(images).tanh().mean((2, 3))[:, :4])
+
+    three, labels = (0.5, 0.5, 0.5), tuple("abcde")
+    checkpoint = checkpoints.wrap(
+        Slice(), mean=three, std=three, input_size=(3, 8, 8), labels=labels, name="slice", adapters=()
+    )
+    units = prunable(checkpoint, "feature", torch.rand(2, 3, 8, 8))
+    held = units.held(checkpoint.model, torch.tensor([2]))
+    assert held["net.conv.bias"].tolist() == [False, False, True, False, False, False]
+    assert not held["net.fc.weight"][:, [0, 1, 3]].any()

@@ -29,6 +29,12 @@ EDGES: dict[str, tuple[Callable[[Any, Tensor], Tensor], dict[str, Callable[[], n
     "divided by a function of itself": (lambda n, x: n.b((y := n.a(x)) / (1 + y.abs())), {}, "both"),
     "a constant divided by it": (lambda n, x: n.b(0.5 / (1 + n.a(x).abs())), {}, "producer"),
     "divided by another after a shift": (lambda n, x: n.b((y := n.a(x)).tanh() / (2 + y.sigmoid())), {}, "both"),
+    "normalised over channels, by position": (
+        lambda n, x: n.b(functional.normalize(n.a(x).permute(0, 2, 3, 1), 2, -1).permute(0, 3, 1, 2)),
+        {},
+        "producer",
+    ),
+    "normalised over pixels, by position": (lambda n, x: n.b(functional.normalize(n.a(x), 2.0, 2)), {}, "both"),
     "given out after a sigmoid": (lambda n, x: n.b(n.a(x)), {"a": lambda: Holder(torch.sigmoid)}, "none"),
 }
 
