@@ -229,7 +229,7 @@ def _alternative(audit: Audit, kind: str, stem: str, label: str | None) -> str:
         return f"Recovered trigger for label {label}{name}: clean image, mask, trigger, stamped image"
     if kind == "norms":
         return f"Mask norm of every label found by {stem.removesuffix('-norms')}, with median and thresholds"
-    return "Clean accuracy and attack success over the channels cut" if kind == "curve" else f"Picture {stem}"
+    return "Clean accuracy and attack success over the units cut" if kind == "curve" else f"Picture {stem}"
 
 
 def _joined(theirs: Any, ours: tuple[str, ...]) -> list[str]:

@@ -99,10 +99,10 @@ def norms_picture(path: Path, report: DetectionReport, labels: tuple[str, ...]) 
 
 
 def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop: float | None = None) -> None:
-    """Draw clean accuracy and the proxy ASR (recovered trigger) on val over the number of channels cut.
+    """Draw clean accuracy and the proxy ASR (recovered trigger) on val over the number of units cut.
 
     Args:
-        kept: how many cut channels the kept state has; marked by a line.
+        kept: how many cut units the kept state has; marked by a line.
         max_drop: largest loss of clean accuracy that was allowed, as a fraction; its floor is drawn.
     """
     from matplotlib.ticker import MaxNLocator
@@ -121,9 +121,9 @@ def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop
     if max_drop is not None and curve:
         floor = accuracy[0] - 100 * max_drop
         axes.axhline(floor, color=_BLUE, lw=1, ls=":", label=f"accuracy floor ({100 * max_drop:g} points below)")
-    axes.axvline(kept, color=_INK, lw=1, ls="-.", label=f"kept: {kept} channels cut")
+    axes.axvline(kept, color=_INK, lw=1, ls="-.", label=f"kept: {kept} units cut")
     axes.set_ylim(-3, 103)
-    axes.set_xlabel("channels cut", color=_INK)
+    axes.set_xlabel("units cut", color=_INK)
     axes.set_ylabel("share of images (%)", color=_INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)

@@ -110,7 +110,7 @@ def test_no_threshold_without_spread() -> None:
 
 def test_the_curve_names_what_was_kept(tmp_path: Path) -> None:
     _, texts = draw(curve_picture, tmp_path / "c.png", CURVE, 40, 0.04)
-    assert {"kept: 40 channels cut", "accuracy floor (4 points below)", "clean accuracy (val)"} <= set(texts)
+    assert {"kept: 40 units cut", "accuracy floor (4 points below)", "clean accuracy (val)"} <= set(texts)
     assert "attack success, recovered trigger (val)" in texts
     without = tuple(CurvePoint(point.cut, point.clean_accuracy, None) for point in CURVE)
     _, texts = draw(curve_picture, tmp_path / "c.png", without, 40, None)

@@ -46,7 +46,7 @@ class FinePruning:
     site: Annotated[
         str, Doc("units that are cut: feature = final channels, conv = last convolution", choices=("feature", "conv"))
     ] = "feature"
-    step: Annotated[float, Doc("share of the channels cut in one step", 0.0001, 1.0)] = 0.01
+    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
     max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
     epochs: Annotated[int, Doc("epochs of fine-tuning", 0, 10_000)] = 10
