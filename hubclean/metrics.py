@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.records import Metrics, Rate
-from hubclean.tensors import ImageSet, Session, Trigger
+from hubclean.tensors import ImageSet, Session, Stamp
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def clean_accuracy(model: nn.Module, images: ImageSet, session: Session) -> Rate
 
 
 def attack_rates(
-    model: nn.Module, images: ImageSet, trigger: Trigger, classes: int, session: Session
+    model: nn.Module, images: ImageSet, trigger: Stamp, classes: int, session: Session
 ) -> tuple[Rate, Rate]:
     """Attack success rate and robust accuracy of one trigger; without trials (n = 0) they say nothing.
 
@@ -60,8 +60,8 @@ def measure(
     images: ImageSet,
     classes: int,
     session: Session,
-    planted: Iterable[Trigger] = (),
-    recovered: Iterable[Trigger] = (),
+    planted: Iterable[Stamp] = (),
+    recovered: Iterable[Stamp] = (),
 ) -> tuple[Metrics, ...]:
     """One ``Metrics`` a trigger, planted ones first; a single one without ASR when there is no trigger."""
     accuracy = clean_accuracy(model, images, session)

@@ -7,12 +7,25 @@ Rates are fractions in [0, 1], sizes are bytes, times are seconds, channels and 
 from __future__ import annotations
 
 import fnmatch
-import math
 from dataclasses import dataclass, field
 from typing import Literal
 
 from hubclean.conversion import from_json as from_json
 from hubclean.conversion import to_json as to_json
+from hubclean.measurements import CleansingReport as CleansingReport
+from hubclean.measurements import CurvePoint as CurvePoint
+from hubclean.measurements import DetectionReport as DetectionReport
+from hubclean.measurements import ErrorRates as ErrorRates
+from hubclean.measurements import Evidence as Evidence
+from hubclean.measurements import Judgement as Judgement
+from hubclean.measurements import LabelScore as LabelScore
+from hubclean.measurements import Metrics as Metrics
+from hubclean.measurements import Option as Option
+from hubclean.measurements import Rate as Rate
+from hubclean.measurements import Retuning as Retuning
+from hubclean.measurements import StageReport as StageReport
+from hubclean.measurements import TrialReport as TrialReport
+from hubclean.measurements import Verdict as Verdict
 from hubclean.model_records import FeatureSite as FeatureSite
 from hubclean.model_records import HeadSite as HeadSite
 from hubclean.model_records import ModelFacts as ModelFacts
@@ -24,9 +37,7 @@ REMAINING_ASR = 0.2
 
 Severity = Literal["critical", "high", "medium", "low", "info"]
 SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
-Verdict = Literal["backdoored", "not found", "undecided"]
 FileState = Literal["ok", "finding", "unchecked"]
-Option = bool | int | float | str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,127 +90,6 @@ class FileVerdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """A measured share: ``value`` of ``n`` trials with its 95 % Wilson interval ``low``..``high``."""
-
-    value: float
-    n: int
-    low: float
-    high: float
-
-    @classmethod
-    def of(cls, hits: int, n: int) -> Rate:
-        """Wilson score interval at 95 % (Wilson 1927); ``n`` = 0 gives value 0 with the interval [0, 1]."""
-        if n == 0:
-            return cls(0.0, 0, 0.0, 1.0)
-        z, p = 1.959963984540054, hits / n
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        return cls(p, n, max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half)))
-
-
-@dataclass(frozen=True, slots=True)
-class Metrics:
-    """Clean accuracy, attack success rate and robust accuracy, all on the held-out test images.
-
-    Args:
-        clean_accuracy: share of clean images classified as their label.
-        asr: share of triggered images, target-class images dropped, classified as the attacker wants.
-        asr_of: which trigger: ``planted`` (known to the measurer) or ``recovered`` (inverted by a detector).
-        robust_accuracy: share of those same triggered images classified as their true label.
-    """
-
-    clean_accuracy: Rate
-    asr: Rate | None = None
-    asr_of: Literal["planted", "recovered"] | None = None
-    robust_accuracy: Rate | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LabelScore:
-    """What a detector measured for one label (medians over its seeds).
-
-    Args:
-        norm: L1 norm of the inverted mask, in pixels.
-        mask_share: norm as a share of the image's pixels.
-        index: anomaly index on norms; ``log_index``: the same on log norms. Signed: positive = smaller than the median.
-        asr: success of the inverted trigger on held-out images, target class dropped.
-        flagged: number of seeds that flagged the label.
-        invertible: whether a trigger reaching the success threshold was found in most seeds.
-    """
-
-    label: int
-    name: str
-    norm: float
-    mask_share: float
-    index: float
-    log_index: float
-    asr: Rate
-    flagged: int
-    invertible: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DetectionReport:
-    """A detector's verdict with its evidence. ``verdict`` never says more than ``statistic`` at ``threshold`` shows."""
-
-    detector: str
-    paper: str
-    options: dict[str, Option]
-    statistic: str
-    threshold: float
-    scores: tuple[LabelScore, ...]
-    norms_by_seed: tuple[tuple[float, ...], ...]
-    targets: tuple[int, ...]
-    verdict: Verdict
-    reason: str
-    seeds: tuple[int, ...]
-    forward_backwards: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class CurvePoint:
-    """One step of a pruning run: units cut, clean accuracy on ``val``, ASR of the inverted trigger on ``val``."""
-
-    cut: int
-    clean_accuracy: float
-    proxy_asr: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class StageReport:
-    """One artefact of a defense (``pruned``, ``fine-tuned``), measured on test. ``folder`` is where its weights lie."""
-
-    name: str
-    metrics: tuple[Metrics, ...]
-    folder: str
-
-
-@dataclass(frozen=True, slots=True)
-class CleansingReport:
-    """What a defense did and what it cost, measured alike for all on images nobody tuned on.
-
-    ``before`` and ``after`` hold one ``Metrics`` a trigger (planted first when known), or one without a trigger.
-    ``changed`` names the tensors on disk whose bytes differ. ``kept`` is the stage written as the checkpoint, ``cut``
-    the number of channels that are dead in it.
-    """
-
-    defense: str
-    paper: str
-    options: dict[str, Option]
-    before: tuple[Metrics, ...]
-    after: tuple[Metrics, ...]
-    stages: tuple[StageReport, ...]
-    kept: str
-    curve: tuple[CurvePoint, ...]
-    changed: tuple[str, ...]
-    notes: tuple[str, ...]
-    seconds: float
-    cut: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class DataReport:
     """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels."""
 
@@ -222,6 +112,11 @@ class Skipped:
     reason: str
 
 
+def _verdicts(judgement: Judgement | None, detections: tuple[DetectionReport, ...]) -> set[Verdict]:
+    """The one verdict over all detectors, or theirs where nobody drew it."""
+    return {judgement.verdict} if judgement else {detection.verdict for detection in detections}
+
+
 @dataclass(frozen=True, slots=True)
 class ScanReport:
     """The result of ``scan``: what was read, what was found, what was not checked.
@@ -240,6 +135,7 @@ class ScanReport:
     seconds: float
     detections: tuple[DetectionReport, ...] = ()
     skipped: tuple[Skipped, ...] = ()
+    judgement: Judgement | None = None
 
     @property
     def exit_code(self) -> int:
@@ -247,9 +143,10 @@ class ScanReport:
         at_gate = SEVERITIES.index(self.gate)
         if any(SEVERITIES.index(finding.severity) >= at_gate for finding in self.findings):
             return 1
-        if any(detection.verdict == "backdoored" for detection in self.detections):
+        verdicts = _verdicts(self.judgement, self.detections)
+        if "backdoored" in verdicts:
             return 1
-        unsure = any(detection.verdict == "undecided" for detection in self.detections) or bool(self.skipped)
+        unsure = "undecided" in verdicts or bool(self.skipped)
         return 2 if unsure or self.unchecked else 0
 
     @property
@@ -284,6 +181,8 @@ class Audit:
     seed: int
     seconds: float
     schema: str = field(default=SCHEMA)
+    judgement: Judgement | None = None
+    retuning: tuple[Retuning, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -291,7 +190,7 @@ class Audit:
 
         A trigger that no test image could try gives no verdict either.
         """
-        verdicts = {detection.verdict for detection in self.detections}
+        verdicts = _verdicts(self.judgement, self.detections)
         if not verdicts or "undecided" in verdicts:
             return 2
         rates = [metrics.asr for metrics in self.cleansing.after if metrics.asr]

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from hubclean.records import CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef
+from hubclean.records import CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef, TrialReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -25,6 +25,8 @@ Images = Tensor
 Labels = Tensor
 Logits = Tensor
 Features = Tensor
+# What a method must be given: nothing but the weights, images without labels, or labelled images.
+Needs = Literal["nothing", "images", "labels"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,16 @@ class Checkpoint:
     @property
     def labels(self) -> tuple[str, ...]:
         return self.facts.labels
+
+
+class Stamp(Protocol):
+    """What an attacker does to an image at test time; ``target`` as in ``Trigger``."""
+
+    @property
+    def target(self) -> int | None: ...
+
+    def stamp(self, images: Images) -> Images:
+        """Triggered copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +116,12 @@ class DefenseData:
 
     fit: ImageSet
     val: ImageSet
+
+    @classmethod
+    def none(cls, shape: tuple[int, int, int]) -> DefenseData:
+        """No image at all, for methods that need nothing; ``shape`` (c, h, w) is that of the model's input."""
+        empty = ImageSet(torch.zeros(0, *shape, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
+        return cls(empty, empty)
 
 
 class Progress(Protocol):
@@ -170,33 +188,66 @@ class Detection:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """A runtime filter: an image is rejected when its mean activation over some final features is too high.
+
+    Neural Cleanse, S&P 2019, section VI-A.
+
+    Args:
+        units: channel numbers of ``checkpoint.site`` ``(m,)`` int64 that fire on the trigger.
+        threshold: images whose mean over ``units`` is above it are rejected.
+        false_alarms: share of clean images that ``threshold`` was set to reject.
+        target: the label of the trigger it was made from.
+    """
+
+    units: Tensor
+    threshold: float
+    false_alarms: float
+    target: int | None
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One artefact of a defense: a name and a full checkpoint."""
+    """One artefact of a defense: a name, a full checkpoint, and the filters that belong in front of it."""
 
     name: str
     checkpoint: Checkpoint
+    guards: tuple[Guard, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cleansing:
-    """What a defense returns: its stages, which of them to keep, and how it got there. It measures nothing on test."""
+    """What a defense returns: its stages, which of them to keep, and how it got there. It measures nothing on test.
+
+    ``passes`` counts images that went forward and backward; one that went forward alone counts a third.
+    """
 
     stages: tuple[Stage, ...]
     kept: str
     curve: tuple[CurvePoint, ...] = ()
     notes: tuple[str, ...] = ()
     cut: int = 0
+    passes: int = 0
+    trials: tuple[TrialReport, ...] = ()
+
+    @property
+    def stage(self) -> Stage:
+        return next(stage for stage in self.stages if stage.name == self.kept)
 
     @property
     def checkpoint(self) -> Checkpoint:
-        return next(stage.checkpoint for stage in self.stages if stage.name == self.kept)
+        return self.stage.checkpoint
 
 
 class Detector(Protocol):
-    """Finds backdoors. Never changes the checkpoint, never sees the attack."""
+    """Finds backdoors. Never changes the checkpoint, never sees the attack.
+
+    A detector that ``needs`` nothing takes ``DefenseData.none``; one that needs images does not read their labels.
+    """
 
     name: ClassVar[str]
     paper: ClassVar[str]
+    needs: ClassVar[Needs]
 
     def detect(self, checkpoint: Checkpoint, data: DefenseData, session: Session) -> Detection: ...
 
@@ -204,23 +255,14 @@ class Detector(Protocol):
 class Defense(Protocol):
     """Makes a cleansed copy. Never changes its input, never measures itself on test, never sees the attack.
 
-    ``triggers`` are those a detector recovered (possibly none); never the planted one.
+    ``triggers`` are those a detector recovered (possibly none); never the planted one. A defense that works on triggers
+    hands back an unchanged copy with a note when there are none.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
+    needs: ClassVar[Needs]
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
     ) -> Cleansing: ...
-
-
-class Attack(Protocol):
-    """Poisons a training set. ``trigger`` gives what it stamps, for measuring the attack's success."""
-
-    name: ClassVar[str]
-    paper: ClassVar[str]
-
-    def trigger(self, shape: tuple[int, int, int], seed: int) -> Trigger: ...
-
-    def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet: ...

@@ -14,7 +14,7 @@ from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.pruning import Prunable, Site, curve, cut, prunable
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
-from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet, Session, Stage, Trigger
+from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Stage, Trigger
 from hubclean.training import Schedule, suited, train
 
 
@@ -42,6 +42,7 @@ class FinePruning:
 
     name: ClassVar[str] = "fine-pruning"
     paper: ClassVar[str] = "Fine-Pruning, Liu et al., RAID 2018"
+    needs: ClassVar[Needs] = "labels"
 
     site: Annotated[
         str, Doc("units that are cut: feature = final channels, conv = last convolution", choices=("feature", "conv"))

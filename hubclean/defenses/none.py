@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Session, Stage, Trigger
+from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class NoDefense:
 
     name: ClassVar[str] = "none"
     paper: ClassVar[str] = "control, no paper"
+    needs: ClassVar[Needs] = "nothing"
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session

@@ -12,7 +12,7 @@ from hubclean.errors import OptionError
 from hubclean.metrics import anomaly_index, attack_rates, log_anomaly_index
 from hubclean.records import DetectionReport, LabelScore, Rate, Verdict
 from hubclean.registry import Doc, chosen
-from hubclean.tensors import Checkpoint, DefenseData, Detection, Session, Trigger
+from hubclean.tensors import Checkpoint, DefenseData, Detection, Needs, Session, Trigger
 from hubclean.triggers import InversionSchedule, Inverted, invert
 
 _FEWEST_LABELS = 6
@@ -60,6 +60,7 @@ class NeuralCleanse:
 
     name: ClassVar[str] = "neural-cleanse"
     paper: ClassVar[str] = "Neural Cleanse, Wang et al., IEEE S&P 2019"
+    needs: ClassVar[Needs] = "images"
 
     schedule: Annotated[str, Doc("length of the optimisation", choices=("auto", "official", "short"))] = "auto"
     steps: Annotated[int, Doc("steps a label, 0 = by schedule", 0, 100_000)] = 0
