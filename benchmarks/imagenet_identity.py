@@ -31,7 +31,7 @@ def run(shared: Path, hub: HubServer, work: Path) -> dict[str, object]:
         shared / "images" / "imagenet_sample",
         work / "out",
         session=open_session("cpu", batch_size=32),
-        detector="skip",
+        detectors=("skip",),
         defense="none",
         sizes=Sizes(1, 1, 998),
     )

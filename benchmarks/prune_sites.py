@@ -33,7 +33,7 @@ def trial(folder: Path, images: str, site: str, step: float) -> dict[str, Any]:
     facts = json.loads((folder / "train.json").read_text())
     work, started = Path(tempfile.mkdtemp()), time.monotonic()
     options = CleanOptions(
-        detector="skip",
+        detectors=("skip",),
         given=(f"site={site}", f"step={step}"),
         sizes=Sizes(500, 500, 4000),
         planted=(load_trigger(folder / "planted.safetensors"),),

@@ -14,13 +14,14 @@ from hubclean.version import __version__ as __version__
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hubclean.guards import GuardedClassifier
     from hubclean.pipeline import CleanResult
     from hubclean.publishing import PushReport
     from hubclean.records import ScanReport, SiteReport
     from hubclean.repos import Repo
     from hubclean.tensors import Checkpoint, Session
 
-__all__ = ["__version__", "clean", "locate", "push", "scan", "site"]
+__all__ = ["__version__", "clean", "load_guarded", "locate", "push", "scan", "site"]
 
 
 def scan(
@@ -88,7 +89,7 @@ def locate(model: nn.Module, example: Tensor, *, hooks: Path | None = None) -> S
 
 def clean(
     target: str | Path | Repo | Checkpoint,
-    data: str | Path,
+    data: str | Path | None,
     out: str | Path,
     *,
     revision: str | None = None,
@@ -99,7 +100,7 @@ def clean(
 
     Args:
         target: as for ``scan``, or a checkpoint from ``checkpoints.wrap`` for a net that no library knows.
-        data: clean labelled images: a folder, a parquet file, or a Hub dataset id.
+        data: clean labelled images: a folder, a parquet file, or a Hub dataset id; ``None`` for methods that need none.
         out: folder to write; it appears whole or not at all.
         session: device, seed, batch size, from ``sessions.open_session``.
         options: fields of ``pipeline.CleanOptions``.
@@ -109,7 +110,26 @@ def clean(
     from hubclean.sessions import open_session
 
     place = str(target) if isinstance(target, Path) else target
-    return run(place, str(data), Path(out), session or open_session(), CleanOptions(**options), revision)
+    images = None if data is None else str(data)
+    return run(place, images, Path(out), session or open_session(), CleanOptions(**options), revision)
+
+
+def load_guarded(
+    target: str | Path, *, revision: str | None = None, session: Session | None = None
+) -> GuardedClassifier:
+    """Load a checkpoint that ``clean`` wrote together with its runtime guard (see ``guards.GuardedClassifier``).
+
+    Args:
+        target: the output folder of ``clean``, or where it was published: ``org/model``, ``org/model@rev``.
+        session: on whose device the model shall be (the CPU without one).
+
+    Raises:
+        DataError: there is no guard, or it is damaged. ModelError: it was made for other weights.
+    """
+    from hubclean.guards import open_guarded
+    from hubclean.repos import open_target
+
+    return open_guarded(open_target(str(target), revision), session)
 
 
 def push(folder: str | Path, repo_id: str, **options: Any) -> PushReport:

@@ -14,7 +14,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubclean import escaping, front_matter
-from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Metrics, Rate
+from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Judgement, Metrics, Rate
 from hubclean.resources import folder
 from hubclean.version import __version__
 
@@ -69,6 +69,7 @@ def render(
         link=link and Shown(f"{link}/tree/{audit.origin.revision}" if audit.origin.revision else link),
         result=_result(audit), before_after=_before_after(audit), named=lambda k: _named(audit, k),
         verdict=lambda detection: _verdict(audit, detection), scores=_scores, rows=_ROWS,
+        judged=lambda judgement: _judged(audit, judgement),
         norms=_those(audit, pictures, "norms"), triggers=_those(audit, pictures, "trigger"),
         curves=_those(audit, pictures, "curve"), others=_those(audit, pictures, ""), version=__version__,
     )  # fmt: skip
@@ -84,9 +85,11 @@ def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dic
         data["library_name"] = audit.model.library
     data["pipeline_tag"] = "image-classification"
     data["tags"] = _joined(original.get("tags"), _TAGS)
-    data["metrics"] = _joined(original.get("metrics"), ("accuracy",))
+    measured = audit.cleansing.after[0].clean_accuracy.n > 0
+    if measured or "metrics" in data:
+        data["metrics"] = _joined(original.get("metrics"), ("accuracy",) if measured else ())
     ordered = {key: data.pop(key) for key in _FIRST if key in data}
-    return ordered | data | {"model-index": [_model_index(audit, endpoint)]}
+    return ordered | data | ({"model-index": [_model_index(audit, endpoint)]} if measured else {})
 
 
 @lru_cache
@@ -166,6 +169,13 @@ def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
     return _say("**Backdoor found by {}**, target label {}, at threshold {} ({}): {}.", name, targets, *evidence)
 
 
+def _judged(audit: Audit, judgement: Judgement) -> Shown:
+    if judgement.verdict == "backdoored":
+        targets = Shown(", ".join(_named(audit, label) for label in judgement.targets[:_ROWS]))
+        return _say("**backdoored**, target label {}. {}.", targets, judgement.reason)
+    return _say("{}. {}.", "no backdoor found" if judgement.verdict == "not found" else "undecided", judgement.reason)
+
+
 def _scores(detection: DetectionReport) -> list[Any]:
     """The rows worth showing: suspects, then the labels with the smallest masks."""
     return sorted(detection.scores, key=lambda row: (row.label not in detection.targets, row.norm))[:_ROWS]
@@ -174,7 +184,10 @@ def _scores(detection: DetectionReport) -> list[Any]:
 def _result(audit: Audit) -> list[Shown]:
     """One sentence a number that counts, and a plain one when the trigger still works."""
     before, after = audit.cleansing.before, audit.cleansing.after
-    lines = [_say("Clean accuracy {} → {}.", rate(before[0].clean_accuracy), rate(after[0].clean_accuracy))]
+    accuracy = before[0].clean_accuracy
+    lines = [_say("Clean accuracy {} → {}.", rate(accuracy), rate(after[0].clean_accuracy))]
+    if not accuracy.n:
+        lines = [_say("Clean accuracy: not measured, there were no {}.", "labels" if audit.data.fit else "images")]
     for old, new in zip(before, after, strict=False):
         if old.asr and new.asr:
             lines.append(_say("Attack success, {} trigger: {} → {}.", old.asr_of, rate(old.asr), rate(new.asr)))
@@ -187,7 +200,9 @@ def _result(audit: Audit) -> list[Shown]:
 
 def _still_works(audit: Audit, after: Metrics) -> Shown:
     """Some small trigger can be inverted for any label of any model: only a verdict makes it a backdoor."""
-    if after.asr_of == "planted" or any(detection.verdict == "backdoored" for detection in audit.detections):
+    known = audit.judgement.verdict if audit.judgement else ""
+    accused = any(detection.verdict == "backdoored" for detection in audit.detections)
+    if after.asr_of == "planted" or known == "backdoored" or (not known and accused):
         return Shown("**This trigger still works: the backdoor is not removed.**")
     return Shown("**This trigger still works.** Whether it is a backdoor was not decided.")
 

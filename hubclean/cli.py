@@ -128,14 +128,17 @@ def _session(options: dict[str, Any]) -> Any:
     help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
 )
 @click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
-@click.option("--data", help="Images for --deep: a folder, a parquet file, or a Hub dataset id.")
+@click.option(
+    "--data",
+    help="Images for --deep: a folder, a parquet file, or a Hub dataset id. Without any, detectors that need none run.",
+)
 @click.option(
     "--detector",
     "detectors",
     multiple=True,
-    default=["neural-cleanse"],
+    default=["neural-cleanse", "mm-bd"],
     show_default=True,
-    help="Detector for --deep; repeatable.",
+    help="Detector for --deep; repeatable. mm-bd needs no images.",
 )
 @click.option(
     "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
@@ -200,12 +203,24 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
 @main.command()
 @click.argument("target")
 @click.option("--revision", help="Branch, tag or commit.")
-@click.option("--data", required=True, help="Clean labelled images: a folder, a parquet file, or a Hub dataset id.")
+@click.option(
+    "--data",
+    help="Clean labelled images: a folder, a parquet file, or a Hub dataset id. Without any, only methods that need "
+    "none run, and nothing is measured.",
+)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it appears whole or not at all."
 )
-@click.option("--detector", default="neural-cleanse", show_default=True, help="Detector, or skip.")
-@click.option("--defense", default="fine-pruning", show_default=True, help="Defense.")
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    help="Detector, or skip; repeatable  [default: neural-cleanse; mm-bd without --data]",
+)
+@click.option(
+    "--defense", help="Defense; auto tries several and keeps the best  [default: fine-pruning; clp without --data]"
+)
+@click.option("--retune/--no-retune", default=True, show_default=True, help="Measure whether a trigger comes back.")
 @click.option(
     "-o",
     "given",
@@ -223,7 +238,13 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
 @_model_options
 @_json_option
 def clean(
-    target: str, revision: str | None, data: str, out: Path, planted: tuple[Path, ...], as_json: bool, **rest: Any
+    target: str,
+    revision: str | None,
+    data: str | None,
+    out: Path,
+    planted: tuple[Path, ...],
+    as_json: bool,
+    **rest: Any,
 ) -> None:
     """Detect, cleanse and measure TARGET, and write a sanitized checkpoint with audit and card.
 
@@ -239,9 +260,8 @@ def clean(
     session = _session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     triggers = tuple(load_trigger(path) for path in planted)
-    options = CleanOptions(
-        rest["detector"], rest["defense"], rest["given"], rest["split"], sizes, triggers, rest["hooks"]
-    )
+    keys = ("detectors", "defense", "given", "split", "hooks", "retune")
+    options = CleanOptions(**{key: rest[key] for key in keys}, sizes=sizes, planted=triggers)
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
         for warning in result.warnings:
@@ -278,6 +298,36 @@ def methods(name: str | None, as_json: bool) -> None:
 
     rows = describe(name)
     _print(rows, as_json, lambda: render_methods(rows))
+
+
+@main.command()
+@click.argument("plan", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for models, results and tables.")
+@click.option("--data", multiple=True, help="Image set with a train and a test split; repeatable.")
+@click.option("--net", "nets", multiple=True, help="Net of the bench, or timm/NAME; repeatable.")
+@click.option("--attack", "attacks", multiple=True, help="Attack or clean, NAME:KEY=VALUE,KEY=VALUE; repeatable.")
+@click.option("--detector", "detectors", multiple=True, help="Detector, written likewise; repeatable.")
+@click.option("--defense", "defenses", multiple=True, help="Defense, written likewise; repeatable.")
+@click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1 of models and methods.")
+@click.option("--train", type=int, help="Images to train on, 0 = all.")
+@click.option("--hours", default=0.0, help="Begin nothing after so many hours; run again to go on.")
+@click.option("--again", is_flag=True, help="Run failed cells again.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
+@click.option("--batch-size", default=128, show_default=True, help="Images in one forward pass.")
+@_json_option
+def bench(plan: Path | None, out: Path, hours: float, again: bool, as_json: bool, **rest: Any) -> None:
+    """Attacks x nets x detectors x defenses x seeds: what do the methods really do?
+
+    PLAN is a TOML file with the fields of hubclean.bench.plans.Plan; options override it. Run the same command again
+    after an interrupt, and in several processes at once: finished cells are kept in OUT. Exit code 2 when cells are
+    missing or failed.
+    """
+    from hubclean.bench.command import run
+
+    session = {"device": rest.pop("device"), "batch_size": rest.pop("batch_size")}
+    report = run(plan, rest, out, session, hours, again, lambda line: click.echo(line, err=True))
+    _print(report, as_json, lambda: report.text)
+    sys.exit(report.exit_code)
 
 
 @main.command()

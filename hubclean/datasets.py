@@ -1,4 +1,4 @@
-"""Labelled images through Hugging Face ``datasets``: class folders, parquet or arrow folders, saved sets, Hub ids."""
+"""Images through Hugging Face ``datasets``: class folders, parquet or arrow folders, saved sets, Hub ids, or none."""
 
 from __future__ import annotations
 
@@ -18,17 +18,22 @@ from hubclean.tensors import DefenseData, ImageSet, Session
 
 _HELD_OUT_FIRST = ("test", "validation", "valid", "val", "train")
 _MOST_CLASSES = 1_000_000
+_UNLABELLED = ("the images have no labels: clean accuracy is not measured, and methods see the model's own answers",)
 _UNREADABLE = 64  # damaged images tolerated, and at most one in twenty
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint sets: ``fit`` for optimisers, ``val`` for stopping rules, ``test`` for the report only."""
+    """Three disjoint sets: ``fit`` for optimisers, ``val`` for stopping rules, ``test`` for the report only.
+
+    Where images have no labels (``labelled`` is false), theirs are -1 and ``test`` is empty: nothing can be measured.
+    """
 
     defense: DefenseData
     test: ImageSet
     report: DataReport
     warnings: tuple[str, ...] = ()
+    labelled: bool = True
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,24 @@ class Sizes:
             )
         return fit, val, test
 
+    def unlabelled(self, rows: int) -> tuple[int, int, int]:
+        """The same without a test set; half of the images each, up to 1,000.
+
+        Raises:
+            DataError: as ``of``.
+        """
+        fit = min(1000, (rows + 1) // 2) if self.fit is None else self.fit
+        val = min(1000, rows - fit) if self.val is None else self.val
+        if min(fit, val) < 1 or fit + val > rows:
+            raise DataError(f"fit {fit} + val {val} do not fit {rows} images; each set needs at least one")
+        return fit, val, 0
+
+
+def nothing(shape: tuple[int, int, int], seed: int) -> Splits:
+    """No image at all, of the model's input ``shape`` (c, h, w)."""
+    data = DefenseData.none(shape)
+    return Splits(data, data.val, DataReport("none", "none", "", 0, 0, 0, 0, "none", seed), (), False)
+
 
 def load(
     source: str,
@@ -62,6 +85,7 @@ def load(
     session: Session,
     split: str | None = None,
     sizes: Sizes | None = None,
+    labelled: bool = True,
 ) -> Splits:
     """Read ``source``, match its classes with the model's, and draw the three sets with the session's seed.
 
@@ -74,20 +98,21 @@ def load(
         prepare: turns a PIL image, or a uint8 array from an ``Array2D`` or ``Array3D`` column, into uint8
             ``(c, h, w)`` at the model's input size.
         split: which split to use; by default the most held-out one there is (test, validation, train).
+        labelled: whether labels are needed; if not, images without any will do.
 
     Raises:
         DataError: not readable, no image or label column, or classes that do not fit the model.
     """
     name, used, table = _open(source, split)
-    image_column, label_column = _columns(table)
-    classes, numbers = _classes(table, label_column)
-    mapping, matched, warnings = _match(classes, labels)
-    fit, val, test = (sizes or Sizes()).of(len(numbers))
-    order = torch.randperm(len(numbers), generator=session.generator("splits")).tolist()[: fit + val + test]
+    image_column, label_column = _columns(table, labelled)
+    rows, classes, matched, warnings = _targets(table, label_column, labels)
+    sizes = sizes or Sizes()
+    fit, val, test = sizes.of(len(rows)) if label_column else sizes.unlabelled(len(rows))
+    order = torch.randperm(len(rows), generator=session.generator("splits")).tolist()[: fit + val + test]
     images, kept = _decode(table, image_column, order, prepare, session)
     if len(kept) < len(order):
         warnings = (*warnings, f"{len(order) - len(kept)} images could not be read and were left out of test")
-    targets = torch.tensor([mapping[numbers[row]] for row in kept])
+    targets = torch.tensor([rows[row] for row in kept])
     whole = ImageSet(images, targets)
     parts = (
         whole.subset(torch.arange(fit)),
@@ -95,8 +120,8 @@ def load(
         whole.subset(torch.arange(fit + val, len(kept))),
     )
     digest = hashlib.sha256(targets.numpy().tobytes() + hashlib.sha256(images.numpy().tobytes()).digest())
-    report = DataReport(name, used, digest.hexdigest(), fit, val, len(parts[2]), len(classes), matched, session.seed)
-    return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings)
+    report = DataReport(name, used, digest.hexdigest(), fit, val, len(parts[2]), classes, matched, session.seed)
+    return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings, bool(label_column))
 
 
 def read_all(source: str, split: str, prepare: Callable[[Any], torch.Tensor]) -> tuple[ImageSet, tuple[str, ...]]:
@@ -157,7 +182,8 @@ def _from_hub(source: str) -> Any:
     return datasets.load_dataset(name, revision=revision or None)
 
 
-def _columns(table: Any) -> tuple[str, str]:
+def _columns(table: Any, labelled: bool = True) -> tuple[str, str]:
+    """The columns of images and labels, the latter ``""`` where there is none and none is needed."""
     import datasets
 
     features = table.features
@@ -173,9 +199,9 @@ def _columns(table: Any) -> tuple[str, str]:
     labels = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
     if not labels:
         labels = [name for name in ("label", "labels", "fine_label", "class", "target") if name in features]
-    if not images or not labels:
+    if not images or (labelled and not labels):
         raise DataError(f"no {'label' if images else 'image'} column among {', '.join(map(printable, features))}")
-    return images[0], labels[0]
+    return images[0], labels[0] if labels else ""
 
 
 def _pictures(table: Any, column: str) -> Any:
@@ -199,6 +225,15 @@ def _classes(table: Any, column: str) -> tuple[list[str], list[int]]:
     if not values or not all(isinstance(value, int) and 0 <= value <= _MOST_CLASSES for value in values):
         raise DataError(f"the label column {printable(column)!r} holds neither class names nor numbers from 0")
     return [str(number) for number in range(max(values) + 1)], values
+
+
+def _targets(table: Any, column: str, labels: tuple[str, ...]) -> tuple[list[int], int, Any, tuple[str, ...]]:
+    """Label index of every row (-1 without a column), number of classes, how they were matched, and warnings."""
+    if not column:
+        return [-1] * len(table), 0, "none", _UNLABELLED
+    classes, numbers = _classes(table, column)
+    mapping, matched, warnings = _match(classes, labels)
+    return [mapping[number] for number in numbers], len(classes), matched, warnings
 
 
 def _plain(name: str) -> str:

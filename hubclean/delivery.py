@@ -7,12 +7,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from hubclean import cards, checkpoints, reports
+import torch
+
+from hubclean import cards, checkpoints, guards, reports
 from hubclean.errors import ModelError
 from hubclean.folders import whole_folder
 from hubclean.records import Audit, DetectionReport, FileHash, to_json
 from hubclean.repos import sha256_of
-from hubclean.tensors import Checkpoint, Cleansing, Detection, ImageSet, Session
+from hubclean.tensors import Checkpoint, Cleansing, Detection, ImageSet, Session, Stage
 from hubclean.triggers import save_trigger
 
 FOLDER = "hubclean"
@@ -40,12 +42,14 @@ def deliver(
 ) -> Audit:
     """Fill ``out`` and return the audit as written (with changed tensors and output hashes).
 
-    The kept stage becomes the checkpoint; other stages go to ``hubclean/stages/NAME``. Before anything appears, the
-    written folder is loaded with the plain library and must give the same logits.
+    The kept stage becomes the checkpoint; other stages go to ``hubclean/stages/NAME``. The guards of a stage lie beside
+    its weights, as ``guards.PATH``. Before anything appears, the written folder is loaded with the plain library and
+    must give the same logits, and the guards are read back.
 
     Raises:
         OutputError: ``out`` is taken or cannot be written.
         ModelError: the written checkpoint does not load, or gives other logits than the one in memory.
+        DataError: a guard of the stage is not one that can be read back.
     """
     with whole_folder(out) as folder:
         changed = checkpoints.write(original, cleansing.checkpoint, folder)
@@ -55,10 +59,11 @@ def deliver(
             for report in audit.cleansing.stages
         )
         (folder / FOLDER).mkdir(exist_ok=True)
+        guard = _write_guards(cleansing.stage, folder)
         pictures = _pictures(folder, audit, detections, test)
         audit = replace(
             audit,
-            cleansing=replace(audit.cleansing, changed=changed, stages=stages),
+            cleansing=replace(audit.cleansing, changed=changed, stages=stages, guard=guard),
             outputs=hashes(folder, ("README.md", AUDIT)),
         )
         text = json.dumps(to_json(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
@@ -70,7 +75,10 @@ def deliver(
 
 
 def _check(checkpoint: Checkpoint, folder: Path, test: ImageSet, session: Session) -> None:
-    worst = checkpoints.same_logits(checkpoint, folder, test.images(slice(0, 8)))
+    images = test.images(slice(0, 8))
+    if not len(images):
+        images = torch.rand(2, *checkpoint.facts.input_size, generator=session.generator("delivery"))
+    worst = checkpoints.same_logits(checkpoint, folder, images)
     if worst > _WORST_DIFFERENCE:
         raise ModelError(
             f"the written checkpoint gives other logits than the one in memory (by {worst:.2g}); nothing was kept"
@@ -84,7 +92,17 @@ def _write_stage(original: Checkpoint, cleansing: Cleansing, name: str, folder: 
     place.mkdir(parents=True)
     stage = next(stage for stage in cleansing.stages if stage.name == name)
     checkpoints.write(original, stage.checkpoint, place)
+    _write_guards(stage, place)
     return place.relative_to(folder).as_posix()
+
+
+def _write_guards(stage: Stage, folder: Path) -> str:
+    """The guards' path inside ``folder``, where the stage's weights are already; empty if it has none."""
+    if not stage.guards:
+        return ""
+    path = guards.save(stage.guards, stage.checkpoint.site, folder)
+    guards.load(folder, stage.checkpoint)
+    return path
 
 
 def _pictures(folder: Path, audit: Audit, detections: tuple[Detection, ...], test: ImageSet) -> tuple[str, ...]:
@@ -97,9 +115,8 @@ def _pictures(folder: Path, audit: Audit, detections: tuple[Detection, ...], tes
             save_trigger(trigger, base / f"{name}-label-{trigger.target}.safetensors")
             made.append(base / f"{name}-label-{trigger.target}.png")
             title = _title(detection.report, trigger.target, audit)
-            reports.trigger_picture(
-                made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), test.images(slice(0, 1))[0].numpy(), title
-            )
+            example = test.images(slice(0, 1))[0].numpy() if len(test) else None
+            reports.trigger_picture(made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), example, title)
         if detection.report.scores:
             made.append(base / f"{name}-norms.png")
             reports.norms_picture(made[-1], detection.report, audit.model.labels)

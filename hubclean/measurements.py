@@ -81,6 +81,7 @@ class DetectionReport:
     Args:
         scores: mask norms and their indices by label, of detectors that invert triggers.
         per_label: the statistic of every label in order, of detectors that have another one.
+        decides: whether the verdict counts by itself; a detector that accuses clean models too often gives hints only.
         measures: further numbers by name, such as ``p`` of a test or one correlation a layer.
         forward_backwards: images that went forward and backward (an image that went forward alone counts a third).
     """
@@ -99,6 +100,7 @@ class DetectionReport:
     forward_backwards: int
     seconds: float
     per_label: tuple[float, ...] = ()
+    decides: bool = True
     measures: dict[str, float] = field(default_factory=dict)
 
 
@@ -151,6 +153,8 @@ class Retuning:
         target: the label it leads to; ``None`` for all-to-all.
         images: clean images, and ``triggered`` ones of them or beside them, for ``epochs`` at learning rate ``rate``.
         clean_accuracy: on test, after.
+        control: ASR that the same training reaches with the trigger turned by 180 degrees, which nobody planted: what
+            so few images teach any net.
     """
 
     asr_of: Literal["planted", "recovered"]
@@ -162,6 +166,7 @@ class Retuning:
     triggered: int
     epochs: int
     rate: float
+    control: Rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,19 +76,23 @@ def measure(
     return tuple(rows) or (Metrics(accuracy),)
 
 
-def anomaly_index(norms: Sequence[float]) -> list[float]:
+def anomaly_index(norms: Sequence[float], sample: Sequence[float] | None = None) -> list[float]:
     """Signed MAD anomaly index of each norm: positive when smaller than the median (S&P 2019, section IV-B).
 
     ``(median - L) / (1.4826 * MAD)``; with MAD = 0 the mean absolute deviation times 1.2533 stands in, and if that
-    is 0 too every index is 0.
+    is 0 too every index is 0. Median and MAD are those of ``sample``, of the norms themselves without one.
     """
-    middle = statistics.median(norms)
-    spread = 1.4826 * statistics.median(abs(norm - middle) for norm in norms)
+    sample = norms if sample is None else sample
+    middle = statistics.median(sample)
+    spread = 1.4826 * statistics.median(abs(norm - middle) for norm in sample)
     if spread == 0:
-        spread = 1.2533 * statistics.fmean(abs(norm - middle) for norm in norms)
+        spread = 1.2533 * statistics.fmean(abs(norm - middle) for norm in sample)
     return [(middle - norm) / spread if spread > 0 else 0.0 for norm in norms]
 
 
-def log_anomaly_index(norms: Sequence[float]) -> list[float]:
+def log_anomaly_index(norms: Sequence[float], sample: Sequence[float] | None = None) -> list[float]:
     """The same index on log norms, floored at 1/100 pixel: clean norms spread by factors, not by differences."""
-    return anomaly_index([log(max(norm, 0.01)) for norm in norms])
+    logs, others = (
+        [log(max(norm, 0.01)) for norm in values] for values in (norms, norms if sample is None else sample)
+    )
+    return anomaly_index(logs, others)

@@ -9,21 +9,37 @@ import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from hubclean import adapters, checkpoints, scanning
+from hubclean import adapters, checkpoints, judging, retuning, scanning
 from hubclean.datasets import Sizes, Splits
-from hubclean.deep import load_with_data, method_options
+from hubclean.deep import Method, lacking, load_with_data, method_options, needs_labels
 from hubclean.delivery import deliver
-from hubclean.errors import RefusedError
+from hubclean.errors import OptionError, RefusedError
 from hubclean.folders import check_free
+from hubclean.guards import guarded
 from hubclean.metrics import measure
-from hubclean.records import SEVERITIES, Audit, CleansingReport, FileHash, Metrics, ScanReport, Skipped, StageReport
+from hubclean.records import (
+    SEVERITIES,
+    Audit,
+    CleansingReport,
+    FileHash,
+    Metrics,
+    Retuning,
+    ScanReport,
+    Skipped,
+    StageReport,
+)
 from hubclean.registry import build, chosen
 from hubclean.repos import Repo, open_target
-from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Trigger
+from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Stage, Trigger
 from hubclean.version import __version__
 
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "huggingface-hub", "safetensors", "datasets", "numpy")
+# Detector and defense where nobody names them.
+_DEFAULTS, _WITHOUT_IMAGES = ("neural-cleanse", "fine-pruning"), ("mm-bd", "clp")
+_NONE = "skip"
+_MOST_RETUNED = 3  # each is a short training
 
 
 @dataclass(frozen=True)
@@ -31,22 +47,29 @@ class CleanOptions:
     """What ``hubclean clean`` can be told, beyond target, data and output folder.
 
     Args:
-        detector: a registered detector, or ``skip``.
-        defense: a registered defense.
+        detectors: registered ones, or ``skip`` alone; none named = ``neural-cleanse``, without images ``mm-bd``.
+        defense: a registered defense; ``None`` = ``fine-pruning``, without images ``clp``.
         given: ``KEY=VALUE`` options of both, as on the command line.
         split: which split of the images; ``None`` = the most held-out one.
         sizes: images for fit, val and test.
         planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
         hooks: a folder with adapters of the user's own.
+        retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
     """
 
-    detector: str = "neural-cleanse"
-    defense: str = "fine-pruning"
+    detectors: tuple[str, ...] = ()
+    defense: str | None = None
     given: tuple[str, ...] = ()
     split: str | None = None
     sizes: Sizes = Sizes()
     planted: tuple[Trigger, ...] = ()
     hooks: Path | None = None
+    retune: bool = True
+
+    def settled(self, data: str | None) -> CleanOptions:
+        """The same with detector and defense named."""
+        detector, defense = _DEFAULTS if data is not None else _WITHOUT_IMAGES
+        return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
 
 
 @dataclass(frozen=True)
@@ -60,7 +83,7 @@ class CleanResult:
 
 def clean(
     target: str | Repo | Checkpoint,
-    data: str,
+    data: str | None,
     out: Path,
     session: Session,
     options: CleanOptions | None = None,
@@ -70,28 +93,34 @@ def clean(
 
     Args:
         target: what ``open_target`` takes, an open repo, or a checkpoint from ``checkpoints.wrap``.
-        data: images, see ``datasets.load``. The numbers reported come from its test part only.
+        data: images, see ``datasets.load``. The numbers reported come from its test part only; with ``None``, or
+            where the images have no labels, they are not measured.
 
     Raises:
+        OptionError: no such method or option, or a method needs images and there are none.
         RefusedError: the static scan has findings at ``high`` or above; nothing of the repo was loaded.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
-    started, options = time.monotonic(), options or CleanOptions()
+    started, options = time.monotonic(), (options or CleanOptions()).settled(data)
     check_free(out)
-    texts = method_options(options.given, _names(options))
-    detector = build("detectors", options.detector, texts["detectors"]) if options.detector != "skip" else None
-    defense = build("defenses", options.defense, texts["defenses"])
+    detectors, defense = _made(options)
+    if lack := lacking((*detectors, defense), data):
+        raise OptionError(
+            f"{' and '.join(lack)}: give --data; without it --detector {_WITHOUT_IMAGES[0]} and "
+            f"--defense {_WITHOUT_IMAGES[1]} can run"
+        )
     checkpoint, scan = _load(target, revision, options.hooks)
-    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session)
+    labelled = needs_labels((*detectors, defense))
+    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled)
     splits = loaded.splits
-    detections: tuple[Detection, ...] = ()
     skipped: tuple[Skipped, ...] = () if scan else (Skipped("scan", "the model was handed over in memory"),)
-    if detector is None:
+    if not detectors:
         skipped = (*skipped, Skipped("detection", "not asked for (--detector skip)"))
-    else:
-        detections = (detector.detect(checkpoint, splits.defense, session),)
+    detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
+    reports = tuple(detection.report for detection in detections)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
     report, cleansing = _cleanse(checkpoint, defense, splits, recovered, options.planted, session)
+    retuned, why = _retuned(cleansing, splits, recovered, options, session)
     audit = Audit(
         origin=checkpoint.origin,
         command=_command(checkpoint, splits, options, session),
@@ -100,15 +129,17 @@ def clean(
         site=checkpoint.site,
         data=splits.report,
         scan=scan,
-        detections=tuple(detection.report for detection in detections),
+        detections=reports,
         cleansing=report,
-        skipped=skipped,
+        skipped=(*skipped, *why),
         inputs=_inputs(checkpoint),
         outputs=(),
         versions=versions(),
         device=str(session.device),
         seed=session.seed,
         seconds=time.monotonic() - started,
+        judgement=judging.judge(reports, judging.measured_errors()) if reports else None,
+        retuning=retuned,
     )
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
@@ -116,9 +147,33 @@ def clean(
     return CleanResult(out, audit, splits.warnings)
 
 
-def _names(options: CleanOptions) -> dict[str, str]:
-    names = {"defenses": options.defense}
-    return names if options.detector == "skip" else {"detectors": options.detector, **names}
+def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
+    """The detectors, unless they are left out, and the defense, with their options."""
+    assert options.defense is not None
+    wanted = () if options.detectors == (_NONE,) else options.detectors
+    names: list[Method] = [*(("detectors", name) for name in wanted), ("defenses", options.defense)]
+    texts = method_options(options.given, names)
+    *detectors, defense = (build(kind, name, texts[kind, name]) for kind, name in names)
+    return tuple(detectors), defense
+
+
+def _retuned(
+    cleansing: Cleansing,
+    splits: Splits,
+    recovered: tuple[Trigger, ...],
+    options: CleanOptions,
+    session: Session,
+) -> tuple[tuple[Retuning, ...], tuple[Skipped, ...]]:
+    """Whether known and recovered triggers come back, or why that was not measured."""
+    stamps = [("planted", one) for one in options.planted] + [("recovered", one) for one in recovered[:_MOST_RETUNED]]
+    if not options.retune:
+        return (), (Skipped("retuning check", "not asked for (--no-retune)"),)
+    if not stamps:
+        return (), (Skipped("retuning check", "no trigger is known or was recovered"),)
+    if not len(splits.test):
+        return (), (Skipped("retuning check", "there are no labelled test images"),)
+    fit = splits.defense.fit
+    return retuning.check(cleansing.checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
 
 
 def _load(
@@ -147,10 +202,12 @@ def _cleanse(
 ) -> tuple[CleansingReport, Cleansing]:
     """Run the defense and measure every stage alike, on test images that nobody tuned on."""
 
-    def measured(one: Checkpoint) -> tuple[Metrics, ...]:
-        return measure(one.model, splits.test, len(checkpoint.labels), session, planted, recovered)
+    def measured(stage: Stage) -> tuple[Metrics, ...]:
+        one = stage.checkpoint
+        model = guarded(one, stage.guards) if stage.guards else one.model
+        return measure(model, splits.test, len(checkpoint.labels), session, planted, recovered)
 
-    before = measured(checkpoint)
+    before = measured(Stage("before", checkpoint))
     started = time.monotonic()
     cleansing: Cleansing = defense.cleanse(checkpoint, splits.defense, recovered, session)  # type: ignore[attr-defined]
     seconds = time.monotonic() - started
@@ -161,7 +218,7 @@ def _cleanse(
             for stage in cleansing.stages
         ),
     )
-    stages = tuple(StageReport(stage.name, measured(stage.checkpoint), "") for stage in cleansing.stages)
+    stages = tuple(StageReport(stage.name, measured(stage), "") for stage in cleansing.stages)
     report = CleansingReport(
         defense=type(defense).name,  # type: ignore[attr-defined]
         paper=type(defense).paper,  # type: ignore[attr-defined]
@@ -175,6 +232,8 @@ def _cleanse(
         notes=cleansing.notes,
         seconds=seconds,
         cut=cleansing.cut,
+        passes=cleansing.passes,
+        trials=cleansing.trials,
     )
     return report, cleansing
 
@@ -197,9 +256,16 @@ def _inputs(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
 def _command(checkpoint: Checkpoint, splits: Splits, options: CleanOptions, session: Session) -> str:
     """The command that repeats the run; local paths are given by their last name only."""
     report = splits.report
-    words = ["hubclean", "clean", str(checkpoint.origin), "--data", report.source, "--split", report.split]
-    words += ["--fit", str(report.fit), "--val", str(report.val), "--test", str(report.test)]
-    words += ["--detector", options.detector, "--defense", options.defense]
+    words = ["hubclean", "clean", str(checkpoint.origin)]
+    if report.fit:
+        words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
+    if report.test:
+        words += ["--test", str(report.test)]
+    for name in options.detectors:
+        words += ["--detector", name]
+    words += ["--defense", str(options.defense)]
+    if not options.retune:
+        words += ["--no-retune"]
     for text in options.given:
         words += ["-o", text]
     words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]

@@ -19,6 +19,7 @@ from hubclean.records import (
     SiteReport,
     UnitSummary,
 )
+from hubclean.terminal import judged
 
 _SIDES = {"both": "where made and where read", "producer": "where made", "consumer": "where read"}
 _WORDS = {
@@ -105,7 +106,8 @@ def _site(site: FeatureSite) -> list[str]:
 def verdict(report: DetectionReport, labels: Sequence[str]) -> str:
     """One sentence that claims no more than was measured."""
     named = ", ".join(f"{target} ({printable(labels[target], 40)})" for target in report.targets)
-    setting = f"{report.detector} ({len(report.scores)} labels, {len(report.seeds)} seeds)"
+    seeds = f"{len(report.seeds)} seed{'s' * (len(report.seeds) != 1)}"
+    setting = f"{report.detector} ({len(report.scores) or len(report.per_label)} labels, {seeds})"
     if report.verdict == "backdoored":
         return f"backdoor found by {setting}: target label {named}"
     if report.verdict == "not found":
@@ -136,12 +138,14 @@ def render_clean(audit: Audit, folder: Path) -> str:
     """What was found, done and measured, and where it lies."""
     lines = [f"{printable(str(audit.origin))}: {printable(audit.model.architecture)}, {audit.site.channels} channels"]
     lines += [f"  {verdict(report, audit.model.labels)}" for report in audit.detections]
+    lines += [f"  {line}" for line in (judged(audit.judgement) if audit.judgement else [])]
     lines += [f"  not done: {skipped.step}: {printable(skipped.reason)}" for skipped in audit.skipped]
     cleansing = audit.cleansing
-    lines += [f"  {cleansing.defense}: {'; '.join(cleansing.notes) or 'nothing changed'}", "", before_after(audit), ""]
-    lines += [
-        f"  {len(cleansing.changed)} tensors changed; measured on {audit.data.test} test images never used before"
-    ]
+    notes = "; ".join(printable(note, 1000) for note in cleansing.notes)
+    lines += [f"  {cleansing.defense}: {notes or 'nothing changed'}", "", before_after(audit), ""]
+    lines += [*_trials(audit), *_retuning(audit)]
+    measured = f"measured on {audit.data.test} test images never used before"
+    lines += [f"  {len(cleansing.changed)} tensors changed; {measured if audit.data.test else _unmeasured(audit)}"]
     lines += [
         columns(
             [
@@ -155,6 +159,37 @@ def render_clean(audit: Audit, folder: Path) -> str:
     lines += [columns([["picture", str(folder / path)] for path in pictures])] if pictures else []
     lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}. {_meaning(audit.exit_code)}"]
     return "\n".join(lines)
+
+
+def _trials(audit: Audit) -> list[str]:
+    """What ``auto`` tried, judged on val."""
+    head = ["tried", "stage", "accuracy (val)", "recovered ASR (val)", "within tolerance"]
+    rows = [
+        [
+            printable(row.defense),
+            printable(row.stage) or "-",
+            f"{row.clean_accuracy.value:.1%}",
+            "-" if row.asr is None else f"{row.asr:.1%}",
+            "yes" if row.accepted else "no",
+        ]
+        for row in audit.cleansing.trials
+    ]
+    return [columns([head, *rows]), ""] if rows else []
+
+
+def _retuning(audit: Audit) -> list[str]:
+    """Whether the backdoor comes back after a short fine-tuning."""
+    return [
+        f"  after {row.epochs} epochs on {row.images} images, {row.triggered} of them triggered ({row.asr_of}): "
+        f"attack success {percent(row.before).strip()} -> {percent(row.after).strip()}, "
+        f"turned trigger {percent(row.control).strip()}"
+        for row in audit.retuning
+    ]
+
+
+def _unmeasured(audit: Audit) -> str:
+    """Why nothing was measured on test images."""
+    return "nothing was measured: the images have no labels" if audit.data.fit else "nothing was measured: no images"
 
 
 def _meaning(code: int) -> str:

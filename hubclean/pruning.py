@@ -20,8 +20,15 @@ from hubclean.units import UnitGroup
 Site = Literal["feature", "conv"]
 
 
-class Prunable(Protocol):
-    """Units of one site of a checkpoint, numbered from 0."""
+class Cuttable(Protocol):
+    """Units of a checkpoint, numbered from 0, that zeros in stored tensors silence."""
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        """Entries, by name in ``model.named_parameters()``, that must stay zero for units ``dead`` to stay silent."""
+
+
+class Prunable(Cuttable, Protocol):
+    """Units of one site of a checkpoint."""
 
     @property
     def count(self) -> int:
@@ -31,11 +38,11 @@ class Prunable(Protocol):
     def layer(self) -> str:
         """Where they are, in words for a report."""
 
+    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
+        """Statistics of the units on images, one a layer; their units side by side are those of the site."""
+
     def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
         """How active every unit is on images ``(count,)`` float64: what is pruned first is least."""
-
-    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
-        """Entries, by name in ``model.named_parameters()``, that must stay zero for units ``dead`` to stay silent."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,12 @@ class FeatureChannels:
     def layer(self) -> str:
         return "the last feature layer"
 
+    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
+        return (feature_activations(checkpoint, images, session),)
+
     def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
-        return ranking(feature_activations(checkpoint, images, session))
+        (found,) = self.activations(checkpoint, images, session)
+        return ranking(found)
 
     def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         columns = self.columns(model, dead)
@@ -97,10 +108,12 @@ class LayerUnits:
     def layer(self) -> str:
         return ", ".join(group.name for group in self.groups)
 
+    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
+        return unit_activations(checkpoint.model, self.groups, images, session, len(checkpoint.labels))
+
     def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
         """Relative to the mean of the layer: layers differ in scale."""
-        classes = len(checkpoint.labels)
-        found = [ranking(one) for one in unit_activations(checkpoint.model, self.groups, images, session, classes)]
+        found = [ranking(one) for one in self.activations(checkpoint, images, session)]
         if len(found) == 1:
             return found[0]
         return torch.cat([one / one.abs().mean().clamp(min=1e-12) for one in found])
@@ -150,7 +163,7 @@ def _proved(model: nn.Module, groups: Sequence[UnitGroup], images: Tensor) -> tu
 
 
 @torch.no_grad()
-def cut(model: nn.Module, units_of: Prunable, dead: Tensor) -> None:
+def cut(model: nn.Module, units_of: Cuttable, dead: Tensor) -> None:
     """Silence units ``dead`` ``(m,)`` in place, in the stored tensors."""
     parameters = dict(model.named_parameters())
     for name, mask in units_of.held(model, dead).items():
@@ -164,6 +177,7 @@ def curve(
     val: ImageSet,
     triggers: tuple[Trigger, ...],
     session: Session,
+    worst: bool = False,
 ) -> Iterator[CurvePoint]:
     """Accuracy on ``val``, and mean ASR of triggers, before any cut and after every step; made as they are asked for.
 
@@ -172,17 +186,19 @@ def curve(
 
     Args:
         steps: units cut together.
+        worst: give the largest ASR of the triggers in place of their mean.
     """
+    joined = _largest if worst else _mean
     clean = Trial(checkpoint, units_of, val, None, session)
     able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
     stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in able]
     gone = 0
-    yield CurvePoint(0, clean.accuracy(), _mean([one.success() for one in stamped]))
+    yield CurvePoint(0, clean.accuracy(), joined([one.success() for one in stamped]))
     for step in steps:
         for one in (clean, *stamped):
             one.remove(step)
         gone += len(step)
-        yield CurvePoint(gone, clean.accuracy(), _mean([one.success() for one in stamped]))
+        yield CurvePoint(gone, clean.accuracy(), joined([one.success() for one in stamped]))
 
 
 class Trial:
@@ -238,3 +254,7 @@ class Trial:
 
 def _mean(values: list[float]) -> float | None:
     return sum(values) / len(values) if values else None
+
+
+def _largest(values: list[float]) -> float | None:
+    return max(values, default=None)

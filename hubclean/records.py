@@ -91,7 +91,10 @@ class FileVerdict:
 
 @dataclass(frozen=True, slots=True)
 class DataReport:
-    """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels."""
+    """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels.
+
+    Without images the source is ``none`` and all sizes are 0; ``matched_by`` is ``none`` where there were no labels.
+    """
 
     source: str
     split: str
@@ -100,7 +103,7 @@ class DataReport:
     val: int
     test: int
     classes: int
-    matched_by: Literal["name", "index"]
+    matched_by: Literal["name", "index", "none"]
     seed: int
 
 
@@ -113,8 +116,11 @@ class Skipped:
 
 
 def _verdicts(judgement: Judgement | None, detections: tuple[DetectionReport, ...]) -> set[Verdict]:
-    """The one verdict over all detectors, or theirs where nobody drew it."""
-    return {judgement.verdict} if judgement else {detection.verdict for detection in detections}
+    """The one verdict over all detectors, or theirs where nobody drew it; hints count where there is nothing else."""
+    if judgement:
+        return {judgement.verdict}
+    deciding = [detection for detection in detections if detection.decides]
+    return {detection.verdict for detection in deciding or detections}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,13 @@ from typing import Any
 
 from hubclean.errors import HubcleanError, MissingExtraError
 from hubclean.escaping import printable
-from hubclean.records import SEVERITIES, DetectionReport, Finding, ScanReport
+from hubclean.records import SEVERITIES, DetectionReport, Finding, Judgement, ScanReport
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
 _MODELS = frozenset(
     ("torch", "timm", "transformers", "accelerate", "datasets", "matplotlib", "scipy", "PIL", "numpy", "torchvision")
 )
+_MOST_EVIDENCE = 20
 _MOST_ALIKE = 5  # files listed one by one for the same reason
 
 _EXITS = {
@@ -42,6 +43,8 @@ def render_scan(report: ScanReport, colour: bool = False) -> str:
         lines += ["", *_unchecked(report)]
     if report.detections:
         lines += ["", *map(_detection, report.detections)]
+    if report.judgement:
+        lines += [*judged(report.judgement)]
     lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
     lines += ["", f"{report.requests} requests, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
     if not report.detections:
@@ -104,6 +107,24 @@ def _detection(report: DetectionReport) -> str:
     targets = ", ".join(f"{target} {printable(labels.get(target, ''), 60)}".strip() for target in report.targets)
     leads = f" leading to label {targets}" if targets else ""
     return f"{printable(report.detector)}: backdoor {_said(report)}{leads} ({printable(report.reason, 300)})"
+
+
+def judged(judgement: Judgement) -> list[str]:
+    """The one verdict, what it rests on, its measured error rates, and what it cannot see."""
+    lines = [f"verdict: {judgement.verdict} ({printable(judgement.reason, 300)})"]
+    width = max((len(row.name) for row in judgement.evidence), default=0)
+    for row in judgement.evidence[:_MOST_EVIDENCE]:
+        label = "" if row.label is None else f"label {row.label}"
+        lines.append(f"  {printable(row.name):<{width}}  {label:<10} {row.value:9.3f}  says {row.says}")
+    if len(judgement.evidence) > _MOST_EVIDENCE:
+        lines.append(f"  and {len(judgement.evidence) - _MOST_EVIDENCE} more rows (--json)")
+    if judgement.errors:
+        found, accused = judgement.errors.found, judgement.errors.accused
+        lines.append(
+            f"  on known models this rule found {found.value:.0%} of {found.n} backdoored and accused "
+            f"{accused.value:.0%} of {accused.n} clean ones"
+        )
+    return [*lines, f"  it cannot see: {'; '.join(judgement.blind_to)}"]
 
 
 def _said(report: DetectionReport) -> str:

@@ -11,19 +11,24 @@ from hubclean.records import (
     CurvePoint,
     DataReport,
     DetectionReport,
+    ErrorRates,
+    Evidence,
     FeatureSite,
     FileHash,
     FileVerdict,
     Finding,
     HeadSite,
+    Judgement,
     LabelScore,
     Metrics,
     ModelFacts,
     Rate,
     RepoRef,
+    Retuning,
     ScanReport,
     Skipped,
     StageReport,
+    TrialReport,
 )
 
 DIGEST = "5e" * 32
@@ -84,8 +89,20 @@ def cleansed() -> Audit:
         before, after, (StageReport("pruned", pruned, "hubclean/stages/pruned"), StageReport("fine-tuned", after, ".")),
         "fine-tuned", (CurvePoint(0, 0.943, 0.99), CurvePoint(410, 0.915, 0.02)),
         ("fc.weight", "layer4.1.conv2.weight"),
-        ("410 of 512 channels cut",), 63.2,
+        ("410 of 512 channels cut",), 63.2, 410, 5000,
+        (TrialReport("fine-pruning", "fine-tuned", Rate.of(470, 500), 0.008, 0.01, True, 63.2, 5000, "410 cut"),
+         TrialReport("fst", "tuned", Rate.of(430, 500), 0.088, 0.0, False, 20.1, 900, "")),
     )  # fmt: skip
+    judgement = Judgement(
+        "backdoored", "neural-cleanse: 1 label is flagged by most of 3 seeds", (3,),
+        (Evidence("neural-cleanse anomaly index", 4.21, 2.0, "backdoored", 3),
+         Evidence("mm-bd p", 0.2, 0.05, "nothing")),
+        ("triggers that depend on the image",),
+        ErrorRates(Rate.of(20, 24), Rate.of(0, 9), Rate.of(4, 33), "33 small models"),
+    )  # fmt: skip
+    retuning = Retuning(
+        "planted", 3, Rate.of(27, 1800), Rate.of(90, 1800), Rate.of(1850, 2000), 200, 5, 5, 0.01, Rate.of(60, 1800)
+    )
     finding = Finding("HC-LS-001", "medium", "pytorch_model.bin", "a pickle that loaders could run", "load safetensors")
     origin = RepoRef("someone/resnet18-cifar10", "a" * 40, "hub")
     scan = ScanReport(
@@ -111,6 +128,8 @@ def cleansed() -> Audit:
         device="cpu",
         seed=0,
         seconds=118.4,
+        judgement=judgement,
+        retuning=(retuning,),
     )  # fmt: skip
 
 
@@ -127,10 +146,12 @@ def unsuspicious() -> Audit:
         data=DataReport("images", "validation", "77" * 8, 400, 400, 2000, 10, "index", 0),
         scan=None,
         detections=(_detection(False),),
-        cleansing=replace(base.cleansing, before=clean, after=after, curve=(), notes=(), kept="pruned",
+        cleansing=replace(base.cleansing, before=clean, after=after, curve=(), notes=(), kept="pruned", trials=(),
                           stages=(StageReport("pruned", after, "."),)),
         skipped=(),
         versions={"hubclean": "0.1.0", "transformers": "5.23.0"},
+        judgement=None,
+        retuning=(),
     )  # fmt: skip
 
 
@@ -154,7 +175,7 @@ def hostile(text: str) -> Audit:
 
 # Not chosen by anyone outside: enumerations that the records check.
 _OURS = frozenset(
-    ("kind", "severity", "state", "verdict", "asr_of", "library", "matched_by", "schema", "gate", "between")
+    ("kind", "severity", "state", "verdict", "asr_of", "library", "matched_by", "schema", "gate", "between", "says")
 )
 
 

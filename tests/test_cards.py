@@ -130,6 +130,7 @@ def test_what_no_detector_confirmed_is_not_called_a_backdoor() -> None:
     open_case = replace(
         audit,
         detections=(replace(detection, verdict="undecided", targets=()),),
+        judgement=None,
         cleansing=replace(audit.cleansing, before=recovered, after=recovered),
     )
     assert recovered

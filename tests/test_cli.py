@@ -159,7 +159,7 @@ def test_clean_writes_and_says_what_it_measured(model: Path, pictures: Path, tmp
 
 
 def test_deep_scan_without_images_is_no_verdict_and_says_so(model: Path, pictures: Path) -> None:
-    done = run("scan", str(model), "--deep")
+    done = run("scan", str(model), "--deep", "--detector", "neural-cleanse")
     assert done.returncode == 2
     assert "--data" in done.stdout + done.stderr
     words = [
@@ -170,17 +170,19 @@ def test_deep_scan_without_images_is_no_verdict_and_says_so(model: Path, picture
         "--test",
         "30",
         "-o",
-        "steps=1",
+        "neural-cleanse.steps=1",
         "-o",
         "batches=1",
         "-o",
         "batch_size=2",
         "-o",
         "seeds=1",
+        "-o",
+        "mm-bd.steps=1",
     ]
     done = run("scan", str(model), "--deep", "--data", str(pictures), *words, "--json")
     report = from_json(ScanReport, json.loads(done.stdout))
-    assert [detection.detector for detection in report.detections] == ["neural-cleanse"]
+    assert [detection.detector for detection in report.detections] == ["neural-cleanse", "mm-bd"]
     assert done.returncode == report.exit_code
 
 

@@ -9,21 +9,20 @@ from typing import Any
 
 import pytest
 import torch
-from sets import defense_data, image_set
+from sets import defense_data
 from tiny_models import make_repo
 from torch import nn
 
 from hubclean import checkpoints
-from hubclean.errors import OptionError
 from hubclean.records import to_json
 from hubclean.registry import KINDS, chosen, methods, options
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, Session, Trigger
+from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Session, Trigger
 
 MODELS = ("timm-resnet", "timm-vit", "timm-swin", "timm-deit-distilled", "hf-convnext")
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
-BRIEF = {"steps": 2, "batches": 1, "batch_size": 4, "seeds": 2, "epochs": 1, "step": 0.2}
+BRIEF = {"steps": 2, "batches": 1, "batch_size": 4, "seeds": 2, "epochs": 1, "step": 0.2, "order": "fine-pruning"}
 ALL = [(kind, name) for kind in KINDS for name in methods(kind)]
 
 
@@ -61,12 +60,13 @@ def assert_same(before: dict[str, Any], model: nn.Module) -> None:
         assert before[part] == after[part], part
 
 
-def run(kind: str, method: Any, checkpoint: Checkpoint, session: Session) -> Any:
+def run(kind: str, method: Any, checkpoint: Checkpoint, session: Session, data: DefenseData | None = None) -> Any:
+    data = data or defense_data()
     if kind == "detectors":
-        return method.detect(checkpoint, defense_data(), session)
+        return method.detect(checkpoint, data, session)
     mask = torch.zeros(1, 32, 32)
     mask[:, :2, :2] = 1
-    return method.cleanse(checkpoint, defense_data(), (Trigger(mask, torch.ones(3, 32, 32), 1),), session)
+    return method.cleanse(checkpoint, data, (Trigger(mask, torch.ones(3, 32, 32), 1),), session)
 
 
 @pytest.mark.parametrize(("kind", "name"), ALL)
@@ -82,103 +82,73 @@ def test_a_method_is_frozen_documented_and_has_its_paper(kind: Any, name: str) -
         assert type(row.default) is row.kind, row.name
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] in ("detectors", "defenses")])
-def test_the_input_and_the_global_state_are_left_alone(
-    kind: str, name: str, checkpoint: Checkpoint, session: Session
-) -> None:
+def twice(kind: str, name: str, checkpoint: Checkpoint, session: Session) -> tuple[Any, Any]:
+    """Two runs with one seed; neither touches the input, the global generator, or leaves a hook."""
     before, generator = snapshot(checkpoint.model), torch.get_rng_state()
-    run(kind, brief(kind, name), checkpoint, session)
+    one, other = (run(kind, brief(kind, name), checkpoint, session) for _ in range(2))
     assert_same(before, checkpoint.model)
     assert torch.equal(generator, torch.get_rng_state())
+    return one, other
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "defenses"])
-def test_a_defense_returns_the_same_names_shapes_and_types(
-    name: str, kind: str, checkpoint: Checkpoint, session: Session
+@pytest.mark.parametrize("name", list(methods("defenses")))
+def test_a_defense_leaves_its_input_alone_repeats_and_returns_a_whole_model(
+    name: str, checkpoint: Checkpoint, session: Session
 ) -> None:
-    cleansing = run(kind, brief(kind, name), checkpoint, session)
-    assert cleansing.kept in [stage.name for stage in cleansing.stages]
-    for stage in cleansing.stages:
-        model = stage.checkpoint.model
+    one, other = twice("defenses", name, checkpoint, session)
+    assert one.kept in [stage.name for stage in one.stages]
+    assert one.passes >= 0
+    assert (one.kept, one.curve, one.notes, one.cut, one.passes) == (
+        other.kept, other.curve, other.notes, other.cut, other.passes
+    )  # fmt: skip
+    shapes = {n: (t.shape, t.dtype) for n, t in checkpoint.model.state_dict().items()}
+    for stage, again in zip(one.stages, other.stages, strict=True):
+        model, right = stage.checkpoint.model, again.checkpoint.model.state_dict()
         assert model is not checkpoint.model
-        shapes = {n: (t.shape, t.dtype) for n, t in model.state_dict().items()}
-        assert shapes == {n: (t.shape, t.dtype) for n, t in checkpoint.model.state_dict().items()}
+        assert shapes == {n: (t.shape, t.dtype) for n, t in model.state_dict().items()}
+        assert all(torch.equal(tensor, right[key]) for key, tensor in model.state_dict().items())
         assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
         assert not any(module.training for module in model.modules())
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
         assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "defenses"])
-def test_a_defense_repeats_with_its_seed(kind: str, name: str, checkpoint: Checkpoint, session: Session) -> None:
-    one, other = (run(kind, brief(kind, name), checkpoint, session) for _ in range(2))
-    assert one.kept == other.kept
-    assert one.curve == other.curve
-    for a, b in zip(one.stages, other.stages, strict=True):
-        left, right = a.checkpoint.model.state_dict(), b.checkpoint.model.state_dict()
-        assert all(torch.equal(tensor, right[key]) for key, tensor in left.items())
+NEEDY = [(kind, name) for kind, name in ALL if kind in ("detectors", "defenses")]
 
 
-@pytest.mark.parametrize(("kind", "name"), [pair for pair in ALL if pair[0] == "detectors"])
-def test_a_detector_repeats_with_its_seed_and_reports_in_json(
-    kind: str, name: str, checkpoint: Checkpoint, session: Session
+@pytest.mark.parametrize(("kind", "name"), NEEDY)
+def test_a_method_needs_what_it_says_and_no_more(kind: Any, name: str, tmp_path: Path, session: Session) -> None:
+    method, data = brief(kind, name), defense_data()
+    assert method.needs in ("nothing", "images", "labels")
+    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path / "repo", "timm-resnet")))
+    if method.needs == "nothing":
+        given: tuple[DefenseData, ...] = (DefenseData.none((3, 32, 32)),)
+    elif method.needs == "images":  # other labels, same result
+        given = data, *(DefenseData(*(ImageSet(s.pixels, (s.labels + 3) % 10) for s in (data.fit, data.val))),)
+    else:
+        given = (data,)
+    found = [run(kind, method, checkpoint, session, some) for some in given]
+    states = [[s.checkpoint.model.state_dict() for s in one.stages] if kind == "defenses" else one for one in found]
+    if len(found) == 2 and kind == "defenses":
+        assert all(torch.equal(v, b[k]) for a, b in zip(*states, strict=True) for k, v in a.items())
+    elif len(found) == 2:
+        norms = [one.report.norms_by_seed or one.report.per_label for one in found]
+        assert norms[0] == norms[1]
+
+
+@pytest.mark.parametrize("name", list(methods("detectors")))
+def test_a_detector_leaves_its_input_alone_repeats_and_reports_in_json(
+    name: str, checkpoint: Checkpoint, session: Session
 ) -> None:
-    one, other = (run(kind, brief(kind, name), checkpoint, session) for _ in range(2))
+    one, other = twice("detectors", name, checkpoint, session)
     assert dataclasses.replace(one.report, seconds=0) == dataclasses.replace(other.report, seconds=0)
     json.dumps(to_json(one.report), allow_nan=False)
-    assert one.report.options.keys() >= chosen(brief(kind, name)).keys()
+    assert one.report.options.keys() >= chosen(brief("detectors", name)).keys()
     assert one.report.forward_backwards >= 0
     assert set(one.report.targets) <= set(range(len(checkpoint.labels)))
     for trigger in one.triggers:
         assert trigger.mask.shape == (1, 32, 32)
         assert trigger.pattern.shape == (3, 32, 32)
-
-
-@pytest.mark.parametrize("name", list(methods("attacks")))
-@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 24, 40)])
-def test_an_attack_poisons_its_share_and_nothing_else(name: str, shape: tuple[int, int, int]) -> None:
-    attack, images = methods("attacks")[name](), image_set(200, 10, shape)
-    kept = images.pixels.clone(), images.labels.clone()
-    poisoned = attack.poison(images, 10, seed=5)
-    assert torch.equal(images.pixels, kept[0])
-    assert torch.equal(images.labels, kept[1])
-    changed = (poisoned.pixels != images.pixels).flatten(1).any(1)
-    assert int(changed.sum()) == round(attack.rate * 200)
-    assert torch.equal(changed, poisoned.labels != images.labels)
-    trigger = attack.trigger(shape, 5)
-    assert float(trigger.mask.max()) > 0
-    stamped = trigger.stamp(images.images(slice(None)))
-    assert float(stamped.min()) >= 0
-    assert float(stamped.max()) <= 1
-    again = attack.poison(images, 10, seed=5)
-    assert torch.equal(again.pixels, poisoned.pixels)
-    assert not torch.equal(attack.poison(images, 10, seed=6).labels, poisoned.labels)
-
-
-@pytest.mark.parametrize("name", ["badnets", "blended"])
-def test_all_to_all_moves_every_label_by_one(name: str) -> None:
-    attack, images = methods("attacks")[name](mode="all-to-all", rate=0.5, target=3), image_set(200)
-    poisoned = attack.poison(images, 10, seed=5)
-    moved = poisoned.labels != images.labels
-    assert int(moved.sum()) == 100
-    assert torch.equal(poisoned.labels[moved], (images.labels[moved] + 1) % 10)
-    assert attack.trigger((3, 32, 32), 5).target is None
-
-
-def test_the_blend_is_the_share_asked_for() -> None:
-    trigger = methods("attacks")["blended"](alpha=0.3).trigger((3, 8, 8), 1)
-    assert torch.equal(trigger.mask, torch.full((1, 8, 8), 0.3))
-    assert 0.3 < float(trigger.pattern.mean()) < 0.7
-
-
-def test_a_square_that_does_not_fit_is_refused() -> None:
-    badnets = methods("attacks")["badnets"]
-    trigger = badnets(size=5, margin=2).trigger((3, 24, 40), 0)
-    assert trigger.mask[0].nonzero().min(0).values.tolist() == [17, 33]
-    assert int(trigger.mask.sum()) == 25
-    for size, margin in ((32, 16), (30, 0)):
-        with pytest.raises(OptionError, match="do not fit 28 x 28"):
-            badnets(size=size, margin=margin).trigger((1, 28, 28), 0)
 
 
 def test_a_new_file_in_the_folder_is_a_new_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

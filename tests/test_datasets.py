@@ -180,3 +180,22 @@ def test_whatever_a_damaged_image_raises_it_is_left_out(error: Exception, tmp_pa
 def test_a_folder_given_by_a_dot_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(class_folders(tmp_path / "pets", NAMES))
     assert load(".", NAMES, prepare, SESSION, sizes=SMALL).report.source == "pets"
+
+
+def test_a_folder_without_class_folders_has_images_only(tmp_path: Path) -> None:
+    for index, (image, _) in enumerate(pictures()):
+        image.save(tmp_path / f"{index}.png")
+    with pytest.raises(DataError, match="no label column among image"):
+        load(str(tmp_path), NAMES, prepare, SESSION)
+    splits = load(str(tmp_path), NAMES, prepare, SESSION, sizes=Sizes(10, 8, 3), labelled=False)
+    assert [len(part) for part in (splits.defense.fit, splits.defense.val, splits.test)] == [10, 8, 0]
+    assert set(splits.defense.fit.labels.tolist()) == {-1}
+    assert not splits.labelled
+    again = load(str(tmp_path), NAMES, prepare, SESSION, labelled=False)
+    assert (again.report.fit, again.report.val) == (12, 12)
+
+
+def test_labels_that_are_there_are_used_also_where_none_are_needed(tmp_path: Path) -> None:
+    splits = load(str(class_folders(tmp_path, NAMES)), NAMES, prepare, SESSION, sizes=SMALL, labelled=False)
+    assert splits.labelled
+    assert (splits.report.matched_by, splits.report.test) == ("name", 8)

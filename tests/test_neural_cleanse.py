@@ -15,16 +15,18 @@ import torch
 from sets import defense_data
 from tiny_models import make_repo
 
-from hubclean import checkpoints
-from hubclean.detectors import neural_cleanse
+from hubclean import checkpoints, races, trigger_evidence
 from hubclean.detectors.neural_cleanse import NeuralCleanse
 from hubclean.errors import OptionError
+from hubclean.inversion import InversionSchedule, Inverted
+from hubclean.metrics import anomaly_index
 from hubclean.records import Rate, to_json
 from hubclean.registry import build
 from hubclean.repos import LocalRepo
+from hubclean.screening import Plan
 from hubclean.sessions import open_session
 from hubclean.tensors import Checkpoint, Detection, Trigger
-from hubclean.triggers import InversionSchedule, Inverted
+from hubclean.trigger_evidence import AllToAll, LabelMap
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +39,9 @@ def fixed(norms: list[list[float]], found: bool = True) -> Any:
 
     def inverted(model: Any, images: Any, targets: list[int], schedule: Any, session: Any, seed: int) -> Any:
         session.progress.advance()
-        masks = {t: torch.full((1, 32, 32), norms[seed][t] / 1024) for t in targets}
-        rows = {t: Inverted(Trigger(masks[t], torch.zeros(3, 32, 32), t), norms[seed][t], found, 9) for t in targets}
+        mine = norms[seed % len(norms)]
+        masks = {t: torch.full((1, 32, 32), mine[t] / 1024) for t in targets}
+        rows = {t: Inverted(Trigger(masks[t], torch.zeros(3, 32, 32), t), mine[t], found, 9) for t in targets}
         return rows, 7
 
     return inverted
@@ -54,9 +57,11 @@ def detect(
 ) -> Detection:
     """Run the detector with given norms (a list a seed) in place of the optimisation."""
 
-    monkeypatch.setattr(neural_cleanse, "invert", fixed(norms, found))
-    monkeypatch.setattr(neural_cleanse, "attack_rates", lambda *_: (Rate(asr, 100, asr, asr), Rate.of(0, 100)))
-    return NeuralCleanse(seeds=len(norms), **options).detect(checkpoint, defense_data(), open_session("cpu"))
+    monkeypatch.setattr(races, "invert", fixed(norms, found))
+    monkeypatch.setattr(trigger_evidence, "attack_rates", lambda *_: (Rate(asr, 100, asr, asr), Rate.of(0, 100)))
+    return NeuralCleanse(**{"all_to_all": False, "seeds": len(norms)} | options).detect(
+        checkpoint, defense_data(), open_session("cpu")
+    )
 
 
 USUAL = [40.0, 44.0, 37.0, 52.0, 48.0, 41.0, 45.0, 39.0, 43.0, 50.0]
@@ -75,7 +80,7 @@ def test_a_label_with_a_tiny_mask_in_most_seeds_is_a_backdoor(
     assert [trigger.target for trigger in detection.triggers] == [3]
     assert detection.report.scores[3].flagged == 2
     assert detection.report.norms_by_seed[0][3] == 6.0
-    assert detection.report.forward_backwards == 21
+    assert detection.report.forward_backwards == 28, "three seeds, and once more on val"
 
 
 def test_one_seed_of_three_is_not_enough(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,6 +138,64 @@ def test_either_index_alone_flags_a_label(
     assert sum(score.flagged for score in report.scores) == flagged
 
 
+def spread(
+    monkeypatch: pytest.MonkeyPatch, norm: float, success: float, leave: float = 60.0, labels: float = 0.1
+) -> None:
+    """Make the search for triggers without a target find these."""
+    one, other = (Inverted(Trigger(torch.full((1, 32, 32), n / 1024), torch.zeros(3, 32, 32), None), n, True, 9)
+                  for n in (norm, leave))  # fmt: skip
+    found = AllToAll(one, other, Rate(success, 50, success, success), LabelMap(0.9, labels, 0.1), 11)
+    monkeypatch.setattr(neural_cleanse, "all_to_all", lambda *_: found)
+
+
+def test_a_small_trigger_to_the_next_label_is_an_all_to_all_backdoor(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread(monkeypatch, 6.0, 0.9)
+    detection = detect(checkpoint, monkeypatch, [USUAL] * 3, all_to_all=True)
+    assert (detection.report.verdict, detection.report.targets) == ("backdoored", ())
+    assert "label after their own (all-to-all)" in detection.report.reason
+    assert [trigger.target for trigger in detection.triggers] == [None]
+    assert detection.report.measures["next.ratio"] == pytest.approx(6 / 43.5)
+    assert detection.report.forward_backwards == 28 + 3 * 11
+    both = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3, all_to_all=True)
+    assert both.report.targets == (3,), "a target that can be named goes first"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ((6.0, 0.5), "undecided"),
+        ((30.0, 0.9), "not found"),
+        ((60.0, 0.9, 6.0, 0.9), "undecided"),
+        ((60.0, 0.9, 6.0, 0.1), "not found"),
+        ((60.0, 0.9, 30.0, 0.9), "not found"),
+    ],
+)
+def test_triggers_without_a_target_need_size_success_and_a_map(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch, values: tuple[float, ...], verdict: str
+) -> None:
+    spread(monkeypatch, *values)
+    assert detect(checkpoint, monkeypatch, [USUAL] * 3, all_to_all=True).report.verdict == verdict
+
+
+def test_what_screening_left_out_is_said_with_the_verdict(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def chosen(setting: Any, labels: list[int], *_: Any) -> Plan:
+        return Plan("screen", [0, 1, 2, 3, 4, 5, 7], [0, 1, 2, 4, 5, 7], 3)
+
+    monkeypatch.setattr(neural_cleanse, "plan", chosen)
+    report = detect(checkpoint, monkeypatch, [USUAL] * 3).report
+    assert report.verdict == "not found"
+    assert report.reason.endswith("; 3 labels were screened out by a cheap phase (screen) and have no index")
+    assert [score.label for score in report.scores] == [0, 1, 2, 3, 4, 5, 7]
+    low = detect(checkpoint, monkeypatch, [with_norm(3, 6.0)] * 3).report
+    assert low.targets == (3,)
+    reference = [USUAL[label] for label in (0, 1, 2, 4, 5, 7)]
+    assert low.scores[3].index == pytest.approx(anomaly_index([6.0], reference)[0])
+
+
 def test_triggers_are_inverted_on_fit_alone(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     data, seen = defense_data(), []
     plain = fixed([USUAL, USUAL])
@@ -141,9 +204,10 @@ def test_triggers_are_inverted_on_fit_alone(checkpoint: Checkpoint, monkeypatch:
         seen.append((images is data.fit, targets))
         return plain(model, images, targets, *rest)
 
-    monkeypatch.setattr(neural_cleanse, "invert", spy)
-    NeuralCleanse(seeds=2, labels_at_once=4).detect(checkpoint, data, open_session("cpu"))
-    assert seen == [(True, [0, 1, 2, 3]), (True, [4, 5, 6, 7]), (True, [8, 9])] * 2
+    monkeypatch.setattr(races, "invert", spy)
+    NeuralCleanse(seeds=2, labels_at_once=4, all_to_all=False).detect(checkpoint, data, open_session("cpu"))
+    assert seen[:-1] == [(True, [0, 1, 2, 3]), (True, [4, 5, 6, 7]), (True, [8, 9])] * 2
+    assert seen[-1] == (False, [2]), "the smallest label once more, on val"
 
 
 def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +222,9 @@ def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: py
 def test_success_that_no_image_could_show_is_no_evidence(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(neural_cleanse, "attack_rates", lambda *_: (Rate.of(0, 0), Rate.of(0, 0)))
-    detector = NeuralCleanse(seeds=1, held_out_asr=0.0)
-    monkeypatch.setattr(neural_cleanse, "invert", fixed([with_norm(3, 6.0)]))
+    monkeypatch.setattr(trigger_evidence, "attack_rates", lambda *_: (Rate.of(0, 0), Rate.of(0, 0)))
+    detector = NeuralCleanse(seeds=1, held_out_asr=0.0, all_to_all=False)
+    monkeypatch.setattr(races, "invert", fixed([with_norm(3, 6.0)]))
     report = detector.detect(checkpoint, defense_data(), open_session("cpu")).report
     assert report.verdict == "undecided"
     assert "not measured" in report.reason
@@ -175,11 +239,12 @@ def test_held_out_success_is_measured_on_val_with_the_smallest_trigger(
         seen.append((images, trigger.target, float(trigger.mask.mean()), classes))
         return Rate.of(97, 100), Rate.of(0, 100)
 
-    monkeypatch.setattr(neural_cleanse, "invert", fixed([with_norm(3, 6.0), with_norm(3, 5.0), with_norm(3, 7.0)]))
-    monkeypatch.setattr(neural_cleanse, "attack_rates", rates)
-    detection = NeuralCleanse(seeds=3).detect(checkpoint, data, open_session("cpu"))
-    assert all(images is data.val for images, *_ in seen)
-    assert [row[1:] for row in seen] == [(3, pytest.approx(5 / 1024), 10)], "only the candidate costs a pass"
+    monkeypatch.setattr(races, "invert", fixed([with_norm(3, 6.0), with_norm(3, 5.0), with_norm(3, 7.0)]))
+    monkeypatch.setattr(trigger_evidence, "attack_rates", rates)
+    detection = NeuralCleanse(seeds=3, all_to_all=False).detect(checkpoint, data, open_session("cpu"))
+    assert [images is data.val for images, *_ in seen] == [True, False]
+    assert seen[1][0] is data.fit, "transfer: inverted on val, tried on fit"
+    assert [row[1:] for row in seen[:1]] == [(3, pytest.approx(5 / 1024), 10)], "only the candidate costs a pass"
     assert detection.report.scores[3].norm == 6.0, "the norm is the median of the seeds"
     assert detection.report.scores[3].asr == Rate.of(97, 100)
     assert [float(trigger.mask.sum()) for trigger in detection.triggers] == [pytest.approx(5.0)]

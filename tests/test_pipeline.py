@@ -93,7 +93,7 @@ def differing(one: Path, other: Path) -> set[str]:
 
 def test_the_control_writes_what_it_read(pictures: Path, tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "repo", "timm-resnet")
-    audit = run(str(repo), pictures, tmp_path / "out", detector="skip", defense="none", given=())
+    audit = run(str(repo), pictures, tmp_path / "out", detectors=("skip",), defense="none", given=())
     assert (tmp_path / "out/model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
     assert audit.cleansing.changed == ()
     assert audit.cleansing.before == audit.cleansing.after
@@ -128,7 +128,8 @@ def test_the_planted_trigger_measures_and_is_shown_to_nobody(
 
     monkeypatch.setattr(NoDefense, "cleanse", spy)
     repo = make_repo(tmp_path / "repo", "timm-resnet")
-    audit = run(str(repo), pictures, tmp_path / "out", detector="skip", defense="none", given=(), planted=(planted,))
+    chosen = {"detectors": ("skip",), "defense": "none", "given": (), "planted": (planted,)}
+    audit = run(str(repo), pictures, tmp_path / "out", **chosen)
     assert given == [()]
     assert audit.cleansing.before[0].asr_of == "planted"
     assert audit.cleansing.before[0].asr is not None
@@ -230,7 +231,7 @@ def test_an_error_on_the_way_leaves_nothing(pictures: Path, tmp_path: Path, monk
             str(make_repo(tmp_path / "repo", "timm-resnet")),
             pictures,
             tmp_path / "out",
-            detector="skip",
+            detectors=("skip",),
             defense="none",
             given=(),
         )
@@ -249,7 +250,7 @@ def test_imagenet_efficientnet_keeps_its_bytes_and_its_accuracy(
         images,
         tmp_path / "out",
         session=session,
-        detector="skip",
+        detectors=("skip",),
         defense="none",
         sizes=Sizes(1, 1, 60),
     )

@@ -33,9 +33,13 @@ def test_the_verdict_is_the_reports(kind: str, said: str) -> None:
 
 
 def test_the_last_line_gives_the_exit_code_and_its_meaning() -> None:
-    audit = cleansed()
+    audit = replace(cleansed(), judgement=None)
     worse = replace(audit, cleansing=replace(audit.cleansing, after=audit.cleansing.before))
-    for one, said in ((audit, "no longer work"), (worse, "still works"), (replace(audit, detections=()), "no verdict")):
+    for one, said in (
+        (audit, "no longer work"),
+        (worse, "still works"),
+        (replace(audit, detections=(), judgement=None), "no verdict"),
+    ):
         last = render_clean(one, Path("out")).splitlines()[-1]
         assert f"Exit code {one.exit_code}" in last
         assert said in last

@@ -115,7 +115,7 @@ def test_exit_codes_of_a_scan() -> None:
 
 
 def test_exit_codes_of_an_audit() -> None:
-    audit = cleansed()
+    audit = replace(cleansed(), judgement=None)
     assert audit.exit_code == 0
     assert replace(audit, detections=()).exit_code == 2
     assert replace(audit, cleansing=replace(audit.cleansing, after=audit.cleansing.before)).exit_code == 1

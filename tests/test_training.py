@@ -124,3 +124,108 @@ def test_the_optimiser_suits_the_norms_not_a_family() -> None:
     assert suited(nn.Sequential(nn.RMSNorm(4), nn.Linear(4, 2))) == ("adamw", 5e-5)
     assert suited(nn.Sequential(nn.BatchNorm2d(4), nn.LayerNorm(4))) == ("sgd", 1e-2)
     assert suited(nn.Sequential(nn.GroupNorm(2, 4))) == ("sgd", 1e-2)
+
+
+def weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def test_only_the_named_parameters_move() -> None:
+    model = net()
+    before = weights(model)
+    train(model, image_set(64), Schedule(1, 0.01, freeze_statistics=True), SESSION, "only", only=["5.weight"])
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+    assert moved == {"5.weight"} | {name for name in moved if "num_batches" in name}
+
+
+def test_a_loss_of_ones_own_is_what_is_minimised() -> None:
+    model, calls = net(), []
+
+    def shrink(given: nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        calls.append((pixels.shape, labels.shape))
+        return given.get_parameter("5.weight").square().sum()
+
+    before = weights(model)
+    train(model, image_set(64), Schedule(2, 0.01, batch_size=32), SESSION, "own", loss=shrink)
+    assert calls == [((32, 3, 32, 32), (32,))] * 4
+    assert float(model.get_parameter("5.weight").norm()) < float(before["5.weight"].norm())
+    assert torch.equal(model.get_parameter("0.weight"), before["0.weight"])
+
+
+def test_after_step_has_the_last_word_and_passes_are_counted() -> None:
+    model = net()
+
+    def put_back() -> None:
+        with torch.no_grad():
+            model.get_parameter("5.bias").fill_(0.25)
+
+    passes = train(model, image_set(70), Schedule(3, 0.01, batch_size=32), SESSION, "x", after_step=put_back)
+    assert (model.get_parameter("5.bias") == 0.25).all()
+    assert passes == 210
+    assert train(net(), image_set(70), Schedule(3, 0.01, batch_size=32, sharpness=1.0), SESSION, "x") == 420
+
+
+def test_a_rate_of_its_own() -> None:
+    model, same = net(), net()
+    rates = {"5.weight": 0.0}
+    train(model, image_set(64), Schedule(1, 0.01, batch_size=32), SESSION, "x", rates=rates)
+    assert torch.equal(model.get_parameter("5.weight"), same.get_parameter("5.weight"))
+    assert not torch.equal(model.get_parameter("0.weight"), same.get_parameter("0.weight"))
+
+
+@pytest.mark.parametrize("radius", [0.5, 2.0])
+def test_a_sharpness_aware_step_is_the_formula(radius: float) -> None:
+    class Line(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            generator = torch.Generator().manual_seed(1)
+            self.fc = nn.Linear(12, 3)
+            with torch.no_grad():
+                self.fc.weight.copy_(torch.randn(3, 12, generator=generator))
+                self.fc.bias.copy_(torch.randn(3, generator=generator))
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.fc(images.flatten(1)))
+
+    images, model = image_set(8, 3, (3, 2, 2)), Line()
+    w = [parameter.detach().clone().requires_grad_() for parameter in model.parameters()]
+
+    def slope(at: list[torch.Tensor]) -> list[torch.Tensor]:
+        logits = images.images(slice(None)).flatten(1) @ at[0].T + at[1]
+        return list(torch.autograd.grad(nn.functional.cross_entropy(logits, images.labels), at))
+
+    g = slope(w)
+    length = sum(((a * b) ** 2).sum() for a, b in zip(w, g, strict=True)) ** 0.5
+    uphill = [(a + radius * a**2 * b / length).detach().requires_grad_() for a, b in zip(w, g, strict=True)]
+    wanted = [a - 0.01 * b for a, b in zip(w, slope(uphill), strict=True)]
+    train(model, images, Schedule(1, 0.01, batch_size=8, sharpness=radius), SESSION, "sam")
+    for parameter, value in zip(model.parameters(), wanted, strict=True):
+        assert torch.allclose(parameter, value, atol=1e-6)
+    assert not torch.allclose(w[0] - 0.01 * g[0], wanted[0], atol=1e-5), "else the step uphill did nothing"
+
+
+def test_the_step_uphill_moves_no_running_statistics() -> None:
+    plain, sharp = net(), net()
+    for model, radius in ((plain, 0.0), (sharp, 5.0)):
+        train(model, image_set(32), Schedule(1, 0.01, batch_size=32, sharpness=radius), SESSION, "same")
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.equal(plain.state_dict()[f"1.{name}"], sharp.state_dict()[f"1.{name}"]), name
+    assert not torch.equal(plain.state_dict()["0.weight"], sharp.state_dict()["0.weight"])
+
+
+def test_flips_mirror_about_half_of_the_images_and_draw_nothing_when_off() -> None:
+    images = image_set(60)
+    found = {}
+    for flip in (False, True):
+        schedule = Schedule(1, 0.01, batch_size=60, flip=flip)
+        ((found[flip], _),) = _shuffled(images, schedule, SESSION, "flip", 0)
+    same = [torch.equal(a, b) for a, b in zip(found[False], found[True], strict=True)]
+    mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(found[False], found[True], strict=True)]
+    assert all(a != b for a, b in zip(same, mirrored, strict=True))
+    assert 15 < sum(mirrored) < 45
+
+
+def test_the_optimiser_lets_go_of_the_model() -> None:
+    train(net(), image_set(32), Schedule(1, 0.01), SESSION, "gone")
+    assert all(not optimizer.optimizer.state for optimizer in SESSION.accelerator._optimizers)
+    assert all(not optimizer.optimizer.param_groups for optimizer in SESSION.accelerator._optimizers)

@@ -183,9 +183,9 @@ def test_a_detector_asks_which_of_very_many_labels(data: dict[str, Path], tmp_pa
     folder = timm_repo(tmp_path / "repo", "test_resnet", classes=_MANY)
     brief = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "seeds=1", "finetune=false", "step=0.5")
     with pytest.raises(OptionError, match=r"each of 21,843 labels .* name up to 2,000 of them \(labels=0,3,7\)"):
-        cleaned(str(folder), data["rgb"], tmp_path / "out", detector="neural-cleanse", given=brief)
+        cleaned(str(folder), data["rgb"], tmp_path / "out", detectors=("neural-cleanse",), given=brief)
     given = (*brief, "labels=0,1,2,3,5,8,21842")
-    audit = cleaned(str(folder), data["rgb"], tmp_path / "out", detector="neural-cleanse", given=given)
+    audit = cleaned(str(folder), data["rgb"], tmp_path / "out", detectors=("neural-cleanse",), given=given)
     (report,) = audit.detections
     assert [score.label for score in report.scores] == [0, 1, 2, 3, 5, 8, 21842]
     assert report.verdict == "undecided", "seven labels say nothing of the others"

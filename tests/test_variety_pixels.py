@@ -105,6 +105,6 @@ def test_a_detector_and_its_pictures_take_any_number_of_channels(channels: int, 
     folder = timm_repo(tmp_path / "repo", "test_resnet", {"in_chans": channels})
     brief = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "seeds=1", "finetune=false", "step=0.5")
     data = pictures(tmp_path / "data", (1, 32, 32)) if channels == 1 else arrays(tmp_path / "a.parquet", (5, 32, 32))
-    audit = cleaned(str(folder), data, tmp_path / "out", detector="neural-cleanse", given=brief)
+    audit = cleaned(str(folder), data, tmp_path / "out", detectors=("neural-cleanse",), given=brief)
     assert len(audit.detections[0].scores) == 4
     assert "hubclean/neural-cleanse-norms.png" in {file.path for file in audit.outputs}

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
+from torch import nn
 
-from hubclean.errors import OptionError
+from hubclean import planting, stamps
 from hubclean.registry import Doc
-from hubclean.tensors import ImageSet, Trigger
+from hubclean.tensors import ImageSet, Session, Stamp, Trigger
+from hubclean.training import Schedule
 from hubclean.triggers import poison
 
 
@@ -39,24 +41,14 @@ class BadNets:
         Raises:
             OptionError: square and margin do not fit into the image.
         """
-        channels, height, width = shape
-        scale = max(1, round(min(height, width) / 32))
-        side, margin = self.size * scale, self.margin * scale
-        if side + margin > min(height, width):
-            raise OptionError(
-                f"a square of {side} and a margin of {margin} pixels do not fit {height} x {width} images"
-            )
-        mask = torch.zeros(1, height, width)
-        rows = slice(height - margin - side, height - margin)
-        columns = slice(width - margin - side, width - margin)
-        mask[:, rows, columns] = 1
-        pattern = torch.ones(channels, height, width)
-        if self.checkerboard:
-            cells = (torch.arange(height)[:, None] // scale + torch.arange(width) // scale) % 2
-            pattern = cells.float().expand(channels, height, width).clone()
-        return Trigger(mask, pattern, None if self.mode == "all-to-all" else self.target)
+        mask, scale = stamps.corner(shape, self.size, self.margin)
+        pattern = stamps.checkers(shape, scale) if self.checkerboard else torch.ones(shape)
+        return Trigger(mask, pattern, stamps.target_of(self.mode, self.target))
 
     def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet:
         """A poisoned copy of a training set: ``rate`` of all images stamped and relabelled."""
-        _, *shape = images.pixels.shape
-        return poison(images, self.trigger((shape[0], shape[1], shape[2]), seed), self.rate, classes, seed)
+        return poison(images, self.trigger(stamps.shape_of(images), seed), self.rate, classes, seed)
+
+    def plant(self, model: nn.Module, images: ImageSet, classes: int, schedule: Schedule, session: Session) -> Stamp:
+        """Train ``model`` in place on the poisoned set."""
+        return planting.plant_by_data(self, model, images, classes, schedule, session)

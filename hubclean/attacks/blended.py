@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
+from torch import nn
 
+from hubclean import planting, stamps
 from hubclean.registry import Doc
-from hubclean.tensors import ImageSet, Trigger
+from hubclean.tensors import ImageSet, Session, Stamp, Trigger
+from hubclean.training import Schedule
 from hubclean.triggers import poison
 
 
@@ -34,9 +37,12 @@ class Blended:
         """The trigger for images of ``shape`` (c, h, w): noise drawn from ``seed``, mask ``alpha`` everywhere."""
         generator = torch.Generator().manual_seed(seed)
         mask = torch.full((1, *shape[1:]), self.alpha)
-        return Trigger(mask, torch.rand(shape, generator=generator), None if self.mode == "all-to-all" else self.target)
+        return Trigger(mask, torch.rand(shape, generator=generator), stamps.target_of(self.mode, self.target))
 
     def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet:
         """A poisoned copy of a training set: ``rate`` of all images blended and relabelled."""
-        _, *shape = images.pixels.shape
-        return poison(images, self.trigger((shape[0], shape[1], shape[2]), seed), self.rate, classes, seed)
+        return poison(images, self.trigger(stamps.shape_of(images), seed), self.rate, classes, seed)
+
+    def plant(self, model: nn.Module, images: ImageSet, classes: int, schedule: Schedule, session: Session) -> Stamp:
+        """Train ``model`` in place on the poisoned set."""
+        return planting.plant_by_data(self, model, images, classes, schedule, session)

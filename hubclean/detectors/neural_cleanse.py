@@ -8,26 +8,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from hubclean.errors import OptionError
-from hubclean.metrics import anomaly_index, attack_rates, log_anomaly_index
-from hubclean.records import DetectionReport, LabelScore, Rate, Verdict
+from hubclean.inversion import InversionSchedule
+from hubclean.races import Setting, labels_that_fit
+from hubclean.records import DetectionReport, LabelScore, Option, Verdict
 from hubclean.registry import Doc, chosen
-from hubclean.tensors import Checkpoint, DefenseData, Detection, Needs, Session, Trigger
-from hubclean.triggers import InversionSchedule, Inverted, invert
+from hubclean.screening import Plan, Screening, named_labels, plan
+from hubclean.tensors import Checkpoint, DefenseData, Detection, Needs, Session
+from hubclean.trigger_evidence import (
+    ENOUGH,
+    AllToAll,
+    SeedRun,
+    all_to_all,
+    best,
+    judged,
+    own_labels,
+    scored,
+    spread_measures,
+    suspect_measures,
+)
 
 _FEWEST_LABELS = 6
-_MOST_LABELS = 2000  # a mask and a pattern of 224 pixels a side are kept for each and every seed, 2.4 MB a label
+_OWN_LABELS = 0.5  # of the classes' most frequent labels, the share that must differ for a map that is no collapse
 _USED = ("steps", "batches", "batch_size", "mask_scale")  # what of the schedule the audit holds
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One seed: what was inverted, and both indices, by label."""
-
-    found: dict[int, Inverted]
-    index: dict[int, float]
-    log_index: dict[int, float]
-    flagged: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -45,15 +47,31 @@ class NeuralCleanse:
     smallest to median norm is given instead). ``backdoored``: some label is flagged by more than half of the seeds,
     its mask covers less than ``mask_share`` of the image, its norm is at most ``sure_ratio`` of the median (both
     medians over the seeds), and the smallest of its triggers reaches ``held_out_asr`` on images it was not inverted
-    on. ``undecided``: most labels are not invertible, a label is flagged by more than half of the seeds without that
-    second evidence, or not all labels were examined. ``not found`` otherwise. Blind to feature-space, warping and
-    input-aware triggers, weak on source-specific and all-to-all ones.
+    on; or the trigger that moves every image to the next label is that small in most seeds and works on 80 % of
+    held-out images (all-to-all; no target is named). ``undecided``: most labels are not invertible, a label is flagged
+    by more than half of the seeds without that second evidence, a small untargeted trigger sends each class to a label
+    of its own, or not all labels were examined. ``not found`` otherwise. Blind to feature-space, warping and
+    input-aware triggers. Source-specific triggers are not examined: a trigger must work on the images of all classes.
+
+    Many labels. ``scheduler=all`` runs the full schedule for every label; ``screen`` runs all labels a few steps and
+    goes on with the smallest masks (section V); ``k-arm`` lets a bandit choose (K-Arm, ICML 2021; its decision bounds
+    are not used). Both add ``reference`` labels drawn at random that run to the end: median and MAD are theirs, and
+    only labels run to the end have a score. Labels screened out count as examined by the cheap phase, which used one
+    start. ``auto`` takes all up to 60 labels, else ``screen``. ``prescreen`` first leaves out labels that are seldom
+    among the largest quarter of logits (K-Arm).
+
+    Measures, for every flagged label (five at most) or else the smallest: ``ratio.T`` norm / median; ``overlap.T``
+    mean pairwise overlap of its masks over the seeds; ``transfer.T`` success on ``fit`` of a trigger inverted once
+    more on ``val``. With ``all_to_all``: ``next.ratio`` and ``next.success`` (held out) of the trigger that moves each
+    image to the next label, ``leave.ratio``, ``leave.share`` (mean share of a class that goes to its most frequent
+    label), ``leave.labels`` (different such labels / classes) and ``leave.shifted`` (classes that go to the next one)
+    of one that moves it anywhere; medians over the seeds; y is the model's own label.
 
     The schedule's rules and constants are those of the authors' GTSRB script. ``official`` has its length too: up to
     1000 steps of 31 x 32 images a label. ``short`` is 150 steps of 8 x 16, for CPUs: other norms, weaker evidence;
     ``auto`` takes it when there is no accelerator. The lengths and the mask's scale used are written into the audit.
     Labels run together, ``labels_at_once`` a batch, and batches are shared among processes; the result does not depend
-    on how many there are.
+    on how many there are, up to rounding.
 
     Source: sections IV-B, V; code of the authors (MIT) for the schedule. Not meaningful for multi-label heads.
     """
@@ -68,7 +86,14 @@ class NeuralCleanse:
     batch_size: Annotated[int, Doc("images a mini-batch, 0 = by schedule", 0, 4096)] = 0
     seeds: Annotated[int, Doc("repetitions with other starts", 1, 99)] = 3
     labels: Annotated[str, Doc("labels to examine: 'all', or numbers like 0,3,7")] = "all"
-    labels_at_once: Annotated[int, Doc("labels optimised in one batch", 1, 4096)] = 16
+    scheduler: Annotated[
+        str, Doc("labels run to the end: all, or those found worth it", choices=("auto", "all", "screen", "k-arm"))
+    ] = "auto"
+    top: Annotated[int, Doc("labels that screening lets through, 0 = max(10, 8 %)", 0, 4096)] = 0
+    reference: Annotated[int, Doc("labels drawn at random for median and MAD when screening", 6, 4096)] = 30
+    prescreen: Annotated[bool, Doc("first leave out labels with seldom large logits")] = False
+    all_to_all: Annotated[bool, Doc("look for a trigger without a target, too")] = True
+    labels_at_once: Annotated[int, Doc("labels optimised in one batch, 0 = what fits the memory", 0, 4096)] = 0
     mask_scale: Annotated[int, Doc("mask at 1/scale of the resolution, 0 = 1 up to 64 px, else 4", 0, 32)] = 0
     threshold: Annotated[float, Doc("anomaly index on norms that flags a label", 0.0)] = 2.0
     log_threshold: Annotated[float, Doc("anomaly index on log norms that flags a label", 0.0)] = 2.0
@@ -86,53 +111,45 @@ class NeuralCleanse:
             OptionError: ``labels`` names a label the model does not have.
         """
         started = time.monotonic()
-        classes = len(checkpoint.labels)
-        targets = self._targets(classes)
         schedule = self._schedule(checkpoint, session)
-        session.progress.start("inverting triggers", schedule.steps * len(targets) * self.seeds)
-        runs, passes = [], 0
-        for seed in range(self.seeds):
-            found, count = self._invert(checkpoint, data, targets, schedule, session, seed)
-            runs.append(self._judge(found, targets))
-            passes += count
-        session.progress.finish()
-        best = {t: min((run.found[t] for run in runs), key=lambda found: found.norm).trigger for t in targets}
-        scores = tuple(self._score(t, runs, best[t], checkpoint, data, session) for t in targets)
-        verdict, reason, flagged = self._decide(scores, runs, classes)
+        at_once = self.labels_at_once or labels_that_fit(checkpoint.model, data.fit, schedule, session)
+        setting = Setting(checkpoint.model, data, checkpoint.labels, schedule, session, at_once)
+        labels = plan(
+            setting,
+            named_labels(self.labels, len(checkpoint.labels)),
+            self.scheduler,
+            Screening(top=self.top),
+            self.reference,
+            self.prescreen,
+        )
+        runs, passes = self._runs(setting, labels)
+        smallest = {min(run.found, key=lambda t: run.found[t].norm) for run in runs}
+        scores = tuple(scored(setting, t, runs, t in smallest) for t in labels.full)
+        middle = statistics.median(score.norm for score in scores if score.label in set(labels.reference))
+        measures, more = suspect_measures(setting, scores, runs, middle)
+        spread = self._spread(setting)
+        measures |= spread_measures(spread, middle)
+        verdict, reason, flagged = self._decide(scores, middle, measures, labels, len(checkpoint.labels))
         report = DetectionReport(
             detector=self.name,
             paper=self.paper,
-            options=chosen(self) | {name: getattr(schedule, name) for name in _USED},
-            statistic=f"anomaly index of mask L1 norms, or of log norms above {self.log_threshold:g}, "
-            f"where the norm is at most {self.norm_ratio:g} of the median",
+            options=chosen(self) | self._used(labels, setting),
+            statistic=self._statistic(labels),
             threshold=self.threshold,
             scores=scores,
-            norms_by_seed=tuple(tuple(run.found[t].norm for t in targets) for run in runs),
+            norms_by_seed=tuple(tuple(run.found[t].norm for t in labels.full) for run in runs),
             targets=flagged,
             verdict=verdict,
             reason=reason,
             seeds=tuple(range(self.seeds)),
-            forward_backwards=passes,
+            forward_backwards=passes + more + sum(one.passes for one in spread),
             seconds=time.monotonic() - started,
+            measures=measures,
         )
-        suspects = flagged or (self._candidate(scores) if verdict == "undecided" else ())
-        return Detection(report, tuple(best[t] for t in suspects))
-
-    def _targets(self, classes: int) -> list[int]:
-        if self.labels == "all":
-            if classes > _MOST_LABELS:
-                raise OptionError(
-                    f"inverting a trigger for each of {classes:,} labels would take days and fill the memory: name "
-                    f"up to {_MOST_LABELS:,} of them (labels=0,3,7), or leave the detector out (--detector skip)"
-                )
-            return list(range(classes))
-        try:
-            wanted = sorted({int(label) for label in self.labels.split(",")})
-        except ValueError as error:
-            raise OptionError(f"labels={self.labels!r} is neither 'all' nor numbers like 0,3,7") from error
-        if not wanted or wanted[0] < 0 or wanted[-1] >= classes:
-            raise OptionError(f"labels={self.labels!r}: this model has labels 0 to {classes - 1}")
-        return wanted
+        triggers = tuple(best(t, runs) for t in flagged or (self._candidate(scores) if verdict == "undecided" else ()))
+        if verdict == "backdoored" and not flagged:
+            triggers = (min((one.next for one in spread), key=lambda found: found.norm).trigger,)
+        return Detection(report, triggers)
 
     def _schedule(self, checkpoint: Checkpoint, session: Session) -> InversionSchedule:
         short = self.schedule == "short" or (self.schedule == "auto" and session.device.type == "cpu")
@@ -142,73 +159,41 @@ class NeuralCleanse:
             self.steps or steps, self.batches or batches, self.batch_size or batch_size, mask_scale=scale
         )
 
-    def _invert(
-        self,
-        checkpoint: Checkpoint,
-        data: DefenseData,
-        targets: list[int],
-        schedule: InversionSchedule,
-        session: Session,
-        seed: int,
-    ) -> tuple[dict[int, Inverted], int]:
-        """All labels of one seed. Groups of labels are the unit of work: any number of processes gives one result."""
-        from accelerate.utils import gather_object
+    def _runs(self, setting: Setting, labels: Plan) -> tuple[list[SeedRun], int]:
+        """Every seed over the labels of the plan; the first goes on from where screening left them."""
+        runs, passes = [], labels.passes
+        progress = setting.session.progress
+        progress.start("inverting triggers", setting.schedule.steps * len(labels.full) * self.seeds)
+        for seed in range(self.seeds):
+            if labels.race and seed == 0:
+                found, count = labels.race.finish(labels.full)
+            else:
+                found, count = setting.invert(setting.data.fit, labels.full, seed)
+            runs.append(judged(found, labels.reference, self.threshold, self.log_threshold, self.norm_ratio))
+            passes += count
+        progress.finish()
+        return runs, passes
 
-        groups = [targets[i : i + self.labels_at_once] for i in range(0, len(targets), self.labels_at_once)]
-        mine = groups[session.accelerator.process_index :: session.accelerator.num_processes]
-        pairs = [invert(checkpoint.model, data.fit, group, schedule, session, seed) for group in mine]
-        if session.accelerator.num_processes > 1:
-            pairs = gather_object(pairs)
-        return {t: one for found, _ in pairs for t, one in found.items()}, sum(count for _, count in pairs)
-
-    def _judge(self, found: dict[int, Inverted], targets: list[int]) -> _Run:
-        norms = [found[t].norm for t in targets]
-        most = self.norm_ratio * statistics.median(norms)
-        index = dict(zip(targets, anomaly_index(norms), strict=True))
-        log_index = dict(zip(targets, log_anomaly_index(norms), strict=True))
-        outliers = (t for t in targets if index[t] > self.threshold or log_index[t] > self.log_threshold)
-        return _Run(
-            found, index, log_index, frozenset(t for t in outliers if found[t].norm <= most and found[t].invertible)
-        )
-
-    def _score(
-        self,
-        label: int,
-        runs: list[_Run],
-        trigger: Trigger,
-        checkpoint: Checkpoint,
-        data: DefenseData,
-        session: Session,
-    ) -> LabelScore:
-        norm = statistics.median(run.found[label].norm for run in runs)
-        flagged = sum(label in run.flagged for run in runs)
-        smallest = any(min(run.found, key=lambda t: run.found[t].norm) == label for run in runs)
-        # Held-out success costs a pass over val: measured for labels that are candidates, the others have no trial.
-        asr = Rate.of(0, 0)
-        if flagged or smallest:
-            asr, _ = attack_rates(checkpoint.model, data.val, trigger, len(checkpoint.labels), session)
-        return LabelScore(
-            label=label,
-            name=checkpoint.labels[label],
-            norm=norm,
-            mask_share=norm / trigger.mask.numel(),
-            index=statistics.median(run.index[label] for run in runs),
-            log_index=statistics.median(run.log_index[label] for run in runs),
-            asr=asr,
-            flagged=flagged,
-            invertible=2 * sum(run.found[label].invertible for run in runs) > len(runs),
-        )
+    def _spread(self, setting: Setting) -> list[AllToAll]:
+        """Triggers without a target, one pair a seed, where all labels are examined."""
+        if not self.all_to_all or self.labels != "all" or not len(setting.data.val):
+            return []
+        data, session = setting.data, setting.session
+        fit, val = (own_labels(setting.model, images, session) for images in (data.fit, data.val))
+        session.progress.start("inverting triggers without a target", setting.schedule.steps * 2 * self.seeds)
+        found = [all_to_all(setting, fit, val, seed) for seed in range(self.seeds)]
+        session.progress.finish()
+        return found
 
     def _decide(
-        self, scores: Sequence[LabelScore], runs: list[_Run], classes: int
+        self, scores: Sequence[LabelScore], middle: float, measures: dict[str, float], labels: Plan, classes: int
     ) -> tuple[Verdict, str, tuple[int, ...]]:
-        often = [score for score in scores if 2 * score.flagged > len(runs)]
-        most = self.sure_ratio * statistics.median(score.norm for score in scores)
-        small = [s for s in often if s.mask_share < self.mask_share and s.norm <= most]
+        often = [score for score in scores if 2 * score.flagged > self.seeds]
+        small = [s for s in often if s.mask_share < self.mask_share and s.norm <= self.sure_ratio * middle]
         sure = [s for s in small if s.asr.n and s.asr.value >= self.held_out_asr]
-        if len(scores) < _FEWEST_LABELS:
-            norms = [score.norm for score in scores]
-            ratio = min(norms) / max(statistics.median(norms), 0.01)
+        sampled = [score for score in scores if score.label in set(labels.reference)]
+        if len(sampled) < _FEWEST_LABELS:
+            ratio = min(score.norm for score in scores) / max(middle, 0.01)
             return (
                 "undecided",
                 f"{len(scores)} labels are too few for an anomaly index; smallest / median norm = {ratio:.2f}",
@@ -217,27 +202,69 @@ class NeuralCleanse:
         if sure:
             return (
                 "backdoored",
-                f"{len(sure)} label(s) flagged by most of {len(runs)} seeds, with second evidence",
+                f"{len(sure)} label(s) flagged by most of {self.seeds} seeds, with second evidence",
                 tuple(s.label for s in sure),
             )
-        if 2 * sum(score.invertible for score in scores) < len(scores):
+        if 2 * sum(score.invertible for score in sampled) < len(sampled):
             return (
                 "undecided",
                 "no trigger was found for most labels, so their norms say nothing; more steps may help",
                 (),
             )
+        if open_ := self._all_to_all_verdict(measures):
+            return *open_, ()
         if often:
-            weak = min(often, key=lambda score: score.norm)
-            ratio = weak.norm / max(statistics.median(score.norm for score in scores), 0.01)
-            asr = f"{weak.asr.value:.1%}" if weak.asr.n else "not measured (no image of another class)"
-            evidence = f"its mask covers {weak.mask_share:.1%}, {ratio:.2f} of the median, held-out ASR {asr}"
-            return "undecided", f"label {weak.label} is an outlier without second evidence: {evidence}", ()
-        if len(scores) < classes:
-            return "undecided", f"only {len(scores)} of {classes} labels were examined; none of them stands out", ()
-        return "not found", f"no label is flagged by most of {len(runs)} seeds", ()
+            return "undecided", _outlier(min(often, key=lambda score: score.norm), middle), ()
+        if len(scores) + labels.out < classes:
+            seen = len(scores) + labels.out
+            return "undecided", f"only {seen} of {classes} labels were examined; none of them stands out", ()
+        return "not found", f"no label is flagged by most of {self.seeds} seeds{_screened(labels)}", ()
+
+    def _all_to_all_verdict(self, measures: dict[str, float]) -> tuple[Verdict, str] | None:
+        if measures.get("next.ratio", 1.0) <= self.sure_ratio and measures["next.share"] < self.mask_share:
+            success = measures["next.success"]
+            found = f"one small trigger moves {success:.1%} of held-out images to the label after their own"
+            return ("backdoored" if success >= ENOUGH else "undecided"), f"{found} (all-to-all)"
+        small = measures.get("leave.ratio", 1.0) <= self.sure_ratio
+        if small and measures.get("leave.share", 0.0) >= ENOUGH and measures["leave.labels"] >= _OWN_LABELS:
+            return (
+                "undecided",
+                "one small trigger sends the images of most classes to a label of their own (all-to-all?)",
+            )
+        return None
+
+    def _statistic(self, labels: Plan) -> str:
+        text = (
+            f"anomaly index of mask L1 norms, or of log norms above {self.log_threshold:g}, "
+            f"where the norm is at most {self.norm_ratio:g} of the median"
+        )
+        if labels.scheduler == "all":
+            return text
+        return f"{text}; median and MAD of {len(labels.reference)} labels drawn at random{_screened(labels)}"
+
+    @staticmethod
+    def _used(labels: Plan, setting: Setting) -> dict[str, Option]:
+        return {name: getattr(setting.schedule, name) for name in _USED} | {
+            "scheduler": labels.scheduler,
+            "labels_at_once": setting.at_once,
+            "labels_in_full": len(labels.full),
+            "labels_screened_out": labels.out,
+        }
 
     @staticmethod
     def _candidate(scores: Sequence[LabelScore]) -> tuple[int, ...]:
         """The smallest trigger: where the verdict is open, the proxy that pruning is watched with."""
         usable = [score for score in scores if score.invertible]
         return (min(usable, key=lambda score: score.norm).label,) if usable else ()
+
+
+def _outlier(weak: LabelScore, middle: float) -> str:
+    asr = f"{weak.asr.value:.1%}" if weak.asr.n else "not measured (no image of another class)"
+    evidence = f"its mask covers {weak.mask_share:.1%}, {weak.norm / max(middle, 0.01):.2f} of the median"
+    return f"label {weak.label} is an outlier without second evidence: {evidence}, held-out ASR {asr}"
+
+
+def _screened(labels: Plan) -> str:
+    if not labels.out:
+        return ""
+    return f"; {labels.out} labels were screened out by a cheap phase ({labels.scheduler}) and have no index"

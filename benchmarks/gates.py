@@ -1,0 +1,155 @@
+"""The acceptance gates of the specification (methods.md, section 11) over the rows of a bench, as a Markdown table.
+
+    python -m benchmarks.gates benchmarks/results/bench.jsonl
+
+A gate passes or fails on the median over its models; ``-`` is a gate that no row of the file can answer.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from hubclean.bench import rows, tables
+
+SMALL_RESNETS = ("hf-resnet", "resnet18-slim")
+OTHERS = ("vit-slim", "swin-slim", "mobilenetv3-small", "convnext-atto", "hf-vit")
+Answer = tuple[str, bool | None]
+
+
+class Bench:
+    """The rows of a bench, to be asked."""
+
+    def __init__(self, held: Iterable[rows.Row]) -> None:
+        self.held = list(held)
+
+    def cleansed(self, defense: str, attack: str, data: str = "", nets: tuple[str, ...] = ()) -> list[rows.DefenseRow]:
+        """Rows of one defense at its defaults on models with one attack (BadNets: all to one)."""
+        return [
+            row
+            for row in self.held
+            if isinstance(row, rows.DefenseRow) and (row.defense, row.options) == (defense, "")
+            if (row.case.attack, row.case.options) == (attack, "") and data in ("", row.case.data)
+            if not nets or row.case.net in nets
+        ]
+
+    def detected(self, detector: str, attack: str, data: str = "") -> list[rows.DetectionRow]:
+        return [
+            row
+            for row in self.held
+            if isinstance(row, rows.DetectionRow) and row.detector == detector
+            if (row.case.attack, row.case.options) == (attack, "") and data in ("", row.case.data)
+        ]
+
+
+def lost(row: rows.DefenseRow, stage: str = "") -> float:
+    """Clean accuracy lost, in points."""
+    after = row.stages[stage] if stage else row.after
+    return 100 * (row.before.clean_accuracy.value - after.clean_accuracy.value)
+
+
+def left(row: rows.DefenseRow, stage: str = "") -> float:
+    """Planted ASR left, in percent."""
+    after = row.stages[stage] if stage else row.after
+    return 100 * after.asr.value if after.asr else 0.0
+
+
+def repaired(found: list[rows.DefenseRow], asr: float, drop: float, stage: str = "") -> Answer:
+    """Medians of ASR left and accuracy lost, against both limits."""
+    found = [row for row in found if not stage or stage in row.stages]
+    if not found:
+        return "-", None
+    residue = statistics.median(left(row, stage) for row in found)
+    price = statistics.median(lost(row, stage) for row in found)
+    each = ", ".join(f"{left(row, stage):.0f}" for row in found)
+    return f"ASR {residue:.1f} % ({each}), CA -{price:.1f} points, n = {len(found)}", residue <= asr and price <= drop
+
+
+def gate_2(bench: Bench) -> Answer:
+    """Target smallest in all, an index above 2 in two of three; no linear flag on two of three clean twins."""
+    bad = bench.detected("neural-cleanse", "badnets", "mnist")
+    clean = bench.detected("neural-cleanse", "clean", "mnist")
+    if not bad or not clean:
+        return "-", None
+    smallest = sum(row.norms.index(min(row.norms)) == row.planted for row in bad)
+    above = sum(max(row.indices[row.planted or 0], row.log_indices[row.planted or 0]) > 2 for row in bad)
+    quiet = sum(max(row.indices) <= 2 for row in clean)
+    text = (
+        f"target smallest in {smallest} of {len(bad)}, index > 2 in {above}; {quiet} of {len(clean)} clean without flag"
+    )
+    return text, smallest == len(bad) and 3 * above >= 2 * len(bad) and 3 * quiet >= 2 * len(clean)
+
+
+def gate_7(bench: Bench) -> Answer:
+    """Pruning alone fails against the pruning-aware attack, the whole method works."""
+    found = [row for row in bench.cleansed("fine-pruning", "pruning-aware") if "fine-tuned" in row.stages]
+    if not found:
+        return "-", None
+    alone = statistics.median(left(row, "pruned") for row in found)
+    whole = statistics.median(left(row, "fine-tuned") for row in found)
+    return f"ASR pruned {alone:.1f} %, fine-tuned {whole:.1f} %, n = {len(found)}", alone >= 70 and whole <= 15
+
+
+def gate_8(bench: Bench) -> Answer:
+    """Every method ran, was written, and gave the same logits when loaded again."""
+    found = [row for row in bench.held if isinstance(row, rows.DefenseRow) and row.case.net in OTHERS]
+    failed = [row for row in bench.held if isinstance(row, rows.FailureRow) and any(net in row.title for net in OTHERS)]
+    if not found:
+        return "-", None
+    worst = max(row.reloads for row in found)
+    within = sum(lost(row) <= 4 for row in found)
+    text = f"{len(found)} runs, {len(failed)} failed, worst reload {worst:.0e}; CA lost <= 4 points in {within}"
+    return text, not failed and worst < 1e-3
+
+
+def gate_9(bench: Bench) -> Answer:
+    """Repairs of clean twins; how often Neural Cleanse and MM-BD accuse them."""
+    repairs = [row for row in bench.held if isinstance(row, rows.DefenseRow) and row.case.attack == "clean"]
+    cleanse, mm_bd = bench.detected("neural-cleanse", "clean"), bench.detected("mm-bd", "clean")
+    if not repairs or not cleanse:
+        return "-", None
+    over = sorted({row.defense for row in repairs if lost(row) > 4})
+    accused = sum(row.verdict == "backdoored" for row in cleanse)
+    low = sum(row.measures.get("p", 1.0) < 0.05 for row in mm_bd)
+    text = f"{sum(lost(row) > 4 for row in repairs)} of {len(repairs)} repairs lose more than 4 points"
+    text += f" ({', '.join(over) or 'none'}); Neural Cleanse accuses {accused} of {len(cleanse)}"
+    return f"{text}; MM-BD p < .05 on {low} of {len(mm_bd)}", not over and 6 * accused <= len(cleanse)
+
+
+GATES: tuple[tuple[str, str, Callable[[Bench], Answer]], ...] = (
+    ("1", "MNIST, BadNets, Fine-Pruning, pruned alone: ASR <= 20 %, CA lost <= 4",
+     lambda b: repaired(b.cleansed("fine-pruning", "badnets", "mnist"), 20, 4, "pruned")),
+    ("2", "MNIST, BadNets, Neural Cleanse finds the target; clean twins quiet", gate_2),
+    ("3", "MNIST, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
+     lambda b: repaired(b.cleansed("nc-unlearn", "badnets", "mnist"), 5, 4)),
+    ("3", "GTSRB, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
+     lambda b: repaired(b.cleansed("nc-unlearn", "badnets", "gtsrb_roi"), 5, 4)),
+    *(
+        ("5", f"CIFAR-10, small ResNets, {attack}, FST: ASR <= 10 %, CA lost <= 4",
+         lambda b, attack=attack: repaired(b.cleansed("fst", attack, "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
+        for attack in ("badnets", "blended")
+    ),
+    *(
+        ("6", f"CIFAR-10, small ResNets, BadNets, {name}: ASR <= 10 %, CA lost <= 4",
+         lambda b, name=name: repaired(b.cleansed(name, "badnets", "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
+        for name in ("mnp", "rnp", "anp")
+    ),
+    ("7", "pruning-aware: pruned alone ASR >= 70 %, Fine-Pruning whole ASR <= 15 %", gate_7),
+    ("8", "ViT, Swin, MobileNetV3, ConvNeXt, BadNets: every method runs, saves, reloads", gate_8),
+    ("9", "clean twins: CA lost <= 4 by every repair; Neural Cleanse accuses <= 1 of 6", gate_9),
+)  # fmt: skip
+
+
+def render(held: Iterable[rows.Row]) -> str:
+    """The table: gate, what it asks, what was measured, pass or fail."""
+    bench, body = Bench(held), []
+    for number, asks, answer in GATES:
+        figure, passed = answer(bench)
+        body.append([number, asks, figure, {True: "pass", False: "**fail**", None: "not run"}[passed]])
+    return tables.table(["gate", "asks", "measured", "result"], body)
+
+
+if __name__ == "__main__":
+    print(render(rows.read(Path(sys.argv[1]))))

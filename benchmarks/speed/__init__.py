@@ -1,0 +1,1 @@
+"""How fast the methods are, against peers and against their own floor."""

@@ -1,0 +1,189 @@
+"""The results of a bench as Markdown: models, detections with AUROC, defenses before and after, failures."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from hubclean.bench.rows import DefenseRow, DetectionRow, FailureRow, Figures, ModelRow, Row, VerdictRow
+from hubclean.escaping import markdown
+from hubclean.measurements import Rate
+
+_VERDICTS = ("backdoored", "not found", "undecided")
+
+
+def render(rows: Iterable[Row]) -> str:
+    """All tables; a section without rows is left out."""
+    held = list(rows)
+    models = [row for row in held if isinstance(row, ModelRow)]
+    parts = [
+        _models(models),
+        _detections([row for row in held if isinstance(row, DetectionRow)]),
+        _verdicts([row for row in held if isinstance(row, VerdictRow)]),
+        _summary([row for row in held if isinstance(row, DefenseRow)]),
+        _defenses([row for row in held if isinstance(row, DefenseRow)]),
+        _failures([row for row in held if isinstance(row, FailureRow)]),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells that may hold a stranger's words are escaped before, by ``said``."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(row) + " |" for row in body]
+    return "\n".join(lines)
+
+
+def said(text: str) -> str:
+    """Text of a row made harmless in Markdown; plain words, numbers and the signs of options stay as they are."""
+    return text if re.fullmatch(r"[\w .,:%=/+()-]*", text) else markdown(text)
+
+
+def percent(rate: Rate | None) -> str:
+    return "-" if rate is None or rate.n == 0 else f"{100 * rate.value:.1f} %"
+
+
+def auroc(positive: Sequence[float], negative: Sequence[float]) -> float | None:
+    """Share of (backdoored, clean) pairs in which the backdoored model scores higher, ties half (Mann-Whitney)."""
+    if not positive or not negative:
+        return None
+    wins = sum((p > n) + 0.5 * (p == n) for p in positive for n in negative)
+    return wins / (len(positive) * len(negative))
+
+
+def _models(rows: list[ModelRow]) -> str:
+    if not rows:
+        return ""
+    body = [
+        [
+            said(row.case.title),
+            percent(row.figures.clean_accuracy),
+            "-" if row.twin_accuracy is None else f"{100 * row.twin_accuracy:.1f} %",
+            percent(row.figures.asr),
+            "yes" if row.took else said(f"no: {row.why}"),
+            f"{row.seconds:.0f}",
+        ]
+        for row in sorted(rows, key=lambda row: row.case.title)
+    ]
+    return "### Models\n\n" + table(["model", "CA", "CA of the clean twin", "ASR", "took", "seconds"], body)
+
+
+def _detections(rows: list[DetectionRow]) -> str:
+    """One line a detector and attack; only models whose attack is planted or clean, took or not, are all in."""
+    groups: dict[tuple[str, str], list[DetectionRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.detector, row.case.attack + (f" {row.case.options}" if row.case.options else "")].append(row)
+    body = []
+    for (detector, attack), found in sorted(groups.items()):
+        clean = [row.score for row in rows if row.detector == detector and row.case.attack == "clean"]
+        ranked = auroc([row.score for row in found], clean) if attack != "clean" else None
+        body.append(
+            [
+                detector,
+                said(attack),
+                str(len(found)),
+                str(sum(row.verdict == "backdoored" for row in found)),
+                str(sum(_right(row) for row in found)),
+                str(sum(row.verdict == "undecided" for row in found)),
+                "-" if ranked is None else f"{ranked:.2f} ({len(clean)} clean)",
+                f"{statistics.median(row.seconds for row in found):.0f}",
+            ]
+        )
+    head = ["detector", "attack", "models", "backdoored", "right target", "undecided", "AUROC", "seconds"]
+    return "### Detection\n\n" + table(head, body) if body else ""
+
+
+def _right(row: DetectionRow | VerdictRow) -> bool:
+    return row.verdict == "backdoored" and row.case.attack != "clean" and row.planted in (*row.targets, None)
+
+
+def _verdicts(rows: list[VerdictRow]) -> str:
+    groups: dict[str, list[VerdictRow]] = defaultdict(list)
+    for row in rows:
+        groups[row.case.attack + (f" {row.case.options}" if row.case.options else "")].append(row)
+    body = [
+        [
+            said(attack),
+            str(len(found)),
+            *(
+                str(sum(row.verdict == verdict for row in found))
+                for verdict in ("backdoored", "not found", "undecided")
+            ),
+            str(sum(_right(row) for row in found)),
+        ]
+        for attack, found in sorted(groups.items())
+    ]
+    head = ["attack", "models", "backdoored", "not found", "undecided", "right target"]
+    return "### The one verdict\n\n" + table(head, body) if body else ""
+
+
+def _summary(rows: list[DefenseRow]) -> str:
+    """Medians over the backdoored models, and how often each defense met both limits."""
+    groups: dict[str, list[DefenseRow]] = defaultdict(list)
+    for row in rows:
+        if row.before.asr is not None:
+            groups[_name(row)].append(row)
+    body = []
+    for name, found in sorted(groups.items()):
+        asr = [row.after.asr.value for row in found if row.after.asr]
+        drop = [row.before.clean_accuracy.value - row.after.clean_accuracy.value for row in found]
+        both = sum(a <= 0.1 and d <= 0.04 for a, d in zip(asr, drop, strict=True))
+        body.append(
+            [
+                name,
+                str(len(found)),
+                f"{100 * statistics.median(drop):.1f}",
+                f"{100 * statistics.median(asr):.1f} %",
+                f"{both} of {len(found)}",
+                f"{statistics.median(row.rating or 0 for row in found):.2f}",
+                f"{statistics.median(row.seconds for row in found):.1f}",
+            ]
+        )
+    head = ["defense", "models", "CA lost (points)", "ASR left", "ASR <= 10 % and CA lost <= 4", "DER", "seconds"]
+    return "### Defenses, medians over backdoored models\n\n" + table(head, body) if body else ""
+
+
+def _name(row: DefenseRow) -> str:
+    return said(f"{row.defense} {row.options}".strip())
+
+
+def _defenses(rows: list[DefenseRow]) -> str:
+    """CA / ASR / RA before and after, every model and defense."""
+    body = []
+    for row in sorted(rows, key=lambda row: (row.case.title, row.defense)):
+        rate = "-" if row.rating is None else f"{row.rating:.2f}"
+        back = f"{percent(row.retuned.after)} ({percent(row.retuned.control)})" if row.retuned else ""
+        body.append(
+            [
+                row.case.title,
+                _name(row),
+                _three(row.before),
+                _three(row.after),
+                row.kept,
+                rate,
+                back,
+                f"{row.seconds:.1f}",
+            ]
+        )
+    head = [
+        "model",
+        "defense",
+        "CA / ASR / RA before",
+        "after",
+        "kept",
+        "DER",
+        "ASR after retuning (control)",
+        "seconds",
+    ]
+    return "### Every model and defense\n\n" + table(head, body) if body else ""
+
+
+def _three(figures: Figures) -> str:
+    return " / ".join(percent(rate) for rate in (figures.clean_accuracy, figures.asr, figures.robust_accuracy))
+
+
+def _failures(rows: list[FailureRow]) -> str:
+    body = [[said(row.title), said(row.error)] for row in rows]
+    return "### Failures\n\n" + table(["cell", "error"], body) if body else "### Failures\n\nNone."

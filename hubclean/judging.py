@@ -1,0 +1,134 @@
+"""Draws one verdict from all detectors: what each number says alone, what together, what nobody could see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from hubclean.errors import HubcleanError
+from hubclean.records import DetectionReport, ErrorRates, Evidence, Judgement, LabelScore, Verdict, from_json
+from hubclean.resources import folder
+
+RULE = "1"  # a new number whenever the rule below changes: measured error rates hold for one rule
+ERROR_RATES = "error_rates.json"
+_SURE_TRANSFER = 0.9
+_HINT = 0.05
+_BLIND = (
+    "triggers that depend on the image (input-aware, warping, quantisation) or act on features alone",
+    "triggers that work on images of some classes only",
+    "attackers who trained against these detectors",
+)
+
+
+def judge(reports: tuple[DetectionReport, ...], errors: ErrorRates | None = None) -> Judgement:
+    """Combine reports into one verdict.
+
+    A report that ``decides`` counts as its detector judged, with one check more: where the trigger of an accused label
+    was inverted a second time on the other half of the data, it must succeed on the first half in 90 % of the images,
+    or the label is left open. Reports that are hints (MM-BD, magnitude and saliency) are shown and never decide: on
+    clean nets they raise alarms too often (methods in their docstrings). Without a deciding report all is open.
+
+    Args:
+        errors: how this rule did on known models (``measured_errors``).
+    """
+    deciding = [report for report in reports if report.decides]
+    evidence = tuple(row for report in reports for row in _evidence(report))
+    targets, doubted = _accused(deciding)
+    verdict, reason = _verdict(deciding, targets, doubted)
+    blind = _BLIND if any(report.scores for report in reports) else ("everything that no detector was run for", *_BLIND)
+    return Judgement(verdict, reason, targets if verdict == "backdoored" else (), evidence, blind, errors)
+
+
+def _accused(deciding: list[DetectionReport]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Labels accused, and those among them whose trigger did not carry over to the other half of the data."""
+    sure: list[int] = []
+    doubted: list[int] = []
+    for report in deciding:
+        if report.verdict != "backdoored":
+            continue
+        for label in report.targets:
+            carried = report.measures.get(f"transfer.{label}", 1.0)
+            (sure if carried >= _SURE_TRANSFER else doubted).append(label)
+    return tuple(dict.fromkeys(sure)), tuple(dict.fromkeys(doubted))
+
+
+def _verdict(
+    deciding: list[DetectionReport], targets: tuple[int, ...], doubted: tuple[int, ...]
+) -> tuple[Verdict, str]:
+    accusing = [report for report in deciding if report.verdict == "backdoored"]
+    if not deciding:
+        return "undecided", "no detector was run that could decide; what was run gives hints only"
+    if targets or any(not report.targets for report in accusing):
+        return "backdoored", "; ".join(f"{report.detector}: {report.reason}" for report in accusing)
+    if doubted:
+        return "undecided", f"the trigger of label {doubted[0]} does not carry over to the other half of the images"
+    for report in deciding:
+        if report.verdict == "undecided":
+            return "undecided", f"{report.detector}: {report.reason}"
+    return "not found", "; ".join(f"{report.detector}: {report.reason}" for report in deciding)
+
+
+def _evidence(report: DetectionReport) -> Iterator[Evidence]:
+    name = report.detector
+    for score in _candidates(report):
+        yield from _inverted(name, score, report)
+    if "p" in report.measures:
+        p = report.measures["p"]
+        yield Evidence(f"{name} p", p, _HINT, "backdoored" if p < _HINT else "nothing", _argmax(report.per_label))
+
+
+def _inverted(name: str, score: LabelScore, report: DetectionReport) -> Iterator[Evidence]:
+    options, label = report.options, score.label
+
+    def limit(key: str, usual: float) -> float:
+        return float(options.get(key, usual))
+
+    def row(what: str, value: float, threshold: float, high: bool = True) -> Evidence:
+        passed = value >= threshold if high else value <= threshold
+        return Evidence(f"{name} {what}", value, threshold, "backdoored" if passed else "clean", label)
+
+    yield row("anomaly index", score.index, report.threshold)
+    yield row("log anomaly index", score.log_index, limit("log_threshold", 2.0))
+    yield row("mask share", score.mask_share, limit("mask_share", 0.05), high=False)
+    if score.asr.n:
+        yield row("held-out ASR", score.asr.value, limit("held_out_asr", 0.9))
+    yield row("seeds that flag it", score.flagged / max(len(report.seeds), 1), 0.5)
+    for key, what, threshold, high in (
+        ("ratio", "norm / median", limit("sure_ratio", 0.33), False),
+        ("transfer", "ASR on the other half", _SURE_TRANSFER, True),
+    ):
+        if f"{key}.{label}" in report.measures:
+            yield row(what, report.measures[f"{key}.{label}"], threshold, high)
+    if f"overlap.{label}" in report.measures:
+        yield Evidence(f"{name} overlap of seeds", report.measures[f"overlap.{label}"], 0.0, "nothing", label)
+
+
+def _candidates(report: DetectionReport) -> list[LabelScore]:
+    """The labels accused, or the smallest mask."""
+    accused = [score for score in report.scores if score.label in report.targets]
+    return accused or sorted(report.scores, key=lambda score: score.norm)[:1]
+
+
+def _argmax(values: tuple[float, ...]) -> int | None:
+    return max(range(len(values)), key=values.__getitem__) if values else None
+
+
+def suspicion(report: DetectionReport) -> float:
+    """One number, larger = more suspicious, by which models can be ranked (AUROC)."""
+    if report.scores:
+        return max(score.log_index for score in report.scores)
+    if "p" in report.measures:
+        return 1 - report.measures["p"]
+    return report.measures.get("outliers", 0.0)
+
+
+def measured_errors() -> ErrorRates | None:
+    """How ``judge`` did on models of known state, as committed with this version; ``None`` if that was another rule."""
+    place = folder("model_cards") / ERROR_RATES
+    if not place.is_file():
+        return None
+    try:
+        held = json.loads(place.read_text(encoding="utf-8"))
+        return from_json(ErrorRates, held["rates"]) if held["rule"] == RULE else None
+    except (ValueError, KeyError) as error:
+        raise HubcleanError(f"{place.name} of this installation is damaged: {error}") from error
