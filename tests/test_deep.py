@@ -85,7 +85,7 @@ def test_with_images_both_run_and_the_hint_does_not_decide(repo: Path, loose: Pa
     assert [row.detector for row in report.detections] == ["neural-cleanse", "mm-bd"]
     assert report.skipped == ()
     nc, hint = report.detections
-    open_case = replace(report, detections=(replace(nc, verdict="not found", targets=()), hint))
+    open_case = replace(report, detections=(replace(nc, verdict="not found", targets=()), hint), judgement=None)
     assert open_case.exit_code == 0
     assert replace(open_case, detections=(replace(nc, verdict="backdoored"), hint)).exit_code == 1
 

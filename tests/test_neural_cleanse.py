@@ -16,6 +16,7 @@ from sets import defense_data
 from tiny_models import make_repo
 
 from hubclean import checkpoints, races, trigger_evidence
+from hubclean.detectors import neural_cleanse
 from hubclean.detectors.neural_cleanse import NeuralCleanse
 from hubclean.errors import OptionError
 from hubclean.inversion import InversionSchedule, Inverted

@@ -103,7 +103,7 @@ class Run:
             method = Method.of("defenses", text)
             names = ",".join(self.plan.detectors)
             key = digest(model=model.row.id, detectors=names, defense=str(method), sizes=self._sizes)
-            if f"defense-{key}" in self._done():
+            if isinstance(self._done().get(f"defense-{key}"), rows.DefenseRow):
                 continue
             if time.monotonic() > self.until:
                 return False

@@ -47,7 +47,7 @@ class NeuralCleanse:
     smallest to median norm is given instead). ``backdoored``: some label is flagged by more than half of the seeds,
     its mask covers less than ``mask_share`` of the image, its norm is at most ``sure_ratio`` of the median (both
     medians over the seeds), and the smallest of its triggers reaches ``held_out_asr`` on images it was not inverted
-    on; or the trigger that moves every image to the next label is that small in most seeds and works on 80 % of
+    on; or the trigger that moves every image to the next label is that small in most seeds and works on 70 % of
     held-out images (all-to-all; no target is named). ``undecided``: most labels are not invertible, a label is flagged
     by more than half of the seeds without that second evidence, a small untargeted trigger sends each class to a label
     of its own, or not all labels were examined. ``not found`` otherwise. Blind to feature-space, warping and
