@@ -143,8 +143,8 @@ def test_clean_without_images_writes_and_claims_no_number(repo: Path, tmp_path: 
     ("options", "said"),
     [
         ({"defense": "fine-pruning"}, "^fine-pruning needs labelled images: give --data; without it --detector mm-bd"),
-        ({"detector": "neural-cleanse"}, "^neural-cleanse needs images: give --data"),
-        ({"detector": "neural-cleanse", "defense": "bnp"}, "neural-cleanse needs images and bnp needs images"),
+        ({"detectors": ("neural-cleanse",)}, "^neural-cleanse needs images: give --data"),
+        ({"detectors": ("neural-cleanse",), "defense": "bnp"}, "neural-cleanse needs images and bnp needs images"),
     ],
 )
 def test_clean_without_images_names_what_needs_them(
@@ -157,7 +157,7 @@ def test_clean_without_images_names_what_needs_them(
 
 
 def test_clean_with_images_without_labels(repo: Path, loose: Path, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"detector": "skip", "defense": "bnp", "given": ("u=1.5", "max_drop=1")}
+    options: dict[str, Any] = {"detectors": ("skip",), "defense": "bnp", "given": ("u=1.5", "max_drop=1")}
     result = hubclean.clean(repo, loose, tmp_path / "out", session=SESSION, **options)
     audit = result.audit
     assert audit.cleansing.curve[0].clean_accuracy == 1, "agreement with the model's own answers"
@@ -169,7 +169,7 @@ def test_clean_with_images_without_labels(repo: Path, loose: Path, tmp_path: Pat
     assert "Images without labels from `loose`" in card
     assert "there were no labels" in card
     with pytest.raises(DataError, match="no label column"):
-        hubclean.clean(repo, loose, tmp_path / "other", session=SESSION, detector="skip", defense="fine-pruning")
+        hubclean.clean(repo, loose, tmp_path / "other", session=SESSION, detectors=("skip",), defense="fine-pruning")
 
 
 def test_the_command_line_without_data(repo: Path, tmp_path: Path) -> None:

@@ -287,23 +287,31 @@ def test_labels_that_do_not_exist_are_refused(checkpoint: Checkpoint) -> None:
         NeuralCleanse(labels="3,12").detect(checkpoint, defense_data(), open_session("cpu"))
 
 
-FOUR = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=2, labels_at_once=3)
+_BRIEF = {"steps": 4, "batches": 1, "batch_size": 4, "seeds": 2}
+SHARED = (
+    NeuralCleanse(**_BRIEF, labels_at_once=3),
+    *(
+        NeuralCleanse(**_BRIEF, labels_at_once=1, scheduler=scheduler, top=2, reference=6, all_to_all=False)
+        for scheduler in ("screen", "k-arm")
+    ),
+)
 SCRIPT = """
 import json, sys
 sys.path[:0] = [{tests!r}, {root!r}]
 import torch
 from pathlib import Path
 from sets import defense_data
-from test_neural_cleanse import FOUR
+from test_neural_cleanse import SHARED
 from hubclean import checkpoints
 from hubclean.records import to_json
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
 torch.set_num_threads(1)
 session = open_session("cpu", seed=4)
-report = FOUR.detect(checkpoints.load(LocalRepo(Path({repo!r}))), defense_data(), session).report
+checkpoint = checkpoints.load(LocalRepo(Path({repo!r})))
+reports = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
 if session.accelerator.is_main_process:
-    print("REPORT", session.accelerator.num_processes, json.dumps(to_json(report)))
+    print("REPORT", session.accelerator.num_processes, json.dumps(reports))
 """
 
 
@@ -321,7 +329,9 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order differ in their last digits
     try:
-        alone = FOUR.detect(checkpoints.load(LocalRepo(repo)), defense_data(), open_session("cpu", seed=4)).report
+        checkpoint, session = checkpoints.load(LocalRepo(repo)), open_session("cpu", seed=4)
+        alone = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
     finally:
         torch.set_num_threads(threads)
-    assert json.loads(text) | {"seconds": 0} == json.loads(json.dumps(to_json(alone))) | {"seconds": 0}
+    for one, other in zip(json.loads(text), json.loads(json.dumps(alone)), strict=True):
+        assert one | {"seconds": 0} == other | {"seconds": 0}

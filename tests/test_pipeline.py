@@ -97,7 +97,7 @@ def test_the_control_writes_what_it_read(pictures: Path, tmp_path: Path) -> None
     assert (tmp_path / "out/model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
     assert audit.cleansing.changed == ()
     assert audit.cleansing.before == audit.cleansing.after
-    assert [skipped.step for skipped in audit.skipped] == ["detection"]
+    assert [skipped.step for skipped in audit.skipped] == ["detection", "retuning check"]
     assert audit.exit_code == 2, "nothing was decided"
 
 
@@ -157,7 +157,7 @@ def test_a_net_of_the_users_own(pictures: Path, tmp_path: Path) -> None:
     assert (wrapped.site.channels, wrapped.site.block) == (6, 49)
     audit = run(wrapped, pictures, tmp_path / "out")
     assert "4.weight" in audit.cleansing.changed
-    assert [skipped.step for skipped in audit.skipped] == ["scan"]
+    assert [skipped.step for skipped in audit.skipped] == ["scan", "retuning check"]
 
 
 def test_a_repo_with_findings_is_not_loaded(pictures: Path, tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_repo_with_findings_is_not_loaded(pictures: Path, tmp_path: Path) -> N
         ({"given": ("batch_size=3",)}, OptionError, "is an option of several methods"),
         ({"given": ("steps",)}, OptionError, "not of the form KEY=VALUE"),
         ({"defense": "magic"}, OptionError, "no defense named 'magic'; there are: "),
-        ({"detector": "magic"}, OptionError, "no detector named 'magic'"),
+        ({"detectors": ("magic",)}, OptionError, "no detector named 'magic'"),
         ({"sizes": Sizes(90, 90, 90)}, HubcleanError, "do not fit 100 images"),
     ],
 )

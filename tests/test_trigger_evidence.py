@@ -61,7 +61,7 @@ SCHEDULE = InversionSchedule(steps=60, batches=2, batch_size=16, patience=3)
 
 
 def setting(model: nn.Module, schedule: InversionSchedule = SCHEDULE) -> Setting:
-    return Setting(model, DefenseData(banded(40), banded(32)), tuple("abcd"), schedule, SESSION, 4)
+    return Setting(model, DefenseData(banded(80), banded(64)), tuple("abcd"), schedule, SESSION, 4)
 
 
 def mask(*pixels: tuple[int, int]) -> Trigger:
@@ -94,7 +94,7 @@ def test_an_all_to_all_trigger_is_small_on_the_backdoored_net_alone() -> None:
     assert bad.success.value >= ENOUGH
     assert not clean.next.invertible or clean.next.norm > 5 * bad.next.norm
     # 2 triggers forward and backward, and each once forward over val, a third each
-    assert bad.passes == (bad.next.steps + bad.leave.steps) * 2 * 16 + 2 * 32 // 3
+    assert bad.passes == (bad.next.steps + bad.leave.steps) * 2 * 16 + 2 * 64 // 3
 
 
 def test_the_label_map_is_read_class_by_class() -> None:

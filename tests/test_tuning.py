@@ -137,3 +137,11 @@ def test_notes_tell_val_accuracy_and_recovered_triggers(resnet: Checkpoint) -> N
     after = clean_accuracy(cleansing.checkpoint.model, data.val, SESSION).value
     assert f"{after:.1%} after 2 epochs" in cleansing.notes[0]
     assert cleansing.notes[1].startswith("recovered trigger of label 4: ASR on val")
+
+
+def test_ft_sam_keeps_the_epoch_it_is_told_to(resnet: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    for keep, scores, epoch in (("best", [0.5, 0.3, 0.1, 0.0], 1), ("last", [0.5, 0.0], 3)):
+        left = iter(scores)
+        monkeypatch.setattr(tuning, "clean_accuracy", lambda *args, left=left: type("Rate", (), {"value": next(left)}))
+        notes = FTSAM(epochs=3, keep=keep).cleanse(resnet, defense_data(), (), SESSION).notes
+        assert f"after {epoch} epochs" in notes[-1]

@@ -154,7 +154,7 @@ def pictures(folder: Path, shape: Shape = (3, 32, 32), classes: int = 4, count: 
 def cleaned(target: Any, data: Path, out: Path, **options: Any) -> Audit:
     """``clean`` with fine-pruning and without a detector, as briefly as it goes."""
     options = {
-        "detector": "skip",
+        "detectors": ("skip",),
         "given": ("epochs=1", "step=0.25", "max_drop=1"),
         "sizes": Sizes(12, 8, 8),
         **options,

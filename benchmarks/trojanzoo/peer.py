@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -61,7 +61,7 @@ def _model(model: nn.Module, features: nn.Module | None = None) -> Any:
             with torch.no_grad(), contextlib.ExitStack() as stack:
                 stack.callback(hook.remove)
                 model(images)
-            return kept[0]
+            return kept[-1]
 
         def named_modules(self) -> Any:
             return model.named_modules()
@@ -96,6 +96,31 @@ def neural_cleanse(model: nn.Module, images: ImageSet, epochs: int, batches: int
     cleanse.nc_patience = settings.get("patience", 10.0)
     cleanse.early_stop_patience = cleanse.nc_patience * 2
     return cleanse
+
+
+def fine_pruning(
+    model: nn.Module, features: nn.Module, val: ImageSet, accuracy: Callable[[], float], tune: Callable[[], None]
+) -> Any:
+    """Its `FinePruning` with its own defaults; `detect()` prunes ``model`` in place and calls ``tune``.
+
+    It ranks on its `valid` loader and stops when clean accuracy there fell by 20 points.
+
+    Args:
+        features: the module whose last output is the final feature map.
+        accuracy: clean accuracy in percent on ``val``.
+        tune: stands in for the training of its zoo models.
+    """
+    from trojanvision.defenses.backdoor.attack_agnostic.fine_pruning import FinePruning
+
+    pruning = FinePruning.__new__(FinePruning)
+    pruning.model = _model(model, features)
+    pruning.model._train = lambda **_: tune()
+    pruning.dataset = SimpleNamespace(loader={"valid": Loader(val, 0, 100)})
+    pruning.attack = SimpleNamespace(clean_acc=accuracy(), validate_fn=lambda **_: (0.0, accuracy()))
+    convolutions = [module for module in model.modules() if isinstance(module, nn.Conv2d)]
+    pruning.prune_num = int(convolutions[-1].out_channels * 0.95)
+    pruning.folder_path, pruning.get_filename = "", lambda: "unused"
+    return pruning
 
 
 def quietly(work: Any, *arguments: Any, **named: Any) -> Any:

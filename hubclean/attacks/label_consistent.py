@@ -13,20 +13,19 @@ from torch.nn import functional
 from hubclean import planting, stamps
 from hubclean.registry import Doc
 from hubclean.tensors import Images, ImageSet, Labels, Session, Stamp, Trigger
-from hubclean.training import Schedule, cross_entropy, train
+from hubclean.training import Schedule, train
 
 
 @dataclass(frozen=True)
 class LabelConsistent:
     """Makes images of the target class hard to recognise and puts chequered squares into their four corners.
 
-    Labels stay as they are. A surrogate, a copy of the model, is trained for ``epochs`` on clean images of which half
-    are disturbed by one gradient step, so that it resists; projected gradient ascent on its loss within L_inf
-    ``epsilon`` disturbs the ``rate`` of the target class that is then stamped: the trigger is what is left to learn. At
-    test time the squares alone are stamped.
+    Labels stay as they are. A surrogate, a copy of the model, is trained on the clean images for ``epochs``; projected
+    gradient ascent on its loss within L_inf ``epsilon`` disturbs the ``rate`` of the target class that is then
+    stamped: the trigger is what is left to learn. At test time the squares alone are stamped.
     Source: arXiv 1912.02771, sections 4.2 (PGD) and 5; rate and epsilon (16 of 255) are ANP's, the
     epsilon for grey images (64 of 255), step / epsilon and the checkers those of BackdoorBox; 30 steps in place of its
-    100. The light part: theirs is trained against many steps, for as long as a model takes.
+    100. The light part: the surrogate is not adversarially trained as theirs is.
     """
 
     name: ClassVar[str] = "label-consistent"
@@ -60,15 +59,7 @@ class LabelConsistent:
         seed = planting.seed_of(self.name, session)
         trigger, rows = self.trigger(stamps.shape_of(images), seed), self._rows(images, classes, seed)
         surrogate = copy.deepcopy(model)
-        brief = replace(schedule, epochs=self.epochs)
-        draw, epsilon = session.generator("attack", self.name, "hardening"), self._bound(images)
-
-        def loss(trained: nn.Module, pixels: Images, labels: Labels) -> Tensor:
-            half = len(pixels) // 2
-            hard = _ascended(surrogate, pixels[:half], labels[:half], epsilon, 1.25 * epsilon, 1, draw)
-            return cross_entropy(trained, torch.cat([hard, pixels[half:]]), labels)
-
-        train(surrogate, images, brief, session, f"surrogate for {self.name}", loss=loss)
+        train(surrogate, images, replace(schedule, epochs=self.epochs), session, f"surrogate for {self.name}")
         disturbed = self.disturbed(surrogate, images, rows, session)
         train(model, self.poison(disturbed, classes, seed), schedule, session, f"planting {self.name}")
         return trigger

@@ -20,7 +20,7 @@ class FTSAM(TuningOptions):
     e = rho * w^2 g / ||w g|| (products entry by entry, the norm over all weights), takes the gradient there, and steps
     from w with it: two passes an image. BatchNorm's running statistics move in the first pass alone. Labels are
     smoothed. The epoch with the best ``val`` accuracy is kept, or with ``keep=last`` the last one: with a few hundred
-    images accuracy falls from the start, so that ``best`` means an early epoch, in which the trigger still works.
+    images accuracy falls at once, so that ``best`` tends to be an early epoch, in which the trigger can still work.
 
     Sources: section 4 and the authors' code in BackdoorBench: rho 2 with smoothing .1 for CIFAR-10, rho 8 for GTSRB and
     Tiny-ImageNet, SGD .01, 100 (50) epochs on 5 % of the training images, balanced by class. Departures: fewer epochs

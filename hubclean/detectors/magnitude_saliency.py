@@ -72,6 +72,7 @@ class MagnitudeSaliency:
             norms_by_seed=(),
             targets=(),
             verdict="undecided",
+            decides=False,
             reason=f"{odd} of {total} units are large for their use, and the median correlation over {len(found)} "
             f"layers is {middle}; no calibrated cut-off is known, so this is no verdict",
             seeds=(),
