@@ -36,8 +36,10 @@ class Setting:
 
     def invert(self, images: ImageSet, targets: list[int], seed: int) -> tuple[dict[int, Inverted], int]:
         """``inversion.invert``, ``at_once`` labels a batch; batches are the unit of work that processes share."""
-        groups = [targets[i : i + self.at_once] for i in range(0, len(targets), self.at_once)]
-        mine = groups[self.session.accelerator.process_index :: self.session.accelerator.num_processes]
+        world = self.session.accelerator.num_processes
+        size = min(self.at_once, max(1, -(-len(targets) // world)))
+        groups = [targets[i : i + size] for i in range(0, len(targets), size)]
+        mine = groups[self.session.accelerator.process_index :: world]
         done = [invert(self.model, images, group, self.schedule, self.session, seed) for group in mine]
         pairs = [pair for some in gathered(self.session, done) for pair in some]
         found = {target: one for some, _ in pairs for target, one in some.items()}
@@ -100,7 +102,11 @@ class Race:
         return table
 
     def finish(self, labels: list[int]) -> tuple[dict[int, Inverted], int]:
-        """Run ``labels`` to the end of the schedule from where they are; the result and its passes, over processes."""
+        """Run ``labels`` to the end of the schedule from where they are, and give the memory of all back.
+
+        Returns:
+            The result by label, and how many images went forward and backward, in all processes.
+        """
         wanted = set(labels)
         places = [place for row, place in self._mine.items() if self.labels[row] in wanted]
         found: dict[int, Inverted] = {}
@@ -109,6 +115,7 @@ class Race:
             state, order = self._state.select(group), torch.Generator().set_state(self._order.get_state())
             done, count = resume(setting.model, setting.data.fit, state, setting.schedule, setting.session, order)
             found, passes = found | done, passes + count
+        self._state, self._mine = self._state.select(torch.zeros(0, dtype=torch.int64)), {}
         pairs = gathered(setting.session, (found, passes))
         everything = {target: one for some, _ in pairs for target, one in some.items()}
         return {label: everything[label] for label in labels}, sum(count for _, count in pairs)

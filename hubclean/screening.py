@@ -197,7 +197,10 @@ def plan(
     sample = reference_sample(labels, reference, session)
     good = set(likely(setting.model, setting.data.fit, session)) & set(labels) if prescreen else set()
     race = Race(setting, sorted({*(good or labels), *sample}))
-    session.progress.start("screening labels", rule.longest(setting.schedule) * len(race.labels))
+    total = rule.longest(setting.schedule) * len(race.labels)
+    if scheduler == "k-arm":  # as much again for its candidates, and for what it spends beside them
+        total += 2 * setting.schedule.steps * rule.wanted(len(race.labels))
+    session.progress.start("screening labels", total)
     (screen if scheduler == "screen" else k_arm)(race, rule)
     session.progress.finish()
     full = sorted({*race.candidates, *sample})

@@ -1,4 +1,7 @@
-"""Every classifier of timm, transformers and torchvision is located on meta; real ones are proved by numbers."""
+"""A third of the classifiers of timm, transformers and torchvision is located on meta; real ones are proved by numbers.
+
+``make coverage`` does the whole list.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import pytest
 from benchmarks import coverage, coverage_table
 from benchmarks.catalogue import Entry, entries, smallest
 
-# One part takes some ten seconds; several run side by side.
-PARTS = 40
+# One part takes some ten seconds; several run side by side. All of the list would take CI five minutes.
+PARTS = 14
+SHARE = 3
 # What the whole table takes too long for here is proved by ``make coverage``.
 COSTLY = frozenset(
     [
@@ -53,8 +57,8 @@ COSTLY = frozenset(
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_classifier_is_located_from_its_config_alone(part: int) -> None:
-    for entry in entries()[part::PARTS]:
+def test_every_third_classifier_is_located_from_its_config_alone(part: int) -> None:
+    for entry in entries()[::SHARE][part::PARTS]:
         row = coverage.guarded("survey", entry)
         if entry.refused:
             assert row["refused"]
