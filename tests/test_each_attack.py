@@ -102,7 +102,7 @@ def test_bpp_dithers_as_the_loop_over_pixels_does(size: tuple[int, int]) -> None
 
 def test_adaptive_blend_trains_on_pieces_and_is_tried_on_the_whole() -> None:
     images = ImageSet(torch.zeros(400, 3, 32, 32, dtype=torch.uint8), torch.arange(400) % 10)
-    attack = AdaptiveBlend(rate=0.1, cover_rate=0.2)
+    attack = AdaptiveBlend(rate=0.1, cover_rate=0.2, train_alpha=0.15, alpha=0.2)
     poisoned, trigger = attack.poison(images, 10, 1), attack.trigger((3, 32, 32), 1)
     changed = (poisoned.pixels > 0).flatten(1).any(1)
     assert int(changed.sum()) == 120

@@ -206,9 +206,21 @@ def test_triggers_are_inverted_on_fit_alone(checkpoint: Checkpoint, monkeypatch:
         return plain(model, images, targets, *rest)
 
     monkeypatch.setattr(races, "invert", spy)
-    NeuralCleanse(seeds=2, labels_at_once=4, all_to_all=False).detect(checkpoint, data, open_session("cpu"))
-    assert seen[:-1] == [(True, [0, 1, 2, 3]), (True, [4, 5, 6, 7]), (True, [8, 9])] * 2
+    whole = [(True, [0, 1, 2, 3]), (True, [4, 5, 6, 7]), (True, [8, 9])]
+    detector = NeuralCleanse(seeds=2, labels_at_once=4, all_to_all=False)
+    detector.detect(checkpoint, data, open_session("cpu"))
+    assert seen[:-1] == [*whole, (True, [0, 2, 7])], "the second seed inverts the three smallest again"
     assert seen[-1] == (False, [2]), "the smallest label once more, on val"
+    seen.clear()
+    replace(detector, repeat="all").detect(checkpoint, data, open_session("cpu"))
+    assert seen[:-1] == whole * 2
+
+
+def test_labels_of_the_first_seed_alone_keep_its_norms(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    norms = [with_norm(3, 6.0), [9.0] * 10]
+    first, second = detect(checkpoint, monkeypatch, norms).report.norms_by_seed
+    assert first == tuple(norms[0])
+    assert second == tuple(9.0 if label in (2, 3, 7) else norm for label, norm in enumerate(norms[0]))
 
 
 def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,19 +20,20 @@ class AdaptiveBlend:
 
     The pattern is cut into ``pieces x pieces`` tiles; while training every image gets a random ``kept`` share of them
     at ``train_alpha``; at test time all of them are blended in at ``alpha``. Cover images keep their label, which
-    keeps poisoned and clean features from separating. Source: ICLR 2023, section 4; alphas and tiles are those of
+    keeps poisoned and clean features from separating. Source: ICLR 2023, section 4; the tiles are those of
     backdoor-toolbox; the pattern is noise from the seed, for the photograph used there is not shipped. Its rates of
-    .003 are 150 of 50,000 images; 24 of 8,000 of MNIST did not take (ASR .00), .01 neither, .03 does.
+    .003 (150 of 50,000 images) at alphas .15 and .2 did not take on 10,000 images of MNIST in 8 epochs, rates of .1
+    and .05 neither (ASR .00, .10): the defaults here are stronger, and do.
     """
 
     name: ClassVar[str] = "adaptive-blend"
     paper: ClassVar[str] = "Revisiting the Assumption of Latent Separability, Qi et al., ICLR 2023"
 
-    rate: Annotated[float, Doc("share of the training images that are poisoned", 0.0, 1.0)] = 0.03
-    cover_rate: Annotated[float, Doc("share of images with the trigger and their own label", 0.0, 1.0)] = 0.03
+    rate: Annotated[float, Doc("share of the training images that are poisoned", 0.0, 1.0)] = 0.05
+    cover_rate: Annotated[float, Doc("share of images with the trigger and their own label", 0.0, 1.0)] = 0.05
     target: Annotated[int, Doc("label that triggered images are given", 0)] = 0
-    alpha: Annotated[float, Doc("share of the pattern in the blend at test time", 0.0, 1.0)] = 0.2
-    train_alpha: Annotated[float, Doc("share of the pattern in the blend in the training set", 0.0, 1.0)] = 0.15
+    alpha: Annotated[float, Doc("share of the pattern in the blend at test time", 0.0, 1.0)] = 0.4
+    train_alpha: Annotated[float, Doc("share of the pattern in the blend in the training set", 0.0, 1.0)] = 0.3
     pieces: Annotated[int, Doc("tiles a side that the pattern is cut into", 1, 32)] = 4
     kept: Annotated[float, Doc("share of the tiles that a training image gets", 0.0, 1.0)] = 0.5
 

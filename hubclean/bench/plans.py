@@ -58,6 +58,7 @@ class Plan:
         attacks: ``clean`` is the twin; it is trained first, whether named or not.
         train: images to train on, 0 = all; ``fit``, ``val``, ``test`` are drawn from the test split.
         size: side of the images in pixels, 0 = as they are.
+        epochs: epochs of training, 0 = as many as the net's schedule has; faint triggers take longer than others.
         retune: also measure whether the backdoor comes back (``retuning.check``).
     """
 
@@ -72,6 +73,7 @@ class Plan:
     val: int = 500
     test: int = 3000
     size: int = 0
+    epochs: int = 0
     retune: bool = False
 
     def checked(self) -> Plan:
@@ -90,8 +92,8 @@ class Plan:
         for kind, texts in kinds:
             for text in texts:
                 Method.of(kind, text)
-        if min(self.train, self.size) < 0 or min(self.fit, self.val, self.test) < 1:
-            raise OptionError("sizes are at least 1; train and size may be 0")
+        if min(self.train, self.size, self.epochs) < 0 or min(self.fit, self.val, self.test) < 1:
+            raise OptionError("sizes are at least 1; train, size and epochs may be 0")
         return self
 
     def models(self) -> Iterator[tuple[str, Net, int, tuple[Method, ...]]]:
@@ -100,7 +102,11 @@ class Plan:
         for seed in self.seeds:
             for data in self.data:
                 for name in self.nets:
-                    yield data, nets.find(name), seed, (Method("attacks", CLEAN), *attacks)
+                    yield data, self._net(name), seed, (Method("attacks", CLEAN), *attacks)
+
+    def _net(self, name: str) -> Net:
+        net = nets.find(name)
+        return replace(net, schedule=replace(net.schedule, epochs=self.epochs)) if self.epochs else net
 
 
 def read_plan(path: Path) -> Plan:

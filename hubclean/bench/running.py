@@ -16,7 +16,7 @@ import torch
 
 from hubclean import checkpoints, guards, judging, retuning
 from hubclean.bench import rows, zoo
-from hubclean.bench.plans import Method, Plan, digest
+from hubclean.bench.plans import CLEAN, Method, Plan, digest
 from hubclean.conversion import from_json, to_json
 from hubclean.escaping import printable
 from hubclean.folders import whole_folder
@@ -64,26 +64,32 @@ class Run:
                 title = f"{held[data].name} {net.name} {attack} s{seed}"
                 if time.monotonic() > self.until:
                     return False
-                key = digest(data=held[data].fingerprint, net=net.name, attack=str(attack), seed=seed)
-                with self._claimed(key) as mine:
-                    if not mine:
-                        whole = False
-                        continue
-                    cache, images = self.folder / "models", held[data]
-                    model = self._cell(
+                key = digest(data=held[data].fingerprint, net=net.name, attack=str(attack), seed=seed,
+                             epochs=net.schedule.epochs)  # fmt: skip
+                cache, images = self.folder / "models", held[data]
+                # Everybody waits for the twin, which the others are compared with.
+                with self._claimed(f"{key}-planting", wait=attack.name == CLEAN) as mine:
+                    model = mine and self._cell(
                         f"model-{key}",
                         title,
                         lambda: zoo.planted(cache, images, net, attack, seed, twin, session),  # noqa: B023
                     )
-                    if model is None:
-                        continue
-                    twin = model.row.figures.clean_accuracy.value if attack.name == "clean" else twin
-                    if f"{model.row.id}" not in self._done():
-                        rows.append(self.folder / RESULTS, model.row)
-                    if attack.name == "clean" and "clean" not in self.plan.attacks:
-                        continue
-                    whole = self._model(model, images, session) and whole
+                whole = whole and mine
+                if not model:
+                    continue
+                twin = model.row.figures.clean_accuracy.value if attack.name == CLEAN else twin
+                if attack.name == CLEAN and CLEAN not in self.plan.attacks:
+                    self._note(model.row)
+                    continue
+                with self._claimed(key) as mine:
+                    if mine:
+                        self._note(model.row)
+                    whole = mine and self._model(model, images, session) and whole
         return whole
+
+    def _note(self, row: rows.ModelRow) -> None:
+        if row.id not in self._done():
+            rows.append(self.folder / RESULTS, row)
 
     def _model(self, model: zoo.Planted, images: zoo.Pictures, session: Session) -> bool:
         """Detectors, the verdict over them, then defenses on one model; ``False`` when time ran out."""
@@ -225,13 +231,17 @@ class Run:
         return row
 
     @contextmanager
-    def _claimed(self, key: str) -> Iterator[bool]:
-        """Hold a model for this process; another one that works on the folder takes the next. Killed ones let go."""
+    def _claimed(self, key: str, wait: bool = False) -> Iterator[bool]:
+        """Hold a model for this process; another one that works on the folder takes the next. Killed ones let go.
+
+        Args:
+            wait: until another process lets go, instead of taking the next.
+        """
         locks = self.folder / "locks"
         locks.mkdir(exist_ok=True)
         with (locks / key).open("w") as file:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
                 return

@@ -76,17 +76,19 @@ class FinePruning:
         dead = order[: kept.cut].cpu()
         cut(pruned.model, units, dead)
         notes = [f"{kept.cut} of {units.count} units of {units.layer} cut"]
-        stages = [Stage("pruned", pruned)]
+        stages, passes = [Stage("pruned", pruned)], (len(data.fit) + len(data.val)) // 3
         if self.finetune and self.epochs:
             tuned = pruned.copy()
-            if self._tune(tuned, units.held(tuned.model, dead), data, session):
+            finite, tuning = self._tune(tuned, units.held(tuned.model, dead), data, session)
+            passes += tuning
+            if finite:
                 stages.append(Stage("fine-tuned", tuned))
             else:
                 notes.append(
                     "fine-tuning diverged in its first epoch and was dropped; a smaller learning rate may help"
                 )
         chosen, why = self._choose(stages, points[0].clean_accuracy, data.val, triggers, session)
-        return Cleansing(tuple(stages), chosen, tuple(points), (*notes, why), kept.cut)
+        return Cleansing(tuple(stages), chosen, tuple(points), (*notes, why), kept.cut, passes)
 
     def _curve(
         self,
@@ -111,8 +113,10 @@ class FinePruning:
         """Whether a loss of accuracy is within the tolerance; shares of images are exact to far more than 1e-9."""
         return before - after <= self.max_drop + 1e-9
 
-    def _tune(self, tuned: Checkpoint, held: dict[str, Tensor], data: DefenseData, session: Session) -> bool:
-        """Fine-tune in place to the best epoch; ``False`` if no epoch left finite weights."""
+    def _tune(
+        self, tuned: Checkpoint, held: dict[str, Tensor], data: DefenseData, session: Session
+    ) -> tuple[bool, int]:
+        """Fine-tune in place to the best epoch; whether any left finite weights, and the passes."""
         optimizer, rate = suited(tuned.model)
         if self.optimizer != "auto":
             optimizer, rate = self.optimizer, {"sgd": 1e-2, "adamw": 5e-5}[self.optimizer]
@@ -133,9 +137,9 @@ class FinePruning:
             if accuracy > best[0] and all(bool(value.isfinite().all()) for value in state.values()):
                 best = (accuracy, {name: value.clone() for name, value in state.items()})
 
-        train(tuned.model, data.fit, schedule, session, "fine-pruning", held, keep_best)
+        passes = train(tuned.model, data.fit, schedule, session, "fine-pruning", held, keep_best)
         tuned.model.load_state_dict(best[1])
-        return best[0] >= 0
+        return best[0] >= 0, passes
 
     def _choose(
         self, stages: list[Stage], before: float, val: ImageSet, triggers: tuple[Trigger, ...], session: Session
