@@ -204,10 +204,11 @@ def marking(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], values: li
     """Put made-up epochs in place of training: epoch i fills the head's bias with ``values[i]``."""
     rates: Iterator[float] = iter(accuracies)
 
-    def train(model: Any, images: Any, schedule: Any, session: Any, purpose: str, held: Any, after: Any) -> None:
+    def train(model: Any, images: Any, schedule: Any, session: Any, purpose: str, held: Any, after: Any) -> int:
         for epoch in range(schedule.epochs):
             model.net.fc.bias.data.fill_(values[epoch])
             after(epoch + 1)
+        return 100 * schedule.epochs
 
     monkeypatch.setattr(fine_pruning, "train", train)
     monkeypatch.setattr(fine_pruning, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
@@ -218,6 +219,8 @@ def test_the_epoch_with_the_best_val_accuracy_is_kept(untrained: Checkpoint, mon
     marking(monkeypatch, [0.7, 0.9, 0.9, 0.8, 0.9, 0.9], [1.0, 2.0, 3.0, 4.0])
     cleansing = FinePruning(step=0.3, epochs=4).cleanse(untrained, defense_data(), (), SESSION)
     assert cleansing.kept == "fine-tuned"
+    data = defense_data()
+    assert cleansing.passes == 400 + (len(data.fit) + len(data.val)) // 3, "training, and one forward pass before it"
     assert (cleansing.checkpoint.model.net.fc.bias == 2).all()  # type: ignore[union-attr, operator]
 
 
@@ -253,7 +256,7 @@ def test_fine_tuning_trains_as_told(
     expected: Schedule,
 ) -> None:
     given: list[Schedule] = []
-    monkeypatch.setattr(fine_pruning, "train", lambda *args: (given.append(args[2]), args[-1](1)))
+    monkeypatch.setattr(fine_pruning, "train", lambda *args: (given.append(args[2]), args[-1](1), 9)[-1])
     data = DefenseData(image_set(images), image_set(20, seed=2))
     FinePruning(step=0.5, epochs=1, **options).cleanse(untrained, data, (), SESSION)
     assert given == [expected]

@@ -91,9 +91,7 @@ class NeuralCleanse:
     batches: Annotated[int, Doc("mini-batches a step, 0 = by schedule", 0, 10_000)] = 0
     batch_size: Annotated[int, Doc("images a mini-batch, 0 = by schedule", 0, 4096)] = 0
     seeds: Annotated[int, Doc("repetitions with other starts", 1, 99)] = 3
-    repeat: Annotated[str, Doc("labels that later seeds invert", choices=("suspects", "all"))] = (
-        "suspects"
-    )
+    repeat: Annotated[str, Doc("labels that later seeds invert", choices=("suspects", "all"))] = "suspects"
     labels: Annotated[str, Doc("labels to examine: 'all', or numbers like 0,3,7")] = "all"
     scheduler: Annotated[
         str, Doc("labels run to the end: all, or those found worth it", choices=("auto", "all", "screen", "k-arm"))
