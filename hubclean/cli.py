@@ -232,7 +232,7 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
     "--planted",
     multiple=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Trigger file you know: measures ASR only.",
+    help="Trigger file you know, of any attack: measures ASR only.",
 )
 @_data_options
 @_model_options
@@ -254,14 +254,14 @@ def clean(
     from hubclean.datasets import Sizes
     from hubclean.pipeline import CleanOptions
     from hubclean.pipeline import clean as run
+    from hubclean.planting import load_stamp
     from hubclean.printing import render_clean
-    from hubclean.triggers import load_trigger
 
     session = _session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-    triggers = tuple(load_trigger(path) for path in planted)
+    stamps = tuple(load_stamp(path) for path in planted)
     keys = ("detectors", "defense", "given", "split", "hooks", "retune")
-    options = CleanOptions(**{key: rest[key] for key in keys}, sizes=sizes, planted=triggers)
+    options = CleanOptions(**{key: rest[key] for key in keys}, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
         for warning in result.warnings:

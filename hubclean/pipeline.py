@@ -19,6 +19,7 @@ from hubclean.errors import OptionError, RefusedError
 from hubclean.folders import check_free
 from hubclean.guards import guarded
 from hubclean.metrics import measure
+from hubclean.planting import check_fits
 from hubclean.records import (
     SEVERITIES,
     Audit,
@@ -32,7 +33,7 @@ from hubclean.records import (
 )
 from hubclean.registry import build, chosen
 from hubclean.repos import Repo, open_target
-from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Stage, Trigger
+from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Stage, Stamp, Trigger
 from hubclean.version import __version__
 
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "huggingface-hub", "safetensors", "datasets", "numpy")
@@ -62,7 +63,7 @@ class CleanOptions:
     given: tuple[str, ...] = ()
     split: str | None = None
     sizes: Sizes = Sizes()
-    planted: tuple[Trigger, ...] = ()
+    planted: tuple[Stamp, ...] = ()
     hooks: Path | None = None
     retune: bool = True
 
@@ -110,6 +111,8 @@ def clean(
             f"--defense {_WITHOUT_IMAGES[1]} can run"
         )
     checkpoint, scan = _load(target, revision, options.hooks)
+    for stamp in options.planted:
+        check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
     labelled = needs_labels((*detectors, defense))
     loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled)
     splits = loaded.splits
@@ -197,7 +200,7 @@ def _cleanse(
     defense: object,
     splits: Splits,
     recovered: tuple[Trigger, ...],
-    planted: tuple[Trigger, ...],
+    planted: tuple[Stamp, ...],
     session: Session,
 ) -> tuple[CleansingReport, Cleansing]:
     """Run the defense and measure every stage alike, on test images that nobody tuned on."""

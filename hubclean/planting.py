@@ -151,6 +151,23 @@ def load_stamp(path: Path) -> Stamp:
     return restored
 
 
+def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
+    """Try a stamp on one black image of ``shape`` (c, h, w).
+
+    Raises:
+        DataError: it was made for images of another size, or leads to a label that does not exist.
+    """
+    if stamp.target is not None:
+        stamps.check_target("all-to-one", stamp.target, classes)
+    black = torch.zeros(1, *shape)
+    try:
+        fits = stamp.stamp(black).shape == black.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise DataError(f"the trigger does not fit images of {' x '.join(map(str, shape))}")
+
+
 @dataclass(frozen=True)
 class Planted:
     """Whether a backdoor is one: accuracy beside a clean twin's, and success of the trigger, on the images given.

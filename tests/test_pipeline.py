@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from torch import nn
 
 import hubclean
 from hubclean import checkpoints
+from hubclean.attacks.wanet import WaNet
 from hubclean.datasets import Sizes
-from hubclean.errors import HubcleanError, OptionError, OutputError, RefusedError
+from hubclean.errors import DataError, HubcleanError, OptionError, OutputError, RefusedError
+from hubclean.planting import load_stamp, save_stamp
 from hubclean.records import Audit, from_json
 from hubclean.sessions import open_session
 from hubclean.tensors import Trigger
@@ -134,6 +137,20 @@ def test_the_planted_trigger_measures_and_is_shown_to_nobody(
     assert audit.cleansing.before[0].asr_of == "planted"
     assert audit.cleansing.before[0].asr is not None
     assert audit.cleansing.before[0].asr.value in (0.0, 1.0), "a mask of ones shows every image alike"
+
+
+def test_a_planted_trigger_may_be_of_any_attack_and_must_fit(pictures: Path, tmp_path: Path) -> None:
+    repo, warp = make_repo(tmp_path / "repo", "timm-resnet"), WaNet(target=2).trigger((3, 32, 32), 1)
+    save_stamp(warp, tmp_path / "warp.safetensors", "wanet")
+    chosen: dict[str, Any] = {"detectors": ("skip",), "defense": "none", "given": ()}
+    audit = run(str(repo), pictures, tmp_path / "out", **chosen, planted=(load_stamp(tmp_path / "warp.safetensors"),))
+    assert audit.cleansing.before[0].asr_of == "planted"
+    assert audit.retuning, "whether it comes back is measured too"
+    wide = Trigger(torch.ones(1, 40, 40), torch.rand(3, 40, 40), 2)
+    for planted, message in ((wide, "does not fit images of 3 x 32 x 32"), (replace(warp, target=10), "label 10")):
+        with pytest.raises(DataError, match=message):
+            run(str(repo), pictures, tmp_path / "never", **chosen, planted=(planted,))
+    assert not (tmp_path / "never").exists()
 
 
 def test_a_net_of_the_users_own(pictures: Path, tmp_path: Path) -> None:
