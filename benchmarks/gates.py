@@ -25,13 +25,15 @@ class Bench:
     def __init__(self, held: Iterable[rows.Row]) -> None:
         self.held = list(held)
 
-    def cleansed(self, defense: str, attack: str, data: str = "", nets: tuple[str, ...] = ()) -> list[rows.DefenseRow]:
-        """Rows of one defense at its defaults on models with one attack (BadNets: all to one)."""
+    def cleansed(
+        self, defense: str, attack: str, data: str = "", nets: tuple[str, ...] = (), options: str = ""
+    ) -> list[rows.DefenseRow]:
+        """Rows of one defense, at its defaults or with ``options``, on models with one attack (BadNets: all to one)."""
         return [
             row
             for row in self.held
-            if isinstance(row, rows.DefenseRow) and (row.defense, row.options) == (defense, "")
-            if (row.case.attack, row.case.options) == (attack, "") and data in ("", row.case.data)
+            if isinstance(row, rows.DefenseRow) and (row.defense, row.options) == (defense, options)
+            if row.case.attack == attack and "mode=" not in row.case.options and data in ("", row.case.data)
             if not nets or row.case.net in nets
         ]
 
@@ -40,7 +42,7 @@ class Bench:
             row
             for row in self.held
             if isinstance(row, rows.DetectionRow) and row.detector == detector
-            if (row.case.attack, row.case.options) == (attack, "") and data in ("", row.case.data)
+            if row.case.attack == attack and "mode=" not in row.case.options and data in ("", row.case.data)
         ]
 
 
@@ -119,8 +121,12 @@ def gate_9(bench: Bench) -> Answer:
 
 
 GATES: tuple[tuple[str, str, Callable[[Bench], Answer]], ...] = (
-    ("1", "MNIST, BadNets, Fine-Pruning, pruned alone: ASR <= 20 %, CA lost <= 4",
-     lambda b: repaired(b.cleansed("fine-pruning", "badnets", "mnist"), 20, 4, "pruned")),
+    *(
+        ("1", f"MNIST, BadNets, Fine-Pruning{words}, pruned alone: ASR <= 20 %, CA lost <= 4",
+         lambda b, options=options: repaired(  # type: ignore[misc]
+             b.cleansed("fine-pruning", "badnets", "mnist", options=options), 20, 4, "pruned"))
+        for words, options in (("", ""), (" at the last convolution", "site=conv"))
+    ),
     ("2", "MNIST, BadNets, Neural Cleanse finds the target; clean twins quiet", gate_2),
     ("3", "MNIST, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
      lambda b: repaired(b.cleansed("nc-unlearn", "badnets", "mnist"), 5, 4)),

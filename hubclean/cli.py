@@ -52,13 +52,24 @@ def _json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")(command)
 
 
+def _batch_size(context: click.Context, parameter: click.Parameter, value: str) -> int:
+    """A number of images; 0 for ``auto``."""
+    return 0 if value == "auto" else int(click.IntRange(min=1)(value, parameter, context))
+
+
 def _model_options(command: F) -> F:
     """Options of every command that runs a model."""
     for option in reversed(
         [
             click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
             click.option("--seed", default=0, show_default=True, help="Every random choice derives from it."),
-            click.option("--batch-size", default=128, show_default=True, help="Images in one forward pass."),
+            click.option(
+                "--batch-size",
+                default="128",
+                show_default=True,
+                callback=_batch_size,
+                help="Images in one forward pass, or auto: as many as the memory holds.",
+            ),
             click.option(
                 "--mixed-precision",
                 default="no",

@@ -9,6 +9,7 @@ from typing import Any
 
 from hubclean import adapters, checkpoints, datasets, judging, preprocessing
 from hubclean.errors import HubcleanError, OptionError
+from hubclean.memory import fitted
 from hubclean.metrics import predictions
 from hubclean.records import SEVERITIES, ScanReport, Skipped
 from hubclean.registry import Kind, build, methods, options
@@ -141,6 +142,7 @@ def deep_scan(
         return report, ()
     try:
         checkpoint = checkpoints.load(repo, adapters=adapters.load(options.hooks))
+        session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
         loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
         found = tuple(detector.detect(loaded.checkpoint, loaded.splits.defense, session) for detector in made)
     except OptionError:

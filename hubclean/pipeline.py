@@ -18,6 +18,7 @@ from hubclean.delivery import deliver
 from hubclean.errors import OptionError, RefusedError
 from hubclean.folders import check_free
 from hubclean.guards import guarded
+from hubclean.memory import fitted
 from hubclean.metrics import measure
 from hubclean.planting import check_fits
 from hubclean.records import (
@@ -111,6 +112,7 @@ def clean(
             f"--defense {_WITHOUT_IMAGES[1]} can run"
         )
     checkpoint, scan = _load(target, revision, options.hooks)
+    session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
     labelled = needs_labels((*detectors, defense))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -10,9 +11,9 @@ from torch import Tensor, nn
 
 from hubclean.inversion import InversionSchedule, Inverted, advance, begin, draws, image_order, invert, resume
 from hubclean.label_states import LabelStates
+from hubclean.memory import budget, bytes_an_image
 from hubclean.tensors import DefenseData, ImageSet, Session
 
-_HOST, _ACCELERATOR = 2**30, 0.5  # bytes, and share of the free memory, that one batch of labels may fill
 _MOST_AT_ONCE = {"cpu": 16}  # more gained nothing there; elsewhere 256
 
 
@@ -127,26 +128,13 @@ class Race:
 def labels_that_fit(model: nn.Module, images: ImageSet, schedule: InversionSchedule, session: Session) -> int:
     """How many labels one batch may hold: their images' saved activations and states within a budget of bytes.
 
-    Half of the free memory of a CUDA device, 1 GiB elsewhere; measured with one image forward.
+    See ``memory.budget``; measured with one image forward.
     """
-    device, shape = session.device, images.pixels.shape[1:]
-    own = {tensor.data_ptr() for tensor in (*model.parameters(), *model.buffers())}
-    sizes: dict[int, int] = {}
-
-    def saved(tensor: Tensor) -> Tensor:
-        if tensor.data_ptr() not in own:
-            sizes[tensor.data_ptr()] = max(sizes.get(tensor.data_ptr(), 0), tensor.nbytes)
-        return tensor.detach()  # keeps the bytes, so that no two tensors share an address
-
-    model.to(device).eval()
-    image = torch.zeros(1, *shape, device=device, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(saved, lambda tensor: tensor), session.accelerator.autocast():
-        logits = model(image)
-    del logits
-    images_of_a_label = schedule.batch_size * (sum(sizes.values()) + 4 * 4 * image.numel())
-    state = 10 * 4 * image.numel()
-    budget = _ACCELERATOR * torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _HOST
-    return max(1, min(_MOST_AT_ONCE.get(device.type, 256), int(budget // (images_of_a_label + state))))
+    device, shape = session.device, tuple(images.pixels.shape[1:])
+    pixels = math.prod(shape)
+    images_of_a_label = schedule.batch_size * (bytes_an_image(model, shape, session) + 4 * 4 * pixels)
+    state = 10 * 4 * pixels
+    return max(1, min(_MOST_AT_ONCE.get(device.type, 256), budget(session) // (images_of_a_label + state)))
 
 
 def gathered(session: Session, mine: object) -> list:  # type: ignore[type-arg]

@@ -20,7 +20,8 @@ def open_session(
     Args:
         device: ``auto`` (an accelerator when there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``.
         seed: every random choice of the run derives from it.
-        batch_size: images in one forward pass outside a method's own batches.
+        batch_size: images in one forward pass outside a method's own batches; 0 = as many as the memory holds, once
+            ``memory.fitted`` knows the model.
         mixed_precision: ``no``, ``fp16`` or ``bf16``.
         progress: told of long work.
 
@@ -33,8 +34,8 @@ def open_session(
 
     if mixed_precision not in PRECISIONS:
         raise OptionError(f"mixed precision must be one of {', '.join(PRECISIONS)}, not {mixed_precision!r}")
-    if batch_size < 1:
-        raise OptionError(f"the batch size must be at least 1, not {batch_size}")
+    if batch_size < 0:
+        raise OptionError(f"the batch size must not be negative, but it is {batch_size}")
     kind, _, index = device.partition(":")
     available = {"auto": True, "cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available.get(kind, False) or (index and not (kind == "cuda" and index.isdigit())):

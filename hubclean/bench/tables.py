@@ -7,15 +7,19 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from hubclean.bench.rows import DefenseRow, DetectionRow, FailureRow, Figures, ModelRow, Row, VerdictRow
+from hubclean.bench.rows import Case, DefenseRow, DetectionRow, FailureRow, Figures, ModelRow, Row, VerdictRow
 from hubclean.escaping import markdown
 from hubclean.measurements import Rate
 
 _VERDICTS = ("backdoored", "not found", "undecided")
 
 
-def render(rows: Iterable[Row]) -> str:
-    """All tables; a section without rows is left out."""
+def render(rows: Iterable[Row], every: bool = True) -> str:
+    """All tables; a section without rows is left out.
+
+    Args:
+        every: also the table with a line for every model and defense.
+    """
     held = list(rows)
     models = [row for row in held if isinstance(row, ModelRow)]
     parts = [
@@ -23,7 +27,8 @@ def render(rows: Iterable[Row]) -> str:
         _detections([row for row in held if isinstance(row, DetectionRow)]),
         _verdicts([row for row in held if isinstance(row, VerdictRow)]),
         _summary([row for row in held if isinstance(row, DefenseRow)]),
-        _defenses([row for row in held if isinstance(row, DefenseRow)]),
+        _matrices([row for row in held if isinstance(row, DefenseRow)]),
+        _defenses([row for row in held if isinstance(row, DefenseRow)]) if every else "",
         _failures([row for row in held if isinstance(row, FailureRow)]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -74,7 +79,7 @@ def _detections(rows: list[DetectionRow]) -> str:
     """One line a detector and attack; only models whose attack is planted or clean, took or not, are all in."""
     groups: dict[tuple[str, str], list[DetectionRow]] = defaultdict(list)
     for row in rows:
-        groups[row.detector, row.case.attack + (f" {row.case.options}" if row.case.options else "")].append(row)
+        groups[row.detector, _attack(row.case)].append(row)
     body = []
     for (detector, attack), found in sorted(groups.items()):
         clean = [row.score for row in rows if row.detector == detector and row.case.attack == "clean"]
@@ -82,7 +87,7 @@ def _detections(rows: list[DetectionRow]) -> str:
         body.append(
             [
                 detector,
-                said(attack),
+                attack,
                 str(len(found)),
                 str(sum(row.verdict == "backdoored" for row in found)),
                 str(sum(_right(row) for row in found)),
@@ -102,10 +107,10 @@ def _right(row: DetectionRow | VerdictRow) -> bool:
 def _verdicts(rows: list[VerdictRow]) -> str:
     groups: dict[str, list[VerdictRow]] = defaultdict(list)
     for row in rows:
-        groups[row.case.attack + (f" {row.case.options}" if row.case.options else "")].append(row)
+        groups[_attack(row.case)].append(row)
     body = [
         [
-            said(attack),
+            attack,
             str(len(found)),
             *(
                 str(sum(row.verdict == verdict for row in found))
@@ -143,6 +148,34 @@ def _summary(rows: list[DefenseRow]) -> str:
         )
     head = ["defense", "models", "CA lost (points)", "ASR left", "ASR <= 10 % and CA lost <= 4", "DER", "seconds"]
     return "### Defenses, medians over backdoored models\n\n" + table(head, body) if body else ""
+
+
+def _matrices(rows: list[DefenseRow]) -> str:
+    """A table for every data set and net: what each defense leaves of each attack, medians over the seeds."""
+    groups: dict[str, dict[tuple[str, str], list[DefenseRow]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        groups[f"{row.case.data} {row.case.net}"][_name(row), _attack(row.case)].append(row)
+    parts = []
+    for name, cells in sorted(groups.items()):
+        defenses, attacks = (sorted({key[side] for key in cells}) for side in (0, 1))
+        head = ["defense", *attacks]
+        body = [[one, *(_cell(cells.get((one, attack), [])) for attack in attacks)] for one in defenses]
+        parts.append(f"### {said(name)}: ASR left / points of CA lost\n\n{table(head, body)}")
+    return "\n\n".join(parts)
+
+
+def _cell(rows: list[DefenseRow]) -> str:
+    """``ASR left / points of CA lost``, and how many seeds where it is more than one."""
+    if not rows:
+        return "-"
+    drop = statistics.median(row.before.clean_accuracy.value - row.after.clean_accuracy.value for row in rows)
+    left = [row.after.asr.value for row in rows if row.after.asr]
+    asr = f"{100 * statistics.median(left):.1f} % / " if left else ""
+    return f"{asr}{100 * drop:z.1f}" + (f" (n={len(rows)})" if len(rows) > 1 else "")
+
+
+def _attack(case: Case) -> str:
+    return said(f"{case.attack} {case.options}".strip())
 
 
 def _name(row: DefenseRow) -> str:
