@@ -321,6 +321,7 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.option("--defense", "defenses", multiple=True, help="Defense, written likewise; repeatable.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1 of models and methods.")
 @click.option("--train", type=int, help="Images to train on, 0 = all.")
+@click.option("--epochs", type=int, help="Epochs of training, 0 = the net's own.")
 @click.option("--hours", default=0.0, help="Begin nothing after so many hours; run again to go on.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")

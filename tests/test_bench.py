@@ -156,6 +156,24 @@ def test_another_process_on_a_model_is_left_alone(finished: Path) -> None:
         assert (mine, again, other) == (True, False, True)
 
 
+def test_two_processes_on_one_plan_share_its_models_and_wait_for_the_twin(tmp_path: Path) -> None:
+    plan = dataclasses.replace(SMALL, detectors=(), defenses=("none",), retune=False)
+    (tmp_path / "plan.toml").write_text(
+        "\n".join(f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(plan).items())
+    )
+    words = [sys.executable, "-m", "hubclean", "bench", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "out")]
+    both = [subprocess.Popen([*words, "--device", "cpu"], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert {process.wait(timeout=300) for process in both} <= {0, 2}, "2: the other was still at work"
+    found = held(tmp_path / "out")
+    ids = [row.id for row in found]
+    assert sorted(row.kind for row in found) == ["defense", "defense", "model", "model"], ids
+
+
+def test_the_plan_says_how_long_nets_train() -> None:
+    plan = dataclasses.replace(SMALL, epochs=3)
+    assert [net.schedule.epochs for _, net, _, _ in plan.models()] == [3]
+
+
 @pytest.mark.parametrize("name", nets.names())
 def test_a_net_is_stored_and_restored_as_it_was(name: str, tmp_path: Path) -> None:
     if name in ("resnet18", "vit-tiny", "convnext-atto"):
