@@ -23,7 +23,7 @@ class RetuningOptions:
     Args:
         images: at most so many clean images.
         triggered: so many stamped copies, labelled as the attacker wants.
-        rate: 0 for the optimiser's own: 0.01 with SGD, 5e-5 with AdamW for nets with LayerNorm alone.
+        rate: 0 for the optimiser's own: 0.01 with SGD, 1e-4 with AdamW for nets with LayerNorm alone.
     """
 
     images: int = 500

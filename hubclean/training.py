@@ -15,6 +15,7 @@ from hubclean.tensors import Images, ImageSet, Labels, Session
 
 # What is minimised, of (model, pixels, labels): a scalar with a graph.
 Loss = Callable[[nn.Module, Images, Labels], Tensor]
+_RATES = {"sgd": 1e-2, "adamw": 1e-4}
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
@@ -38,12 +39,18 @@ class Schedule:
     sharpness: float = 0.0
 
 
-def suited(model: nn.Module) -> tuple[str, float]:
-    """Optimiser and fine-tuning rate by the kind of norm: AdamW 5e-5 with LayerNorm or RMSNorm alone, else SGD 0.01."""
+def suited(model: nn.Module, optimizer: str = "auto") -> tuple[str, float]:
+    """Optimiser and its fine-tuning rate, 0.01 for SGD and 1e-4 for AdamW.
+
+    Args:
+        optimizer: ``sgd``, ``adamw``, or ``auto``: AdamW with LayerNorm or RMSNorm alone, else SGD.
+    """
+    if optimizer != "auto":
+        return optimizer, _RATES[optimizer]
     modules = list(model.modules())
     batch = any(isinstance(module, _BATCH_NORMS) for module in modules)
     layer = any(norm in type(module).__name__.lower() for module in modules for norm in ("layernorm", "rmsnorm"))
-    return ("adamw", 5e-5) if layer and not batch else ("sgd", 1e-2)
+    return suited(model, "adamw" if layer and not batch else "sgd")
 
 
 def cross_entropy(model: nn.Module, pixels: Images, labels: Labels, smoothing: float = 0.0) -> Tensor:

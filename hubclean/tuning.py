@@ -17,8 +17,7 @@ from hubclean.training import Loss, Schedule, cross_entropy, suited, train
 
 # Below so many images BatchNorm keeps its running statistics (methods.md, section 6; our default).
 FEW_IMAGES = 200
-RATES = {"sgd": 1e-2, "adamw": 5e-5}
-# AdamW moves a weight by its rate a step: 5e-5 would leave a new head as it was drawn.
+# AdamW moves a weight by its rate a step: 1e-4 would leave a new head as it was drawn.
 NEW_HEAD_RATE = 1e-3
 
 
@@ -30,16 +29,14 @@ class TuningOptions:
     optimizer: Annotated[
         str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
     ] = "auto"
-    learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 5e-5 for adamw", 0.0, 10.0)] = 0.0
+    learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step; 0 = 128, but eight steps an epoch at least", 0, 65536)] = 0
     shift: Annotated[int, Doc("largest random translation while tuning, in pixels", 0, 64)] = 0
     flip: Annotated[bool, Doc("mirror images by chance while tuning (wrong for digits, letters and signs)")] = False
 
     def schedule(self, checkpoint: Checkpoint, images: int, sharpness: float = 0.0) -> Schedule:
         """The schedule for ``images`` training images; see ``Schedule`` for ``sharpness``."""
-        optimizer, rate = suited(checkpoint.model)
-        if self.optimizer != "auto":
-            optimizer, rate = self.optimizer, RATES[self.optimizer]
+        optimizer, rate = suited(checkpoint.model, self.optimizer)
         # 128 of the 1000 images of the FST paper are eight steps: with fewer images a new head would not get there.
         batch = self.batch_size or min(128, -(-images // 8))
         return Schedule(

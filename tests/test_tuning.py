@@ -83,7 +83,7 @@ def test_each_baseline_trains_what_its_table_says(defense: Any, trains: str, res
 def test_new_heads_of_transformers_get_a_rate_at_which_they_learn(tmp_path: Any, resnet: Checkpoint) -> None:
     vit = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
     schedule = FTInit().schedule(vit, 500)
-    assert (schedule.optimizer, schedule.rate, schedule.batch_size) == ("adamw", 5e-5, 63)
+    assert (schedule.optimizer, schedule.rate, schedule.batch_size) == ("adamw", 1e-4, 63)
     assert new_head_rates(vit, schedule) == {"net.head.weight": 1e-3, "net.head.bias": 1e-3}
     assert new_head_rates(vit, Schedule(1, 0.1, "adamw"))["net.head.weight"] == 0.1
     schedule = FTInit().schedule(resnet, 5000)

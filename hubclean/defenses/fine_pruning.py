@@ -17,6 +17,8 @@ from hubclean.registry import Doc
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Stage, Trigger
 from hubclean.training import Schedule, suited, train
 
+_ADAMW = 5e-5  # the gentle end of what transformers take: what was pruned is to be repaired, not retrained
+
 
 @dataclass(frozen=True)
 class FinePruning:
@@ -117,9 +119,8 @@ class FinePruning:
         self, tuned: Checkpoint, held: dict[str, Tensor], data: DefenseData, session: Session
     ) -> tuple[bool, int]:
         """Fine-tune in place to the best epoch; whether any left finite weights, and the passes."""
-        optimizer, rate = suited(tuned.model)
-        if self.optimizer != "auto":
-            optimizer, rate = self.optimizer, {"sgd": 1e-2, "adamw": 5e-5}[self.optimizer]
+        optimizer, rate = suited(tuned.model, self.optimizer)
+        rate = _ADAMW if optimizer == "adamw" else rate
         schedule = Schedule(
             self.epochs,
             self.learning_rate or rate,

@@ -58,7 +58,7 @@ class NeuralCleanseUnlearning:
     optimizer: Annotated[
         str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
     ] = "auto"
-    learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 5e-5 for adamw", 0.0, 10.0)] = 0.0
+    learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
     shift: Annotated[int, Doc("largest random translation while training, in pixels", 0, 64)] = 0
 
@@ -101,9 +101,7 @@ class NeuralCleanseUnlearning:
         return StampedSet(images.pixels, images.labels, triggers, which)
 
     def _schedule(self, tuned: Checkpoint, images: int) -> Schedule:
-        optimizer, rate = suited(tuned.model)
-        if self.optimizer != "auto":
-            optimizer, rate = self.optimizer, {"sgd": 1e-2, "adamw": 5e-5}[self.optimizer]
+        optimizer, rate = suited(tuned.model, self.optimizer)
         epochs = max(self.epochs, -(-self.steps // max(1, -(-images // self.batch_size))))
         return Schedule(
             epochs,
