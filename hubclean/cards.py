@@ -255,12 +255,13 @@ def _joined(theirs: Any, ours: tuple[str, ...]) -> list[str]:
 def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:
     done = audit.cleansing.after[0]
     metrics: list[dict[str, Any]] = []
+    guard = f"; only behind {escaping.printable(audit.cleansing.guard, 60)}" if audit.cleansing.guard else ""
     for kind, title, value in (
         ("accuracy", "Clean accuracy", done.clean_accuracy),
         ("attack_success_rate", f"Attack success rate of the {done.asr_of} trigger", done.asr),
     ):
         if value is not None and value.n:
-            interval = f"95 % interval {value.low:.4f} to {value.high:.4f}"
+            interval = f"95 % interval {value.low:.4f} to {value.high:.4f}{guard}"
             metrics.append({"type": kind, "value": round(value.value, 4), "name": f"{title} (n={value.n}, {interval})"})
     known = audit.data.source if _REPO_ID.fullmatch(audit.data.source) else None
     result: dict[str, Any] = {

@@ -144,13 +144,24 @@ def deep_scan(
         checkpoint = checkpoints.load(repo, adapters=adapters.load(options.hooks))
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
         loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
-        found = tuple(detector.detect(loaded.checkpoint, loaded.splits.defense, session) for detector in made)
     except OptionError:
         raise
     except HubcleanError as error:
         return _skip(report, str(error)), ()
+    found = []
+    for detector in made:
+        try:
+            found.append(detector.detect(loaded.checkpoint, loaded.splits.defense, session))
+        except OptionError:
+            raise
+        except HubcleanError as error:  # what another detector found stands
+            report = _skip(report, f"{detector.name}: {error}")
+    if not found:
+        return report, ()
     reports = tuple(one.report for one in found)
-    return replace(report, detections=reports, judgement=judging.judge(reports, judging.measured_errors())), found
+    return replace(report, detections=reports, judgement=judging.judge(reports, judging.measured_errors())), tuple(
+        found
+    )
 
 
 def _skip(report: ScanReport, why: str) -> ScanReport:

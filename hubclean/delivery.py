@@ -79,7 +79,7 @@ def _check(checkpoint: Checkpoint, folder: Path, test: ImageSet, session: Sessio
     if not len(images):
         images = torch.rand(2, *checkpoint.facts.input_size, generator=session.generator("delivery"))
     worst = checkpoints.same_logits(checkpoint, folder, images)
-    if worst > _WORST_DIFFERENCE:
+    if not worst <= _WORST_DIFFERENCE:  # NaN too
         raise ModelError(
             f"the written checkpoint gives other logits than the one in memory (by {worst:.2g}); nothing was kept"
         )

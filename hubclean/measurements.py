@@ -153,7 +153,8 @@ class Retuning:
         target: the label it leads to; ``None`` for all-to-all.
         images: clean images, and ``triggered`` ones of them or beside them, for ``epochs`` at learning rate ``rate``.
         clean_accuracy: on test, after.
-        control: ASR that the same training reaches with the trigger turned by 180 degrees, which nobody planted: what
+        control: ASR that the same training reaches with the trigger turned by 180 degrees, which nobody planted (n = 0
+            where that one works on the original too): what
             so few images teach any net.
     """
 

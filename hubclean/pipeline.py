@@ -125,7 +125,7 @@ def clean(
     reports = tuple(detection.report for detection in detections)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
     report, cleansing = _cleanse(checkpoint, defense, splits, recovered, options.planted, session)
-    retuned, why = _retuned(cleansing, splits, recovered, options, session)
+    retuned, why = _retuned(checkpoint, cleansing, splits, recovered, options, session)
     audit = Audit(
         origin=checkpoint.origin,
         command=_command(checkpoint, splits, options, session),
@@ -163,6 +163,7 @@ def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
 
 
 def _retuned(
+    checkpoint: Checkpoint,
     cleansing: Cleansing,
     splits: Splits,
     recovered: tuple[Trigger, ...],
@@ -177,8 +178,10 @@ def _retuned(
         return (), (Skipped("retuning check", "no trigger is known or was recovered"),)
     if not len(splits.test):
         return (), (Skipped("retuning check", "there are no labelled test images"),)
-    fit = splits.defense.fit
-    return retuning.check(cleansing.checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
+    if cleansing.stage.guards:
+        return (), (Skipped("retuning check", "the weights behind a runtime guard still hold the backdoor"),)
+    kept, fit = cleansing.checkpoint, splits.defense.fit
+    return retuning.check(kept, checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
 
 
 def _load(
@@ -273,6 +276,10 @@ def _command(checkpoint: Checkpoint, splits: Splits, options: CleanOptions, sess
         words += ["--no-retune"]
     for text in options.given:
         words += ["-o", text]
+    for number, _ in enumerate(options.planted):
+        words += ["--planted", f"planted-{number}.safetensors"]
+    if options.hooks:
+        words += ["--hooks", options.hooks.name]
     words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]
     if session.accelerator.mixed_precision != "no":
         words += ["--mixed-precision", session.accelerator.mixed_precision]

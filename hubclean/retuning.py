@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 
 from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.records import Retuning
+from hubclean.records import Rate, Retuning
 from hubclean.tensors import Checkpoint, ImageSet, Session, Stamp
 from hubclean.training import Schedule, suited, train
 
+_ALIKE = 0.5  # ASR of the turned trigger on the original from which it is no control
 _FEW_IMAGES = 200  # below, BatchNorm keeps its running statistics
 
 
@@ -35,6 +36,7 @@ class RetuningOptions:
 
 def check(
     checkpoint: Checkpoint,
+    original: Checkpoint,
     stamps: Sequence[tuple[Literal["planted", "recovered"], Stamp]],
     clean: ImageSet,
     test: ImageSet,
@@ -46,13 +48,15 @@ def check(
     A backdoor that was only unplugged from the head comes back at once; one whose features are gone has to be learnt
     anew. Five images can teach some of it to a clean net too, so the ASR after alone proves nothing: ``control`` is the
     ASR that the same training reaches with the same trigger turned by 180 degrees, which the model was never trained
-    on. Only what stands above ``control`` was still in the model. (A trigger that looks alike when turned, such as a
-    sine wave, has no such control.) A model that never had the backdoor can be checked the same way, as a reference.
+    on. Only what stands above ``control`` was still in the model. A trigger that works on ``original`` when turned as
+    well (a sine wave; the same square in four corners) has no such control: then it has no trials, n = 0. A model that
+    never had the backdoor can be checked the same way, as a reference.
 
     Source: the retuning attack in the code of Feature Shift Tuning (NeurIPS 2023): 5 epochs at 0.01, 5 triggered
     images. The control, AdamW and one copy a stamp are ours.
 
     Args:
+        original: the checkpoint before cleansing.
         stamps: triggers and how they are known. Measuring only: the result must not choose a defense.
         clean: labelled clean images to train on (``fit``); triggered ones are stamped copies of images among them that
             were not drawn, or of drawn ones if there are no others.
@@ -63,7 +67,7 @@ def check(
         than the target. ``checkpoint`` is not changed.
     """
     options = options or RetuningOptions()
-    return tuple(_one(checkpoint, kind, stamp, clean, test, session, options) for kind, stamp in stamps)
+    return tuple(_one(checkpoint, original, kind, stamp, clean, test, session, options) for kind, stamp in stamps)
 
 
 class Turned:
@@ -82,6 +86,7 @@ class Turned:
 
 def _one(
     checkpoint: Checkpoint,
+    original: Checkpoint,
     kind: Literal["planted", "recovered"],
     stamp: Stamp,
     clean: ImageSet,
@@ -94,14 +99,17 @@ def _one(
     schedule = Schedule(options.epochs, options.rate or rate, optimizer, batch_size=options.batch_size)
     schedule = replace(schedule, freeze_statistics=images < _FEW_IMAGES)
     before, _ = attack_rates(checkpoint.model, test, stamp, classes, session)
-    found = []
-    for shown in (stamp, Turned(stamp)):
+    turned, found = Turned(stamp), []
+    original.model.to(session.device).eval()
+    alike = attack_rates(original.model, test, turned, classes, session)[0].value >= _ALIKE
+    for shown in (stamp,) if alike else (stamp, turned):
         training = mixed(clean, shown, classes, images, options.triggered, session)
         copy = checkpoint.copy()
         train(copy.model, training, schedule, session, "retuning")
         after, _ = attack_rates(copy.model, test, shown, classes, session)
         found.append((after, clean_accuracy(copy.model, test, session), len(training) - images))
-    (after, accuracy, triggered), (control, _, _) = found
+    after, accuracy, triggered = found[0]
+    control = Rate.of(0, 0) if alike else found[1][0]
     return Retuning(
         kind, stamp.target, before, after, accuracy, images, triggered, options.epochs, schedule.rate, control
     )

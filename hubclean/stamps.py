@@ -71,7 +71,7 @@ def check_target(mode: str, target: int, classes: int) -> None:
     Raises:
         DataError: it is none.
     """
-    if mode != ALL_TO_ALL and target >= classes:
+    if mode != ALL_TO_ALL and not 0 <= target < classes:
         raise DataError(f"the target label {target} does not exist: there are {classes} labels")
 
 

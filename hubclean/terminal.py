@@ -192,7 +192,7 @@ def _sentence(error: Exception, command: str) -> str:
         place = f"{str(error.filename)!r}: " if error.filename else ""
         return printable(f"a file or stream cannot be read or written: {place}{error.strerror or error}", 1000)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second is torch's
-        return "there is not enough memory for this model; a smaller --batch-size, or fewer images, may fit"
+        return "not enough memory for this model; a smaller --batch-size or -o batch_size, or fewer images, may fit"
     lines = "".join(traceback.format_exception(error)).splitlines()
     what = printable(f"{type(error).__name__}: {error}", 300)
     return "\n".join(

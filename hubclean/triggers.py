@@ -20,7 +20,7 @@ def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: 
     Raises:
         DataError: the target is no label, or there are fewer such images than asked for.
     """
-    if trigger.target is not None and trigger.target >= classes:
+    if trigger.target is not None and not 0 <= trigger.target < classes:
         raise DataError(f"the target label {trigger.target} does not exist: there are {classes} labels")
     able = torch.arange(len(images))
     if trigger.target is not None:

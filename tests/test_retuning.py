@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_an_unplugged_backdoor_comes_back_and_a_turned_one_does_not(poisoned: Ch
     train(unplugged.model, both, schedule, SESSION, "unplug", only=head)
     state = {name: value.clone() for name, value in unplugged.model.state_dict().items()}
     test = image_set(100, seed=12)
-    (found,) = check(unplugged, [("planted", trigger())], image_set(80, seed=13), test, SESSION, OPTIONS)
+    (found,) = check(unplugged, poisoned, [("planted", trigger())], image_set(80, seed=13), test, SESSION, OPTIONS)
     assert found.control is not None
     assert found.before == attack_rates(unplugged.model, test, trigger(), 10, SESSION)[0]
     assert found.after.value > found.before.value + 0.2
@@ -58,10 +59,21 @@ def test_an_unplugged_backdoor_comes_back_and_a_turned_one_does_not(poisoned: Ch
     assert all(torch.equal(value, state[name]) for name, value in unplugged.model.state_dict().items())
 
 
+def test_a_trigger_that_works_when_it_is_turned_has_no_control(poisoned: Checkpoint) -> None:
+    left = trigger()
+    both = replace(left, mask=(left.mask + left.mask.flip(1, 2)).clamp(max=1))
+    args = (image_set(80, seed=13), image_set(40, seed=12), SESSION, OPTIONS)
+    (found,) = check(poisoned, poisoned, [("planted", both)], *args)
+    assert found.before.value > 0.9
+    assert found.control.n == 0
+    (found,) = check(poisoned, poisoned, [("planted", left)], *args)
+    assert found.control.n == 36
+
+
 def test_it_repeats_takes_several_stamps_and_round_trips(poisoned: Checkpoint) -> None:
     stamps = [("planted", trigger()), ("recovered", trigger(None))]
     args = (image_set(80, seed=13), image_set(40, seed=12), SESSION, OPTIONS)
-    one, other = (check(poisoned, stamps, *args) for _ in range(2))  # type: ignore[arg-type]
+    one, other = (check(poisoned, poisoned, stamps, *args) for _ in range(2))  # type: ignore[arg-type]
     assert one == other
     assert [(row.asr_of, row.target) for row in one] == [("planted", 3), ("recovered", None)]
     assert one[0].before.n == 36
@@ -101,5 +113,5 @@ def test_turning_turns() -> None:
 def test_transformers_are_retuned_at_their_own_rate(tmp_path: Path) -> None:
     vit = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
     options = RetuningOptions(images=20, epochs=1)
-    (found,) = check(vit, [("recovered", trigger())], image_set(20), image_set(20), SESSION, options)
+    (found,) = check(vit, vit, [("recovered", trigger())], image_set(20), image_set(20), SESSION, options)
     assert found.rate == 1e-4

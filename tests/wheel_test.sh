@@ -17,6 +17,7 @@ open("model/model.safetensors", "wb").write(struct.pack("<Q", len(header)) + hea
 from hubclean import resources
 assert any(resources.folder("hooks").glob("*.toml")) and any(resources.folder("model_cards").rglob("*.j2"))
 assert any(resources.folder("demo_images").rglob("*.parquet"))
+assert (resources.folder("model_cards") / "error_rates.json").is_file()
 import hubclean
 assert hubclean.scan("model").exit_code == 0
 PY

@@ -85,14 +85,14 @@ class Painted:
 class InputAware:
     """Trains the classifier together with a network that paints a trigger for each image and works on no other.
 
-    1. A mask network M learns sparse, diverse masks for ``mask_epochs``: ``lambda_norm`` relu(mean M(x) - density) +
+    1. A mask network M learns sparse, diverse masks for ``epochs``: ``lambda_norm`` relu(mean M(x) - density) +
     ``lambda_div`` L_div. 2. Classifier and pattern network G learn together: in every batch ``rate`` of the images get
     their own trigger and the target's label, ``cross_rate`` that of another image and keep their label (cross-trigger
     mode), the rest stay clean; the loss is cross-entropy + ``lambda_div`` L_div, with
     ``L_div = mean ||x - x~|| / ||G(x) - G(x~)||`` over pairs of images. The attacker controls the training.
     Source: NeurIPS 2020, arXiv 2010.08138, section 3; rates, lambdas, density and learning rate are those of
     BackdoorBench. Ours for the CPU: networks of a few thousand weights, GroupNorm instead of BatchNorm (one image's
-    trigger does not hang on the others), ``mask_epochs`` of 3 instead of 25.
+    trigger does not hang on the others), ``epochs`` of 3 instead of 25.
     """
 
     name: ClassVar[str] = "input-aware"

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hubclean import decoys, planting, stamps
 from hubclean.decoys import Place
+from hubclean.errors import ModelError
 from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.models import Classifier
 from hubclean.pruning import curve, cut
@@ -31,7 +32,7 @@ class Decoys:
         accuracy: clean accuracy before and after the decoys came back (f2 and f3).
         asr: ASR before and after.
         first: whether no other unit is less active than any decoy, on clean and triggered images.
-        holds: ``first``, |change of accuracy| <= .5 points, |change of ASR| <= 1 point.
+        holds: there are any, ``first``, |change of accuracy| <= .5 points, |change of ASR| <= 1 point.
     """
 
     units: Tensor
@@ -43,7 +44,7 @@ class Decoys:
     @property
     def holds(self) -> bool:
         changes = abs(self.accuracy[1] - self.accuracy[0]), abs(self.asr[1] - self.asr[0])
-        return self.first and changes[0] <= 0.005 + 1e-9 and changes[1] <= 0.01 + 1e-9
+        return len(self.units) > 0 and self.first and changes[0] <= 0.005 + 1e-9 and changes[1] <= 0.01 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,17 @@ class PruningAware:
 
         Raises:
             DataError: the target is no label.
-            ModelError: no head is found, or no bias of the architecture silences the units of the site.
+            ModelError: no head is found, no bias of the architecture silences the units of the site, or the decoys do
+                not hold: then this would be BadNets under another name.
         """
-        return self.plant_checked(model, images, classes, schedule, session)[0]
+        trigger, found = self.plant_checked(model, images, classes, schedule, session)
+        if not found.holds:
+            raise ModelError(
+                f"the decoys of {self.name} do not hold: {len(found.units)} units, first to be pruned: {found.first}, "
+                f"accuracy {found.accuracy[0]:.1%} to {found.accuracy[1]:.1%}, ASR {found.asr[0]:.1%} to "
+                f"{found.asr[1]:.1%} when they came back"
+            )
+        return trigger
 
     def plant_checked(
         self, model: nn.Module, images: ImageSet, classes: int, schedule: Schedule, session: Session

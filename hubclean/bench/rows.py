@@ -20,6 +20,7 @@ class Case:
     Args:
         options: of the attack, where they differ from its defaults.
         train: images it was trained on.
+        epochs: of training.
     """
 
     data: str
@@ -28,6 +29,7 @@ class Case:
     options: str
     seed: int
     train: int
+    epochs: int
 
     @property
     def title(self) -> str:
@@ -64,12 +66,13 @@ class DetectionRow:
     """One detector on one model.
 
     Args:
+        images: fit and val together.
         score: larger = more suspicious; ranks models for the AUROC.
-        ratios: smallest norm / median, by label, of detectors that invert.
     """
 
     id: str
     case: Case
+    images: int
     detector: str
     options: str
     verdict: str
@@ -92,6 +95,7 @@ class VerdictRow:
 
     id: str
     case: Case
+    images: int
     verdict: str
     targets: tuple[int, ...]
     planted: int | None
@@ -105,13 +109,16 @@ class DefenseRow:
     """One defense on one model: before, after (the kept stage), every stage.
 
     Args:
+        images: fit and val together.
         triggers: how many recovered triggers it was given; ``right`` whether one leads to the planted target.
         rating: defense effectiveness rating (BackdoorBench), in [0, 1]; ``None`` on clean models.
+        guarded: the figures after hold behind a runtime filter.
         reloads: worst difference of logits after saving and loading by the plain library, relative to the largest.
     """
 
     id: str
     case: Case
+    images: int
     defense: str
     options: str
     triggers: int
@@ -126,6 +133,7 @@ class DefenseRow:
     notes: tuple[str, ...]
     passes: int
     seconds: float
+    guarded: bool = False
     retuned: Retuning | None = None
     chosen: dict[str, Option] = field(default_factory=dict)
     kind: Literal["defense"] = "defense"
@@ -133,7 +141,7 @@ class DefenseRow:
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
-    """What did not finish, and the error; run again only when asked for."""
+    """What did not finish, and the error; run again only when asked for. An empty error: it did, later."""
 
     id: str
     title: str
@@ -183,7 +191,7 @@ def read(path: Path) -> Iterator[Row]:
             row = _row(line)
             if row is not None:
                 found[row.id] = row
-    yield from found.values()
+    yield from (row for row in found.values() if not isinstance(row, FailureRow) or row.error)
 
 
 def _row(line: str) -> Row | None:

@@ -18,6 +18,7 @@ from hubclean import checkpoints, guards, judging, retuning
 from hubclean.bench import rows, zoo
 from hubclean.bench.plans import CLEAN, Method, Plan, digest
 from hubclean.conversion import from_json, to_json
+from hubclean.errors import OptionError
 from hubclean.escaping import printable
 from hubclean.folders import whole_folder
 from hubclean.records import DetectionReport, Retuning
@@ -50,8 +51,11 @@ class Run:
         """Run what is missing; ``True`` when the whole plan is done (failures count as done).
 
         Raises:
+            OptionError: several processes of one launcher: started on their own, they share the plan.
             HubcleanError: the data of the plan cannot be read; failures of single cells become rows.
         """
+        if self.session_for(0).accelerator.num_processes > 1:
+            raise OptionError("hubclean bench needs no launcher: start it several times on the same folder")
         self.folder.mkdir(parents=True, exist_ok=True)
         held: dict[str, zoo.Pictures] = {}
         whole = True
@@ -79,17 +83,21 @@ class Run:
                     continue
                 twin = model.row.figures.clean_accuracy.value if attack.name == CLEAN else twin
                 if attack.name == CLEAN and CLEAN not in self.plan.attacks:
-                    self._note(model.row)
+                    self._note(model.row, f"model-{key}")
                     continue
                 with self._claimed(key) as mine:
                     if mine:
-                        self._note(model.row)
+                        self._note(model.row, f"model-{key}")
                     whole = mine and self._model(model, images, session) and whole
         return whole
 
-    def _note(self, row: rows.ModelRow) -> None:
-        if row.id not in self._done():
+    def _note(self, row: rows.ModelRow, failure: str) -> None:
+        """Write the model's row, and that an earlier failure of it is healed."""
+        done = self._done()
+        if row.id not in done:
             rows.append(self.folder / RESULTS, row)
+        if failure in done:
+            rows.append(self.folder / RESULTS, rows.FailureRow(failure, row.case.title, "", 0.0))
 
     def _model(self, model: zoo.Planted, images: zoo.Pictures, session: Session) -> bool:
         """Detectors, the verdict over them, then defenses on one model; ``False`` when time ran out."""
@@ -101,27 +109,31 @@ class Run:
             key = digest(model=model.row.id, detector=str(method), sizes=self._sizes)
             title = f"{model.row.case.title} | {method}"
             one = self._cell(f"detection-{key}", title, lambda: self._detected(key, method, model, images, session))  # noqa: B023
-            if one is not None:
-                found.append(one)
+            if one is None:  # a verdict or a defense without it would be another's
+                return True
+            found.append(one)
         self._judge(found, model)
         recovered = tuple(trigger for one in found for trigger in one.triggers)
         for text in self.plan.defenses:
             method = Method.of("defenses", text)
             names = ",".join(self.plan.detectors)
             key = digest(model=model.row.id, detectors=names, defense=str(method), sizes=self._sizes)
-            if isinstance(self._done().get(f"defense-{key}"), rows.DefenseRow):
+            if self._cleansed_before(f"defense-{key}", model):
                 continue
             if time.monotonic() > self.until:
                 return False
             title = f"{model.row.case.title} | {method}"
-            row = self._cell(
+            self._cell(
                 f"defense-{key}",
                 title,
                 lambda: self._cleansed(f"defense-{key}", method, model, images, recovered, session),  # noqa: B023
             )
-            if row is not None:
-                rows.append(self.folder / RESULTS, row)
         return True
+
+    def _cleansed_before(self, key: str, model: zoo.Planted) -> bool:
+        row = self._done().get(key)
+        missing = self.plan.retune and model.stamp is not None
+        return isinstance(row, rows.DefenseRow) and not (missing and row.retuned is None and not row.guarded)
 
     def _cell(self, key: str, title: str, make: Callable[[], Any]) -> Any:
         """The result of ``make``, or ``None`` with a failure row when it raised, now or in an earlier run."""
@@ -162,17 +174,28 @@ class Run:
                     save_trigger(trigger, into / f"{index:04d}.safetensors")
         report = from_json(DetectionReport, json.loads((place / "report.json").read_text()))
         triggers = tuple(load_trigger(file) for file in sorted(place.glob("*.safetensors")))
-        if f"detection-{key}" not in self._done():
-            rows.append(self.folder / RESULTS, _detection_row(f"detection-{key}", method, model, report))
+        if not isinstance(self._done().get(f"detection-{key}"), rows.DetectionRow):
+            rows.append(
+                self.folder / RESULTS,
+                _detection_row(f"detection-{key}", method, model, report, self.plan.fit + self.plan.val),
+            )
         return Detection(report, triggers)
 
     def _judge(self, found: list[Detection], model: zoo.Planted) -> None:
-        key = "verdict-" + digest(model=model.row.id, detectors=",".join(self.plan.detectors), rule=judging.RULE)
+        key = "verdict-" + digest(model=model.row.id, detectors=",".join(self.plan.detectors), rule=judging.RULE,
+                                  sizes=self._sizes)  # fmt: skip
         if not found or key in self._done():
             return
         judged = judging.judge(tuple(one.report for one in found))
         row = rows.VerdictRow(
-            key, model.row.case, judged.verdict, judged.targets, model.row.target, judged.reason, judged.evidence
+            key,
+            model.row.case,
+            self.plan.fit + self.plan.val,
+            judged.verdict,
+            judged.targets,
+            model.row.target,
+            judged.reason,
+            judged.evidence,
         )
         rows.append(self.folder / RESULTS, row)
 
@@ -184,7 +207,7 @@ class Run:
         images: zoo.Pictures,
         recovered: tuple[Trigger, ...],
         session: Session,
-    ) -> rows.DefenseRow:
+    ) -> None:
         defense, original = method.build(), model.checkpoint
         original.model.to(session.device)
         started = time.monotonic()
@@ -198,9 +221,10 @@ class Run:
         before = zoo.measure(original.model, images.test, classes, model.stamp, session)
         after = stages[result.kept]
         right = None if model.stamp is None else any(t.target == model.stamp.target for t in recovered)
-        return rows.DefenseRow(
+        row = rows.DefenseRow(
             id=key,
             case=model.row.case,
+            images=self.plan.fit + self.plan.val,
             defense=method.name,
             options=method.options,
             triggers=len(recovered),
@@ -215,9 +239,11 @@ class Run:
             notes=tuple(printable(note, 300) for note in result.notes),
             passes=result.passes,
             seconds=seconds,
+            guarded=bool(result.stage.guards),
             retuned=self._retuned(result.stage, model, images, session),
             chosen=chosen(defense),
         )
+        rows.append(self.folder / RESULTS, row)
 
     def _reloads(self, model: zoo.Planted, kept: Stage, images: zoo.Pictures) -> float:
         with tempfile.TemporaryDirectory(prefix="hubclean-bench-") as place:
@@ -225,9 +251,10 @@ class Run:
             return checkpoints.same_logits(kept.checkpoint, Path(place), images.test.images(slice(0, 8)))
 
     def _retuned(self, kept: Stage, model: zoo.Planted, images: zoo.Pictures, session: Session) -> Retuning | None:
-        if model.stamp is None or not self.plan.retune:
+        if model.stamp is None or not self.plan.retune or kept.guards:
             return None
-        (row,) = retuning.check(kept.checkpoint, [("planted", model.stamp)], images.defense.fit, images.test, session)
+        stamps, original = [("planted", model.stamp)], model.checkpoint
+        (row,) = retuning.check(kept.checkpoint, original, stamps, images.defense.fit, images.test, session)  # type: ignore[arg-type]
         return row
 
     @contextmanager
@@ -252,10 +279,13 @@ def _guarded(stage: Stage) -> torch.nn.Module:
     return guards.guarded(stage.checkpoint, stage.guards) if stage.guards else stage.checkpoint.model
 
 
-def _detection_row(key: str, method: Method, model: zoo.Planted, report: DetectionReport) -> rows.DetectionRow:
+def _detection_row(
+    key: str, method: Method, model: zoo.Planted, report: DetectionReport, images: int
+) -> rows.DetectionRow:
     return rows.DetectionRow(
         id=key,
         case=model.row.case,
+        images=images,
         detector=method.name,
         options=method.options,
         verdict=report.verdict,

@@ -190,11 +190,11 @@ def _defenses(rows: list[DefenseRow]) -> str:
         back = f"{percent(row.retuned.after)} ({percent(row.retuned.control)})" if row.retuned else ""
         body.append(
             [
-                row.case.title,
+                said(row.case.title),
                 _name(row),
                 _three(row.before),
                 _three(row.after),
-                row.kept,
+                said(row.kept),
                 rate,
                 back,
                 f"{row.seconds:.1f}",

@@ -118,6 +118,8 @@ def _train(
     twin: float | None,
     session: Session,
 ) -> None:
+    if made is not None and twin is None:
+        raise DataError("the clean twin could not be trained, so nothing can be compared with it")
     started, classes = time.monotonic(), len(images.labels)
     with session.seeded("bench", net.name):
         model, args = nets.fresh(net, images.shape, classes)
@@ -128,10 +130,8 @@ def _train(
         stamp = made.plant(model, images.train, classes, net.schedule, session)
     seconds = time.monotonic() - started
     figures = measure(model, images.test, classes, stamp, session)
-    if stamp is not None and twin is None:
-        raise DataError("the clean twin could not be trained, so nothing can be compared with it")
     check = None if stamp is None else planting.verify(model, stamp, images.test, classes, twin or 0.0, session)
-    case = rows.Case(images.name, net.name, attack.name, attack.options, seed, len(images.train))
+    case = rows.Case(images.name, net.name, attack.name, attack.options, seed, len(images.train), net.schedule.epochs)
     target = None if stamp is None else stamp.target
     row = rows.ModelRow(
         id=key,
