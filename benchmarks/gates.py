@@ -2,7 +2,9 @@
 
     python -m benchmarks.gates benchmarks/results/bench.jsonl
 
-A gate passes or fails on the median over its models; ``-`` is a gate that no row of the file can answer.
+A gate passes or fails on the median over its models whose attack took (``planting.verify``), 500 + 500 images of the
+defender's; ``not run`` is a gate that no row of the file can answer. The specification asks for three seeds: fewer are
+named. Gate 8 asks whether methods run, so attacks that did not take are in.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from hubclean.bench import rows, tables
 
 SMALL_RESNETS = ("hf-resnet", "resnet18-slim")
 OTHERS = ("vit-slim", "swin-slim", "mobilenetv3-small", "convnext-atto", "hf-vit")
+IMAGES = 1000
 Answer = tuple[str, bool | None]
 
 
@@ -24,6 +27,7 @@ class Bench:
 
     def __init__(self, held: Iterable[rows.Row]) -> None:
         self.held = list(held)
+        self.took = {row.case for row in self.held if isinstance(row, rows.ModelRow) and row.took}
 
     def cleansed(
         self, defense: str, attack: str, data: str = "", nets: tuple[str, ...] = (), options: str = ""
@@ -34,6 +38,7 @@ class Bench:
             for row in self.held
             if isinstance(row, rows.DefenseRow) and (row.defense, row.options) == (defense, options)
             if row.case.attack == attack and "mode=" not in row.case.options and data in ("", row.case.data)
+            if row.case in self.took and row.images == IMAGES
             if not nets or row.case.net in nets
         ]
 
@@ -43,6 +48,7 @@ class Bench:
             for row in self.held
             if isinstance(row, rows.DetectionRow) and row.detector == detector
             if row.case.attack == attack and "mode=" not in row.case.options and data in ("", row.case.data)
+            if row.case in self.took and row.images == IMAGES
         ]
 
 
@@ -91,7 +97,11 @@ def gate_7(bench: Bench) -> Answer:
         return "-", None
     alone = statistics.median(left(row, "pruned") for row in found)
     whole = statistics.median(left(row, "fine-tuned") for row in found)
-    return f"ASR pruned {alone:.1f} %, fine-tuned {whole:.1f} %, n = {len(found)}", alone >= 70 and whole <= 15
+    places = ", ".join(sorted({f"{row.case.data} {row.case.net}" for row in found}))
+    return (
+        f"{places}: ASR pruned {alone:.1f} %, fine-tuned {whole:.1f} %, n = {len(found)}",
+        alone >= 70 and whole <= 15,
+    )
 
 
 def gate_8(bench: Bench) -> Answer:

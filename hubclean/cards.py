@@ -158,6 +158,10 @@ def _named(audit: Audit, label: int) -> Shown:
     return _say("{} ({})", label, _code(audit.model.labels[label], 60)) if known else _say("{}", label)
 
 
+def _targets(audit: Audit, labels: tuple[int, ...]) -> Shown:
+    return Shown(", ".join(_named(audit, label) for label in labels[:_ROWS]) or "the next one (all-to-all)")
+
+
 def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
     name = _code(detection.detector)
     evidence = (detection.threshold, detection.statistic, detection.reason)
@@ -165,14 +169,13 @@ def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
         return _say("No backdoor found by {} at threshold {} ({}): {}.", name, *evidence)
     if detection.verdict == "undecided":
         return _say("{} could not decide at threshold {} ({}): {}.", name, *evidence)
-    targets = Shown(", ".join(_named(audit, label) for label in detection.targets[:_ROWS]))
+    targets = _targets(audit, detection.targets)
     return _say("**Backdoor found by {}**, target label {}, at threshold {} ({}): {}.", name, targets, *evidence)
 
 
 def _judged(audit: Audit, judgement: Judgement) -> Shown:
     if judgement.verdict == "backdoored":
-        targets = Shown(", ".join(_named(audit, label) for label in judgement.targets[:_ROWS]))
-        return _say("**backdoored**, target label {}. {}.", targets, judgement.reason)
+        return _say("**backdoored**, target label {}. {}.", _targets(audit, judgement.targets), judgement.reason)
     return _say("{}. {}.", "no backdoor found" if judgement.verdict == "not found" else "undecided", judgement.reason)
 
 

@@ -57,19 +57,22 @@ def _batch_size(context: click.Context, parameter: click.Parameter, value: str) 
     return 0 if value == "auto" else int(click.IntRange(min=1)(value, parameter, context))
 
 
+_batch_size_option = click.option(
+    "--batch-size",
+    default="128",
+    show_default=True,
+    callback=_batch_size,
+    help="Images in one forward pass, or auto: as many as the memory holds.",
+)
+
+
 def _model_options(command: F) -> F:
     """Options of every command that runs a model."""
     for option in reversed(
         [
             click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
             click.option("--seed", default=0, show_default=True, help="Every random choice derives from it."),
-            click.option(
-                "--batch-size",
-                default="128",
-                show_default=True,
-                callback=_batch_size,
-                help="Images in one forward pass, or auto: as many as the memory holds.",
-            ),
+            _batch_size_option,
             click.option(
                 "--mixed-precision",
                 default="no",
@@ -321,11 +324,12 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.option("--defense", "defenses", multiple=True, help="Defense, written likewise; repeatable.")
 @click.option("--seeds", type=click.IntRange(1), help="Seeds 0 to N-1 of models and methods.")
 @click.option("--train", type=int, help="Images to train on, 0 = all.")
+@click.option("--size", type=int, help="Side of the images in pixels, 0 = as they are.")
 @click.option("--epochs", type=int, help="Epochs of training, 0 = the net's own.")
 @click.option("--hours", default=0.0, help="Begin nothing after so many hours; run again to go on.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@click.option("--batch-size", default=128, show_default=True, help="Images in one forward pass.")
+@_batch_size_option
 @_json_option
 def bench(plan: Path | None, out: Path, hours: float, again: bool, as_json: bool, **rest: Any) -> None:
     """Attacks x nets x detectors x defenses x seeds: what do the methods really do?

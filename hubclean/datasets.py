@@ -128,12 +128,15 @@ def read_all(source: str, split: str, prepare: Callable[[Any], torch.Tensor]) ->
     """Every image of one split, for training a model to be attacked, and the class names.
 
     Raises:
-        DataError: as ``load``.
+        DataError: as ``load``, or what ``prepare`` returns differs in size.
     """
     _, _, table = _open(source, split)
     image_column, label_column = _columns(table)
     classes, numbers = _classes(table, label_column)
-    images = torch.stack([prepare(row[image_column]) for row in _pictures(table, image_column)])
+    found = [prepare(row[image_column]) for row in _pictures(table, image_column)]
+    if len({image.shape for image in found}) > 1:
+        raise DataError(f"the images of {source!r} differ in size or channels; name one size for all (--size)")
+    images = torch.stack(found)
     return ImageSet(images, torch.tensor(numbers)), tuple(classes)
 
 
@@ -150,6 +153,8 @@ def _open(source: str, split: str | None) -> tuple[str, str, Any]:
         reason = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
         raise DataError(f"the images at {source!r} cannot be read: {reason}") from error
     if isinstance(found, datasets.Dataset):
+        if split and split != "all":
+            raise DataError(f"{source!r} is a single set without splits, so it has no split {printable(split)!r}")
         return place.resolve().name if place.exists() else source, split or "all", found
     names = list(found)
     wanted = split or next((name for name in _HELD_OUT_FIRST if name in names), names[0])

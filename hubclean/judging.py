@@ -9,7 +9,7 @@ from hubclean.errors import HubcleanError
 from hubclean.records import DetectionReport, ErrorRates, Evidence, Judgement, LabelScore, Verdict, from_json
 from hubclean.resources import folder
 
-RULE = "1"  # a new number whenever the rule below changes: measured error rates hold for one rule
+RULE = "2"  # a new number whenever the rule below changes: measured error rates hold for one rule
 ERROR_RATES = "error_rates.json"
 _SURE_TRANSFER = 0.9
 _HINT = 0.05
@@ -25,8 +25,9 @@ def judge(reports: tuple[DetectionReport, ...], errors: ErrorRates | None = None
 
     A report that ``decides`` counts as its detector judged, with one check more: where the trigger of an accused label
     was inverted a second time on the other half of the data, it must succeed on the first half in 90 % of the images,
-    or the label is left open. Reports that are hints (MM-BD, magnitude and saliency) are shown and never decide: on
-    clean nets they raise alarms too often (methods in their docstrings). Without a deciding report all is open.
+    or the label is left open; so is one beyond the five that were inverted again. Reports that are hints (MM-BD,
+    magnitude and saliency) are shown and never decide: on clean nets they raise alarms too often (methods in their
+    docstrings). Without a deciding report all is open.
 
     Args:
         errors: how this rule did on known models (``measured_errors``).
@@ -46,8 +47,9 @@ def _accused(deciding: list[DetectionReport]) -> tuple[tuple[int, ...], tuple[in
     for report in deciding:
         if report.verdict != "backdoored":
             continue
+        tried = any(name.startswith("transfer.") for name in report.measures)
         for label in report.targets:
-            carried = report.measures.get(f"transfer.{label}", 1.0)
+            carried = report.measures.get(f"transfer.{label}", 0.0 if tried else 1.0)
             (sure if carried >= _SURE_TRANSFER else doubted).append(label)
     return tuple(dict.fromkeys(sure)), tuple(dict.fromkeys(doubted))
 

@@ -36,7 +36,7 @@ class Budget:
     max_drop: float = 0.03
     threshold: float = 1.0
     layer_share: float = 0.2
-    skips: int = 10
+    skips: int = 50
     tune_epochs: int = 0
 
 

@@ -109,7 +109,7 @@ def verdict(report: DetectionReport, labels: Sequence[str]) -> str:
     seeds = f"{len(report.seeds)} seed{'s' * (len(report.seeds) != 1)}"
     setting = f"{report.detector} ({len(report.scores) or len(report.per_label)} labels, {seeds})"
     if report.verdict == "backdoored":
-        return f"backdoor found by {setting}: target label {named}"
+        return f"backdoor found by {setting}: target label {named or 'the next one (all-to-all)'}"
     if report.verdict == "not found":
         return f"no backdoor found by {setting}: {report.reason}"
     return f"undecided by {setting}: {report.reason}"

@@ -128,13 +128,15 @@ class Race:
 def labels_that_fit(model: nn.Module, images: ImageSet, schedule: InversionSchedule, session: Session) -> int:
     """How many labels one batch may hold: their images' saved activations and states within a budget of bytes.
 
-    See ``memory.budget``; measured with one image forward.
+    See ``memory.budget``; measured with one image forward. The smallest of all processes', which share the labels out.
     """
     device, shape = session.device, tuple(images.pixels.shape[1:])
     pixels = math.prod(shape)
     images_of_a_label = schedule.batch_size * (bytes_an_image(model, shape, session) + 4 * 4 * pixels)
     state = 10 * 4 * pixels
-    return max(1, min(_MOST_AT_ONCE.get(device.type, 256), budget(session) // (images_of_a_label + state)))
+    fits = max(1, min(_MOST_AT_ONCE.get(device.type, 256), budget(session) // (images_of_a_label + state)))
+    smallest: int = min(gathered(session, fits))
+    return smallest
 
 
 def gathered(session: Session, mine: object) -> list:  # type: ignore[type-arg]

@@ -117,11 +117,13 @@ def k_arm(race: Race, rule: Screening) -> Race:
 def _together(race: Race, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Advance all labels step by step; after each, where they stand, and whose mask is half of its first."""
     first = torch.full((len(race.labels),), torch.inf)
+    rows = list(range(len(race.labels)))
     for _ in range(steps):
-        race.advance(range(len(race.labels)))
+        race.advance(rows)
         table = race.standing()
         first = torch.where(first.isinf(), table[:, 0], first)
         yield table, first.isfinite() & (table[:, 0] <= first / 2)
+        rows = (table[:, 3] < 2).nonzero().flatten().tolist()
 
 
 def _value(table: Tensor, first: Tensor, pixels: float) -> Tensor:
@@ -187,10 +189,16 @@ def plan(
     Args:
         scheduler: ``all``, ``screen`` or ``k-arm``; ``auto`` is ``all`` up to 60 labels, else ``screen``.
         reference: size of the random sample of labels.
-        prescreen: screen only what ``likely`` lets through (all labels, where it lets through none).
+        prescreen: screen only what ``likely`` lets through (all labels, where it lets through none); the others are
+            not examined.
+
+    Raises:
+        OptionError: ``prescreen`` without screening.
     """
     if scheduler == "auto":
         scheduler = "all" if len(labels) <= _MANY_LABELS else "screen"
+    if scheduler == "all" and prescreen:
+        raise OptionError("prescreen leaves labels out before screening: choose scheduler=screen or k-arm")
     if scheduler == "all":
         return Plan(scheduler, labels, labels)
     session = setting.session
@@ -204,7 +212,7 @@ def plan(
     (screen if scheduler == "screen" else k_arm)(race, rule)
     session.progress.finish()
     full = sorted({*race.candidates, *sample})
-    return Plan(scheduler, full, sample, len(labels) - len(full), race)
+    return Plan(scheduler, full, sample, len(race.labels) - len(full), race)
 
 
 def named_labels(text: str, classes: int) -> list[int]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hubclean.errors import ModelError
 from hubclean.mask_search import Masks, batch_statistics, endless, predicted
 from hubclean.masks import masked
 from hubclean.tensors import ImageSet, Session
@@ -109,6 +110,9 @@ def expose(
 
     Args:
         under: masks under which the model is suppressed (MNP with several rounds).
+
+    Raises:
+        ModelError: no attempt left finite weights.
     """
     under = under or Masks()
     before = predicted(model, images, ascent.batch_size, session, under)
@@ -118,12 +122,14 @@ def expose(
     while True:
         trial, attempt = copy.deepcopy(model), attempt + 1
         steps, count = _ascend(trial, images, replace(ascent, rho=rho, rate=rate), before, session, purpose, under)
+        sound = all(bool(parameter.isfinite().all()) for parameter in trial.parameters())
         now = predicted(trial, images, ascent.batch_size, session, under)
         passes += count + len(images) // 3
         accuracy = float((now == images.labels).float().mean())
         dominant, share, entropy = _concentration(before, now, classes)
         most = goal(rho, first, images.labels)
-        reached = accuracy <= most
+        reached = sound and accuracy <= most
+        entropy = entropy if sound else math.inf
         if best is None or (not reached, entropy) < (not best.reached, best.entropy):
             best = Exposure(
                 trial, first, accuracy, dominant, share, entropy, rho, most, rate, steps, attempt, reached, passes
@@ -131,6 +137,8 @@ def expose(
         if not reached and raised < _RAISES:
             rate, raised = 10 * rate, raised + 1
         elif (reached and entropy <= ascent.most_entropy) or not retries:
+            if math.isinf(best.entropy):
+                raise ModelError("suppressing clean accuracy left numbers that are not finite, at every rate tried")
             return replace(best, passes=passes)
         else:
             rho, rate = retries.pop(0), rate / 2
@@ -159,6 +167,8 @@ def _ascend(
         for pixels, labels in endless(images, ascent.batch_size, session, purpose, "ascent"):
             with session.accelerator.autocast():
                 logits = model(pixels).float()
+            if not bool(logits.isfinite().all()):
+                break
             if float((logits.argmax(1) == labels).float().mean()) <= most:
                 now = predicted(model, images, ascent.batch_size, session, Masks())
                 passes += len(images) // 3

@@ -242,7 +242,8 @@ class Cleansing:
 class Detector(Protocol):
     """Finds backdoors. Never changes the checkpoint, never sees the attack.
 
-    A detector that ``needs`` nothing takes ``DefenseData.none``; one that needs images does not read their labels.
+    A detector that ``needs`` nothing takes ``DefenseData.none``; one that needs images makes do
+    with the model's own answers for labels.
     """
 
     name: ClassVar[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from torch import nn
 from hubclean import checkpoints, registry
 from hubclean.defenses.auto import Auto
 from hubclean.errors import ModelError, OptionError
+from hubclean.registry import Doc
 from hubclean.sessions import open_session
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Session, Stage, Trigger
 
@@ -88,6 +89,35 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
         return auto.cleanse(net(1.0, 1.0), DATA, triggers, open_session("cpu"))
 
     return go
+
+
+def test_the_tolerance_reaches_the_defenses_that_have_one(run: Any) -> None:
+    @dataclass(frozen=True)
+    class Careful(standing("careful", ("all", 1.0, 0.5))):  # type: ignore[misc]
+        """Has a tolerance of its own."""
+
+        max_drop: Annotated[float, Doc("largest loss", 0.0, 1.0)] = 0.5
+
+        def cleanse(self, checkpoint: Checkpoint, data: DefenseData, triggers: Any, session: Session) -> Cleansing:
+            given.append(self.max_drop)
+            done: Cleansing = super().cleanse(checkpoint, data, triggers, session)
+            return done
+
+    given: list[float] = []
+    run(Careful, standing("other", ("all", 1.0, 0.5)), max_drop=0.125)
+    assert given == [0.125]
+
+
+def test_out_of_memory_in_one_defense_leaves_the_others(run: Any) -> None:
+    class Hungry(standing("hungry")):  # type: ignore[misc]
+        """Takes more than there is."""
+
+        def cleanse(self, *_: Any) -> Cleansing:
+            raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+    result = run(standing("good", ("all", 1.0, 0.5)), Hungry)
+    assert result.kept == "good all"
+    assert "failed: tried to allocate" in result.trials[-1].note
 
 
 def test_the_lowest_asr_within_the_tolerance_is_kept(run: Any) -> None:

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from hubclean import resources
-from hubclean.bench import command, nets, rows, running, tables
+from hubclean.bench import command, nets, rows, running, tables, zoo
 from hubclean.bench.plans import Method, Plan, read_plan
 from hubclean.cli import main
-from hubclean.errors import OptionError
+from hubclean.detectors.neural_cleanse import NeuralCleanse
+from hubclean.errors import DataError, OptionError
 from hubclean.measurements import Rate
 from hubclean.sessions import open_session
 from hubclean.training import Schedule
@@ -141,6 +143,60 @@ def test_a_failing_cell_is_a_row_and_runs_again_when_asked(tmp_path: Path, monke
     assert [row.kind for row in held(tmp_path)].count("failure") == 1
     assert work(tmp_path, plan, again=True)[0]
     assert [row.kind for row in held(tmp_path)].count("failure") == 0
+
+
+def test_a_model_and_a_detection_that_failed_are_healed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zoo, "_train", broken)
+        assert work(tmp_path)[0]
+    assert {row.kind for row in held(tmp_path)} == {"failure"}
+    with monkeypatch.context() as patch:
+        patch.setattr(NeuralCleanse, "detect", broken)
+        assert work(tmp_path, again=True)[0]
+    assert sorted({row.kind for row in held(tmp_path)}) == ["failure", "model"], "no verdict without the detector"
+    assert work(tmp_path, again=True)[0]
+    assert sorted({row.kind for row in held(tmp_path)}) == ["defense", "detection", "model", "verdict"]
+    assert command.report(tmp_path, True).exit_code == 0
+
+
+def test_retuning_asked_for_later_is_made_up_for(tmp_path: Path) -> None:
+    assert work(tmp_path, dataclasses.replace(SMALL, defenses=("none",), retune=False))[0]
+    assert work(tmp_path, dataclasses.replace(SMALL, defenses=("none",)))[0]
+    found = [row for row in held(tmp_path) if isinstance(row, rows.DefenseRow)]
+    assert {row.case.attack: row.retuned is not None for row in found} == {"clean": False, "badnets": True}
+
+
+def test_images_of_several_sizes_need_one_and_classes_keep_their_numbers(tmp_path: Path) -> None:
+    for split, names in (("train", "cat dog fox"), ("test", "dog fox")):
+        for number, name in enumerate(names.split()):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for index in range(8):
+                Image.new("RGB", (28, 28 + 4 * (index == 7)), (40 * number, index, 0)).save(folder / f"{index}.png")
+    plan = dataclasses.replace(SMALL, data=(str(tmp_path / "data"),), fit=3, val=3, test=8, train=0)
+    session = open_session("cpu")
+    with pytest.raises(DataError, match="differ in size"):
+        zoo.pictures(plan.data[0], plan, session)
+    made = zoo.pictures(plan.data[0], dataclasses.replace(plan, size=28), session)
+    assert made.labels == ("cat", "dog", "fox")
+    assert set(made.test.labels.tolist()) <= {1, 2}
+    assert zoo._renamed(made.test, ("fox", "dog", "cat"), made.labels, "").labels.tolist() == [
+        2 - label for label in made.test.labels.tolist()
+    ]
+    with pytest.raises(DataError, match="'owl' in its test split alone"):
+        zoo._renamed(made.test, ("cat", "dog", "owl"), made.labels, "data")
+
+
+def test_a_batch_size_may_be_left_to_the_memory(tmp_path: Path) -> None:
+    words = ["bench", "--data", DATA, "--out", str(tmp_path), "--train", "32", "--attack", "clean", "--batch-size"]
+    assert CliRunner().invoke(main, [*words, "0"]).exit_code == 2
+    plan = dataclasses.replace(SMALL, attacks=("clean",), detectors=(), defenses=("none",))
+    run = running.Run(plan, tmp_path, lambda seed: open_session("cpu", seed, 0), print)
+    assert run.work()
+    assert [row.kind for row in held(tmp_path)] == ["model", "defense"]
 
 
 def test_time_that_is_over_begins_nothing(tmp_path: Path) -> None:

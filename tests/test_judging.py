@@ -77,6 +77,14 @@ def test_of_two_accused_labels_the_doubtful_one_is_not_named() -> None:
     assert (judged.verdict, judged.targets) == ("backdoored", (3,))
 
 
+def test_a_label_that_was_not_inverted_again_is_not_accused_where_others_were() -> None:
+    measures = {"transfer.3": 0.1, "transfer.4": 0.2}
+    assert judging.judge((cleanse_report("backdoored", (3, 4, 7), measures=measures),)).verdict == "undecided"
+    assert judging.judge((cleanse_report("backdoored", (7,), measures={}),)).targets == (7,), (
+        "nobody tried to carry it over"
+    )
+
+
 def test_an_open_report_keeps_the_verdict_open() -> None:
     open_ = cleanse_report("undecided", reason="too few labels")
     assert judging.judge((cleanse_report(), open_)).verdict == "undecided"

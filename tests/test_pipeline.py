@@ -147,7 +147,11 @@ def test_a_planted_trigger_may_be_of_any_attack_and_must_fit(pictures: Path, tmp
     assert audit.cleansing.before[0].asr_of == "planted"
     assert audit.retuning, "whether it comes back is measured too"
     wide = Trigger(torch.ones(1, 40, 40), torch.rand(3, 40, 40), 2)
-    for planted, message in ((wide, "does not fit images of 3 x 32 x 32"), (replace(warp, target=10), "label 10")):
+    for planted, message in (
+        (wide, "does not fit images of 3 x 32 x 32"),
+        (replace(warp, target=10), "label 10"),
+        (replace(warp, target=-1), "-1"),
+    ):
         with pytest.raises(DataError, match=message):
             run(str(repo), pictures, tmp_path / "never", **chosen, planted=(planted,))
     assert not (tmp_path / "never").exists()

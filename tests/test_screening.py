@@ -192,7 +192,9 @@ def test_prescreening_keeps_labels_with_large_logits_and_the_sample() -> None:
     chosen = plan(work, list(range(16)), "screen", Screening(top=1, max_iter=1), 6, prescreen=True)
     assert chosen.race is not None
     assert chosen.race.labels == sorted({*likely(work.model, work.data.fit, SESSION), *chosen.reference})
-    assert chosen.out == 16 - len(chosen.full)
+    assert chosen.out == len(chosen.race.labels) - len(chosen.full), "who was left out before was not examined"
+    with pytest.raises(OptionError, match="scheduler=screen"):
+        plan(work, list(range(16)), "auto", Screening(), 6, prescreen=True)
 
 
 def test_the_batch_of_labels_shrinks_with_the_images() -> None:

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 from masked_nets import CLASSES, SESSION, WithNorms, images, small
+from torch import nn
 
+from hubclean.errors import ModelError
 from hubclean.mask_search import batch_statistics
 from hubclean.suppression import Ascent, expose, goal
 from hubclean.tensors import Checkpoint
@@ -63,3 +65,22 @@ def test_a_suppression_that_spreads_over_the_classes_is_tried_again(normed: Chec
     assert never.entropy <= first.entropy
     assert never.passes > first.passes
     assert (never.rho, never.rate) in [(0.2, 0.05), (0.5, 0.025), (0.6, 0.0125), (0.8, 0.00625)]
+
+
+class Breaks(nn.Module):
+    """A net whose weights are not finite after any step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head = nn.Linear(16 * 16, CLASSES)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.head(pixels.mean(1).flatten(1))
+        total = self.head.weight.sum()
+        return logits + (total - total).sqrt()  # 0, with a slope of inf - inf
+
+
+def test_a_net_of_nan_is_not_taken_for_a_suppressed_one() -> None:
+    ascent = Ascent(0.0, 1e-2, steps=3, batch_size=16)
+    with pytest.raises(ModelError, match="not finite"):
+        expose(Breaks(), FIT, CLASSES, ascent, SESSION, "t")

@@ -21,6 +21,7 @@ from hubclean.conversion import from_json, to_json
 from hubclean.errors import OptionError
 from hubclean.escaping import printable
 from hubclean.folders import whole_folder
+from hubclean.memory import fitted
 from hubclean.records import DetectionReport, Retuning
 from hubclean.registry import chosen
 from hubclean.tensors import Detection, Session, Stage, Trigger
@@ -88,7 +89,8 @@ class Run:
                 with self._claimed(key) as mine:
                     if mine:
                         self._note(model.row, f"model-{key}")
-                    whole = mine and self._model(model, images, session) and whole
+                    sized = fitted(session, model.checkpoint.model, images.shape)
+                    whole = mine and self._model(model, images, sized) and whole
         return whole
 
     def _note(self, row: rows.ModelRow, failure: str) -> None:

@@ -7,6 +7,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from hubclean.bench.plans import CLEAN
 from hubclean.bench.rows import Case, DefenseRow, DetectionRow, FailureRow, Figures, ModelRow, Row, VerdictRow
 from hubclean.escaping import markdown
 from hubclean.measurements import Rate
@@ -17,17 +18,21 @@ _VERDICTS = ("backdoored", "not found", "undecided")
 def render(rows: Iterable[Row], every: bool = True) -> str:
     """All tables; a section without rows is left out.
 
+    Models whose attack did not take (``planting.verify``) are in the tables of models and of single defenses, where a
+    star marks them, and not in what is summed up.
+
     Args:
         every: also the table with a line for every model and defense.
     """
     held = list(rows)
     models = [row for row in held if isinstance(row, ModelRow)]
+    took = {row.case for row in models if row.took}
     parts = [
         _models(models),
-        _detections([row for row in held if isinstance(row, DetectionRow)]),
-        _verdicts([row for row in held if isinstance(row, VerdictRow)]),
-        _summary([row for row in held if isinstance(row, DefenseRow)]),
-        _matrices([row for row in held if isinstance(row, DefenseRow)]),
+        _detections([row for row in held if isinstance(row, DetectionRow) and row.case in took]),
+        _verdicts([row for row in held if isinstance(row, VerdictRow) and row.case in took]),
+        _summary([row for row in held if isinstance(row, DefenseRow) and row.case in took]),
+        _matrices([row for row in held if isinstance(row, DefenseRow)], took),
         _defenses([row for row in held if isinstance(row, DefenseRow)]) if every else "",
         _failures([row for row in held if isinstance(row, FailureRow)]),
     ]
@@ -76,14 +81,13 @@ def _models(rows: list[ModelRow]) -> str:
 
 
 def _detections(rows: list[DetectionRow]) -> str:
-    """One line a detector and attack; only models whose attack is planted or clean, took or not, are all in."""
+    """One line a detector and attack. Backdoored models are ranked among clean ones of the same data and net."""
     groups: dict[tuple[str, str], list[DetectionRow]] = defaultdict(list)
     for row in rows:
-        groups[row.detector, _attack(row.case)].append(row)
+        groups[said(f"{row.detector} {row.options}".strip()), _attack(row.case)].append(row)
     body = []
     for (detector, attack), found in sorted(groups.items()):
-        clean = [row.score for row in rows if row.detector == detector and row.case.attack == "clean"]
-        ranked = auroc([row.score for row in found], clean) if attack != "clean" else None
+        ranked, pairs = _ranked(found, groups.get((detector, CLEAN), [])) if attack != CLEAN else (None, 0)
         body.append(
             [
                 detector,
@@ -92,7 +96,7 @@ def _detections(rows: list[DetectionRow]) -> str:
                 str(sum(row.verdict == "backdoored" for row in found)),
                 str(sum(_right(row) for row in found)),
                 str(sum(row.verdict == "undecided" for row in found)),
-                "-" if ranked is None else f"{ranked:.2f} ({len(clean)} clean)",
+                "-" if ranked is None else f"{ranked:.2f} ({pairs} pairs)",
                 f"{statistics.median(row.seconds for row in found):.0f}",
             ]
         )
@@ -100,8 +104,22 @@ def _detections(rows: list[DetectionRow]) -> str:
     return "### Detection\n\n" + table(head, body) if body else ""
 
 
+def _ranked(found: list[DetectionRow], clean: list[DetectionRow]) -> tuple[float | None, int]:
+    """AUROC over the pairs of a backdoored and a clean model of one kind, and their number."""
+    wins, pairs = 0.0, 0
+    kinds = {(row.case.data, row.case.net, row.case.epochs) for row in found}
+    for kind in kinds:
+        both = [
+            [row.score for row in some if (row.case.data, row.case.net, row.case.epochs) == kind]
+            for some in (found, clean)
+        ]
+        wins += (auroc(*both) or 0.0) * len(both[0]) * len(both[1])
+        pairs += len(both[0]) * len(both[1])
+    return (wins / pairs if pairs else None), pairs
+
+
 def _right(row: DetectionRow | VerdictRow) -> bool:
-    return row.verdict == "backdoored" and row.case.attack != "clean" and row.planted in (*row.targets, None)
+    return row.verdict == "backdoored" and row.case.attack != CLEAN and row.planted in (*row.targets, None)
 
 
 def _verdicts(rows: list[VerdictRow]) -> str:
@@ -150,11 +168,13 @@ def _summary(rows: list[DefenseRow]) -> str:
     return "### Defenses, medians over backdoored models\n\n" + table(head, body) if body else ""
 
 
-def _matrices(rows: list[DefenseRow]) -> str:
+def _matrices(rows: list[DefenseRow], took: set[Case]) -> str:
     """A table for every data set and net: what each defense leaves of each attack, medians over the seeds."""
+    failed = {(row.case.data, row.case.net, _attack(row.case)) for row in rows if row.case not in took}
     groups: dict[str, dict[tuple[str, str], list[DefenseRow]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        groups[f"{row.case.data} {row.case.net}"][_name(row), _attack(row.case)].append(row)
+        star = " \\*" if (row.case.data, row.case.net, _attack(row.case)) in failed else ""
+        groups[f"{row.case.data} {row.case.net}"][_name(row), _attack(row.case) + star].append(row)
     parts = []
     for name, cells in sorted(groups.items()):
         defenses, attacks = (sorted({key[side] for key in cells}) for side in (0, 1))

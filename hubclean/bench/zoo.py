@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from hubclean import planting
@@ -15,7 +16,9 @@ from hubclean.bench import nets, rows
 from hubclean.bench.plans import CLEAN, Method, Plan, digest
 from hubclean.datasets import read_all
 from hubclean.errors import DataError
+from hubclean.escaping import printable
 from hubclean.folders import whole_folder
+from hubclean.memory import fitted
 from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.registry import chosen
 from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Session, Stamp
@@ -55,19 +58,23 @@ def pictures(source: str, plan: Plan, session: Session) -> Pictures:
     """Read both splits of ``source``; fit, val and test are disjoint parts of the test split.
 
     Raises:
-        DataError: not readable, without a train or test split, or too small for the plan.
+        DataError: not readable, without a train or test split, with classes in test that train lacks, with images of
+            several sizes where the plan names none, or too small for the plan.
     """
     mode = ""
 
     def prepare(image: Any) -> torch.Tensor:
         nonlocal mode
+        if not isinstance(image, Image.Image):
+            raise DataError(f"{source!r} holds arrays; the bench trains on pictures of one or three channels")
         mode = mode or ("L" if image.mode in ("L", "1") else "RGB")
         side = (plan.size, plan.size) if plan.size else image.size
         pixels: torch.Tensor = pil_to_tensor(image.convert(mode).resize(side))
         return pixels
 
     training, labels = read_all(source, "train", prepare)
-    held_out, _ = read_all(source, "test", prepare)
+    held_out, names = read_all(source, "test", prepare)
+    held_out = _renamed(held_out, names, labels, source)
     wanted = plan.fit + plan.val
     if len(held_out) <= wanted:
         raise DataError(f"{source!r} has {len(held_out)} test images; fit and val alone take {wanted}")
@@ -80,6 +87,14 @@ def pictures(source: str, plan: Plan, session: Session) -> Pictures:
     marks = [int(training.pixels.long().sum()), int(held_out.pixels.long().sum()), len(training), len(held_out)]
     name = Path(source).resolve().name if Path(source).exists() else source
     return Pictures(name, digest(data=name, marks=marks), training, DefenseData(fit, val), test, labels)
+
+
+def _renamed(images: ImageSet, names: tuple[str, ...], labels: tuple[str, ...], source: str) -> ImageSet:
+    """Images whose label numbers stand for ``names`` with the numbers of ``labels``: each split has its own."""
+    if unknown := [name for name in names if name not in labels]:
+        raise DataError(f"{source!r} has the class {printable(unknown[0], 60)!r} in its test split alone")
+    places = torch.tensor([labels.index(name) for name in names])
+    return ImageSet(images.pixels, places[images.labels])
 
 
 def planted(
@@ -123,6 +138,7 @@ def _train(
     started, classes = time.monotonic(), len(images.labels)
     with session.seeded("bench", net.name):
         model, args = nets.fresh(net, images.shape, classes)
+    session = fitted(session, model, images.shape)
     if made is None:
         train(model, images.train, net.schedule, session, "clean twin")
         stamp = None

@@ -6,11 +6,13 @@ import time
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
+import torch
+
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.registry import Doc, build, methods
+from hubclean.registry import Doc, build, methods, options
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
 
 _ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"
@@ -25,7 +27,7 @@ class Auto:
     with the lowest ASR is kept, at a tie of less than 0.005 the one with the higher accuracy. It stops early once an
     accepted stage has an ASR of at most ``enough``, and begins no further defense after ``budget`` seconds. The planted
     trigger is never seen: a recovered one only stands in for it, and a defense that was made from the same trigger
-    (nc-unlearn, nc-prune) is judged by it too kindly, which is why two that never look at it run beside them.
+    (nc-unlearn, nc-prune) is judged by it too kindly. ``max_drop`` is handed to every defense that has one.
 
     Without a recovered trigger only accuracy can judge: the first defense of ``order`` that works without triggers and
     stays within the tolerance is kept. If nothing is accepted the checkpoint stays as it was, and a note says so.
@@ -52,18 +54,19 @@ class Auto:
         Raises:
             OptionError: ``order`` names no defense, an unknown one, or ``auto`` itself.
         """
-        defenses = [build("defenses", name) for name in self._names()]
+        defenses = [build("defenses", name, self._shared(name)) for name in self._names()]
         started = time.monotonic()
         before = clean_accuracy(checkpoint.model, data.val, session)
         rows: list[TrialReport] = []
         best: tuple[TrialReport, Cleansing, Stage] | None = None
         for defense in defenses:
-            if time.monotonic() - started > self.budget or (best and self._enough(best[0], triggers)):
+            over = _agreed(time.monotonic() - started > self.budget, session)
+            if over or (best and self._enough(best[0], triggers)):
                 break
             begun = time.monotonic()
             try:
                 result: Cleansing = defense.cleanse(checkpoint, data, triggers, session)
-            except HubcleanError as error:
+            except (HubcleanError, torch.OutOfMemoryError) as error:  # what the others found stands
                 note = f"failed: {printable(str(error), 200)}"
                 rows.append(TrialReport(defense.name, "", before, 0.0, None, False, _since(begun), 0, note))
                 continue
@@ -83,6 +86,10 @@ class Auto:
         if wrong or not names:
             raise OptionError(f"auto: order={self.order} must name defenses among {', '.join(known)}")
         return names
+
+    def _shared(self, name: str) -> dict[str, str]:
+        known = {row.name for row in options(methods("defenses")[name])}
+        return {"max_drop": str(self.max_drop)} if "max_drop" in known else {}
 
     def _judged(
         self,
@@ -141,6 +148,13 @@ class Auto:
             passes=passes,
             trials=rows,
         )
+
+
+def _agreed(said: bool, session: Session) -> bool:
+    """What the first process says: clocks differ, and all of them must run the same defenses."""
+    from accelerate.utils import broadcast_object_list
+
+    return bool(broadcast_object_list([said])[0]) if session.accelerator.num_processes > 1 else said
 
 
 def _since(begun: float) -> float:

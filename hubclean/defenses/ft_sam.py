@@ -16,11 +16,11 @@ from hubclean.tuning import TuningOptions, cleansed, tune
 class FTSAM(TuningOptions):
     """Fine-tunes all weights towards flat minima, which shrinks the large weights that carry the backdoor.
 
-    Every step takes the gradient g of the cross-entropy at the weights w, moves to w + e with
-    e = rho * w^2 g / ||w g|| (products entry by entry, the norm over all weights), takes the gradient there, and steps
-    from w with it: two passes an image. BatchNorm's running statistics move in the first pass alone. Labels are
-    smoothed. The epoch with the best ``val`` accuracy is kept, or with ``keep=last`` the last one: with a few hundred
-    images accuracy falls at once, so that ``best`` tends to be an early epoch, in which the trigger can still work.
+    Every step takes the gradient g of the cross-entropy at the weights w, moves to w + e with e = rho * w^2 g / ||w g||
+    (products entry by entry, the norm over all weights), takes the gradient there, and steps from w with it: two passes
+    an image. BatchNorm's running statistics move in the first pass alone. Labels are smoothed. The last epoch is kept;
+    ``keep=best`` takes the one with the best ``val`` accuracy, which with a few hundred images is an early one, in
+    which the trigger still works (BadNets on MNIST: epochs 1 to 3 of 20, ASR 78 to 99 %).
 
     Sources: section 4 and the authors' code in BackdoorBench: rho 2 with smoothing .1 for CIFAR-10, rho 8 for GTSRB and
     Tiny-ImageNet, SGD .01, 100 (50) epochs on 5 % of the training images, balanced by class. Departures: fewer epochs
@@ -35,7 +35,7 @@ class FTSAM(TuningOptions):
     epochs: Annotated[int, Doc("epochs of fine-tuning, two passes each", 1, 10_000)] = 20
     rho: Annotated[float, Doc("radius of the step uphill; the paper takes 2 or 8", 0.001, 100.0)] = 2.0
     smoothing: Annotated[float, Doc("label smoothing", 0.0, 0.999)] = 0.1
-    keep: Annotated[str, Doc("which epoch: best = by val accuracy, last", choices=("best", "last"))] = "best"
+    keep: Annotated[str, Doc("which epoch: best = by val accuracy, last", choices=("best", "last"))] = "last"
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session

@@ -14,7 +14,7 @@ from hubclean.registry import Doc
 from hubclean.suppression import Ascent, expose
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Needs, Session, Trigger
 
-_SMALL = 500  # units
+_SMALL = 2000  # units; a ResNet-18 has 4,800
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class Mnp:
     folded in) over the mean of its layer. BatchNorm uses batch statistics, its running ones do not move. With more
     ``rounds`` the masked model is suppressed again and the same masks are learned on. Prune: units in order of rising
     mask (ties: larger n~_i first) become zeros in the original weights while clean accuracy on ``val`` stays within
-    ``max_drop``; a unit that alone breaks it is left in; of every layer ``layer_share`` at most. ``preserve=0
-    penalty=0`` is RNP. Units are those of the whole net: convolutions with their norm, hidden units, attention heads.
+    ``max_drop``; a unit that alone breaks it is left in, 50 of them at most; of every layer ``layer_share`` at most.
+    ``preserve=0 penalty=0`` is RNP. Units are those of the whole net: convolutions with their norm, hidden units,
+    attention heads.
 
     Do not expect it to work on tiny nets or against triggers that cover the image: methods.md, section 12, measured 69
     to 79 % of ASR left there.
@@ -47,10 +48,10 @@ class Mnp:
     needs: ClassVar[Needs] = "labels"
 
     suppress_to: Annotated[
-        float, Doc("accuracy on fit at which exposing stops, 0 = 0.5 below 500 units, else 0.2", 0.0, 1.0)
+        float, Doc("accuracy on fit at which exposing stops, 0 = 0.5 below 2,000 units, else 0.2", 0.0, 1.0)
     ] = 0.0
     suppress_rate: Annotated[
-        float, Doc("learning rate of exposing, 0 = 0.001 below 500 units, else 0.01", 0.0, 10.0)
+        float, Doc("learning rate of exposing, 0 = 0.001 below 2,000 units, else 0.01", 0.0, 10.0)
     ] = 0.0
     decay: Annotated[float, Doc("weight decay of exposing, 2 mu", 0.0, 1.0)] = 5e-4
     steps: Annotated[int, Doc("most steps of exposing", 1, 100_000)] = 200

@@ -64,7 +64,7 @@ class NeuralCleanse:
     are not used). Both add ``reference`` labels drawn at random that run to the end: median and MAD are theirs, and
     only labels run to the end have a score. Labels screened out count as examined by the cheap phase, which used one
     start. ``auto`` takes all up to 60 labels, else ``screen``. ``prescreen`` first leaves out labels that are seldom
-    among the largest quarter of logits (K-Arm).
+    among the largest quarter of logits (K-Arm): they are not examined, so that the best verdict is ``undecided``.
 
     Measures, for every flagged label (five at most) or else the smallest: ``ratio.T`` norm / median; ``overlap.T``
     mean pairwise overlap of its masks over the seeds; ``transfer.T`` success on ``fit`` of a trigger inverted once
