@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import method_tables
+
 HERE = Path(__file__).parent
 HEAD = (
     "| model | attack | verdict | targets (planted) | norm / median | CA before | CA kept "
@@ -29,6 +31,9 @@ def main() -> None:
         "Made by `python -m benchmarks.tables` from `results/`; rates are on held-out test images.",
         "",
     ]
+    lines += method_tables.bench(HERE / "results" / "bench.jsonl")
+    lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
+    lines += method_tables.trojanzoo(HERE / "results" / "trojanzoo.json")
     for name in ("shared_models", "end_to_end"):
         place = HERE / "results" / f"{name}.jsonl"
         if place.exists():

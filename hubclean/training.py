@@ -113,7 +113,7 @@ def train(
         session.progress.finish()
         if runner is not model:  # what DDP and mixed precision hung on the model is taken off again
             accelerator.unwrap_model(runner, keep_fp32_wrapper=False)
-            accelerator._models.remove(runner)
+            accelerator._models.clear()
         optimizer.state.clear()  # Accelerate remembers its optimisers: let go of the model's tensors
         optimizer.param_groups.clear()
     return passes
