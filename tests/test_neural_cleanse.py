@@ -325,7 +325,7 @@ checkpoint = checkpoints.load(LocalRepo(Path({repo!r})))
 reports = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
 model = checkpoint.model
 train(model, defense_data().fit, Schedule(1, 0.01), open_session("cpu", mixed_precision="bf16"), "test")
-assert model(torch.rand(1, 3, 32, 32)).dtype == torch.float32, "half precision ends with the training"
+assert "forward" not in vars(model), "half precision ends with the training"
 if session.accelerator.is_main_process:
     print("REPORT", session.accelerator.num_processes, json.dumps(reports))
 """
