@@ -93,6 +93,7 @@ def train(
     passes = 0
     with _trainable(model, only) as trained, session.seeded("train", purpose):
         optimizer, decay = _optimizer(_groups(model, schedule, rates or {}), schedule, session, steps)
+        own = {"forward": vars(model)["forward"]} if "forward" in vars(model) else {}
         runner = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
         masks = {name: mask.to(session.device) for name, mask in (held or {}).items()}
         session.progress.start(f"training ({purpose})", steps)
@@ -111,8 +112,10 @@ def train(
             if after_epoch is not None:
                 after_epoch(epoch + 1)
         session.progress.finish()
-        if runner is not model:  # what DDP and mixed precision hung on the model is taken off again
-            accelerator.unwrap_model(runner, keep_fp32_wrapper=False)
+        if accelerator.num_processes > 1:  # Accelerate hangs half precision on the model itself, and remembers it
+            for name in ("forward", "_original_forward"):
+                vars(model).pop(name, None)
+            vars(model).update(own)
             accelerator._models.clear()
         optimizer.state.clear()  # Accelerate remembers its optimisers: let go of the model's tensors
         optimizer.param_groups.clear()
