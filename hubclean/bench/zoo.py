@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,7 @@ def planted(
             _train(place, key, images, net, attack, made, seed, twin, session)
     row = next(iter(rows.read(folder / _ROW)))
     assert isinstance(row, rows.ModelRow)
+    row = replace(row, case=replace(row.case, options=attack.options))  # the same model, whoever named its defaults
     stamp = planting.load_stamp(folder / _STAMP) if (folder / _STAMP).exists() else None
     checkpoint = nets.restore(net, images.labels, images.shape, folder / _REPO)
     return Planted(row, checkpoint, stamp, folder)
