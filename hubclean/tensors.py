@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hubclean.records import CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef, TrialReport
+from hubclean.records import BallotReport, CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef, TrialReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -256,6 +256,7 @@ class Cleansing:
     cut: int = 0
     passes: int = 0
     trials: tuple[TrialReport, ...] = ()
+    ballots: tuple[BallotReport, ...] = ()
 
     @property
     def stage(self) -> Stage:

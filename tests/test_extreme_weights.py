@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from sets import defense_data, image_set
+from small_nets import CLASSES, Small, made, trained
 from tiny_models import make_repo
 from torch import Tensor, nn
 
@@ -28,7 +28,7 @@ from hubclean.weight_limits import Limited
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
 CONVS = {
-    "timm-resnet": ["layer3.0.conv3.weight"],
+    "timm-resnet": ["layer4.0.conv2.weight"],
     "timm-efficientnet": ["conv_head.weight"],
     "timm-mobilenetv3": ["blocks.5.0.conv.weight"],
     "hf-resnet": ["resnet.encoder.stages.1.layers.0.layer.1.convolution.weight"],
@@ -143,56 +143,50 @@ def test_the_search_gives_up_when_the_widest_limits_cost_too_much() -> None:
     assert weight_limits.search(lambda _: math.nan, 0.0).delta is None
 
 
-def planted(checkpoint: Checkpoint) -> Checkpoint:
-    """The same with two huge weights in the last convolution."""
-    copy = checkpoint.copy()
+@pytest.fixture(scope="module")
+def small() -> Checkpoint:
+    """A trained net whose only convolution holds two huge weights."""
+    net = trained(made(Small), image_set(128, CLASSES, (1, 16, 16), 9), 4, SESSION)
     with torch.no_grad():
-        weight = copy.model.get_parameter("net.layer3.0.conv3.weight")
-        weight[0, 0] = 40 * weight.std()
-        weight[5, 3] = -40 * weight.std()
-    return copy
+        weight = net.get_parameter("conv.weight")
+        weight[0, 0, 0, 0], weight[5, 0, 4, 4] = 8 * weight.std(), -8 * weight.std()
+    return checkpoints.wrap(net, mean=(0.0,), std=(1.0,), input_size=(1, 16, 16), labels=tuple("abcd"), name="small")
+
+
+GREY = defense_data(CLASSES, (1, 16, 16))
 
 
 @pytest.mark.parametrize("mode", ["zero", "clip"])
-def test_the_defense_keeps_the_narrowest_limits_that_val_allows(mode: str, resnet: Checkpoint) -> None:
-    hurt, data = planted(resnet), defense_data()
-    labels = torch.cat([hurt.model(data.val.images(slice(None))).argmax(1)])
-    data = replace(data, val=ImageSet(data.val.pixels, labels))  # the net as it is makes no mistake
-    method = ExtremeWeights(mode=mode, max_drop=0.2, inputs="none")
-    found = method.cleanse(hurt, data, (), SESSION)
-    name = "net.layer3.0.conv3.weight"
-    before, after = (one.model.get_parameter(name) for one in (hurt, found.checkpoint))
-    (one,), _ = weight_limits.limited(hurt.model, [name])
-    tried = {}
-    copy = hurt.copy()
-    for tenth in range(50, 9, -1):
-        weight_limits.adjust(copy.model, [one], tenth / 10, mode)  # type: ignore[arg-type]
-        tried[tenth] = (clean_accuracy(copy.model, data.val, SESSION).value, copy.model.get_parameter(name).clone())
-    # The last before accuracy is lost for the first time, on the way down in tenths.
-    kept = [tenth for tenth in tried if all(tried[other][0] >= 0.8 for other in range(tenth, 51))]
-    if tried[50][0] >= 0.8:
-        assert any(torch.equal(after, tried[tenth][1]) for tenth in kept)
-        assert not torch.equal(before, after)
-    else:
-        assert torch.equal(before, after)
-    assert clean_accuracy(found.checkpoint.model, data.val, SESSION).value >= 0.8
-    changed = [
-        key
-        for key, value in hurt.model.state_dict().items()
-        if not torch.equal(value, found.checkpoint.model.state_dict()[key])
-    ]
-    assert set(changed) <= {name}
-    assert any("by Delta" in note for note in found.notes)
+def test_the_defense_keeps_the_narrowest_limits_that_val_allows(mode: weight_limits.Mode, small: Checkpoint) -> None:
+    name, drop = "net.conv.weight", 0.1
+    found = ExtremeWeights(mode=mode, max_drop=drop, inputs="none").cleanse(small, GREY, (), SESSION)
+    values = small.model.get_parameter(name).double().flatten().tolist()
+    copy = small.copy()
+
+    def accuracy(delta: float) -> float:
+        weights = copy.model.get_parameter(name)
+        weights.copy_(torch.tensor(naive(values, delta, mode)).view_as(weights))
+        return clean_accuracy(copy.model, GREY.val, SESSION).value
+
+    before = clean_accuracy(small.model, GREY.val, SESSION).value
+    expected = weight_limits.search(accuracy, before - drop)
+    assert before > 0.7
+    assert expected.delta is not None
+    assert expected.delta < 5
+    after = found.checkpoint.model.get_parameter(name)
+    assert after.flatten().tolist() == pytest.approx(naive(values, expected.delta, mode), abs=1e-6)
+    assert clean_accuracy(found.checkpoint.model, GREY.val, SESSION).value >= before - drop - 1e-9
+    state = found.checkpoint.model.state_dict()
+    changed = [key for key, value in small.model.state_dict().items() if not torch.equal(value, state[key])]
+    assert changed == [name]
+    assert any(f"at {expected.delta:g}" in note for note in found.notes)
+    assert found.passes == (len(expected.tried) + 1) * len(GREY.val) // 3
 
 
-def test_nothing_is_lost_where_no_delta_will_do(resnet: Checkpoint) -> None:
-    data = defense_data()
-    labels = resnet.model(data.val.images(slice(None))).argmax(1)
-    data = replace(data, val=ImageSet(data.val.pixels, labels))
-    found = ExtremeWeights(max_drop=0.0, first=0.2, least=0.1, inputs="none").cleanse(resnet, data, (), SESSION)
-    assert clean_accuracy(found.checkpoint.model, data.val, SESSION).value == 1
+def test_nothing_is_changed_where_no_delta_will_do(small: Checkpoint) -> None:
+    found = ExtremeWeights(max_drop=0.0, first=0.1, least=0.05, inputs="none").cleanse(small, GREY, (), SESSION)
     assert any("not adjusted" in note for note in found.notes)
-    for name, value in resnet.model.state_dict().items():
+    for name, value in small.model.state_dict().items():
         assert torch.equal(value, found.checkpoint.model.state_dict()[name])
 
 
@@ -221,7 +215,7 @@ def test_the_range_of_inputs_is_that_of_the_images() -> None:
 
 
 def test_limited_inputs_are_a_stage_of_their_own_and_hold_what_goes_in(resnet: Checkpoint) -> None:
-    data = DefenseData(dim(40, 1), dim(40, 2))
+    data = DefenseData(dim(10, 1), dim(10, 2))
     found = ExtremeWeights(max_drop=0.9).cleanse(resnet, data, (), SESSION)
     assert [stage.name for stage in found.stages] == ["adjusted", "limited"]
     assert found.kept == "limited"
@@ -241,7 +235,7 @@ def test_limited_inputs_are_a_stage_of_their_own_and_hold_what_goes_in(resnet: C
 def test_nothing_stands_in_front_where_images_use_all_values(resnet: Checkpoint) -> None:
     pixels = image_set(8).pixels
     pixels[0, :, 0, 0], pixels[0, :, 0, 1] = 0, 255
-    data = replace(defense_data(), fit=ImageSet(pixels, image_set(8).labels))
+    data = DefenseData(ImageSet(pixels, image_set(8).labels), image_set(8))
     found = ExtremeWeights().cleanse(resnet, data, (), SESSION)
     assert [stage.name for stage in found.stages] == ["adjusted"]
     assert any("would change nothing" in note for note in found.notes)
