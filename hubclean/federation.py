@@ -91,7 +91,7 @@ def activity(checkpoint: Checkpoint, units: Prunable, images: ImageSet, session:
 def order_of(
     activities: Sequence[Sequence[float]], scheme: Scheme, rate: float, joining: Joining = "mean"
 ) -> tuple[int, ...]:
-    """The pruning sequence of clients whose activities ``(n, u)`` are at hand; votes that are tied are told apart by R_i.
+    """The pruning sequence of clients whose activities ``(n, u)`` are at hand; ties of votes are broken by R_i.
 
     Raises:
         DataError: as ``votes.rap_sequence``.

@@ -40,7 +40,7 @@ from hubclean.version import __version__
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "huggingface-hub", "safetensors", "datasets", "numpy")
 # Detector and defense where nobody names them.
 _DEFAULTS, _WITHOUT_IMAGES = ("neural-cleanse", "fine-pruning"), ("mm-bd", "clp")
-_NONE = "skip"
+_NONE, _FEDERATED = "skip", "federated-pruning"
 _MOST_RETUNED = 3  # each is a short training
 
 
@@ -57,6 +57,8 @@ class CleanOptions:
         planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
         hooks: a folder with adapters of the user's own.
         retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
+        ballots, feedback: files of participants, for a defense that counts them; without another one named that is
+            ``federated-pruning``.
     """
 
     detectors: tuple[str, ...] = ()
@@ -67,10 +69,13 @@ class CleanOptions:
     planted: tuple[Stamp, ...] = ()
     hooks: Path | None = None
     retune: bool = True
+    ballots: tuple[Path, ...] = ()
+    feedback: tuple[Path, ...] = ()
 
     def settled(self, data: str | None) -> CleanOptions:
         """The same with detector and defense named."""
         detector, defense = _DEFAULTS if data is not None else _WITHOUT_IMAGES
+        defense = _FEDERATED if self.ballots else defense
         return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
 
 
@@ -111,7 +116,7 @@ def clean(
             f"{' and '.join(lack)}: give --data; without it --detector {_WITHOUT_IMAGES[0]} and "
             f"--defense {_WITHOUT_IMAGES[1]} can run"
         )
-    checkpoint, scan = _load(target, revision, options.hooks)
+    checkpoint, scan = open_scanned(target, revision, options.hooks)
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
@@ -157,7 +162,9 @@ def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
     assert options.defense is not None
     wanted = () if options.detectors == (_NONE,) else options.detectors
     names: list[Method] = [*(("detectors", name) for name in wanted), ("defenses", options.defense)]
-    texts = method_options(options.given, names)
+    files = [("ballots", options.ballots), ("feedback", options.feedback)]
+    paths = tuple(f"{key}=" + "\n".join(map(str, places)) for key, places in files if places)
+    texts = method_options((*options.given, *paths), names)
     *detectors, defense = (build(kind, name, texts[kind, name]) for kind, name in names)
     return tuple(detectors), defense
 
@@ -181,9 +188,15 @@ def _retuned(
     return retuning.check(cleansing.checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
 
 
-def _load(
+def open_scanned(
     target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
 ) -> tuple[Checkpoint, ScanReport | None]:
+    """Load a checkpoint after the static scan; one in memory is handed through without.
+
+    Raises:
+        RefusedError: the scan has findings at its gate; nothing was loaded.
+        HubcleanError: it cannot be opened or loaded.
+    """
     if isinstance(target, Checkpoint):
         return target, None
     repo = open_target(target, revision) if isinstance(target, str) else target
@@ -239,6 +252,7 @@ def _cleanse(
         cut=cleansing.cut,
         passes=cleansing.passes,
         trials=cleansing.trials,
+        ballots=cleansing.ballots,
     )
     return report, cleansing
 
@@ -273,6 +287,8 @@ def _command(checkpoint: Checkpoint, splits: Splits, options: CleanOptions, sess
         words += ["--no-retune"]
     for text in options.given:
         words += ["-o", text]
+    for name, places in (("--ballots", options.ballots), ("--feedback", options.feedback)):
+        words += [word for place in places for word in (name, place.name)]
     words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]
     if session.accelerator.mixed_precision != "no":
         words += ["--mixed-precision", session.accelerator.mixed_precision]

@@ -1,4 +1,4 @@
-"""Stages of a defense that build on each other: each is offered, judged on val, and built upon only if it is no loss."""
+"""Stages of a defense that build on each other: each is judged on val, and built upon only if it is no loss."""
 
 from __future__ import annotations
 

@@ -39,12 +39,13 @@ class FederatedPruning(TuningOptions):
 
     Every client ranks the units by their mean activation on its own clean images. RAP joins the ranks (``joining``) and
     prunes in falling order; MVP lets each client vote for the ceil(rate * P) least active and prunes those with most
-    votes. How many: while accuracy stays within ``max_drop``, by the accuracies that clients feed back (``agree``: their
-    median or mean), by ``val``, or by both where both are given: then both must allow it.
+    votes. How many: while accuracy stays within ``max_drop``, by the accuracies that clients feed back (``agree``:
+    their median or mean), by ``val``, or by both where both are given: then both must allow it.
 
     With ``ballots`` the clients are others, who ran ``hubclean rank`` (and ``hubclean feedback``) on the same
     checkpoint; ballots say site, scheme and rate. A ballot that breaks the rules is refused and named, the rest counts
-    if it is more than half. Without ballots, ``clients`` shards of ``fit`` take their place: one is Fine-Pruning's order.
+    if it is more than half. Without ballots, ``clients`` shards of ``fit`` take their place; one alone gives
+    Fine-Pruning's order.
 
     Then the pruned net is fine-tuned on ``fit`` (cut units stay zero, the best epoch on ``val`` is taken; the paper's
     rounds of federated averaging need its clients), and the extreme weights of its last convolution are set to zero
