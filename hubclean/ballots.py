@@ -51,6 +51,16 @@ def fresh_nonce() -> str:
     return secrets.token_hex(16)
 
 
+def check_new(place: Path) -> None:
+    """Refuse a place that is taken, before any work is done.
+
+    Raises:
+        OutputError: there is something at ``place``.
+    """
+    if place.exists() or place.is_symlink():
+        raise OutputError(f"{place} exists already; choose another --out or remove it")
+
+
 def write(document: Ballot | PruningSequence | Feedback, place: Path) -> None:
     """Write a document as a new file.
 

@@ -5,17 +5,21 @@ Exit codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from hubclean import ballot_commands
+from hubclean.command_options import FileLists, file_list
+from hubclean.command_options import data_options as _data_options
+from hubclean.command_options import json_option as _json_option
+from hubclean.command_options import model_options as _model_options
+from hubclean.command_options import print_result as _print
+from hubclean.command_options import session as _session
 from hubclean.version import __version__
 
-F = TypeVar("F", bound=Callable[..., Any])
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 _LEVELS = ["info", "low", "medium", "high", "critical"]
 
@@ -46,80 +50,6 @@ def main() -> None:
     A checkpoint can hurt by code (pickles, custom Python, configs that load it) and by weights (a backdoor). Exit
     codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something could not be checked).
     """
-
-
-def _json_option(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")(command)
-
-
-def _batch_size(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """A number of images; 0 for ``auto``."""
-    return 0 if value == "auto" else int(click.IntRange(min=1)(value, parameter, context))
-
-
-def _model_options(command: F) -> F:
-    """Options of every command that runs a model."""
-    for option in reversed(
-        [
-            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
-            click.option("--seed", default=0, show_default=True, help="Every random choice derives from it."),
-            click.option(
-                "--batch-size",
-                default="128",
-                show_default=True,
-                callback=_batch_size,
-                help="Images in one forward pass, or auto: as many as the memory holds.",
-            ),
-            click.option(
-                "--mixed-precision",
-                default="no",
-                show_default=True,
-                type=click.Choice(["no", "fp16", "bf16"]),
-                help="Precision of the passes.",
-            ),
-            click.option(
-                "--hooks",
-                type=click.Path(exists=True, file_okay=False, path_type=Path),
-                help="Folder with adapters of your own.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _data_options(command: F) -> F:
-    """Options of every command that reads images."""
-    for option in reversed(
-        [
-            click.option(
-                "--split", help="Split of the images  [default: the most held-out one: test, validation, train]"
-            ),
-            click.option("--fit", type=int, help="Images for optimising  [default: a quarter, at most 1000]"),
-            click.option("--val", type=int, help="Images for stopping rules  [default: a quarter, at most 1000]"),
-            click.option("--test", type=int, help="Images for the reported numbers  [default: the rest, at most 5000]"),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """Write a result to stdout: JSON by its record, or text."""
-    if as_json:
-        from hubclean.records import to_json
-
-        click.echo(json.dumps(to_json(result), indent=1, ensure_ascii=True, allow_nan=False))
-    else:
-        click.echo(text())
-
-
-def _session(options: dict[str, Any]) -> Any:
-    from hubclean.bars import Bars
-    from hubclean.sessions import open_session
-
-    keys = ("device", "seed", "batch_size", "mixed_precision")
-    return open_session(**{key: options[key] for key in keys}, progress=Bars())
 
 
 @main.command()
@@ -211,7 +141,7 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
     _print(report, as_json, lambda: render_site(report))
 
 
-@main.command()
+@main.command(cls=FileLists)
 @click.argument("target")
 @click.option("--revision", help="Branch, tag or commit.")
 @click.option(
@@ -245,6 +175,8 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Trigger file you know, of any attack: measures ASR only.",
 )
+@file_list("--ballots", "Ballots of participants (hubclean rank); takes --defense federated-pruning.")
+@file_list("--feedback", "Their accuracies for the sequence of these ballots (hubclean feedback).")
 @_data_options
 @_model_options
 @_json_option
@@ -271,7 +203,7 @@ def clean(
     session = _session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
-    keys = ("detectors", "defense", "given", "split", "hooks", "retune")
+    keys = ("detectors", "defense", "given", "split", "hooks", "retune", "ballots", "feedback")
     options = CleanOptions(**{key: rest[key] for key in keys}, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
@@ -360,3 +292,7 @@ def demo(out: Path, seed: int, as_json: bool) -> None:
     result = run(out, seed, Bars())
     _print(result, as_json, lambda: render_demo(result))
     sys.exit(result.exit_code)
+
+
+for command in (ballot_commands.rank, ballot_commands.tally, ballot_commands.feedback):
+    main.add_command(command)
