@@ -17,6 +17,7 @@ from hubclean.errors import DataError
 
 Scheme = Literal["rap", "mvp"]
 Joining = Literal["mean", "median", "trimmed"]
+Agreement = Literal["losses", "median", "mean"]
 # Share of the clients that a trimmed mean leaves out at either end (ours).
 TRIMMED = 0.2
 
@@ -124,11 +125,14 @@ def steps(units: int, share: float, most: int | None = None) -> tuple[int, ...]:
     return tuple(counts if most is None or counts[-1] == end else [*counts, end])
 
 
-def agreed(curves: Sequence[Sequence[float]], how: Literal["median", "mean"] = "median") -> tuple[float, ...]:
+def agreed(curves: Sequence[Sequence[float]], how: Agreement = "losses") -> tuple[float, ...]:
     """One accuracy a point, of the curves ``(n, points)`` that n clients fed back.
 
-    The median (of an even number: the mean of the middle two) survives any accuracies of fewer than half of the
-    clients (ours); the mean is the paper's.
+    Args:
+        how: ``mean`` of the clients at each point is the paper's; ``median`` is methods.md 3.4's. ``losses`` (ours) is
+            the median of the first point minus the median of what every client lost by then: clients whose images are
+            of unlike difficulty start apart, and one liar among them moves a median of accuracies from one honest
+            client to another. While fewer than half lie, the loss is between the losses of honest clients.
 
     Raises:
         DataError: no client, curves of different length, or an accuracy outside [0, 1].
@@ -136,9 +140,12 @@ def agreed(curves: Sequence[Sequence[float]], how: Literal["median", "mean"] = "
     _check(curves)
     if not all(0 <= value <= 1 for curve in curves for value in curve):
         raise DataError("an accuracy that was fed back is no share between 0 and 1")
-    return tuple(
-        _middle(column) if how == "median" else sum(column) / len(column) for column in zip(*curves, strict=True)
-    )
+    columns = list(zip(*curves, strict=True))
+    if how == "losses":
+        start = _middle(columns[0])
+        lost = zip(*([curve[0] - value for value in curve] for curve in curves), strict=True)
+        return tuple(start - _middle(column) for column in lost)
+    return tuple(_middle(column) if how == "median" else sum(column) / len(column) for column in columns)
 
 
 def choose(curve: Sequence[float], max_drop: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, cast
+from typing import Annotated, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from hubclean.registry import Doc
 from hubclean.stage_chain import Chain
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
 from hubclean.tuning import TuningOptions, tune
-from hubclean.votes import Joining, Scheme
+from hubclean.votes import Agreement, Joining, Scheme
 from hubclean.weight_limits import Mode
 
 
@@ -39,8 +39,9 @@ class FederatedPruning(TuningOptions):
 
     Every client ranks the units by their mean activation on its own clean images. RAP joins the ranks (``joining``) and
     prunes in falling order; MVP lets each client vote for the ceil(rate * P) least active and prunes those with most
-    votes. How many: while accuracy stays within ``max_drop``, by the accuracies that clients feed back (``agree``:
-    their median or mean), by ``val``, or by both where both are given: then both must allow it.
+    votes. How many: while accuracy stays within ``max_drop``, by the accuracies that clients feed back (``agree``: the
+    median of what each loses, or the median or mean of all), by ``val``, or by both where both are given: then both
+    must allow it.
 
     With ``ballots`` the clients are others, who ran ``hubclean rank`` (and ``hubclean feedback``) on the same
     checkpoint; ballots say site, scheme and rate. A ballot that breaks the rules is refused and named, the rest counts
@@ -68,7 +69,10 @@ class FederatedPruning(TuningOptions):
     scheme: Annotated[str, Doc("ranks or votes, without ballots", choices=("rap", "mvp"))] = "rap"
     rate: Annotated[float, Doc("share of the units that a client votes for, without ballots", 0.0001, 1.0)] = 0.5
     joining: Annotated[str, Doc("how ranks are joined", choices=("mean", "median", "trimmed"))] = "mean"
-    agree: Annotated[str, Doc("how accuracies fed back are joined", choices=("median", "mean"))] = "median"
+    agree: Annotated[
+        str,
+        Doc("accuracies fed back: median of each one's loss, or of all, or mean", choices=("losses", "median", "mean")),
+    ] = "losses"
     step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
     max_drop: Annotated[float, Doc("largest loss of clean accuracy", 0.0, 1.0)] = 0.04
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
@@ -131,10 +135,10 @@ class FederatedPruning(TuningOptions):
         if not self.feedback:
             return plan
         back = tallies.count_feedback(_paths(self.feedback), made)
-        agreed = votes.agreed(back.curves, cast(Literal["median", "mean"], self.agree))
+        agreed = votes.agreed(back.curves, cast(Agreement, self.agree))
         place = votes.choose(agreed, self.max_drop)
         note = (
-            f"{len(back.curves)} of {len(back.reports)} participants fed back: their {self.agree} accuracy is "
+            f"{len(back.curves)} of {len(back.reports)} participants fed back: accuracy, joined by {self.agree}, is "
             f"{agreed[0]:.1%} before and {agreed[place]:.1%} with {made.counts[place]} units cut"
         )
         return replace(
