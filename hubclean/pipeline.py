@@ -32,7 +32,7 @@ from hubclean.records import (
     Skipped,
     StageReport,
 )
-from hubclean.registry import build, chosen
+from hubclean.registry import build, chosen, file_names
 from hubclean.repos import Repo, open_target
 from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Stage, Stamp, Trigger
 from hubclean.version import __version__
@@ -286,7 +286,8 @@ def _command(checkpoint: Checkpoint, splits: Splits, options: CleanOptions, sess
     if not options.retune:
         words += ["--no-retune"]
     for text in options.given:
-        words += ["-o", text]
+        key, _, value = text.partition("=")
+        words += ["-o", f"{key}={file_names(value)}" if key.endswith(("ballots", "feedback")) else text]
     for name, places in (("--ballots", options.ballots), ("--feedback", options.feedback)):
         words += [word for place in places for word in (name, place.name)]
     words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]
