@@ -44,7 +44,7 @@ class Limited:
 
     def outside(self, delta: float) -> Tensor:
         """Values that are not zero and beyond ``delta`` sigmas from the mean; a bool tensor of the same shape."""
-        far = (self.original.double() - self.mean).abs() > delta * self.sigma
+        far = (self.original - self.mean).abs() > delta * self.sigma
         return far & (self.original != 0)
 
     def values(self, delta: float, mode: Mode) -> Tensor:
@@ -114,7 +114,7 @@ def limited(model: nn.Module, names: Sequence[str]) -> tuple[tuple[Limited, ...]
     parameters, found, notes = dict(model.named_parameters()), [], []
     for name in names:
         original = parameters[name].detach().clone()
-        live = original[original != 0].double()
+        live = original[original != 0].cpu().double()  # MPS has no float64
         sigma = float(live.std(correction=0)) if len(live) else 0.0
         shown = name.removeprefix("net.")
         if len(live) < FEWEST:
@@ -180,6 +180,7 @@ def told(tensors: Sequence[Limited], found: Found, outside: int, before: float, 
     trials = ", ".join(f"{accuracy:.1%} at {delta:g}" for delta, accuracy in found.tried)
     seen = f"val accuracy {before:.1%} before, by Delta: {trials}"
     if found.delta is None:
-        return (f"the weights of {names} were not adjusted: the widest limits already cost too much", seen)
+        widest = found.tried[0][0]
+        return (f"the weights of {names} were not adjusted: limits of {widest:g} sigmas already cost too much", seen)
     count, done = sum(one.original.numel() for one in tensors), "set to zero" if mode == "zero" else "clipped"
     return (f"{outside} of {count} weights of {names} {done}, those beyond {found.delta:g} sigmas of their mean", seen)

@@ -396,8 +396,8 @@ def test_owners_cleanse_a_checkpoint_together_without_showing_an_image(
     assert all(one.counts == made.counts for one in back)
     place = votes.choose(votes.agreed([one.accuracies for one in back]), 0.04)
     done = run(
-        "clean", repo, "--defense", "federated-pruning", "--ballots", *papers, "--feedback",
-        *(f"feedback{number}.json" for number in range(3)), "--detector", "skip", "-o", "step=0.25",
+        "clean", repo, "--defense", "federated-pruning", "--ballots", *papers, "--detector", "skip",
+        "-o", "step=0.25", "-o", "feedback=" + lines([tmp_path / f"feedback{number}.json" for number in range(3)]),
         "--out", "clean", code=2,
     )  # fmt: skip
     assert "ballot refused: ballot3.json" in done.stdout
@@ -407,7 +407,8 @@ def test_owners_cleanse_a_checkpoint_together_without_showing_an_image(
     assert str(tmp_path) not in Path("clean/hubclean/audit.json").read_text()
     card = Path("clean/README.md").read_text()
     assert all(row.sha256 in card for row in audit.cleansing.ballots)
-    assert "ballot0.json" in audit.command
+    assert "--ballots ballot0.json" in audit.command
+    assert "feedback0.json" in audit.command
 
 
 def test_commands_refuse_before_they_work(tmp_path: Path, owners: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
