@@ -170,6 +170,15 @@ def inputs(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
     return tuple(FileHash(name, (folder / name).stat().st_size, sha256_of(folder / name)) for name in names)
 
 
+def weight_hashes(folder: Path) -> dict[str, str]:
+    """Sha256, by file name, of the files in ``folder`` that hold the weights: one, or the index and its shards.
+
+    Raises:
+        ModelError: there are no weights in ``folder``.
+    """
+    return {name: sha256_of(folder / name) for name in _files(folder)}
+
+
 def reload_plain(folder: Path, patch: int = 0) -> Callable[[Tensor], Tensor]:
     """Load ``folder`` as a stranger would, with nothing but timm or transformers: normalised images to logits.
 

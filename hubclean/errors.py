@@ -43,6 +43,10 @@ class DataError(HubcleanError):
     """The images cannot be read, or do not fit the model's labels."""
 
 
+class BallotError(HubcleanError):
+    """A ballot, pruning sequence or feedback of federated pruning is refused, or too few are left to go on."""
+
+
 class OptionError(HubcleanError):
     """An option is unknown, of the wrong type, or out of its range."""
 

@@ -1,4 +1,5 @@
-"""The runtime guard: rejects images that fire the final features a trigger fires (Neural Cleanse, S&P 2019, VI-A).
+"""The runtime guard: rejects images that fire the final features a trigger fires (Neural Cleanse, S&P 2019, VI-A), and
+limits what goes in (federated pruning, ICDCS 2022).
 
 A guard lies beside the weights it was made for, as ``hubclean/guard.safetensors``: unit numbers as tensors, everything
 else as JSON in the metadata, with the hashes of those weights.
@@ -18,13 +19,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hubclean import checkpoints, preprocessing, sites, weights
+from hubclean import checkpoints, preprocessing, sites
 from hubclean.errors import BudgetError, DataError, FormatError, ModelError
 from hubclean.escaping import printable
 from hubclean.headers import read_header_file
 from hubclean.records import FeatureSite, HeadSite, from_json, to_json
-from hubclean.repos import Repo, sha256_of
-from hubclean.tensors import Checkpoint, Features, Guard, Images, ImageSet, Logits, Session
+from hubclean.repos import Repo
+from hubclean.tensors import Checkpoint, Features, Guard, Guarding, Images, ImageSet, InputRange, Logits, Session
 
 PATH = "hubclean/guard.safetensors"
 SCHEMA = "hubclean/guard/v1"
@@ -60,17 +61,17 @@ class GuardedClassifier(nn.Module):
 
     Args:
         checkpoint: its model is shared, not copied.
-        guards: an image is rejected when any of them rejects it.
+        guards: an image is rejected when any of them rejects it; limits of the inputs come before all else.
 
     Raises:
-        ModelError: a guard names units that the checkpoint does not have.
+        DataError, ModelError: a guard names units, or limits channels, that the checkpoint does not have.
     """
 
-    def __init__(self, checkpoint: Checkpoint, guards: Sequence[Guard]) -> None:
+    def __init__(self, checkpoint: Checkpoint, guards: Sequence[Guarding]) -> None:
         super().__init__()
-        self.checkpoint, self.guards, self.model = checkpoint, tuple(guards), checkpoint.model
-        for guard in self.guards:
-            _check(guard, checkpoint)
+        self.checkpoint, self.model = checkpoint, checkpoint.model
+        self.guards, self.ranges = _sorted(guards)
+        _check_all(guards, checkpoint)
         self.eval()
 
     @torch.no_grad()
@@ -94,6 +95,8 @@ class GuardedClassifier(nn.Module):
 
     def _answer(self, images: Images) -> Answer:
         site = self.checkpoint.site
+        for one in self.ranges:
+            images = one.limit(images)
         with sites.capture(self.model, site) as seen:
             logits = self.model(images)
         features = sites.pooled(seen, site)
@@ -104,9 +107,30 @@ class GuardedClassifier(nn.Module):
         return Answer(logits, score, ~(score <= limits).all(1))  # a score that is no number is no reason to let pass
 
 
-def guarded(checkpoint: Checkpoint, guards: Sequence[Guard]) -> GuardedClassifier:
+def guarded(checkpoint: Checkpoint, guards: Sequence[Guarding]) -> GuardedClassifier:
     """The checkpoint behind ``guards``, as ``metrics`` measures it."""
     return GuardedClassifier(checkpoint, guards)
+
+
+def input_range(images: ImageSet, spread: float | None = None) -> InputRange:
+    """The range of every channel of clean images: smallest and largest value, or mean +- ``spread`` deviations.
+
+    Never beyond [0, 1]; without images it is all of it.
+    """
+    channels = images.pixels.shape[1]
+    if not len(images):
+        return InputRange((0.0,) * channels, (1.0,) * channels)
+    rows = images.pixels.transpose(0, 1).flatten(1)  # uint8: counted by value, no float copy of all images
+    counts = torch.stack([torch.bincount(row, minlength=256) for row in rows]).double()
+    values = torch.arange(256, dtype=torch.float64) / 255
+    if spread is None:
+        seen = counts > 0
+        limits = [(float(values[row].min()), float(values[row].max())) for row in seen]
+        return InputRange(tuple(low for low, _ in limits), tuple(high for _, high in limits))
+    share = counts / counts.sum(1, keepdim=True)
+    mean = (share * values).sum(1)
+    wide = spread * (share * (values - mean.unsqueeze(1)) ** 2).sum(1).sqrt()
+    return InputRange(tuple((mean - wide).clamp(0, 1).tolist()), tuple((mean + wide).clamp(0, 1).tolist()))
 
 
 @torch.no_grad()
@@ -139,27 +163,29 @@ class _Facts:
     block: int
     heads: tuple[HeadSite, ...]
     weights: dict[str, str]
+    ranges: tuple[InputRange, ...] = ()
 
     def fits(self, site: FeatureSite) -> bool:
         return (self.channels, self.block, self.heads) == (site.channels, site.block, site.heads)
 
 
-def save(guards: Sequence[Guard], site: FeatureSite, folder: Path) -> str:
+def save(guards: Sequence[Guarding], site: FeatureSite, folder: Path) -> str:
     """Write the guards of the checkpoint that lies in ``folder``; the path written, inside ``folder``.
 
     Raises:
         ModelError: there are no weights in ``folder``.
     """
-    rows = tuple(_Row(guard.threshold, guard.false_alarms, guard.target) for guard in guards)
-    facts = _Facts(SCHEMA, rows, site.channels, site.block, site.heads, _hashes(folder))
+    filters, ranges = _sorted(guards)
+    rows = tuple(_Row(guard.threshold, guard.false_alarms, guard.target) for guard in filters)
+    facts = _Facts(SCHEMA, rows, site.channels, site.block, site.heads, checkpoints.weight_hashes(folder), ranges)
     text = json.dumps(to_json(facts), allow_nan=False)
     (folder / PATH).parent.mkdir(exist_ok=True)
-    units = {str(number): guard.units.cpu().contiguous() for number, guard in enumerate(guards)}
+    units = {str(number): guard.units.cpu().contiguous() for number, guard in enumerate(filters)}
     save_file(units, folder / PATH, {_KEY: text})
     return PATH
 
 
-def load(folder: Path, checkpoint: Checkpoint) -> tuple[Guard, ...]:
+def load(folder: Path, checkpoint: Checkpoint) -> tuple[Guarding, ...]:
     """Read what ``save`` wrote; ``checkpoint`` is the one loaded from ``folder``.
 
     Raises:
@@ -172,14 +198,16 @@ def load(folder: Path, checkpoint: Checkpoint) -> tuple[Guard, ...]:
     facts, units = _read(place)
     if not facts.fits(checkpoint.site):
         raise ModelError(f"{PATH} was made for a net with other heads than this one")
-    here = _hashes(folder)
+    here = checkpoints.weight_hashes(folder)
     if facts.weights != here:
         names = sorted(facts.weights.keys() ^ here.keys() | {n for n in here if facts.weights.get(n) != here[n]})
         raise ModelError(f"{PATH} was made for other weights: {printable(names[0], 120)!r} is not the file it knows")
     pairs = zip(facts.guards, units, strict=True)
-    found = tuple(Guard(own, row.threshold, row.false_alarms, row.target) for row, own in pairs)
-    for guard in found:
-        _check(guard, checkpoint)
+    found: tuple[Guarding, ...] = (
+        *(Guard(own, row.threshold, row.false_alarms, row.target) for row, own in pairs),
+        *facts.ranges,
+    )
+    _check_all(found, checkpoint)
     return found
 
 
@@ -205,11 +233,30 @@ def _read(place: Path) -> tuple[_Facts, list[Tensor]]:
         if facts.schema != SCHEMA:
             raise DataError(f"{PATH} is of the form {printable(facts.schema, 60)!r}, this hubclean reads {SCHEMA!r}")
         with safe_open(place, framework="pt") as file:
-            if set(file.keys()) != {str(number) for number in range(len(facts.guards))} or not facts.guards:
+            if set(file.keys()) != {str(number) for number in range(len(facts.guards))}:
+                raise damaged
+            if not facts.guards and not facts.ranges:
                 raise damaged
             return facts, [file.get_tensor(str(number)) for number in range(len(facts.guards))]
     except (OSError, FormatError, BudgetError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise damaged from error
+
+
+def _sorted(guards: Sequence[Guarding]) -> tuple[tuple[Guard, ...], tuple[InputRange, ...]]:
+    """Those that reject images, and those that limit them."""
+    filters = tuple(guard for guard in guards if isinstance(guard, Guard))
+    return filters, tuple(guard for guard in guards if isinstance(guard, InputRange))
+
+
+def _check_all(guards: Sequence[Guarding], checkpoint: Checkpoint) -> None:
+    filters, ranges = _sorted(guards)
+    for guard in filters:
+        _check(guard, checkpoint)
+    for one in ranges:
+        if not len(one.low) == len(one.high) == checkpoint.facts.input_size[0]:
+            raise ModelError(f"the inputs' limits are not those of {checkpoint.facts.input_size[0]} channels")
+        if not all(0 <= low <= high <= 1 for low, high in zip(one.low, one.high, strict=True)):
+            raise DataError("the inputs' limits must lie in [0, 1], the lower below the upper")
 
 
 def _check(guard: Guard, checkpoint: Checkpoint) -> None:
@@ -222,8 +269,3 @@ def _check(guard: Guard, checkpoint: Checkpoint) -> None:
         raise ModelError(f"a guard names units beyond the {checkpoint.site.channels} of the model")
     if target is not None and not 0 <= target < len(checkpoint.labels):
         raise ModelError(f"a guard is for label {target}, the model has {len(checkpoint.labels)} labels")
-
-
-def _hashes(folder: Path) -> dict[str, str]:
-    names = weights.with_shards(folder, weights.main_file(place.name for place in folder.iterdir()))
-    return {name: sha256_of(folder / name) for name in names}

@@ -212,13 +212,30 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True)
+class BallotReport:
+    """One file that a participant of federated pruning handed in.
+
+    Args:
+        file: its name.
+        sha256: of its bytes, in hex; empty where it could not be read whole.
+        refused: why it was not counted; empty if it was.
+    """
+
+    kind: Literal["ballot", "feedback"]
+    file: str
+    sha256: str
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CleansingReport:
     """What a defense did and what it cost, measured alike for all on images nobody tuned on.
 
     ``before`` and ``after`` hold one ``Metrics`` a trigger (planted first when known), or one without a trigger.
     ``changed`` names the tensors on disk whose bytes differ. ``kept`` is the stage written as the checkpoint, ``cut``
     the number of channels that are dead in it. ``passes`` counts images forward and backward, ``trials`` are those of
-    ``auto``, ``guard`` is the path of a runtime filter that belongs to the kept stage (empty: none).
+    ``auto``, ``guard`` is the path of a runtime filter that belongs to the kept stage (empty: none), ``ballots`` are
+    the files that others handed in, refused ones among them.
     """
 
     defense: str
@@ -236,3 +253,4 @@ class CleansingReport:
     passes: int = 0
     trials: tuple[TrialReport, ...] = ()
     guard: str = ""
+    ballots: tuple[BallotReport, ...] = ()

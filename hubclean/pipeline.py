@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
-import platform
 import shlex
 import time
 from dataclasses import dataclass, replace
@@ -32,15 +30,14 @@ from hubclean.records import (
     Skipped,
     StageReport,
 )
-from hubclean.registry import build, chosen
+from hubclean.registry import build, chosen, file_names
 from hubclean.repos import Repo, open_target
 from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Stage, Stamp, Trigger
-from hubclean.version import __version__
+from hubclean.version import versions
 
-_PACKAGES = ("torch", "timm", "transformers", "accelerate", "huggingface-hub", "safetensors", "datasets", "numpy")
 # Detector and defense where nobody names them.
 _DEFAULTS, _WITHOUT_IMAGES = ("neural-cleanse", "fine-pruning"), ("mm-bd", "clp")
-_NONE = "skip"
+_NONE, _FEDERATED = "skip", "federated-pruning"
 _MOST_RETUNED = 3  # each is a short training
 
 
@@ -57,6 +54,8 @@ class CleanOptions:
         planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
         hooks: a folder with adapters of the user's own.
         retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
+        ballots, feedback: files of participants, for a defense that counts them; without another one named that is
+            ``federated-pruning``.
     """
 
     detectors: tuple[str, ...] = ()
@@ -67,10 +66,13 @@ class CleanOptions:
     planted: tuple[Stamp, ...] = ()
     hooks: Path | None = None
     retune: bool = True
+    ballots: tuple[Path, ...] = ()
+    feedback: tuple[Path, ...] = ()
 
     def settled(self, data: str | None) -> CleanOptions:
         """The same with detector and defense named."""
         detector, defense = _DEFAULTS if data is not None else _WITHOUT_IMAGES
+        defense = _FEDERATED if self.ballots else defense
         return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
 
 
@@ -111,7 +113,7 @@ def clean(
             f"{' and '.join(lack)}: give --data; without it --detector {_WITHOUT_IMAGES[0]} and "
             f"--defense {_WITHOUT_IMAGES[1]} can run"
         )
-    checkpoint, scan = _load(target, revision, options.hooks)
+    checkpoint, scan = open_scanned(target, revision, options.hooks)
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
@@ -157,7 +159,9 @@ def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
     assert options.defense is not None
     wanted = () if options.detectors == (_NONE,) else options.detectors
     names: list[Method] = [*(("detectors", name) for name in wanted), ("defenses", options.defense)]
-    texts = method_options(options.given, names)
+    files = [("ballots", options.ballots), ("feedback", options.feedback)]
+    paths = tuple(f"{key}=" + "\n".join(map(str, places)) for key, places in files if places)
+    texts = method_options((*options.given, *paths), names)
     *detectors, defense = (build(kind, name, texts[kind, name]) for kind, name in names)
     return tuple(detectors), defense
 
@@ -179,14 +183,20 @@ def _retuned(
     if not len(splits.test):
         return (), (Skipped("retuning check", "there are no labelled test images"),)
     if cleansing.stage.guards:
-        return (), (Skipped("retuning check", "the weights behind a runtime guard still hold the backdoor"),)
+        return (), (Skipped("retuning check", "what is kept works behind a runtime guard only"),)
     kept, fit = cleansing.checkpoint, splits.defense.fit
     return retuning.check(kept, checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
 
 
-def _load(
+def open_scanned(
     target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
 ) -> tuple[Checkpoint, ScanReport | None]:
+    """Load a checkpoint after the static scan; one in memory is handed through without.
+
+    Raises:
+        RefusedError: the scan has findings at its gate; nothing was loaded.
+        HubcleanError: it cannot be opened or loaded.
+    """
     if isinstance(target, Checkpoint):
         return target, None
     repo = open_target(target, revision) if isinstance(target, str) else target
@@ -242,19 +252,9 @@ def _cleanse(
         cut=cleansing.cut,
         passes=cleansing.passes,
         trials=cleansing.trials,
+        ballots=cleansing.ballots,
     )
     return report, cleansing
-
-
-def versions() -> dict[str, str]:
-    """Versions of hubclean, Python and what computes the numbers."""
-    found = {"hubclean": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _inputs(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
@@ -275,7 +275,10 @@ def _command(checkpoint: Checkpoint, splits: Splits, options: CleanOptions, sess
     if not options.retune:
         words += ["--no-retune"]
     for text in options.given:
-        words += ["-o", text]
+        key, _, value = text.partition("=")
+        words += ["-o", f"{key}={file_names(value)}" if key.endswith(("ballots", "feedback")) else text]
+    for name, places in (("--ballots", options.ballots), ("--feedback", options.feedback)):
+        words += [word for place in places for word in (name, place.name)]
     for number, _ in enumerate(options.planted):
         words += ["--planted", f"planted-{number}.safetensors"]
     if options.hooks:

@@ -143,7 +143,7 @@ def render_clean(audit: Audit, folder: Path) -> str:
     cleansing = audit.cleansing
     notes = "; ".join(printable(note, 1000) for note in cleansing.notes)
     lines += [f"  {cleansing.defense}: {notes or 'nothing changed'}", "", before_after(audit), ""]
-    lines += [*_trials(audit), *_retuning(audit)]
+    lines += [*_refused(audit), *_trials(audit), *_retuning(audit)]
     measured = f"measured on {audit.data.test} test images never used before"
     lines += [f"  {len(cleansing.changed)} tensors changed; {measured if audit.data.test else _unmeasured(audit)}"]
     lines += [
@@ -159,6 +159,12 @@ def render_clean(audit: Audit, folder: Path) -> str:
     lines += [columns([["picture", str(folder / path)] for path in pictures])] if pictures else []
     lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}. {_meaning(audit.exit_code)}"]
     return "\n".join(lines)
+
+
+def _refused(audit: Audit) -> list[str]:
+    """Ballots and feedback that were not counted."""
+    rows = [row for row in audit.cleansing.ballots if row.refused]
+    return [f"  {row.kind} refused: {printable(row.file, 80)}: {printable(row.refused)}" for row in rows]
 
 
 def _trials(audit: Audit) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Literal
 
 from hubclean.conversion import from_json as from_json
 from hubclean.conversion import to_json as to_json
+from hubclean.measurements import BallotReport as BallotReport
 from hubclean.measurements import CleansingReport as CleansingReport
 from hubclean.measurements import CurvePoint as CurvePoint
 from hubclean.measurements import DetectionReport as DetectionReport

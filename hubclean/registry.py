@@ -14,6 +14,7 @@ import pkgutil
 import typing
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from hubclean.errors import MissingExtraError, OptionError
@@ -25,12 +26,16 @@ KINDS: tuple[Kind, ...] = ("scanners", "detectors", "defenses", "attacks")
 
 @dataclass(frozen=True, slots=True)
 class Doc:
-    """What an option means, and the range or the choices it must lie in (ends included)."""
+    """What an option means, and the range or the choices it must lie in (ends included).
+
+    ``files`` marks a text of paths, one a line; ``chosen`` gives their names alone.
+    """
 
     text: str
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    files: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +95,16 @@ def options(method: type) -> tuple[OptionDoc, ...]:
 
 
 def chosen(method: Any) -> dict[str, Option]:
-    """The options of a method instance as they will be written into the audit."""
-    return {row.name: getattr(method, row.name) for row in options(type(method))}
+    """The options of a method instance as they will be written into the audit: no path of this machine among them."""
+    return {
+        row.name: file_names(getattr(method, row.name)) if row.doc.files else getattr(method, row.name)
+        for row in options(type(method))
+    }
+
+
+def file_names(paths: str) -> str:
+    """The last parts of ``paths``, one a line, with commas between."""
+    return ", ".join(Path(line).name for line in paths.splitlines() if line)
 
 
 def build(kind: Kind, name: str, given: dict[str, str] | None = None) -> Any:

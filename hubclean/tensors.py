@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hubclean.records import CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef, TrialReport
+from hubclean.records import BallotReport, CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef, TrialReport
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -207,12 +207,39 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class InputRange:
+    """Limits of the inputs: a pixel beyond those of its channel becomes the nearer of them.
+
+    Federated pruning, ICDCS 2022, limits extreme inputs as well as extreme weights (abstract; the form is ours).
+
+    Args:
+        low, high: one value a channel, in [0, 1].
+    """
+
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def limit(self, images: Images) -> Images:
+        """Images ``(n, c, h, w)`` within the limits."""
+        low, high = (images.new_tensor(values).view(1, -1, 1, 1) for values in (self.low, self.high))
+        return images.clamp(low, high)
+
+    @property
+    def excludes(self) -> bool:
+        """Whether any value in [0, 1] is beyond the limits of a channel."""
+        return max(self.low) > 0 or min(self.high) < 1
+
+
+Guarding = Guard | InputRange
+
+
+@dataclass(frozen=True)
 class Stage:
     """One artefact of a defense: a name, a full checkpoint, and the filters that belong in front of it."""
 
     name: str
     checkpoint: Checkpoint
-    guards: tuple[Guard, ...] = ()
+    guards: tuple[Guarding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,6 +256,7 @@ class Cleansing:
     cut: int = 0
     passes: int = 0
     trials: tuple[TrialReport, ...] = ()
+    ballots: tuple[BallotReport, ...] = ()
 
     @property
     def stage(self) -> Stage:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hubclean.records import (
     Audit,
+    BallotReport,
     CleansingReport,
     CurvePoint,
     DataReport,
@@ -92,6 +93,8 @@ def cleansed() -> Audit:
         ("410 of 512 channels cut",), 63.2, 410, 5000,
         (TrialReport("fine-pruning", "fine-tuned", Rate.of(470, 500), 0.008, 0.01, True, 63.2, 5000, "410 cut"),
          TrialReport("fst", "tuned", Rate.of(430, 500), 0.088, 0.0, False, 20.1, 900, "")),
+        ballots=(BallotReport("ballot", "north.json", "4d" * 32), BallotReport("feedback", "south.json", "5e" * 32),
+                 BallotReport("ballot", "west.json", "6f" * 32, "its ranks are not 1 to 512, each once")),
     )  # fmt: skip
     judgement = Judgement(
         "backdoored", "neural-cleanse: 1 label is flagged by most of 3 seeds", (3,),
@@ -147,7 +150,7 @@ def unsuspicious() -> Audit:
         scan=None,
         detections=(_detection(False),),
         cleansing=replace(base.cleansing, before=clean, after=after, curve=(), notes=(), kept="pruned", trials=(),
-                          stages=(StageReport("pruned", after, "."),)),
+                          ballots=(), stages=(StageReport("pruned", after, "."),)),
         skipped=(),
         versions={"hubclean": "0.1.0", "transformers": "5.23.0"},
         judgement=None,

@@ -298,7 +298,13 @@ def test_the_command_prints_json_and_writes_tables(finished: Path, monkeypatch: 
     report = json.loads(result.stdout)
     assert (report["models"], report["defenses"], report["failures"]) == (2, 4, 0)
     text = Path(report["tables"]).read_text()
-    for heading in ("### Models", "### Detection", "### The one verdict", "### Defenses", "### Failures"):
+    for heading in (
+        "### Models",
+        "### Detection",
+        "### The one verdict",
+        "ASR left / points of CA lost",
+        "### Failures",
+    ):
         assert heading in text
     assert "fine-pruning epochs=1,step=0.25" in text
     for picture in report["pictures"]:
