@@ -1,0 +1,97 @@
+"""Sections of RESULTS.md on the bench, its gates, the cost of inverting triggers, and trojanzoo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchmarks import gates
+from hubclean.bench import rows, tables
+
+HEADING = """## The bench
+
+`hubclean bench benchmarks/plans/NAME.toml --out OUT` for `mnist`, `seeds`, `cifar`, `gtsrb` and `nets`, then
+`python -m benchmarks.condense OUT/results.jsonl --out benchmarks/results/bench.jsonl`. 500 images fit, 500 val, 3,000
+test (rates are on test); methods at their defaults; every model, took or not, is in. Detectors and defenses never see
+the planted trigger. Seconds are of one thread on a machine that ran two benches at once."""
+
+GATES = """### Gates of the specification
+
+`python -m benchmarks.gates benchmarks/results/bench.jsonl`; medians, with the models' own figures in brackets. Gate
+4 is federated, and gate 10 is the test suite."""
+
+
+def bench(place: Path) -> list[str]:
+    """Gates, models, detections, verdicts and defenses of a condensed bench."""
+    if not place.exists():
+        return []
+    held = list(rows.read(place))
+    return [HEADING, "", GATES, "", gates.render(held), "", tables.render(held, every=False)]
+
+
+def speed(place: Path) -> list[str]:
+    """Inversion against the bare passes, a plain loop and trojanzoo; growth with the labels."""
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text())
+    ways = list(found["compare"][0]["times_ours"])
+    body = [[f"{one['net']}, {one['labels']} labels", *(_times(one, way) for way in ways)] for one in found["compare"]]
+    growth = [
+        [str(one["labels"]), str(one["at_once"]), f"{one['seconds_a_label']:.4f}", f"{one['floor_share']:.0%}"]
+        for one in found["growth"]
+    ]
+    return [
+        "## Cost of inverting triggers",
+        "",
+        "`python -m benchmarks.speed.inversion`: seconds a label of a few steps, one thread, and in brackets how many "
+        "times ours that is (median of the repeats). The floor is bare forward-backward passes of the same batches.",
+        "",
+        tables.table(["net", *ways], body),
+        "",
+        tables.table(["labels", "at once", "seconds a label", "floor / ours"], growth),
+        "",
+    ]
+
+
+def _times(one: dict[str, Any], way: str) -> str:
+    if way not in one["times_ours"]:
+        return "-"
+    return f"{one['seconds_a_label'][way]:.4f} ({one['times_ours'][way][1]:.2f})"
+
+
+def trojanzoo(place: Path) -> list[str]:
+    """Neural Cleanse and Fine-Pruning of trojanzoo and ours, on one checkpoint in one run."""
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text())
+    body = [
+        [
+            f"{one['of']} (seed {one['seed']})",
+            f"{one['smallest']}",
+            f"{one['index']:.1f}",
+            f"{one['norm']:.1f}",
+            f"{one['held_out_asr']:.1%}",
+            f"{one['seconds']:.0f}",
+        ]
+        for one in found["neural_cleanse"]
+    ]
+    pruned = [
+        [name, str(one["cut"]), _both(one["pruned"]), _both(one["fine-tuned"]), f"{one['seconds']:.1f}"]
+        for name, one in found["fine_pruning"].items()
+    ]
+    return [
+        "## Beside trojanzoo",
+        "",
+        f"`python -m benchmarks.trojanzoo.compare`: `{found['model']}`, target {found['target']}, clean accuracy / ASR "
+        f"{_both(found['before'])}, one thread, one run.",
+        "",
+        tables.table(["Neural Cleanse", "smallest label", "index", "norm", "held-out ASR", "seconds"], body),
+        "",
+        tables.table(["Fine-Pruning, last convolution", "cut", "pruned", "fine-tuned", "seconds"], pruned),
+        "",
+    ]
+
+
+def _both(rates: dict[str, float]) -> str:
+    return f"{rates['clean_accuracy']:.1%} / {rates['asr']:.1%}"
