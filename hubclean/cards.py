@@ -20,6 +20,7 @@ from hubclean.version import __version__
 
 HUB = "https://huggingface.co"
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_GUARD = "hubclean/guard.safetensors"
 _PICTURE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.png", re.ASCII)
 _TAGS = ("image-classification", "hubclean", "backdoor-removal")
 # What the original measured or announced holds for the original; ``new_version`` would send readers elsewhere.
@@ -258,7 +259,7 @@ def _joined(theirs: Any, ours: tuple[str, ...]) -> list[str]:
 def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:
     done = audit.cleansing.after[0]
     metrics: list[dict[str, Any]] = []
-    guard = f"; only behind {escaping.printable(audit.cleansing.guard, 60)}" if audit.cleansing.guard else ""
+    guard = f"; only behind {_GUARD}" if audit.cleansing.guard == _GUARD else ""
     for kind, title, value in (
         ("accuracy", "Clean accuracy", done.clean_accuracy),
         ("attack_success_rate", f"Attack success rate of the {done.asr_of} trigger", done.asr),

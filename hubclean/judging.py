@@ -30,14 +30,16 @@ def judge(reports: tuple[DetectionReport, ...], errors: ErrorRates | None = None
     docstrings). Without a deciding report all is open.
 
     Args:
-        errors: how this rule did on known models (``measured_errors``).
+        errors: how this rule did on known models (``measured_errors``); left out where no deciding detector was run.
     """
     deciding = [report for report in reports if report.decides]
     evidence = tuple(row for report in reports for row in _evidence(report))
     targets, doubted = _accused(deciding)
     verdict, reason = _verdict(deciding, targets, doubted)
     blind = _BLIND if any(report.scores for report in reports) else ("everything that no detector was run for", *_BLIND)
-    return Judgement(verdict, reason, targets if verdict == "backdoored" else (), evidence, blind, errors)
+    return Judgement(
+        verdict, reason, targets if verdict == "backdoored" else (), evidence, blind, errors if deciding else None
+    )
 
 
 def _accused(deciding: list[DetectionReport]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -129,6 +129,7 @@ def test_measured_error_rates_hold_for_their_rule_only(tmp_path: Path, monkeypat
     place.write_text(json.dumps({"rule": judging.RULE, "rates": to_json(rates)}))
     assert judging.measured_errors() == rates
     assert judging.judge((cleanse_report(),), rates).errors == rates
+    assert judging.judge((hint(0.001),), rates).errors is None, "they are those of deciding detectors"
     place.write_text(json.dumps({"rule": "another", "rates": to_json(rates)}))
     assert judging.measured_errors() is None
     place.write_text("{")
