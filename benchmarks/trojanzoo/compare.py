@@ -1,6 +1,6 @@
 """Neural Cleanse and Fine-Pruning of trojanzoo against ours, on one backdoored checkpoint, in one run.
 
-    python -m benchmarks.trojanzoo.compare --shared ../shared/data --out benchmarks/results/trojanzoo.json
+    python -m benchmarks.trojanzoo.compare --shared ../shared/data --seeds 1 --out benchmarks/results/trojanzoo.json
 
 The checkpoint is the MNIST BadNets CNN of the shared data (other people's training); 500 fit, 500 val, 3,000 test
 images of the test split. The planted trigger measures only. Each Neural Cleanse has one seed and the same images and
