@@ -59,7 +59,7 @@ def unpack_answer(records: RecordDict) -> Answer:
 
 
 def _arrays(state: State) -> ArrayRecord:
-    return ArrayRecord({name: Array(numpy.ascontiguousarray(tensor.numpy())) for name, tensor in state.items()})
+    return ArrayRecord({name: Array(tensor.contiguous().numpy()) for name, tensor in state.items()})
 
 
 def _state(record: ArrayRecord) -> dict[str, Tensor]:
