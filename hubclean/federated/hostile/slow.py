@@ -13,22 +13,25 @@ from hubclean.registry import Doc
 
 @dataclass(frozen=True)
 class Slow:
-    """Waits before every answer."""
+    """Waits before answers of one kind, or of all."""
 
     name: ClassVar[str] = "slow"
     paper: ClassVar[str] = "a fault, ours"
 
     seconds: Annotated[float, Doc("how long it waits, in seconds", 0.0, 86_400.0)] = 60.0
+    kind: Annotated[str, Doc("questions it is slow at", choices=("all", "rank", "curve", "train", "accuracy"))] = "all"
 
     def around(self, inner: Member, own: Participant, place: int) -> Member:
-        return _Waiting(inner, self.seconds)
+        return _Waiting(inner, self.seconds, self.kind)
 
 
 @dataclass(frozen=True)
 class _Waiting:
     inner: Member
     seconds: float
+    kind: str
 
     def answer(self, question: Question, state: State) -> Answer:
-        time.sleep(self.seconds)
+        if self.kind in ("all", question.kind):
+            time.sleep(self.seconds)
         return self.inner.answer(question, state)
