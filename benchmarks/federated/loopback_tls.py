@@ -16,6 +16,7 @@ import ipaddress
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -132,6 +133,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=1200.0, help="seconds until the whole run is given up")
     parser.add_argument("--brief", action="store_true", help="without the adjustment, which is a dozen rounds more")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     sys.path.insert(0, str(ROOT / "tests"))
     from tiny_models import make_repo
 
