@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,16 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
-from sets import image_set
-from tiny_models import make_repo
+from flower_config import NODES, config, place
 
-from hubclean import checkpoints, federated, registry, sanitized
-from hubclean.errors import BallotError, FormatError, OptionError
-from hubclean.federated import settings
-from hubclean.federated.cleansing import FederatedRounds
+from hubclean import checkpoints, sanitized
+from hubclean.errors import BallotError, FormatError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, Train
-from hubclean.federated.training import FederatedTraining
 from hubclean.records import Audit, from_json
 from hubclean.repos import open_target
 
@@ -34,37 +28,7 @@ from hubclean.federated import client_app, server_app
 from hubclean.federated.flower_records import pack_answer, pack_question, unpack_answer, unpack_question
 from hubclean.federated.hostile import app as hostile_app
 
-APPS = Path(federated.__path__[0])
-NODES = 3
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny repo, and pictures in class folders."""
-    root = tmp_path_factory.mktemp("flower")
-    make_repo(root / "model", "timm-resnet", classes=4)
-    images = image_set(48, 4)
-    for row, label in enumerate(images.labels.tolist()):
-        folder = root / "data" / f"thing {label}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images.pixels[row].permute(1, 2, 0).numpy()).save(folder / f"{row}.png")
-    return root
-
-
-def config(place: Path, out: Path, folder: str = "flower", **given: Any) -> dict[str, Any]:
-    """The run config of the app's pyproject with values given, as Flower hands it over."""
-    text = (APPS / folder / "pyproject.toml").read_text()
-    rows: dict[str, Any] = {}
-
-    def flat(table: dict[str, Any], prefix: str) -> None:
-        for key, value in table.items():
-            flat(value, f"{prefix}{key}.") if isinstance(value, dict) else rows.update({prefix + key: value})
-
-    flat(tomllib.loads(text)["tool"]["flwr"]["app"]["config"], "")
-    mine = {"model": str(place / "model"), "data": str(place / "data"), "partition": "iid", "out": str(out)}
-    more = {"device": "cpu", "clients": NODES, "wait": 0.0, "cleanse.step": 0.5, "cleanse.max-drop": 1.0}
-    assert set(given) <= set(rows)
-    return rows | mine | more | given
+__all__ = ["place"]  # the fixture
 
 
 @pytest.fixture(autouse=True)
@@ -194,24 +158,6 @@ def test_training_writes_a_checkpoint_that_loads(place: Path, tmp_path: Path) ->
     assert any(not torch.equal(value, after[name]) for name, value in before.items())
 
 
-def test_the_apps_list_every_option(place: Path, tmp_path: Path) -> None:
-    for folder in ("flower", "hostile/flower"):
-        rows = config(place, tmp_path, folder)
-        settings.read(rows)
-        for part, cls in (("cleanse", FederatedRounds), ("train", FederatedTraining)):
-            listed = {key.removeprefix(f"{part}.").replace("-", "_") for key in rows if key.startswith(f"{part}.")}
-            assert listed == {row.name for row in registry.options(cls)}
-
-
-def test_settings_are_checked(place: Path, tmp_path: Path) -> None:
-    rows = config(place, tmp_path / "out")
-    with pytest.raises(OptionError, match="job must be one of"):
-        settings.read(rows | {"job": "play"})
-    with pytest.raises(OptionError, match="is no int"):
-        settings.read(rows | {"seed": "x"})
-    with pytest.raises(OptionError, match="lacks 'model'"):
-        settings.read({key: value for key, value in rows.items() if key != "model"})
-    with pytest.raises(OptionError, match="timeout above 0"):
-        settings.read(rows | {"timeout": 0.0})
+def test_too_few_clients_connect(place: Path, tmp_path: Path) -> None:
     with pytest.raises(BallotError, match="3 of 9 clients were connected"):
-        run(LoopGrid(client_app.app, rows | {"clients": 9}))
+        run(LoopGrid(client_app.app, config(place, tmp_path / "out", clients=9)))
