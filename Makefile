@@ -41,8 +41,8 @@ hub1-test: pyproject.toml constraints.txt  ## the Hub tests under the oldest and
 
 federated-test: pyproject.toml  ## the Flower apps, in a venv of their own: flwr and the pinned virtualenv want other versions of packaging
 	$(PYTHON) -m venv .venv-federated
-	.venv-federated/bin/python -m pip install --quiet --editable '.[federated]' pytest pytest-socket
-	OMP_NUM_THREADS=1 .venv-federated/bin/python -m pytest tests/test_flower_apps.py tests/test_federated_rounds.py tests/test_hostile_clients.py
+	.venv-federated/bin/python -m pip install --quiet --editable '.[federated]' pytest pytest-socket psutil
+	OMP_NUM_THREADS=1 .venv-federated/bin/python -m pytest tests/test_flower_apps.py tests/test_flower_simulation.py tests/test_federated_rounds.py tests/test_hostile_clients.py
 
 check: lint types floors test wheel-test hub1-test  ## everything CI runs
 
