@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.metadata
 import ipaddress
 import json
 import os
@@ -193,7 +194,7 @@ def _write(out: Path, work: Path, rows: list[list[str]], logs: list[Path], secon
             "tls": sorted(
                 {line for log in logs for line in re.findall(r"https://127[^\s]*|TLS[^\n]*", log.read_text())}
             )[:8],
-            "versions": audit["versions"],
+            "versions": {**audit["versions"], "flwr": importlib.metadata.version("flwr")},
         },
         indent=1,
     )
