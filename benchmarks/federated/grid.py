@@ -11,8 +11,8 @@ votes for the most active units, accuracy 0 for every pruned model, and the atta
 ASR are on the test images, which nobody else sees. Clients are those of the Flower apps, called in this process: what
 they compute is the same, what is measured is no networking.
 
-Cost: one seed is 56 settings of 8 ways, 32 trained models. The smoke cell (2,000 images, 6 rounds, one way) took 22 s of
-training and 32 s of cleansing on one of two busy cores; with 6,000 images a way is about 90 s and a model about 150 s:
+Cost: one seed is 56 settings of 8 ways, 32 trained models. The smoke cell (2,000 images, 6 rounds, one way) took 22 s
+of training and 32 s of cleansing on one of two busy cores; with 6,000 images a way is about 90 s and a model about 150 s:
 13 hours a seed on such a core, and half of that on a free one.
 """
 
