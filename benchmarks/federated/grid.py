@@ -12,8 +12,8 @@ ASR are on the test images, which nobody else sees. Clients are those of the Flo
 they compute is the same, what is measured is no networking.
 
 Cost: one seed is 56 settings of 8 ways, 32 trained models. The smoke cell (2,000 images, 6 rounds, one way) took 22 s
-of training and 32 s of cleansing on one of two busy cores; with 6,000 images a way is about 90 s and a model about 150 s:
-13 hours a seed on such a core, and half of that on a free one.
+of training and 32 s of cleansing on one of two busy cores; with 6,000 images about 90 s a way and 150 s a model are to
+be expected: 13 hours a seed on such a core, and half of that on a free one.
 """
 
 from __future__ import annotations
