@@ -5,11 +5,11 @@
 
 A cell: a data set, an attack (DBA, client i with part i mod 4 of its trigger, or model replacement; gamma 1, from the
 middle round on), 10 or 50 clients that share the train images by Dirichlet label shares, a share of them malicious.
-Per cell a small CNN is trained by federated averaging with the attackers among the clients (kept in --models, so a broken run goes on from there), then cleansed by RAP and
-MVP, with and without fine-tuning and adjustment. Malicious clients also lie while cleansing (`lies`): reversed ranks,
-votes for the most active units, accuracy 0 for every pruned model, and the attack again while fine-tuning. Accuracy and
-ASR are on the test images, which nobody else sees. Clients are those of the Flower apps, called in this process: what
-they compute is the same, what is measured is no networking.
+Per cell a small CNN is trained by federated averaging with the attackers among the clients (kept in --models, so a
+broken run goes on from there), then cleansed by RAP and MVP, with and without fine-tuning and adjustment. Malicious
+clients also lie while cleansing (`lies`): reversed ranks, votes for the most active units, accuracy 0 for every pruned
+model, and the attack again while fine-tuning. Accuracy and ASR are on the test images, which nobody else sees. Clients
+are those of the Flower apps, called in this process: what they compute is the same, what is measured is no networking.
 
 Cost: one seed is 56 settings of 8 ways, 32 trained models. The smoke cell (2,000 images, 6 rounds, one way) took 22 s
 of training and 32 s of cleansing on one of two busy cores; with 6,000 images about 90 s a way and 150 s a model are to
