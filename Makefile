@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check lint types floors wheel-test hub1-test schema coverage clean
+.PHONY: demo test check lint types floors wheel-test hub1-test schema coverage federated-test clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -38,6 +38,11 @@ wheel-test: $(VENV)/.ready  ## build sdist and wheel; install the wheel alone, w
 
 hub1-test: pyproject.toml constraints.txt  ## the Hub tests under the oldest and the last huggingface-hub 1.x, base install only
 	bash tests/hub1_test.sh $(PYTHON)
+
+federated-test: pyproject.toml  ## the Flower apps, in a venv of their own: flwr and the pinned virtualenv want other versions of packaging
+	$(PYTHON) -m venv .venv-federated
+	.venv-federated/bin/python -m pip install --quiet --editable '.[federated]' pytest pytest-socket psutil
+	OMP_NUM_THREADS=1 .venv-federated/bin/python -m pytest tests/test_flower_apps.py tests/test_flower_simulation.py tests/test_federated_rounds.py tests/test_hostile_clients.py
 
 check: lint types floors test wheel-test hub1-test  ## everything CI runs
 

@@ -124,7 +124,9 @@ def load(
     return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings, bool(label_column))
 
 
-def read_all(source: str, split: str, prepare: Callable[[Any], torch.Tensor]) -> tuple[ImageSet, tuple[str, ...]]:
+def read_all(
+    source: str, split: str | None, prepare: Callable[[Any], torch.Tensor]
+) -> tuple[ImageSet, tuple[str, ...]]:
     """Every image of one split, for training a model to be attacked, and the class names.
 
     Raises:
@@ -138,6 +140,14 @@ def read_all(source: str, split: str, prepare: Callable[[Any], torch.Tensor]) ->
         raise DataError(f"the images of {source!r} differ in size or channels; name one size for all (--size)")
     images = torch.stack(found)
     return ImageSet(images, torch.tensor(numbers)), tuple(classes)
+
+
+def read_matched(
+    source: str, split: str | None, labels: tuple[str, ...], prepare: Callable[[Any], torch.Tensor]
+) -> ImageSet:
+    """Every image of one split with the model's label numbers; raises ``DataError`` as ``read_all`` and ``load``."""
+    images, classes = read_all(source, split, prepare)
+    return ImageSet(images.pixels, torch.tensor(_match(list(classes), labels)[0])[images.labels])
 
 
 def _open(source: str, split: str | None) -> tuple[str, str, Any]:

@@ -56,6 +56,8 @@ class CleanOptions:
         retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
         ballots, feedback: files of participants, for a defense that counts them; without another one named that is
             ``federated-pruning``.
+        ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
+        command: what repeats the run, where that is no ``hubclean clean``.
     """
 
     detectors: tuple[str, ...] = ()
@@ -68,6 +70,8 @@ class CleanOptions:
     retune: bool = True
     ballots: tuple[Path, ...] = ()
     feedback: tuple[Path, ...] = ()
+    ready: Any = None
+    command: str = ""
 
     def settled(self, data: str | None) -> CleanOptions:
         """The same with detector and defense named."""
@@ -130,7 +134,7 @@ def clean(
     retuned, why = _retuned(checkpoint, cleansing, splits, recovered, options, session)
     audit = Audit(
         origin=checkpoint.origin,
-        command=_command(checkpoint, splits, options, session),
+        command=options.command or _command(checkpoint, splits, options, session),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         model=checkpoint.facts,
         site=checkpoint.site,
@@ -158,11 +162,12 @@ def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
     """The detectors, unless they are left out, and the defense, with their options."""
     assert options.defense is not None
     wanted = () if options.detectors == (_NONE,) else options.detectors
-    names: list[Method] = [*(("detectors", name) for name in wanted), ("defenses", options.defense)]
+    names: list[Method] = [("detectors", name) for name in wanted]
+    names += [] if options.ready else [("defenses", options.defense)]
     files = [("ballots", options.ballots), ("feedback", options.feedback)]
     paths = tuple(f"{key}=" + "\n".join(map(str, places)) for key, places in files if places)
     texts = method_options((*options.given, *paths), names)
-    *detectors, defense = (build(kind, name, texts[kind, name]) for kind, name in names)
+    *detectors, defense = [build(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
     return tuple(detectors), defense
 
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import inspect
 import pkgutil
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -116,13 +117,22 @@ def build(kind: Kind, name: str, given: dict[str, str] | None = None) -> Any:
     known = methods(kind)
     if name not in known:
         raise OptionError(f"no {kind.removesuffix('s')} named {name!r}; there are: {', '.join(sorted(known))}")
-    rows = {row.name: row for row in options(known[name])}
+    return known[name](**values_of(known[name], given or {}))
+
+
+def values_of(method: type, given: Mapping[str, str]) -> dict[str, Option]:
+    """Values of the fields named in ``given``, of text, for a class that is built like a method.
+
+    Raises:
+        OptionError: no such option, not of its type, or out of range; the message lists what there is.
+    """
+    name, rows = typing.cast(Any, method).name, {row.name: row for row in options(method)}
     values = {}
-    for key, text in (given or {}).items():
+    for key, text in given.items():
         if key not in rows:
             raise OptionError(f"{name} has no option {key!r}; it has: {', '.join(rows) or 'none'}")
         values[key] = _parse(name, rows[key], text)
-    return known[name](**values)
+    return values
 
 
 def _parse(method: str, row: OptionDoc, text: str) -> Option:

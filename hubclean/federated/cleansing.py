@@ -1,0 +1,209 @@
+"""Federated cleansing in rounds (Wu, Yang, Zhu, Mitra, ICDCS 2022): prune, fine-tune, adjust; clients say how much."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import InitVar, dataclass, replace
+from typing import Annotated, ClassVar, cast
+
+import torch
+
+from hubclean import federation, votes, weight_limits
+from hubclean.errors import BallotError
+from hubclean.federated.averaging import average, load
+from hubclean.federated.participants import state_of, zeros
+from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
+from hubclean.federated.rounds import Rounds
+from hubclean.pruning import Site, cut
+from hubclean.records import BallotReport, CurvePoint
+from hubclean.registry import Doc
+from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.votes import Agreement, Joining, Scheme
+from hubclean.weight_limits import Mode
+
+
+@dataclass(frozen=True)
+class FederatedRounds:
+    """Prunes what clients find asleep, fine-tunes by federated averaging, adjusts extreme weights last.
+
+    Clients send ranks (RAP) or votes (MVP) of the units, then their accuracy at every point of the joined sequence; the
+    last point within ``max_drop`` is kept. Up to ``rounds`` rounds of federated averaging follow, pruned units set back
+    to zero after each, until ``patience`` rounds bring no higher joined accuracy; the best round is kept. At the end
+    Delta of the weight limits is searched by the clients' accuracies.
+
+    A client that fails, is late or answers nonsense is left out of that round; the run ends where more than ``quorum``
+    of those asked no longer answer. Clients that attack may re-plant a backdoor while fine-tuning: that is why the
+    adjustment comes last, and it is no proof against them.
+
+    Reconstruction, as ``federated-pruning`` is; rounds, quorum and equal weights of clients are ours.
+    """
+
+    name: ClassVar[str] = "federated-rounds"
+    paper: ClassVar[str] = "Federated pruning, Wu et al., ICDCS 2022"
+    needs: ClassVar[Needs] = "nothing"
+
+    crowd: InitVar[Crowd]
+    site: Annotated[str, Doc("units that are cut: final channels or last convolution", choices=("feature", "conv"))] = (
+        "feature"
+    )
+    scheme: Annotated[str, Doc("ranks or votes", choices=("rap", "mvp"))] = "rap"
+    rate: Annotated[float, Doc("share of the units that a client votes for", 0.0001, 1.0)] = 0.5
+    joining: Annotated[str, Doc("how ranks are joined", choices=("mean", "median", "trimmed"))] = "mean"
+    agree: Annotated[
+        str,
+        Doc("accuracies fed back: median of each one's loss, or of all, or mean", choices=("losses", "median", "mean")),
+    ] = "losses"
+    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
+    max_drop: Annotated[float, Doc("largest loss of joined accuracy by pruning", 0.0, 1.0)] = 0.04
+    rounds: Annotated[int, Doc("rounds of federated fine-tuning at most; 0: none", 0, 10_000)] = 10
+    patience: Annotated[int, Doc("rounds without a higher joined accuracy before it ends", 1, 10_000)] = 2
+    epochs: Annotated[int, Doc("local epochs a round", 1, 1000)] = 1
+    learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
+    optimizer: Annotated[
+        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
+    ] = "auto"
+    batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 64
+    weight_decay: Annotated[float, Doc("weight decay of the local training", 0.0, 1.0)] = 0.0
+    adjust: Annotated[bool, Doc("adjust extreme weights last")] = True
+    adjust_mode: Annotated[str, Doc("what extreme weights become: zero or the limit", choices=("zero", "clip"))] = (
+        "zero"
+    )
+    adjust_drop: Annotated[float, Doc("largest loss of joined accuracy by the adjustment", 0.0, 1.0)] = 0.01
+    quorum: Annotated[float, Doc("a round needs more than this share of its clients", 0.0, 1.0)] = 0.5
+
+    def __post_init__(self, crowd: Crowd) -> None:
+        object.__setattr__(self, "_record", Rounds(crowd, self.quorum))
+
+    @property
+    def record(self) -> Rounds:
+        """The questions asked so far and who answered."""
+        return cast(Rounds, vars(self)["_record"])
+
+    def cleanse(
+        self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
+    ) -> Cleansing:
+        """Make the pruned, fine-tuned and adjusted checkpoints; ``data`` and ``triggers`` are not used.
+
+        Raises:
+            BallotError: a round has too few answers that count.
+            ModelError: the units of the site cannot be cut exactly.
+        """
+        return _Run(self, checkpoint, session).all()
+
+
+class _Run:
+    """One cleansing: what the clients said at the start, the stage that is kept, and notes."""
+
+    def __init__(self, plan: FederatedRounds, original: Checkpoint, session: Session) -> None:
+        self._plan, self._rounds, self._session = plan, plan.record, session
+        self._current = original.copy()
+        self._current.model.to(session.device)
+        self._units = federation.units_at(self._current, cast(Site, plan.site))
+        self._start: dict[str, float] = {}
+        self._ballots: list[BallotReport] = []
+        self._dead: tuple[int, ...] = ()
+        self._accuracy = 0.0
+        self._stages: list[Stage] = []
+        self._notes: list[str] = []
+
+    def all(self) -> Cleansing:
+        curve = self._prune()
+        if self._plan.rounds:
+            self._tune()
+        if self._plan.adjust:
+            self._adjust()
+        absent = sum(len(one.left_out) for one in self._rounds.reports)
+        self._notes.append(f"{len(self._rounds.reports)} rounds; {absent} answers were missing or refused")
+        notes, ballots = tuple(self._notes), tuple(self._ballots)
+        return Cleansing(tuple(self._stages), self._stages[-1].name, curve, notes, len(self._dead), ballots=ballots)
+
+    def _prune(self) -> tuple[CurvePoint, ...]:
+        plan, units = self._plan, self._units
+        site, scheme = cast(Site, plan.site), cast(Scheme, plan.scheme)
+        answers = self._rounds.ask(Rank(site, scheme, plan.rate, units.count), state_of(self._current))
+        self._told("ballot", answers)
+        rows = [tuple(int(value) for value in answer.numbers) for answer in answers.values()]
+        rap = scheme == "rap"
+        order = votes.rap_sequence(rows, cast(Joining, plan.joining)) if rap else votes.mvp_sequence(rows)
+        counts = votes.steps(units.count, plan.step, None if rap else len(order))
+        answers = self._rounds.ask(Curve(site, order, counts), state_of(self._current))
+        self._told("feedback", answers)
+        agreed = votes.agreed([answer.numbers for answer in answers.values()], cast(Agreement, plan.agree))
+        self._start = {who: answer.numbers[0] for who, answer in answers.items()}
+        place = votes.choose(agreed, plan.max_drop)
+        self._dead, self._accuracy = order[: counts[place]], agreed[place]
+        cut(self._current.model, units, torch.tensor(self._dead, dtype=torch.int64))
+        self._notes += [
+            f"{counts[place]} of {units.count} units of {units.layer} cut ({scheme}, {len(rows)} clients)",
+            f"accuracy, joined by {plan.agree} over {len(answers)} clients, {agreed[0]:.1%} -> {agreed[place]:.1%}",
+        ]
+        self._stages.append(Stage("pruned", self._current))
+        return tuple(
+            CurvePoint(count, min(1.0, max(0.0, value)), None)
+            for count, value in zip(counts[: place + 2], agreed, strict=False)
+        )
+
+    def _tune(self) -> None:
+        plan, copy = self._plan, self._current.copy()
+        held = zeros(copy, cast(Site, plan.site), self._dead, self._units) if self._dead else {}
+        best, best_state, since, gone = self._accuracy, state_of(copy), 0, 0
+        while gone < plan.rounds and since < plan.patience:
+            gone += 1
+            question = Train(
+                gone, "fine-tuning", cast(Site, plan.site), self._dead, plan.epochs, plan.learning_rate,
+                plan.optimizer, plan.batch_size, plan.weight_decay,
+            )  # fmt: skip
+            before = state_of(copy)
+            answers = self._rounds.ask(question, before)
+            load(copy.model, average(before, [answer.state for answer in answers.values()]), held)
+            accuracy = self._joined(copy)
+            since = 0 if accuracy > best + 1e-9 else since + 1
+            if not since:
+                best, best_state = accuracy, state_of(copy)
+        self._notes.append(
+            f"{gone} rounds of federated fine-tuning: joined accuracy {self._accuracy:.1%} -> {best:.1%}"
+            + ("" if best > self._accuracy + 1e-9 else ", no round was better: the pruned stage is kept")
+        )
+        if best > self._accuracy + 1e-9:
+            load(copy.model, best_state, held)
+            self._current, self._accuracy = copy, best
+            self._stages.append(Stage("fine-tuned", copy))
+
+    def _adjust(self) -> None:
+        copy, mode = self._current.copy(), cast(Mode, self._plan.adjust_mode)
+        tensors, notes = weight_limits.limited(copy.model, weight_limits.layers(copy))
+        self._notes += notes
+        if not tensors:
+            return
+
+        def accuracy(delta: float) -> float:
+            weight_limits.adjust(copy.model, tensors, delta, mode)
+            return self._joined(copy)
+
+        found = weight_limits.search(accuracy, self._accuracy - self._plan.adjust_drop)
+        outside = weight_limits.adjust(copy.model, tensors, found.delta, mode)
+        told = weight_limits.told(tensors, found, outside, self._accuracy, mode)
+        self._notes += [line.replace("val accuracy", "joined accuracy") for line in told]
+        if found.delta is not None:
+            self._stages.append(Stage("adjusted", copy))
+
+    def _joined(self, checkpoint: Checkpoint) -> float:
+        """Accuracy over the clients that answered now and at the start, joined as the curve was.
+
+        Raises:
+            BallotError: no client answered both times.
+        """
+        answers = self._rounds.ask(Accuracy(), state_of(checkpoint))
+        pairs = [(self._start[who], answer.numbers[0]) for who, answer in answers.items() if who in self._start]
+        if not len(pairs) > self._plan.quorum * len(self._start):
+            raise BallotError("too few of the clients that fed back at first are still there")
+        return votes.agreed(pairs, cast(Agreement, self._plan.agree))[1]
+
+    def _told(self, kind: str, answers: dict[str, Answer]) -> None:
+        """Every client of the last round, as the audit and the card show files that were handed in."""
+        report = self._rounds.reports[-1]
+        refused = dict(report.left_out)
+        for who in sorted([*answers, *refused]):
+            digest = "" if who in refused else hashlib.sha256(repr(answers[who].numbers).encode()).hexdigest()
+            made = BallotReport("ballot", f"client {who}", digest, refused.get(who, ""))
+            self._ballots.append(made if kind == "ballot" else replace(made, kind="feedback"))
