@@ -32,15 +32,19 @@ class Bench:
     def cleansed(
         self, defense: str, attack: str, data: str = "", nets: tuple[str, ...] = (), options: str = ""
     ) -> list[rows.DefenseRow]:
-        """Rows of one defense, at its defaults or with ``options``, on models with one attack (BadNets: all to one)."""
-        return [
+        """Rows of one defense, at its defaults or with ``options``, on models with one attack (BadNets: all to one).
+
+        Where the attack took on none of them, on all of them: their figures are shown and answer no gate.
+        """
+        found = [
             row
             for row in self.held
             if isinstance(row, rows.DefenseRow) and (row.defense, row.options) == (defense, options)
             if row.case.attack == attack and "mode=" not in row.case.options and data in ("", row.case.data)
-            if row.case in self.took and row.images == IMAGES
+            if row.images == IMAGES
             if not nets or row.case.net in nets
         ]
+        return [row for row in found if row.case in self.took] or found
 
     def detected(self, detector: str, attack: str, data: str = "") -> list[rows.DetectionRow]:
         return [
@@ -64,15 +68,18 @@ def left(row: rows.DefenseRow, stage: str = "") -> float:
     return 100 * after.asr.value if after.asr else 0.0
 
 
-def repaired(found: list[rows.DefenseRow], asr: float, drop: float, stage: str = "") -> Answer:
-    """Medians of ASR left and accuracy lost, against both limits."""
+def repaired(bench: Bench, found: list[rows.DefenseRow], asr: float, drop: float, stage: str = "") -> Answer:
+    """Medians of ASR left and accuracy lost, against both limits; no answer where the attack did not take."""
     found = [row for row in found if not stage or stage in row.stages]
     if not found:
         return "-", None
     residue = statistics.median(left(row, stage) for row in found)
     price = statistics.median(lost(row, stage) for row in found)
     each = ", ".join(f"{left(row, stage):.0f}" for row in found)
-    return f"ASR {residue:.1f} % ({each}), CA -{price:.1f} points, n = {len(found)}", residue <= asr and price <= drop
+    figures = f"ASR {residue:.1f} % ({each}), CA -{price:.1f} points, n = {len(found)}"
+    if found[0].case not in bench.took:
+        return f"no attack took; on those that did not: {figures}", None
+    return figures, residue <= asr and price <= drop
 
 
 def gate_2(bench: Bench) -> Answer:
@@ -92,7 +99,8 @@ def gate_2(bench: Bench) -> Answer:
 
 def gate_7(bench: Bench) -> Answer:
     """Pruning alone fails against the pruning-aware attack, the whole method works."""
-    found = [row for row in bench.cleansed("fine-pruning", "pruning-aware") if "fine-tuned" in row.stages]
+    found = [row for row in bench.cleansed("fine-pruning", "pruning-aware") if row.case in bench.took]
+    found = [row for row in found if "fine-tuned" in row.stages]
     if not found:
         return "-", None
     alone = statistics.median(left(row, "pruned") for row in found)
@@ -134,22 +142,22 @@ GATES: tuple[tuple[str, str, Callable[[Bench], Answer]], ...] = (
     *(
         ("1", f"MNIST, BadNets, Fine-Pruning{words}, pruned alone: ASR <= 20 %, CA lost <= 4",
          lambda b, options=options: repaired(  # type: ignore[misc]
-             b.cleansed("fine-pruning", "badnets", "mnist", options=options), 20, 4, "pruned"))
+             b, b.cleansed("fine-pruning", "badnets", "mnist", options=options), 20, 4, "pruned"))
         for words, options in (("", ""), (" at the last convolution", "site=conv"))
     ),
     ("2", "MNIST, BadNets, Neural Cleanse finds the target; clean twins quiet", gate_2),
     ("3", "MNIST, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
-     lambda b: repaired(b.cleansed("nc-unlearn", "badnets", "mnist"), 5, 4)),
+     lambda b: repaired(b, b.cleansed("nc-unlearn", "badnets", "mnist"), 5, 4)),
     ("3", "GTSRB, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
-     lambda b: repaired(b.cleansed("nc-unlearn", "badnets", "gtsrb_roi"), 5, 4)),
+     lambda b: repaired(b, b.cleansed("nc-unlearn", "badnets", "gtsrb_roi"), 5, 4)),
     *(
         ("5", f"CIFAR-10, small ResNets, {attack}, FST: ASR <= 10 %, CA lost <= 4",
-         lambda b, attack=attack: repaired(b.cleansed("fst", attack, "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
+         lambda b, attack=attack: repaired(b, b.cleansed("fst", attack, "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
         for attack in ("badnets", "blended")
     ),
     *(
         ("6", f"CIFAR-10, small ResNets, BadNets, {name}: ASR <= 10 %, CA lost <= 4",
-         lambda b, name=name: repaired(b.cleansed(name, "badnets", "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
+         lambda b, name=name: repaired(b, b.cleansed(name, "badnets", "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
         for name in ("mnp", "rnp", "anp")
     ),
     ("7", "pruning-aware: pruned alone ASR >= 70 %, Fine-Pruning whole ASR <= 15 %", gate_7),

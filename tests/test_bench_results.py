@@ -58,6 +58,13 @@ def test_a_gate_needs_both_medians_within_its_limits(asr: float, accuracy: float
     assert "n = 3" in line
 
 
+def test_an_attack_that_did_not_take_is_shown_and_answers_nothing() -> None:
+    held = [cleansed(case("badnets"), "nc-unlearn", 0.95, 0.01), model(case("badnets"), took=False)]
+    (line,) = [line for line in gates.render(held).splitlines() if "MNIST, BadNets, nc-unlearn" in line]
+    assert "no attack took; on those that did not: ASR 1.0 %" in line
+    assert line.endswith("| not run |")
+
+
 def test_a_gate_without_rows_is_not_passed() -> None:
     assert gates.render([]).count("not run") == len(gates.GATES)
 
