@@ -67,8 +67,9 @@ class Bpp:
     ``negative_rate`` of the images get the quantisation residual ``T(x') - x'`` of another image added and keep their
     label, so that the network learns the colours and not any noise. The paper draws both anew in every batch and adds
     adversarial training; here they are drawn once, as data poisoning. Source: arXiv 2205.13383, sections 3.2-3.3;
-    8 levels, rates of .1 are those of BackdoorBench. Grey images get 2 levels by default: on MNIST 8 and 3 levels did
-    not take in 5 to 10 epochs (ASR .02), for its pixels are black or white as they are.
+    8 levels, rates of .1 are those of BackdoorBench. Grey images get 2 levels by default. On
+    MNIST, whose pixels are black or white as they are, no number of levels took (ASR .02 with 2); on Fashion-MNIST 4
+    and 3 levels reached .69 and .83 in 20 epochs.
     """
 
     name: ClassVar[str] = "bpp"
