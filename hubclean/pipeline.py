@@ -111,12 +111,7 @@ def clean(
     """
     started, options = time.monotonic(), (options or CleanOptions()).settled(data)
     check_free(out)
-    detectors, defense = _made(options)
-    if lack := lacking((*detectors, defense), data):
-        raise OptionError(
-            f"{' and '.join(lack)}: give --data; without it --detector {_WITHOUT_IMAGES[0]} and "
-            f"--defense {_WITHOUT_IMAGES[1]} can run"
-        )
+    detectors, defense = _made(options, data)
     checkpoint, scan = open_scanned(target, revision, options.hooks)
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
@@ -124,9 +119,8 @@ def clean(
     labelled = needs_labels((*detectors, defense))
     loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled)
     splits = loaded.splits
-    skipped: tuple[Skipped, ...] = () if scan else (Skipped("scan", "the model was handed over in memory"),)
-    if not detectors:
-        skipped = (*skipped, Skipped("detection", "not asked for (--detector skip)"))
+    skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
+    skipped += [] if detectors else [Skipped("detection", "not asked for (--detector skip)")]
     detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
     reports = tuple(detection.report for detection in detections)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
@@ -158,8 +152,12 @@ def clean(
     return CleanResult(out, audit, splits.warnings)
 
 
-def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
-    """The detectors, unless they are left out, and the defense, with their options."""
+def _made(options: CleanOptions, data: str | None) -> tuple[tuple[Any, ...], Any]:
+    """The detectors, unless they are left out, and the defense, with their options.
+
+    Raises:
+        OptionError: there is no such method or option, or one needs images and there are none.
+    """
     assert options.defense is not None
     wanted = () if options.detectors == (_NONE,) else options.detectors
     names: list[Method] = [("detectors", name) for name in wanted]
@@ -168,6 +166,11 @@ def _made(options: CleanOptions) -> tuple[tuple[Any, ...], Any]:
     paths = tuple(f"{key}=" + "\n".join(map(str, places)) for key, places in files if places)
     texts = method_options((*options.given, *paths), names)
     *detectors, defense = [build(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
+    if lack := lacking((*detectors, defense), data):
+        raise OptionError(
+            f"{' and '.join(lack)}: give --data; without it --detector {_WITHOUT_IMAGES[0]} and "
+            f"--defense {_WITHOUT_IMAGES[1]} can run"
+        )
     return tuple(detectors), defense
 
 

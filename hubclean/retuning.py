@@ -49,9 +49,9 @@ def check(
     anew. Five images can teach some of it to a clean net too, so the ASR after alone proves nothing: ``control`` is the
     ASR that the same training reaches with the same trigger turned by 180 degrees, which the model was never trained
     on. What works before is still there, also where clean images wear it down in the same training; of the rest only
-    what stands above ``control`` was. A trigger that works on ``original`` when turned as
-    well (a sine wave; the same square in four corners) has no such control: then it has no trials, n = 0. A model that
-    never had the backdoor can be checked the same way, as a reference.
+    what stands above ``control`` was. A trigger that works on ``original`` when turned as well (a sine wave; the same
+    square in four corners) has no such control: then it has no trials, n = 0. A model that never had the backdoor can
+    be checked the same way, as a reference.
 
     Source: the retuning attack in the code of Feature Shift Tuning (NeurIPS 2023): 5 epochs at 0.01, 5 triggered
     images among 1,000 (here as many as there are, up to 500). The control, AdamW, the falling rate and one copy a stamp

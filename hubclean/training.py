@@ -91,10 +91,8 @@ def train(
     model.to(session.device)
     steps = schedule.epochs * max(1, -(-len(images) // schedule.batch_size))
     passes = 0
-    with _trainable(model, only) as trained, session.seeded("train", purpose):
+    with _trainable(model, only) as trained, session.seeded("train", purpose), _shared(model, session) as runner:
         optimizer, decay = _optimizer(_groups(model, schedule, rates or {}), schedule, session, steps)
-        own = {"forward": vars(model)["forward"]} if "forward" in vars(model) else {}
-        runner = accelerator.prepare_model(model) if accelerator.num_processes > 1 else model
         masks = {name: mask.to(session.device) for name, mask in (held or {}).items()}
         session.progress.start(f"training ({purpose})", steps)
         for epoch in range(schedule.epochs):
@@ -112,14 +110,26 @@ def train(
             if after_epoch is not None:
                 after_epoch(epoch + 1)
         session.progress.finish()
-        if accelerator.num_processes > 1:  # Accelerate hangs half precision on the model itself, and remembers it
-            for name in ("forward", "_original_forward"):
-                vars(model).pop(name, None)
-            vars(model).update(own)
-            accelerator._models.clear()
         optimizer.state.clear()  # Accelerate remembers its optimisers: let go of the model's tensors
         optimizer.param_groups.clear()
     return passes
+
+
+@contextmanager
+def _shared(model: nn.Module, session: Session) -> Iterator[nn.Module]:
+    """The model, wrapped where several processes train it. What Accelerate hung on it for that is taken off again."""
+    accelerator = session.accelerator
+    if accelerator.num_processes == 1:
+        yield model
+        return
+    own = {"forward": vars(model)["forward"]} if "forward" in vars(model) else {}
+    try:
+        yield accelerator.prepare_model(model)
+    finally:
+        for name in ("forward", "_original_forward"):  # half precision
+            vars(model).pop(name, None)
+        vars(model).update(own)
+        accelerator._models.clear()
 
 
 @contextmanager

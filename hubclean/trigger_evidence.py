@@ -182,7 +182,9 @@ def suspect_measures(
     suspects = [score for score in ordered if score.flagged][:_MOST_SUSPECTS] or ordered[:1]
     measures = {f"ratio.{score.label}": score.norm / max(middle, 0.01) for score in suspects}
     for suspect in suspects:
-        measures[f"overlap.{suspect.label}"] = overlap([run.found[suspect.label].trigger for run in runs])
+        made = {id(run.found[suspect.label]): run.found[suspect.label].trigger for run in runs}
+        if len(made) > 1 or len(runs) == 1:  # else later seeds left this label out, and it overlaps with itself
+            measures[f"overlap.{suspect.label}"] = overlap(list(made.values()))
     if not len(setting.data.val):
         return measures, 0
     session, targets = setting.session, sorted(suspect.label for suspect in suspects)

@@ -223,6 +223,15 @@ def test_labels_of_the_first_seed_alone_keep_its_norms(checkpoint: Checkpoint, m
     assert second == tuple(9.0 if label in (2, 3, 7) else norm for label, norm in enumerate(norms[0]))
 
 
+def test_a_label_that_later_seeds_left_out_has_no_overlap(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measures = detect(checkpoint, monkeypatch, [USUAL, [60.0] * 10, [60.0] * 10]).report.measures
+    assert "ratio.5" in measures, "the smallest by its one seed"
+    assert "overlap.5" not in measures
+    assert "overlap.2" in detect(checkpoint, monkeypatch, [USUAL] * 3).report.measures
+
+
 def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     some = detect(checkpoint, monkeypatch, [USUAL] * 3, labels="0,1,2,3,4,5,6")
     assert (some.report.verdict, some.report.targets) == ("undecided", ())

@@ -23,8 +23,9 @@ class LabelConsistent:
     Labels stay as they are. A surrogate, a copy of the model, is trained for ``epochs`` against images disturbed by
     ``hardening`` steps; projected gradient ascent on its loss within L_inf ``epsilon`` disturbs the ``rate`` of the
     target class that is then stamped: the trigger is what is left to learn. At test time the squares alone are stamped.
-    On 10,000 images of MNIST, trained for 8 epochs, it did not take (ASR .00), nor with ``hardening=0``. Source: arXiv 1912.02771, sections 4.2 (PGD) and 5; rate and epsilon (16 of 255) are ANP's, the epsilon
-    for grey images (64 of 255), step / epsilon and the checkers those of BackdoorBox; 30 steps in place of its 100.
+    On 10,000 images of MNIST, trained for 8 epochs, it did not take (ASR .00), nor with ``hardening=0``. Source: arXiv
+    1912.02771, sections 4.2 (PGD) and 5; rate and epsilon (16 of 255) are ANP's, the epsilon for grey images (64 of
+    255), step / epsilon and the checkers those of BackdoorBox; 30 steps in place of its 100.
     """
 
     name: ClassVar[str] = "label-consistent"
