@@ -90,7 +90,7 @@ class LocalRepo:
         for folder, names, files in os.walk(self._root, onerror=_unreadable):
             if Path(folder) == self._root:
                 names[:] = [name for name in names if name != ".git"]  # no commit of a Hub can hold one
-            if Path(folder).relative_to(self._root).as_posix().startswith(".cache/huggingface"):
+            if Path(folder).relative_to(self._root).parts[:2] == (".cache", "huggingface"):
                 files = [name for name in files if not _CLIENT_FILES.fullmatch(name)]
             for name in names:
                 if not (Path(folder) / name).resolve().is_relative_to(self._root.resolve()):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from hubclean.errors import OptionError, TargetError, TransportError
+from hubclean.errors import AccessError, OptionError, TargetError, TransportError
 from hubclean.escaping import printable
 from hubclean.formats import suffix
 from hubclean.headers import read_header
@@ -110,7 +110,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
     """Fetch what the scanners will ask for, several files at a time; errors wait in the reader for them.
 
     Raises:
-        TransportError: every file failed that way.
+        TransportError, AccessError: every file failed that way.
     """
     if progress:
         progress.start("scan", len(files))
@@ -131,7 +131,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
                 progress.advance()
     if progress:
         progress.finish()
-    broken = [error for error in reader.errors.values() if isinstance(error, TransportError)]
+    broken = [error for error in reader.errors.values() if isinstance(error, (TransportError, AccessError))]
     if broken and len(broken) == sum(bool(entry.size) for entry in files):
         raise broken[0]
 

@@ -34,11 +34,16 @@ FIRST_WAIT = 0.5  # seconds, doubled after each attempt
 LONGEST_WAIT = 60.0  # a server that asks for more is given up
 TIMEOUT = 15.0  # seconds without a byte
 DEADLINE = 180.0  # seconds for one body
+SLOWEST, GRACE = 1024, 20.0  # bytes a second that a body must reach on average, after so many seconds
+MOST_BROKEN = 8  # files that may end without an answer before the whole repo is given up
 HOPS = 5
 AGAIN = (408, 429, 500, 502, 503, 504)
 
 #: What the client may raise for a failed request; everything else is a bug and stays a traceback.
 CLIENT_ERRORS = (HTTPError, OSError, ValueError, EntryNotFoundError, RuntimeError)
+
+# A token that does not fit into a header is quoted by the HTTP library; so may be the signature of a CDN's address.
+_SECRET = re.compile(r"Bearer .*|hf_\w+|(?<=[?&])\S+")
 
 _DISK = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE)
@@ -70,24 +75,36 @@ class Reader:
         self._token = {name: text for name, text in headers.items() if name.lower() == "authorization"}
         self._headers = {name: text for name, text in headers.items() if name.lower() != "authorization"}
         self._headers["Accept-Encoding"] = "identity"
+        self._tags: dict[str, str] = {}
+        self._broken = 0
 
-    def read(self, path: str, size: int, span: tuple[int, int] | None, count: Callable[[], None]) -> bytes:
+    def read(
+        self, path: str, size: int, span: tuple[int, int] | None, count: Callable[[], None], known: str | None = None
+    ) -> bytes:
         """The bytes ``span`` (start, stop) of a file of ``size`` bytes, or with ``None`` the whole file.
 
-        ``count`` is called once a request for the body, retries included.
+        ``count`` is called once a request for the body, retries included. ``known`` is the hash the listing gives:
+        the Hub must not name another one. A part of a file must come with the ETag of every part before it.
 
         Raises:
             IntegrityError: the answer is not exactly what was asked for, or not from the pinned commit.
-            TransportError: no answer after all attempts. AccessError, TargetError: the Hub refused.
+            TransportError: no answer after all attempts, or too many other files had none.
+            AccessError, TargetError: the Hub refused.
         """
 
         def once() -> bytes:
             count()
-            return self._once(path, size, span)
+            return self._once(path, size, span, known)
 
-        return retrying(once, self._repo_id, self._commit)
+        if self._broken >= MOST_BROKEN:
+            raise TransportError(f"{constants.ENDPOINT} broke off on {self._broken} files; the others were not asked for")
+        try:
+            return retrying(once, self._repo_id, self._commit)
+        except TransportError:
+            self._broken += 1
+            raise
 
-    def _once(self, path: str, size: int, span: tuple[int, int] | None) -> bytes:
+    def _once(self, path: str, size: int, span: tuple[int, int] | None, known: str | None) -> bytes:
         url = hf_hub_url(self._repo_id, path, revision=self._commit, endpoint=self._endpoint)
         home, confirmed = _origin(self._endpoint), False
         headers = self._headers | ({"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {})
@@ -100,6 +117,8 @@ class Reader:
                     if commit != self._commit:
                         raise IntegrityError(f"{_file(path)} came from another commit than {self._commit}")
                     confirmed = True
+                if at_hub and status < 400 and _other_hash(response.headers, known):
+                    raise IntegrityError(f"the server names another hash for {_file(path)} than its listing")
                 if status in (301, 302, 303, 307, 308):
                     url = _next(url, response.headers.get("Location", ""), path)
                     continue
@@ -107,8 +126,26 @@ class Reader:
                     raise _refused(response, self._repo_id, self._commit, path)
                 if not confirmed:
                     raise IntegrityError(f"the server does not say of which commit {_file(path)} is")
-                return _body(response, path, size, span)
+                body = _body(response, path, size, span)
+                if span:
+                    self._same_tag(path, response.headers.get("ETag", ""))
+                return body
         raise IntegrityError(f"{_file(path)} is redirected without end")
+
+    def _same_tag(self, path: str, tag: str) -> None:
+        """Parts may be put together only if all are of one version of the file."""
+        tag = tag.strip().removeprefix("W/").strip('"')
+        if not tag:
+            raise IntegrityError(f"the server gives no ETag for a part of {_file(path)}")
+        if self._tags.setdefault(path, tag) != tag:
+            raise IntegrityError(f"{_file(path)} changed on the server between two reads")
+
+
+def _other_hash(headers: Any, known: str | None) -> bool:
+    """Whether the Hub names a hash (sha256 of LFS, sha1 of git) that is not the listing's; other tags say nothing."""
+    tag = headers.get("X-Linked-ETag") or headers.get("ETag") or ""
+    tag = tag.strip().removeprefix("W/").strip('"')
+    return bool(known and len(tag) == len(known) and re.fullmatch(r"[0-9a-f]+", tag) and tag != known)
 
 
 def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> bytes:
@@ -125,14 +162,15 @@ def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> 
     length = span[1] - span[0] if span else size
     if headers.get("Content-Length", str(length)) != str(length):
         raise IntegrityError(f"{_file(path)} came with another length than its listing says")
-    parts, got, deadline = [], 0, time.monotonic() + DEADLINE
+    parts, got, started = [], 0, time.monotonic()
     for part in response.iter_raw():
         parts.append(part)
         got += len(part)
         if got > length:
             raise IntegrityError(f"{_file(path)} came with more bytes than asked for")
-        if time.monotonic() > deadline:
-            raise TransportError(f"{_file(path)} came too slowly and was given up after {DEADLINE:.0f} s")
+        gone = time.monotonic() - started
+        if gone > DEADLINE or (gone > GRACE and got < gone * SLOWEST):
+            raise TransportError(f"{_file(path)} came too slowly and was given up after {gone:.0f} s")
     if got != length:
         raise IntegrityError(f"{_file(path)} came with fewer bytes than asked for")
     return b"".join(parts)
@@ -248,5 +286,5 @@ def hub_error(error: BaseException, repo_id: str, revision: str | None = None) -
         return IntegrityError(f"{constants.ENDPOINT} does not answer like a Hugging Face Hub for {repo_id}")
     if isinstance(error, OSError) and (isinstance(error, _DISK) or error.errno in _DISK_FULL) and error.strerror:
         return OutputError(f"a file of this disk cannot be read or written: {error.strerror}")
-    what = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
+    what = printable(_SECRET.sub("<token>", str(error).splitlines()[0] if str(error) else type(error).__name__), 160)
     return TransportError(f"the connection to {constants.ENDPOINT} failed: {what}")
