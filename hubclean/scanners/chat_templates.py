@@ -142,6 +142,8 @@ def _node(node: Any, macros: set[str]) -> Iterator[str]:
         yield f"reaches for {node.name!r}"
     elif kind == "Filter" and node.name in ("attr", "format", "xmlattr"):
         yield f"uses the filter {node.name!r}"
+    elif kind == "Getitem" and type(node.arg).__name__ in ("Concat", "Filter", "Mod", "Call"):
+        yield "reads a member whose name it computes"
     elif kind in ("Include", "Import", "FromImport", "Extends"):
         yield f"loads another template ({kind.lower()})"
     elif kind == "Call":

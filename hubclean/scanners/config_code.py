@@ -28,9 +28,14 @@ _LOADER_KEYS = re.compile(
     r"^(hf_hub_id|hf_hub_filename|url|file|state_dict|checkpoint|checkpoint_path|pretrained|pretrained_model_path"
     r"|pretrained_backbone|backbone|backbone_checkpoint|weights|weights_path|base_model_name_or_path"
     r"|(pre)?trained_model_name_or_path|pretrained_model_name_or_path|(model|tokenizer|processor)_name_or_path"
-    r"|vocab_file|merges_file|tokenizer_file|spm_file|image_processor_path|repo_id|model_path|config_path)$"
+    r"|vocab_file|merges_file|tokenizer_file|spm_file|image_processor_path|repo_id|model_path|config_path"
+    r"|transformers_weights|chat_template_file|parent_model_name_or_path|speculator_name_or_path)$"
 )
-_REMOTE = re.compile(r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]", re.IGNORECASE)
+# Names of timm models: one with a scheme in front loads that repo or folder instead.
+_MODEL_KEYS = re.compile(r"^(architecture|model_name|timm_model_name|timm_model|arch)$")
+_REMOTE = re.compile(
+    r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]|^(hf[-_]hub|local-dir):", re.IGNORECASE
+)
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
 _PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|(?<!name_or)_path$|_filename$|^checkpoint")
@@ -145,6 +150,8 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
         yield _finding("HC-CFG-002", "critical", entry, what, "critical")
     elif isinstance(value, str) and len(value) <= LONGEST_REFERENCE and _CODE_REFERENCE.match(value):
         yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code of another repo", "code")
+    elif isinstance(value, str) and _MODEL_KEYS.match(key) and _REMOTE.match(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: another place to load from", "redirect")
     elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
         yield from _redirect(entry, key, value, _shown(where, value), own)
 
@@ -169,9 +176,7 @@ def _redirect(entry: RepoEntry, key: str, value: str, shown: str, own: str) -> J
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != own:
         if key == "hf_hub_id" and value.startswith("timm/"):
             return  # timm writes its own repo there, and loads from where the config came from
-        # An adapter needs its base model: worth knowing, not worth stopping for.
-        severity: Severity = "medium" if key == "base_model_name_or_path" else "high"
-        yield _finding("HC-CFG-003", severity, entry, f"{shown}: another repo", "redirect")
+        yield _finding("HC-CFG-003", "high", entry, f"{shown}: another repo", "redirect")
 
 
 def _pipeline(entry: RepoEntry, root: dict[str, object]) -> Judgement:

@@ -80,6 +80,9 @@ def _index(
         yield Finding("HC-ST-004", "high", entry.path, str(error), advice)
         return
     names = set(shards.values())
+    if getattr(repo, "alone", False):
+        yield from not_checked(entry, "an index alone: its shards are not part of this target")
+        return
     read = {
         path.removeprefix(folder): [tensor.name for tensor in header.tensors]
         for path, header in headers.items()
