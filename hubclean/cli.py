@@ -5,19 +5,24 @@ Exit codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
+from hubclean.cli_options import (
+    batch_size_option,
+    data_options,
+    json_option,
+    model_options,
+    open_session_of,
+    print_result,
+)
+from hubclean.scan_command import download, scan
 from hubclean.version import __version__
 
-F = TypeVar("F", bound=Callable[..., Any])
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_LEVELS = ["info", "low", "medium", "high", "critical"]
 
 
 class _Group(click.Group):
@@ -48,146 +53,8 @@ def main() -> None:
     """
 
 
-def _json_option(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")(command)
-
-
-def _batch_size(context: click.Context, parameter: click.Parameter, value: str) -> int:
-    """A number of images; 0 for ``auto``."""
-    return 0 if value == "auto" else int(click.IntRange(min=1)(value, parameter, context))
-
-
-_batch_size_option = click.option(
-    "--batch-size",
-    default="128",
-    show_default=True,
-    callback=_batch_size,
-    help="Images in one forward pass, or auto: as many as the memory holds.",
-)
-
-
-def _model_options(command: F) -> F:
-    """Options of every command that runs a model."""
-    for option in reversed(
-        [
-            click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
-            click.option("--seed", default=0, show_default=True, help="Every random choice derives from it."),
-            _batch_size_option,
-            click.option(
-                "--mixed-precision",
-                default="no",
-                show_default=True,
-                type=click.Choice(["no", "fp16", "bf16"]),
-                help="Precision of the passes.",
-            ),
-            click.option(
-                "--hooks",
-                type=click.Path(exists=True, file_okay=False, path_type=Path),
-                help="Folder with adapters of your own.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _data_options(command: F) -> F:
-    """Options of every command that reads images."""
-    for option in reversed(
-        [
-            click.option(
-                "--split", help="Split of the images  [default: the most held-out one: test, validation, train]"
-            ),
-            click.option("--fit", type=int, help="Images for optimising  [default: a quarter, at most 1000]"),
-            click.option("--val", type=int, help="Images for stopping rules  [default: a quarter, at most 1000]"),
-            click.option("--test", type=int, help="Images for the reported numbers  [default: the rest, at most 5000]"),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
-def _print(result: Any, as_json: bool, text: Callable[[], str]) -> None:
-    """Write a result to stdout: JSON by its record, or text."""
-    if as_json:
-        from hubclean.records import to_json
-
-        click.echo(json.dumps(to_json(result), indent=1, ensure_ascii=True, allow_nan=False))
-    else:
-        click.echo(text())
-
-
-def _session(options: dict[str, Any]) -> Any:
-    from hubclean.bars import Bars
-    from hubclean.sessions import open_session
-
-    keys = ("device", "seed", "batch_size", "mixed_precision")
-    return open_session(**{key: options[key] for key in keys}, progress=Bars())
-
-
-@main.command()
-@click.argument("target")
-@click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
-@click.option(
-    "--fail-on",
-    default="high",
-    show_default=True,
-    type=click.Choice(_LEVELS),
-    help="Findings from this level on give exit code 1.",
-)
-@click.option(
-    "--allow-unchecked",
-    multiple=True,
-    metavar="PATTERN",
-    help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
-)
-@click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
-@click.option(
-    "--data",
-    help="Images for --deep: a folder, a parquet file, or a Hub dataset id. Without any, detectors that need none run.",
-)
-@click.option(
-    "--detector",
-    "detectors",
-    multiple=True,
-    default=["neural-cleanse", "mm-bd"],
-    show_default=True,
-    help="Detector for --deep; repeatable. mm-bd needs no images.",
-)
-@click.option(
-    "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
-)
-@_data_options
-@_model_options
-@_json_option
-def scan(
-    target: str,
-    revision: str | None,
-    fail_on: str,
-    allow_unchecked: tuple[str, ...],
-    deep: bool,
-    data: str | None,
-    **rest: Any,
-) -> None:
-    """Is TARGET safe to download? Reads the listing, headers and configs; fetches no weight.
-
-    TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file.
-    """
-    from hubclean import scanning
-    from hubclean.repos import open_target
-    from hubclean.terminal import render_scan
-
-    repo = open_target(target, revision)
-    report = scanning.scan(repo, gate=fail_on, allow_unchecked=allow_unchecked)  # type: ignore[arg-type]
-    if deep:
-        from hubclean.datasets import Sizes
-        from hubclean.deep import DeepOptions, deep_scan
-
-        sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-        options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
-        report, _ = deep_scan(repo, report, _session(rest), data, options)
-    _print(report, rest["as_json"], lambda: render_scan(report, colour=bool(sys.stdout and sys.stdout.isatty())))
-    sys.exit(report.exit_code)
+main.add_command(scan)
+main.add_command(download)
 
 
 @main.command()
@@ -197,7 +64,7 @@ def scan(
     "--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."
 )
 @click.option("--prove", is_flag=True, help="Fetch the weights and prove by numbers what the config promises.")
-@_json_option
+@json_option
 def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_json: bool) -> None:
     """Where TARGET's last feature layer, heads and prunable units are; built on the meta device, no weights fetched."""
     from hubclean.printing import render_site
@@ -211,7 +78,7 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
         report = survey_checkpoint(checkpoints.load(repo, adapters=adapters.load(hooks)), hooks)
     else:
         report = survey(repo, hooks)
-    _print(report, as_json, lambda: render_site(report))
+    print_result(report, as_json, lambda: render_site(report))
 
 
 @main.command()
@@ -248,9 +115,9 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Trigger file you know, of any attack: measures ASR only.",
 )
-@_data_options
-@_model_options
-@_json_option
+@data_options
+@model_options
+@json_option
 def clean(
     target: str,
     revision: str | None,
@@ -271,7 +138,7 @@ def clean(
     from hubclean.planting import load_stamp
     from hubclean.printing import render_clean
 
-    session = _session(rest)
+    session = open_session_of(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
     keys = ("detectors", "defense", "given", "split", "hooks", "retune")
@@ -280,7 +147,7 @@ def clean(
     if session.accelerator.is_main_process:
         for warning in result.warnings:
             click.echo(f"hubclean: warning: {warning}", err=True)
-        _print(result.audit, as_json, lambda: render_clean(result.audit, result.folder))
+        print_result(result.audit, as_json, lambda: render_clean(result.audit, result.folder))
     sys.exit(result.audit.exit_code)
 
 
@@ -292,26 +159,26 @@ def clean(
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
 @click.option("--dry-run", is_flag=True, help="Show the exact file list and card; send nothing.")
-@_json_option
+@json_option
 def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
     from hubclean.printing import render_push
     from hubclean.publishing import push as publish
 
     report = publish(folder, repo_id, **options)
-    _print(report, as_json, lambda: render_push(report))
+    print_result(report, as_json, lambda: render_push(report))
 
 
 @main.command()
 @click.argument("name", required=False)
-@_json_option
+@json_option
 def methods(name: str | None, as_json: bool) -> None:
     """The detectors, defenses, scanners and attacks, or one of them with options, defaults and ranges."""
     from hubclean.printing import render_methods
     from hubclean.registry import describe
 
     rows = describe(name)
-    _print(rows, as_json, lambda: render_methods(rows))
+    print_result(rows, as_json, lambda: render_methods(rows))
 
 
 @main.command()
@@ -329,8 +196,8 @@ def methods(name: str | None, as_json: bool) -> None:
 @click.option("--hours", default=0.0, help="Begin nothing after so many hours; run again to go on.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps.")
-@_batch_size_option
-@_json_option
+@batch_size_option
+@json_option
 def bench(plan: Path | None, out: Path, hours: float, again: bool, as_json: bool, **rest: Any) -> None:
     """Attacks x nets x detectors x defenses x seeds: what do the methods really do?
 
@@ -342,7 +209,7 @@ def bench(plan: Path | None, out: Path, hours: float, again: bool, as_json: bool
 
     session = {"device": rest.pop("device"), "batch_size": rest.pop("batch_size")}
     report = run(plan, rest, out, session, hours, again, lambda line: click.echo(line, err=True))
-    _print(report, as_json, lambda: report.text)
+    print_result(report, as_json, lambda: report.text)
     sys.exit(report.exit_code)
 
 
@@ -355,7 +222,7 @@ def bench(plan: Path | None, out: Path, hours: float, again: bool, as_json: bool
     help="Folder for everything the demo makes.",
 )
 @click.option("--seed", default=0, show_default=True, help="Every random choice derives from it.")
-@_json_option
+@json_option
 def demo(out: Path, seed: int, as_json: bool) -> None:
     """Plant a backdoor in a small timm model, then find, cleanse, measure and publish it; nothing is fetched."""
     from hubclean.bars import Bars
@@ -363,5 +230,5 @@ def demo(out: Path, seed: int, as_json: bool) -> None:
     from hubclean.printing import render_demo
 
     result = run(out, seed, Bars())
-    _print(result, as_json, lambda: render_demo(result))
+    print_result(result, as_json, lambda: render_demo(result))
     sys.exit(result.exit_code)

@@ -72,7 +72,7 @@ def tensors_of(repo: Repo, entry: RepoEntry) -> Shapes:
     """
     if repo.read_range(entry.path, 0, min(4, entry.size)) != b"PK\x03\x04":
         return {}
-    with zipfile.ZipFile(RangeFile(repo, entry)) as archive:  # type: ignore[arg-type]
+    with zipfile.ZipFile(RangeFile(repo, entry)) as archive:
         members = [row for row in archive.infolist() if row.filename.count("/") == 1]
         found = [row for row in members if row.filename.endswith("/data.pkl")]
         if len(found) != 1 or found[0].file_size > MOST_BYTES or found[0].compress_type != zipfile.ZIP_STORED:
@@ -90,6 +90,7 @@ def _follow(pickle: bytes) -> Any:
     """The top object of a pickle, of strings, numbers, tuples, dicts and tensors' shapes; an opcode beyond raises."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
+    value: Any
     for count, (opcode, value, _) in enumerate(pickletools.genops(pickle)):
         if count > MOST_OPCODES:
             raise ValueError("too long")

@@ -29,7 +29,9 @@ RULES: dict[str, Rule] = dict(
         _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it."),
         _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows."),
         _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion."),
-        _rule("PKL-008", "high", "A storage record is missing or has the wrong length, or a tensor's item is assigned."),
+        _rule(
+            "PKL-008", "high", "A storage record is missing or has the wrong length, or a tensor's item is assigned."
+        ),
         _rule("PKL-009", "medium", "There is only a pickle container, no safetensors."),
         _rule("ZIP-001", "high", "Local and central records of a zip disagree, or members collide."),
         _rule("ZIP-002", "high", "A zip member's path leaves the archive, or the member is a link."),

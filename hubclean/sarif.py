@@ -12,7 +12,13 @@ from hubclean.rules import RULES
 from hubclean.scan_records import ScanDocument, TargetScan
 
 SCHEMA_URI = "https://json.schemastore.org/sarif-2.1.0.json"
-_LEVELS: dict[Severity, str] = {"critical": "error", "high": "error", "medium": "warning", "low": "note", "info": "note"}
+_LEVELS: dict[Severity, str] = {
+    "critical": "error",
+    "high": "error",
+    "medium": "warning",
+    "low": "note",
+    "info": "note",
+}
 # What GitHub sorts by; its bounds are 9, 7 and 4.
 _SCORES: dict[Severity, str] = {"critical": "9.5", "high": "8.0", "medium": "5.0", "low": "2.0", "info": "0.0"}
 _INDEX = {name: at for at, name in enumerate(RULES)}

@@ -22,9 +22,10 @@ IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
 # Modules whose names run code, commands, network or files: none of them can be allowed.
 _NEVER = frozenset(
-    "os sys subprocess builtins __builtin__ posix nt shutil pty socket runpy importlib pickle _pickle marshal types ctypes"
-    " multiprocessing code codeop webbrowser pip commands operator _operator functools asyncio pdb timeit".split()
+    ("os", "sys", "subprocess", "builtins", "__builtin__", "posix", "nt", "shutil", "pty", "socket", "io")
 )
+_NEVER |= {"runpy", "importlib", "pickle", "_pickle", "marshal", "types", "ctypes", "multiprocessing", "code", "codeop"}
+_NEVER |= {"webbrowser", "pip", "commands", "operator", "_operator", "functools", "asyncio", "pdb", "timeit", "io"}
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
 
 

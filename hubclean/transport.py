@@ -97,7 +97,9 @@ class Reader:
             return self._once(path, size, span, known)
 
         if self._broken >= MOST_BROKEN:
-            raise TransportError(f"{constants.ENDPOINT} broke off on {self._broken} files; the others were not asked for")
+            raise TransportError(
+                f"{constants.ENDPOINT} broke off on {self._broken} files; the others were not asked for"
+            )
         try:
             return retrying(once, self._repo_id, self._commit)
         except TransportError:

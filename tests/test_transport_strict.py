@@ -55,9 +55,7 @@ def test_a_body_that_stalls_is_given_up(hub: HubServer, repo: HubRepo, monkeypat
         repo.read_range("model.safetensors", 0, 1000)
 
 
-def test_a_hub_that_broke_off_often_is_not_asked_for_the_rest(
-    hub: HubServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hub_that_broke_off_often_is_not_asked_for_the_rest(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "ATTEMPTS", 2)
     hub.create("org/model", {f"z{i}.txt": b"text" for i in range(40)} | REPO)
     hub.fault("reset", path="*.txt")
@@ -110,10 +108,13 @@ def test_no_failing_server_gets_a_clean_verdict(
     monkeypatch.setattr(transport, "ATTEMPTS", 2)
     hub.create("org/model", REPO)
     hub.fault(**fault)
+    says = None
     try:
         report = scan("org/model")
     except HubcleanError as error:
-        assert "\n" not in str(error)
+        says = str(error)
+    if says is not None:
+        assert "\n" not in says
         return
     assert report.exit_code == 2
     bad = [file for file in report.files if file.state == "unchecked"]

@@ -64,7 +64,7 @@ def differences(safe: Shapes, pickled: Shapes) -> list[str]:
         return rows
     for text, only in (("only in safetensors", left.keys() - right), ("only in this pickle", right.keys() - left)):
         if only:
-            rows.append(f"{len(only)} of {len(left | right)} tensors are {text}, {min(only)[:80]!r} for one")
+            rows.append(f"{len(only)} of {len({*left, *right})} tensors are {text}, {min(only)[:80]!r} for one")
     odd = [name for name in sorted(left.keys() & right) if None not in (left[name], right[name])]
     odd = [name for name in odd if left[name] != right[name]]
     if odd:
