@@ -25,6 +25,8 @@ def config(folder: Path, value: Any, name: str = "config.json") -> list[tuple[st
         ({"text_config": {"deep": [{"auto_map": {"AutoModel": "m.N"}}]}}, "HC-CFG-001", "high"),
         ({"custom_pipelines": {"p": {"impl": "p.P"}}}, "HC-CFG-001", "high"),
         ({"trust_remote_code": True}, "HC-CFG-001", "high"),
+        ({"trust_remote_code": 1}, "HC-CFG-001", "high"),
+        ({"custom_generate": "org/code"}, "HC-CFG-001", "high"),
         ({"_target_": "os.system"}, "HC-CFG-001", "high"),
         ({"image_processor_type": "org/repo--proc.Proc"}, "HC-CFG-001", "high"),
         ({"auto_mapping": {"parent_library": "os"}}, "HC-CFG-001", "high"),
@@ -109,7 +111,7 @@ CLEAN_CONFIG = {
     "_attn_implementation_autoset": True,
     "kernel_size": [3, 3],
     "id2label": {"0": "url", "1": "n01440764 tench/fish", "2": "../x"},
-    "label2id": {"url": 0, "auto_map": 1},
+    "label2id": {"url": 0, "auto_map": 1, "trust_remote_code": 2},
     "pretrained_cfg": {
         "custom_load": False,
         "url": "",

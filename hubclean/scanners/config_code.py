@@ -20,7 +20,9 @@ Path = tuple[str, ...]
 LONGEST_REFERENCE = 400  # no repo id with a class is longer; keeps the pattern's backtracking short
 MOST_VALUES = 400_000  # about two seconds of walking
 
-_CODE_KEYS = re.compile(r"^(auto_map|custom_pipelines?|custom_load|_target_|custom_objects|parent_library)$")
+_CODE_KEYS = re.compile(
+    r"^(auto_map|custom_pipelines?|custom_generate|custom_load|_target_|custom_objects|parent_library)$"
+)
 _KERNEL_KEYS = re.compile(r"_implementation|kernel", re.IGNORECASE)
 _CODE_REFERENCE = re.compile(r"^[\w.-]+(/[\w.-]+)?--[\w.]+\.\w+$")
 # Fields from which timm, transformers, peft and diffusers load a second repo, file or address.
@@ -131,8 +133,10 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
     key, where = (path[-1] if path else ""), ".".join(dict.fromkeys(path)) or "the root"
     if isinstance(value, float) and not math.isfinite(value):
         yield _finding("HC-CFG-005", "medium", entry, f"{where} is {value}, which JSON does not know", "json")
+    if value in (None, False, "", [], {}):
+        return
     # Where a loader field is meant, numbers are something else: a token or a label of that name.
-    if value in (None, False, "", [], {}) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_switch(entry, path):
         return
     if key == "trust_remote_code" and len(set(path)) > 1:
         what = f"{_shown(where, value)}, in a nested config (CVE-2026-5241)"
@@ -154,6 +158,11 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
         yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: another place to load from", "redirect")
     elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
         yield from _redirect(entry, key, value, _shown(where, value), own)
+
+
+def _is_switch(entry: RepoEntry, path: Path) -> bool:
+    """Whether a number switches remote code on: Python takes 1 for true."""
+    return path[-1:] == ("trust_remote_code",) and bool(_CONFIG_NAMES.search(entry.path)) and "label2id" not in path
 
 
 def _shown(where: str, value: object) -> str:
