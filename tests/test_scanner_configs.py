@@ -51,6 +51,10 @@ def config(folder: Path, value: Any, name: str = "config.json") -> list[tuple[st
         ({"base_model_name_or_path": "google/vit-base-patch16-224"}, "HC-CFG-003", "high"),
         ({"architecture": "hf-hub:evil/model"}, "HC-CFG-003", "high"),
         ({"vision_config": {"model_args": {"model_name": "local-dir:/etc"}}}, "HC-CFG-003", "high"),
+        ({"text_cfg": {"hf_model_name": "evil/roberta"}}, "HC-CFG-003", "high"),
+        ({"detector": {"weights_url": "http://evil/x"}}, "HC-CFG-003", "high"),
+        ({"odd_library": {"some_file": "a/../../b"}}, "HC-CFG-003", "high"),
+        ({"path": "..\\x"}, "HC-CFG-003", "high"),
         ({"transformers_weights": "../../x.safetensors"}, "HC-CFG-003", "high"),
         ({"backbone_config": [{"checkpoint_path": "s3://bucket/x"}]}, "HC-CFG-003", "high"),
         ({"a": float("nan")}, "HC-CFG-005", "medium"),
@@ -87,6 +91,11 @@ def test_config_code_says_what_is_too_deep_or_too_long_is_not_checked(tmp_path: 
 def test_config_code_sees_a_pipeline_from_the_repos_own_file(tmp_path: Path) -> None:
     index = {"_class_name": ["pipeline", "Evil"], "unet": ["diffusers", "UNet2DModel"], "vae": [None, None]}
     assert config(tmp_path, index, "model_index.json") == [("HC-CFG-001", "high")]
+
+
+def test_config_code_sees_modules_of_other_packages(tmp_path: Path) -> None:
+    rows = [{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "custom_st.Net", "path": ""}]
+    assert config(tmp_path, rows, "modules.json") == [("HC-CFG-001", "high")]
 
 
 def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_checked(tmp_path: Path) -> None:

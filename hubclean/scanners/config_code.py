@@ -31,7 +31,8 @@ _LOADER_KEYS = re.compile(
     r"|pretrained_backbone|backbone|backbone_checkpoint|weights|weights_path|base_model_name_or_path"
     r"|(pre)?trained_model_name_or_path|pretrained_model_name_or_path|(model|tokenizer|processor)_name_or_path"
     r"|vocab_file|merges_file|tokenizer_file|spm_file|image_processor_path|repo_id|model_path|config_path"
-    r"|transformers_weights|chat_template_file|parent_model_name_or_path|speculator_name_or_path)$"
+    r"|transformers_weights|chat_template_file|parent_model_name_or_path|speculator_name_or_path"
+    r"|hf_model_name|hf_tokenizer_name|model_id|(weights|checkpoint|model|download|pretrained)_url|ckpt|ckpt_path)$"
 )
 # Names of timm models: one with a scheme in front loads that repo or folder instead.
 _MODEL_KEYS = re.compile(r"^(architecture|model_name|timm_model_name|timm_model|arch)$")
@@ -39,6 +40,8 @@ _REMOTE = re.compile(
     r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]|^(hf[-_]hub|local-dir):", re.IGNORECASE
 )
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
+_FILE_KEYS = re.compile(r"(^|_)file(name)?s?$|(^|(?<!name_or)_)path$")  # of any library; most hold bare names
+_UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
 _PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|(?<!name_or)_path$|_filename$|^checkpoint")
 _CONFIG_NAMES = re.compile(r"(config|index|modules|map)[^/]*\.json$", re.IGNORECASE)
@@ -98,6 +101,8 @@ class ConfigCode:
             yield _finding("HC-CFG-005", "medium", entry, f"the key {key!r} is given twice: loaders may differ", "json")
         if entry.path.rsplit("/", 1)[-1] == "model_index.json" and isinstance(root, dict):
             yield from _pipeline(entry, root)
+        if entry.path.rsplit("/", 1)[-1] == "modules.json" and isinstance(root, list):
+            yield from _modules(entry, root)
         for count, (path, value) in enumerate(walk(root, *({key: value} for key, value in twice))):
             if len(path) > self.max_depth or count > MOST_VALUES:
                 what = f"nested deeper than {self.max_depth}, or more than {MOST_VALUES} values"
@@ -158,6 +163,8 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
         yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: another place to load from", "redirect")
     elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
         yield from _redirect(entry, key, value, _shown(where, value), own)
+    elif isinstance(value, str) and _FILE_KEYS.search(key) and _UPWARDS.search(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: a path outside the repo", "redirect")
 
 
 def _is_switch(entry: RepoEntry, path: Path) -> bool:
@@ -194,6 +201,15 @@ def _pipeline(entry: RepoEntry, root: dict[str, object]) -> Judgement:
         named = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
         if named and value[0].split(".")[0] not in _LIBRARIES and value[0] not in _LIBRARIES:  # type: ignore[index]
             what = f"{key} is {json.dumps(value)[:120]}: a class from a file of the repo"
+            yield _finding("HC-CFG-001", "high", entry, what, "code")
+
+
+def _modules(entry: RepoEntry, root: list[object]) -> Judgement:
+    """sentence-transformers: each module is a class given by its dotted name, which is imported."""
+    for row in root:
+        named = row.get("type") if isinstance(row, dict) else None
+        if isinstance(named, str) and not named.startswith("sentence_transformers."):
+            what = f"type is {json.dumps(named)[:120]}: a class from outside the library"
             yield _finding("HC-CFG-001", "high", entry, what, "code")
 
 
