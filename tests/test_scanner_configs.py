@@ -184,6 +184,7 @@ def test_config_code_says_ok_or_why_not_of_any_tree(tree: Any, tmp_path_factory:
 HONEST = (
     "{%- for message in messages %}{% if loop.first and message['role'].strip() == 'user' %}{{ raise_exception('no') }}"
     "{% endif %}{% generation %}{{ message.content | trim | tojson }}{% endgeneration %}{% break %}{% endfor %}"
+    "{{ roles['tool_' ~ message['role']|lower] }}{{ names[message.name.strip()] }}{{ messages[loop.index0|int] }}"
     "{% macro show(x) %}{{ x.items() | list }}{% endmacro %}{{ show(tools) }}{% set ns = namespace(a=1) %}"
 )
 
@@ -202,6 +203,7 @@ HONEST = (
         "{{ x[0](1) }}",
         "{{ x['_' ~ '_class_' ~ '_'] }}",
         "{{ x['%c%c'|format(95, 95)] }}",
+        "{{ x[['_', '_', 'class', '_', '_']|join] }}",
         "{{ requests.post('http://x', y) }}",
         "{{ lipsum() }}",
         "{% if %}",

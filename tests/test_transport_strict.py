@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -143,6 +145,23 @@ def test_a_pickle_container_costs_two_requests_and_under_100_kb(hub: HubServer) 
     assert reader.read_range("model.pth", 48_000, 60_000) == body[48_000:60_000]
     assert reader.read_range("model.pth", 200_000, 200_010) == body[200_000:200_010]
     assert reader.requests == 4
+
+
+def test_eight_files_are_in_flight_and_no_more(hub: HubServer) -> None:
+    hub.create("org/model", {f"{i}.txt": b"text" for i in range(40)})
+    now, most, lock = [0], [0], threading.Lock()
+
+    def slowly() -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        time.sleep(0.05)
+        with lock:
+            now[0] -= 1
+
+    hub.fault("call", path="*.txt", action=slowly)
+    assert scan("org/model").exit_code == 0
+    assert 4 <= most[0] <= 8
 
 
 def test_a_gated_repo_is_one_sentence(hub: HubServer) -> None:

@@ -131,6 +131,17 @@ def _without_generation(template: str) -> str:
     return template
 
 
+def _underscored(node: Any) -> bool:
+    """Whether a string that begins with an underscore stands anywhere in an expression."""
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if isinstance(getattr(node, "value", None), str) and node.value.startswith("_"):
+            return True
+        todo += node.iter_child_nodes()
+    return False
+
+
 def _node(node: Any, macros: set[str]) -> Iterator[str]:
     """What is wrong with one node of the tree."""
     kind = type(node).__name__
@@ -142,8 +153,8 @@ def _node(node: Any, macros: set[str]) -> Iterator[str]:
         yield f"reaches for {node.name!r}"
     elif kind == "Filter" and node.name in ("attr", "format", "xmlattr"):
         yield f"uses the filter {node.name!r}"
-    elif kind == "Getitem" and type(node.arg).__name__ in ("Concat", "Filter", "Mod", "Call"):
-        yield "reads a member whose name it computes"
+    elif kind == "Getitem" and _underscored(node.arg):
+        yield "reads a member whose name begins with an underscore, or is put together from one"
     elif kind in ("Include", "Import", "FromImport", "Extends"):
         yield f"loads another template ({kind.lower()})"
     elif kind == "Call":
