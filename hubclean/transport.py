@@ -31,7 +31,8 @@ from hubclean.version import __version__
 
 ATTEMPTS = 5
 FIRST_WAIT = 0.5  # seconds, doubled after each attempt
-LONGEST_WAIT = 60.0  # a server that asks for more is given up
+LONGEST_WAIT = 60.0  # seconds between all attempts together; a server that asks for more is given up
+MOST_STALLS = 2  # attempts that may end without a byte for ``TIMEOUT`` seconds
 TIMEOUT = 15.0  # seconds without a byte
 DEADLINE = 180.0  # seconds for one body
 SLOWEST, GRACE = 1024, 20.0  # bytes a second that a body must reach on average, after so many seconds
@@ -206,7 +207,7 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
     Raises:
         HubcleanError: as ``hub_error`` says.
     """
-    wait, last = FIRST_WAIT, attempts or ATTEMPTS
+    wait, last, waited, stalls = FIRST_WAIT, attempts or ATTEMPTS, 0.0, 0
     for attempt in range(1, last + 1):
         asked: float | None = None
         try:
@@ -222,10 +223,12 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
                 raise known from cause
             asked = None if answer is None else _asked_wait(answer.headers)
             error = known
-        if attempt == last or (asked or 0.0) > LONGEST_WAIT:
+            stalls += "Timeout" in type(cause).__name__
+        pause = asked if asked is not None else wait
+        if attempt == last or waited + pause > LONGEST_WAIT or stalls >= MOST_STALLS:
             break
-        time.sleep(asked if asked is not None else wait)
-        wait *= 2
+        time.sleep(pause)
+        waited, wait = waited + pause, wait * 2
     raise error
 
 
