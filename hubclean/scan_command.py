@@ -142,7 +142,7 @@ def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool,
         from hubclean.repos import open_target
 
         repo = open_target(target, rest["revision"])
-        report = run(repo, **static)
+        report = run(repo, **static, progress=_bars(repo))
         if rest["deep"]:
             report = _deepened(repo, report, rest)
     except (HubcleanError, OSError) as error:
@@ -152,6 +152,15 @@ def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool,
     if shown:
         _show(report, last=alone)
     return target_scan(target, report)
+
+
+def _bars(repo: Any) -> Any:
+    """Progress on stderr for a Hub, whose client brings the bars; a folder is read faster than they are loaded."""
+    if repo.ref.kind == "local":
+        return None
+    from hubclean.bars import Bars
+
+    return Bars()
 
 
 def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport:

@@ -217,6 +217,12 @@ def test_chat_templates_sees(tmp_path: Path, template: str) -> None:
     assert {(finding.rule, finding.severity) for finding in findings} == {("HC-CFG-004", "high")}
 
 
+def test_chat_templates_reads_defaults_too(tmp_path: Path) -> None:
+    body = json.dumps({"a": {"default_chat_template": "{{ x.__class__ }}"}}).encode()
+    findings, _ = judge("chat-templates", tmp_path, {"tokenizer_config.json": body})
+    assert [finding.rule for finding in findings] == ["HC-CFG-004"]
+
+
 def test_chat_templates_reads_jinja_files(tmp_path: Path) -> None:
     findings, _ = judge("chat-templates", tmp_path, {"chat_template.jinja": b"{{ x.__class__ }}"})
     assert [finding.rule for finding in findings] == ["HC-CFG-004"]

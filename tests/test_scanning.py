@@ -240,6 +240,15 @@ def test_what_the_hub_says_is_passed_on_as_the_hubs(hub: Any, level: Any, exit_c
     assert report.exit_code == exit_code
 
 
+def test_that_the_hubs_scanners_have_not_finished_is_told_and_stops_nobody(hub: Any) -> None:
+    hub.create("org/model", CLEAN, security={"scansDone": False, "filesWithIssues": []})
+    report = scan("org/model")
+    assert [(row.rule, row.severity, row.path) for row in report.findings] == [("HC-REP-003", "info", ".")]
+    assert report.exit_code == 0
+    assert "have not finished" in render_scan(report)
+    assert render_scan(report).startswith("no static finding in 3 of 3 files\n")
+
+
 def test_the_reader_reads_nothing_twice(tmp_path: Path) -> None:
     repo = LocalRepo(written(tmp_path, CLEAN))
     reader = reading.Reader(repo, repo.files())

@@ -105,7 +105,7 @@ class ChatTemplates:
 
 
 def _inside(text: bytes) -> list[str]:
-    """The strings under every key ``chat_template`` of a JSON file; files that do not parse are reported elsewhere."""
+    """The strings under every key that ends in ``chat_template``; files that do not parse are reported elsewhere."""
     try:
         todo: list[tuple[bool, Any]] = [(False, read_json(text)[0])]
     except JsonProblem:
@@ -114,7 +114,7 @@ def _inside(text: bytes) -> list[str]:
     while todo:
         inside, value = todo.pop()
         if isinstance(value, dict):
-            todo += [(inside or key == "chat_template", item) for key, item in value.items()]
+            todo += [(inside or key.endswith("chat_template"), item) for key, item in value.items()]
         elif isinstance(value, list):
             todo += [(inside, item) for item in value]
         elif inside and isinstance(value, str):
