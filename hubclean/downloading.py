@@ -8,7 +8,7 @@ from pathlib import Path
 from hubclean.errors import IntegrityError
 from hubclean.escaping import printable
 from hubclean.folders import check_free, whole_folder
-from hubclean.formats import PICKLE_NAMES, suffix
+from hubclean.formats import suffix
 from hubclean.records import SEVERITIES, FileHash, FileVerdict, ScanReport, Severity
 from hubclean.repos import Repo, open_target, sha256_of
 from hubclean.scanning import Progress, scan
@@ -16,6 +16,8 @@ from hubclean.terminal import headline
 
 _TEXTS = (".json", ".txt", ".md", ".jinja", ".yaml", ".yml")
 _NAMES = ("license", "licence", "notice", "copying")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".th")
+_UNCHECKED = "not checked"
 _NEVER_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 
 
@@ -25,6 +27,14 @@ class LeftOut:
 
     path: str
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing was downloaded; ``finding`` is whether for a finding at the gate (else nobody could check)."""
+
+    why: str
+    finding: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +50,12 @@ class DownloadReport:
     folder: str | None
     files: tuple[FileHash, ...]
     left_out: tuple[LeftOut, ...]
-    refused: str | None = None
+    refused: Refusal | None = None
 
     @property
     def exit_code(self) -> int:
         """0 downloaded; 1 refused for a finding at the gate; 2 refused because something needed was not checked."""
-        return 0 if self.folder is not None else 1 if self.scan.exit_code == 1 else 2
+        return 0 if self.refused is None else 1 if self.refused.finding else 2
 
 
 def download(
@@ -85,7 +95,7 @@ def download(
     return DownloadReport(report, str(out), files, left)
 
 
-def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], str | None]:
+def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Refusal | None]:
     """Paths to fetch, files to leave out, and why the download is refused altogether (``None`` if it is not)."""
     why = {file.path: _unfit(report, file) for file in report.files}
     paths = list(why)
@@ -98,18 +108,19 @@ def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], st
     bad = [path for path in needed if why[path] and "/" not in path]
     if bad:
         # A finding is the better reason: it is what the exit code speaks of.
-        path = min(bad, key=lambda path: (why[path] or "").startswith("not checked"))
-        return chosen, tuple(left), f"{printable(path)} is needed, but {why[path]}"
+        path = min(bad, key=lambda path: (why[path] or "").startswith(_UNCHECKED))
+        finding = not (why[path] or "").startswith(_UNCHECKED)
+        return chosen, tuple(left), Refusal(f"{printable(path)} is needed, but {why[path]}", finding)
     if not any(path in weights for path in chosen):
-        return chosen, tuple(left), "it holds no weights that hubclean could judge"
+        return chosen, tuple(left), Refusal("it holds no weights that hubclean could judge", False)
     return chosen, tuple(left), None
 
 
 def render(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
     lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
-    if report.folder is None:
-        lines.append(f"nothing was downloaded: {printable(report.refused or '', 600)}")
+    if report.folder is None or report.refused:
+        lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")
         lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
         return "\n".join(lines)
     lines += [f"  {row.sha256}  {row.size:>13,}  {printable(row.path)}" for row in report.files]
@@ -126,12 +137,12 @@ def _unfit(report: ScanReport, file: FileVerdict) -> str | None:
     rows = [row for row in report.findings if row.path == file.path and SEVERITIES.index(row.severity) >= at_gate]
     if rows:
         return f"has a finding at the gate: {rows[0].rule}, {printable(rows[0].what, 200)}"
-    return f"not checked: {printable(file.reason, 300)}" if file.state == "unchecked" else None
+    return f"{_UNCHECKED}: {printable(file.reason, 300)}" if file.state == "unchecked" else None
 
 
 def _is_pickled_weights(path: str) -> bool:
     name = path.rsplit("/", 1)[-1].lower()
-    return suffix(path) in PICKLE_NAMES and not name.startswith(_NEVER_WEIGHTS)
+    return suffix(path) in _PICKLED and not name.startswith(_NEVER_WEIGHTS)
 
 
 def _checked(repo: Repo, folder: Path, path: str) -> FileHash:

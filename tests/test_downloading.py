@@ -104,7 +104,9 @@ def test_bits_that_flip_after_the_scan_are_found(hub: HubServer, tmp_path: Path)
         ({"config.json": b'{"auto_map": {"AutoModel": "m.N"}}'}, 1, "HC-CFG-001"),
         ({"model.safetensors": safetensors(data=b"")}, 1, "HC-ST-001"),
         ({"config.json": b"{"}, 2, "not checked"),
+        ({"config.json": b"{", "sub/labels.json": b'{"auto_map": {"A": "b.C"}}'}, 2, "not checked"),
         ({"model.safetensors": None}, 2, "no weights"),
+        ({"model.safetensors": None, "labels.pkl": b"\x80\x02}."}, 2, "no weights"),
         ({"model.safetensors": None, "pytorch_model.bin": b"\x80\x02\x00"}, 2, ""),
     ],
 )
@@ -117,7 +119,7 @@ def test_what_is_needed_and_bad_refuses_everything(
     value = json.loads(done.output)
     assert (done.exit_code > 0, value["folder"]) == (True, None)
     assert done.exit_code == exit_code or not says
-    assert says in value["refused"]
+    assert says in value["refused"]["why"]
     assert not (tmp_path / "out").exists()
     assert not [row for row in hub.asked("GET", where="cdn") if row.sent > 100_000]
 
