@@ -1,4 +1,4 @@
-"""The shared corpus of other scanners' test files, as bytes: equal verdicts wherever they lie, safetensors judged right."""
+"""The shared corpus of other scanners' test files, as bytes: equal verdicts everywhere, safetensors judged right."""
 
 from __future__ import annotations
 
