@@ -14,6 +14,7 @@ from hubclean.version import __version__ as __version__
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hubclean.downloading import DownloadReport
     from hubclean.guards import GuardedClassifier
     from hubclean.pipeline import CleanResult
     from hubclean.publishing import PushReport
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hubclean.repos import Repo
     from hubclean.tensors import Checkpoint, Session
 
-__all__ = ["__version__", "clean", "load_guarded", "locate", "push", "scan", "site"]
+__all__ = ["__version__", "clean", "download", "load_guarded", "locate", "push", "scan", "site"]
 
 
 def scan(
@@ -37,8 +38,8 @@ def scan(
     Args:
         target: ``org/model``, ``org/model@rev``, a Hub URL, a local folder, or one file.
         data: images for ``deep``.
-        options: ``gate``, ``allow_unchecked`` of ``scanning.scan``; with ``deep`` also ``session`` and the fields of
-            ``deep.DeepOptions``.
+        options: ``gate``, ``allow``, ``allow_unchecked`` of ``scanning.scan``; with ``deep`` also ``session`` and the
+            fields of ``deep.DeepOptions``.
 
     Returns:
         The report; ``report.exit_code`` is that of the command.
@@ -50,7 +51,7 @@ def scan(
     from hubclean.repos import open_target
 
     repo = open_target(str(target), revision)
-    static = {key: options.pop(key) for key in ("gate", "allow_unchecked", "progress") if key in options}
+    static = {key: options.pop(key) for key in ("gate", "allow", "allow_unchecked", "progress") if key in options}
     report = scanning.scan(repo, **static)
     if not deep:
         if options:
@@ -61,6 +62,13 @@ def scan(
 
     session = options.pop("session", None) or open_session()
     return deep_scan(repo, report, session, None if data is None else str(data), DeepOptions(**options))[0]
+
+
+def download(target: str | Path, out: str | Path | None = None, **options: Any) -> DownloadReport:
+    """Scan a repo, then fetch what is needed and was judged (see ``downloading.download`` for the options)."""
+    from hubclean.downloading import download as run
+
+    return run(target, None if out is None else Path(out), **options)
 
 
 def site(target: str | Path, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:

@@ -22,10 +22,10 @@ from hubclean.command_options import (
     print_result,
 )
 from hubclean.command_options import session as new_session
+from hubclean.scan_command import download, scan
 from hubclean.version import __version__
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-_LEVELS = ["info", "low", "medium", "high", "critical"]
 
 
 class _Group(click.Group):
@@ -56,69 +56,8 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.argument("target")
-@click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
-@click.option(
-    "--fail-on",
-    default="high",
-    show_default=True,
-    type=click.Choice(_LEVELS),
-    help="Findings from this level on give exit code 1.",
-)
-@click.option(
-    "--allow-unchecked",
-    multiple=True,
-    metavar="PATTERN",
-    help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
-)
-@click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
-@click.option(
-    "--data",
-    help="Images for --deep: a folder, a parquet file, or a Hub dataset id. Without any, detectors that need none run.",
-)
-@click.option(
-    "--detector",
-    "detectors",
-    multiple=True,
-    default=["neural-cleanse", "mm-bd"],
-    show_default=True,
-    help="Detector for --deep; repeatable. mm-bd needs no images.",
-)
-@click.option(
-    "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
-)
-@data_options
-@model_options
-@json_option
-def scan(
-    target: str,
-    revision: str | None,
-    fail_on: str,
-    allow_unchecked: tuple[str, ...],
-    deep: bool,
-    data: str | None,
-    **rest: Any,
-) -> None:
-    """Is TARGET safe to download? Reads the listing, headers and configs; fetches no weight.
-
-    TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file.
-    """
-    from hubclean import scanning
-    from hubclean.repos import open_target
-    from hubclean.terminal import render_scan
-
-    repo = open_target(target, revision)
-    report = scanning.scan(repo, gate=fail_on, allow_unchecked=allow_unchecked)  # type: ignore[arg-type]
-    if deep:
-        from hubclean.datasets import Sizes
-        from hubclean.deep import DeepOptions, deep_scan
-
-        sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-        options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
-        report, _ = deep_scan(repo, report, new_session(rest), data, options)
-    print_result(report, rest["as_json"], lambda: render_scan(report, colour=bool(sys.stdout and sys.stdout.isatty())))
-    sys.exit(report.exit_code)
+main.add_command(scan)
+main.add_command(download)
 
 
 @main.command()

@@ -17,10 +17,10 @@ from huggingface_hub.utils import logging as hub_logging
 from hubclean.errors import AccessError, HubcleanError, PublishError, TransportError
 from hubclean.escaping import printable
 from hubclean.hub import intact, listing, repo_info
+from hubclean.hub_errors import CLIENT_ERRORS, hub_error
 from hubclean.records import Audit
 from hubclean.repos import RepoEntry
 from hubclean.sanitized import AUDIT, CARD
-from hubclean.transport import CLIENT_ERRORS, hub_error
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ class HubRepo:
             raise IntegrityError(f"{printable(path)!r} ends before byte {stop}")
         if start == stop:
             return b""
-        return self._reader.read(path, entry.size, (start, stop), lambda: self._count(path, stop - start))
+        return self._reader.read(path, entry.size, (start, stop), lambda: self._count(path, stop - start), _hash(entry))
 
     def read(self, path: str, limit: int) -> bytes:
         entry = self._entry(path)
@@ -90,10 +90,10 @@ class HubRepo:
             raise IntegrityError(f"{printable(path)!r} has {entry.size} bytes, more than the {limit} allowed here")
         body = b""
         if entry.size:
-            body = self._reader.read(path, entry.size, None, lambda: self._count(path, entry.size))
+            body = self._reader.read(path, entry.size, None, lambda: self._count(path, entry.size), _hash(entry))
         digest = _digest(entry)
         digest.update(body)
-        if digest.hexdigest() != (entry.sha256 or entry.blob_id):
+        if digest.hexdigest() != _hash(entry):
             raise IntegrityError(f"{printable(path)!r} does not have the hash its listing says")
         return body
 
@@ -220,8 +220,9 @@ def listing(info: Any) -> list[RepoEntry]:
         hashed = isinstance(sha256, str) and _HEX64.fullmatch(sha256)
         if lfs is None:
             hashed = isinstance(blob, str) and _HEX40.fullmatch(blob)
-        if type(size) is not int or size < 0 or not hashed:
-            raise IntegrityError(f"the listing has no size or hash for {shown!r}")
+        pointed = getattr(lfs, "size", size) if lfs else size
+        if type(size) is not int or size < 0 or not hashed or pointed != size:
+            raise IntegrityError(f"the listing has no size or hash, or two sizes, for {shown!r}")
         entries[path] = RepoEntry(path, size, sha256, blob if isinstance(blob, str) else None)
     if clash := next(
         (path for path in entries for above in PurePosixPath(path).parents if str(above) in entries), None
@@ -239,6 +240,10 @@ def _inside(path: object) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
+def _hash(entry: RepoEntry) -> str | None:
+    return entry.sha256 or entry.blob_id
+
+
 def _digest(entry: RepoEntry) -> Any:
     """The hash the listing gives: sha256 for LFS files, else git's blob sha1, which begins with the size."""
     return hashlib.sha256() if entry.sha256 else hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
@@ -252,7 +257,7 @@ def intact(place: Path, entry: RepoEntry) -> bool:
     with place.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return bool(digest.hexdigest() == (entry.sha256 or entry.blob_id))
+    return bool(digest.hexdigest() == _hash(entry))
 
 
 def _discard(place: Path) -> None:

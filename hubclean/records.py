@@ -82,12 +82,16 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class FileVerdict:
-    """What the scan can say of one file: ``ok`` (how it was checked), ``finding`` or ``unchecked`` (why)."""
+    """What the scan can say of one file: ``ok`` (how it was checked), ``finding`` or ``unchecked`` (why).
+
+    ``sha256`` is the listing's, known for LFS files of a Hub; nobody hashes a file for the scan.
+    """
 
     path: str
     size: int
     state: FileState
     reason: str
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,8 @@ class ScanReport:
     """The result of ``scan``: what was read, what was found, what was not checked.
 
     ``requests`` and ``bytes_read`` count the bodies asked for; the deep stage's weights are not in them.
-    ``allowed_unchecked`` holds path patterns (``fnmatch``) of files that may stay not checked.
+    ``allowed_unchecked`` holds path patterns (``fnmatch``) of files that may stay not checked, ``allowed_names`` the
+    exact names (``timm.models.resnet.ResNet``) that pickles may hold by the caller's wish.
     """
 
     origin: RepoRef
@@ -143,6 +148,7 @@ class ScanReport:
     detections: tuple[DetectionReport, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     judgement: Judgement | None = None
+    allowed_names: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -78,6 +78,7 @@ class LocalRepo:
         place = Path(os.path.abspath(place))
         self._root = place if place.is_dir() else place.parent
         self._only = None if place.is_dir() else place.name
+        self.alone = self._only is not None
         self.ref = RepoRef(place.name or "folder", None, "local")
         self.requests = 0
         self.bytes_read = 0
@@ -88,7 +89,9 @@ class LocalRepo:
         rows = []
         for folder, names, files in os.walk(self._root, onerror=_unreadable):
             if Path(folder) == self._root:
-                names[:] = [name for name in names if name not in (".git", ".cache")]
+                names[:] = [name for name in names if name != ".git"]  # no commit of a Hub can hold one
+            if Path(folder).relative_to(self._root).parts[:2] == (".cache", "huggingface"):
+                files = [name for name in files if not _CLIENT_FILES.fullmatch(name)]
             for name in names:
                 if not (Path(folder) / name).resolve().is_relative_to(self._root.resolve()):
                     raise TargetError(f"{printable(name)!r} is a link that leaves the folder")
@@ -136,6 +139,10 @@ class LocalRepo:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(self._inside(path).read_bytes())
         return into
+
+
+# What the client of the Hub leaves in ``--local-dir`` folders; anything else there came with the repo.
+_CLIENT_FILES = re.compile(r".*\.(?:metadata|lock|incomplete)|CACHEDIR\.TAG|\.gitignore")
 
 
 def _unreadable(error: OSError) -> None:

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
 
-from hubclean.errors import BudgetError, IntegrityError, OptionError, TargetError, TransportError
-from hubclean.formats import HEAD, suffix
-from hubclean.headers import AHEAD, read_header
+from hubclean.errors import AccessError, OptionError, TargetError, TransportError
+from hubclean.escaping import printable
+from hubclean.formats import suffix
+from hubclean.headers import read_header
+from hubclean.reading import PER_FILE, Reader, ahead
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
 from hubclean.registry import methods
 from hubclean.repos import Repo, RepoEntry, open_target
 from hubclean.scanners import Scanner, not_checked
 
 IN_FLIGHT = 8
-PER_REPO = 64 << 20
-PER_FILE = 16 << 20
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
+# Modules whose names run code, commands, network or files: none of them can be allowed.
+_NEVER = frozenset(
+    ("os", "sys", "subprocess", "builtins", "__builtin__", "posix", "nt", "shutil", "pty", "socket", "io")
+)
+_NEVER |= {"runpy", "importlib", "pickle", "_pickle", "marshal", "types", "ctypes", "multiprocessing", "code", "codeop"}
+_NEVER |= {"webbrowser", "pip", "commands", "operator", "_operator", "functools", "asyncio", "pdb", "timeit", "io"}
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
 
 
@@ -40,6 +45,7 @@ def scan(
     revision: str | None = None,
     gate: Severity = "high",
     allow_unchecked: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
     progress: Progress | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded.
@@ -49,21 +55,23 @@ def scan(
         revision: branch, tag or commit; only with a target on a Hub.
         gate: the severity from which a finding makes ``exit_code`` 1.
         allow_unchecked: patterns of paths (``fnmatch``) that may stay not checked without making ``exit_code`` 2.
+        allow: exact names (``timm.models.resnet.ResNet``) that pickles may hold; recorded in the report.
         progress: told of every file read.
 
     Raises:
         TargetError, AccessError: the target is not understood, or not there, or not allowed.
         TransportError: the Hub could not be reached, or broke off on every file.
-        OptionError: ``gate`` is no severity.
+        OptionError: ``gate`` is no severity, or a name of ``allow`` is none or can never be allowed.
     """
     if gate not in SEVERITIES:
         raise OptionError(f"no severity named {gate!r}; there are: {', '.join(SEVERITIES)}")
+    check_names(allow)
     started = time.monotonic()
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
     files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
     if not files:
         raise TargetError(f"there are no files at {repo.ref}")
-    reader = Reader(repo, files)
+    reader = Reader(repo, files, allow)
     _read_ahead(reader, files, progress)
     findings, verdicts = _judge(reader, files)
     return ScanReport(
@@ -75,7 +83,22 @@ def scan(
         requests=reader.requests,
         bytes_read=reader.bytes_read,
         seconds=round(time.monotonic() - started, 3),
+        allowed_names=tuple(sorted(set(allow))),
     )
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names that are no exact dotted names, or that no one may allow.
+
+    Raises:
+        OptionError: the first such name, and why.
+    """
+    for name in names:
+        parts = name.split(".")
+        if len(parts) < 2 or not all(part.isidentifier() and part.isascii() for part in parts):
+            raise OptionError(f"--allow takes one exact name like timm.models.resnet.ResNet, not {printable(name)!r}")
+        if _NEVER & {parts[0], parts[-2]} or any(part.startswith("__") for part in parts):
+            raise OptionError(f"{name} can never be allowed: names of {parts[0]} reach code, commands or files")
 
 
 def gate_passed(report: ScanReport) -> bool:
@@ -84,80 +107,11 @@ def gate_passed(report: ScanReport) -> bool:
     return all(SEVERITIES.index(finding.severity) < at_gate for finding in report.findings)
 
 
-class Reader:
-    """A repo that reads every byte at most once, within budgets, so that scanners need not share what they read.
-
-    It keeps the beginning of each file in memory. Errors are kept too: a file that failed fails for all scanners.
-    """
-
-    def __init__(self, repo: Repo, files: tuple[RepoEntry, ...]) -> None:
-        self.ref = repo.ref
-        self.hub_security = getattr(repo, "hub_security", None)
-        self._repo = repo
-        self._entries = {entry.path: entry for entry in files}
-        self._heads: dict[str, bytes] = {}
-        self._locks = {entry.path: threading.Lock() for entry in files}
-        self._purse = threading.Lock()
-        self.requests = 0
-        self.bytes_read = 0
-        self.errors: dict[str, Exception] = {}
-
-    def files(self) -> tuple[RepoEntry, ...]:
-        return tuple(self._entries.values())
-
-    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
-        raise BudgetError("a scan downloads no whole files")
-
-    def read(self, path: str, limit: int) -> bytes:
-        entry = self._entries[path]
-        if entry.size > limit:
-            raise IntegrityError(f"it has {entry.size} bytes, more than the {limit} allowed here")
-        return self.read_range(path, 0, entry.size)
-
-    def read_range(self, path: str, start: int, stop: int) -> bytes:
-        entry = self._entries[path]
-        if not 0 <= start <= stop <= entry.size:
-            raise IntegrityError(f"bytes {start}..{stop} asked of a file of {entry.size} bytes")
-        with self._locks[path]:
-            if path in self.errors:
-                raise self.errors[path]
-            try:
-                return self._upto(entry, stop)[start:stop]
-            except BudgetError:
-                raise  # fewer bytes of the same file may still be had
-            except Exception as error:
-                self.errors[path] = error
-                raise
-
-    def _upto(self, entry: RepoEntry, stop: int) -> bytes:
-        head = self._heads.get(entry.path, b"")
-        if stop <= len(head):
-            return head
-        if not head:
-            stop = max(stop, min(entry.size, AHEAD if suffix(entry.path) == ".safetensors" else HEAD))
-        whole = (entry.size <= AHEAD or stop == entry.size) and suffix(entry.path) != ".safetensors"
-        stop = entry.size if whole else stop
-        if stop > PER_FILE:
-            raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
-        self._pay(stop if whole else stop - len(head))
-        # A file that is read whole is read by ``read``, which checks its hash against the listing.
-        head = self._repo.read(entry.path, stop) if whole else head + self._repo.read_range(entry.path, len(head), stop)
-        self._heads[entry.path] = head
-        return head
-
-    def _pay(self, size: int) -> None:
-        with self._purse:
-            if self.bytes_read + size > PER_REPO:
-                raise BudgetError(f"the scan's budget of {PER_REPO} bytes for one repo is used up")
-            self.requests += 1
-            self.bytes_read += size
-
-
 def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress | None) -> None:
     """Fetch what the scanners will ask for, several files at a time; errors wait in the reader for them.
 
     Raises:
-        TransportError: every file failed that way.
+        TransportError, AccessError: every file failed that way.
     """
     if progress:
         progress.start("scan", len(files))
@@ -168,7 +122,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
                 read_header(reader, entry)
             elif entry.size:
                 whole = suffix(entry.path) in _WHOLE and entry.size <= PER_FILE // 2
-                reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, HEAD))
+                reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, ahead(entry)))
         except Exception:
             return  # the scanners meet it again and report it
 
@@ -178,7 +132,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
                 progress.advance()
     if progress:
         progress.finish()
-    broken = [error for error in reader.errors.values() if isinstance(error, TransportError)]
+    broken = [error for error in reader.errors.values() if isinstance(error, (TransportError, AccessError))]
     if broken and len(broken) == sum(bool(entry.size) for entry in files):
         raise broken[0]
 
@@ -214,4 +168,5 @@ def _worst(entry: RepoEntry, seen: list[Finding | FileVerdict]) -> FileVerdict:
     if not rows:
         rows.append(FileVerdict(entry.path, entry.size, "unchecked", "only noted, not judged"))
     state = max((row.state for row in rows), key=_RANK.__getitem__)
-    return FileVerdict(entry.path, entry.size, state, "; ".join(row.reason for row in rows if row.state == state))
+    reason = "; ".join(dict.fromkeys(row.reason for row in rows if row.state == state))
+    return FileVerdict(entry.path, entry.size, state, reason, entry.sha256)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import textwrap
 import traceback
 import warnings
 from collections import Counter
@@ -14,6 +15,7 @@ from typing import Any
 from hubclean.errors import HubcleanError, MissingExtraError
 from hubclean.escaping import printable
 from hubclean.records import SEVERITIES, DetectionReport, Finding, Judgement, ScanReport
+from hubclean.scan_records import ScanDocument, TargetScan, target_scan
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
 _MODELS = frozenset(
@@ -29,16 +31,18 @@ _EXITS = {
 }
 
 
-def render_scan(report: ScanReport, colour: bool = False) -> str:
+def render_scan(report: ScanReport, colour: bool = False, width: int = 0, named: bool = False) -> str:
     """The scan as text: counts first, then findings by severity, files not checked, cost and exit code.
 
     Args:
         report: from ``scanning.scan``, with detections if the deep stage ran.
         colour: whether to use ANSI colours.
+        width: columns of the terminal, at which findings are wrapped; 0 keeps each on one line, for ``grep``.
+        named: whether every finding names the repo too, for output of many.
     """
-    lines = [_paint(_headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
+    lines = [_paint(headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
     if report.findings:
-        lines += ["", *_findings(report, colour)]
+        lines += ["", *_findings(report, colour, width, named)]
     if any(file.state == "unchecked" for file in report.files):
         lines += ["", *_unchecked(report)]
     if report.detections:
@@ -46,38 +50,47 @@ def render_scan(report: ScanReport, colour: bool = False) -> str:
     if report.judgement:
         lines += [*judged(report.judgement)]
     lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
-    lines += ["", f"{report.requests} requests, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
+    lines += ["", f"{_plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
     if not report.detections:
         lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
     lines.append(_exit(report))
     return "\n".join(lines)
 
 
-def _headline(report: ScanReport) -> str:
-    total = len(report.files)
-    unchecked = sum(file.state == "unchecked" for file in report.files)
-    seen = [finding for finding in report.findings if finding.severity != "info"]
+def headline(report: ScanReport) -> str:
+    """The counts: static findings by severity, files ok, files not checked."""
+    return counted(target_scan("", report))
+
+
+def counted(scan: TargetScan) -> str:
+    """The same for one target of a document."""
+    total, unchecked = scan.counts.files, scan.counts.unchecked
+    seen = [finding for finding in scan.findings if finding.severity != "info"]
     if seen:
         counts = Counter(finding.severity for finding in seen)
         listed = ", ".join(f"{counts[name]} {name}" for name in reversed(SEVERITIES) if counts[name])
         files = len({finding.path for finding in seen})
         text = f"{_plural(len(seen), 'static finding')} ({listed}) in {files} of {_plural(total, 'file')}"
+        text += f"; {scan.counts.ok} ok"
     else:
         text = f"no static finding in {total - unchecked} of {_plural(total, 'file')}"
     return text + (f"; {unchecked} not checked" if unchecked else "")
 
 
-def _findings(report: ScanReport, colour: bool) -> list[str]:
-    """A line for each finding and one for what to do; those that only say "not checked" stand in their own list."""
-    rows = [finding for finding in report.findings if finding.severity != "info"]
-    if not rows:
-        return []
-    width = max(len(row.severity) for row in rows)
-    lines = [f"{'SEVERITY':<{max(width, 8)}}  RULE        FILE: WHAT"]
+def _findings(report: ScanReport, colour: bool, width: int, named: bool) -> list[str]:
+    """One line a finding: severity, rule, file and offset, what was seen, what to do.
+
+    Those that only say "not checked" stand in their own list.
+    """
+    rows = [row for row in report.findings if row.severity != "info" or row.rule not in ("HC-INC-001", "HC-FMT-002")]
+    lines = [f"{'SEVERITY':<8}  {'RULE':<10}  FILE: WHAT -> WHAT TO DO"] if rows else []
+    origin = f"{printable(str(report.origin), 300)}/" if named else ""
     for row in rows:
-        severity = _paint(f"{row.severity:<{max(width, 8)}}", _COLOURS[row.severity], colour)
-        lines.append(f"{severity}  {printable(row.rule):<10}  {_place(row)}: {printable(row.what, 300)}")
-        lines.append(f"{'':<{max(width, 8)}}  {'':<10}  -> {printable(row.advice, 300)}")
+        severity = _paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
+        text = f"{printable(row.rule):<10}  {origin}{_place(row)}: {printable(row.what, 300)}"
+        text += f" -> {printable(row.advice, 300)}"
+        wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
+        lines.append(f"{severity}  " + f"\n{'':<22}".join(wrapped))
     return lines
 
 
@@ -100,6 +113,20 @@ def _unchecked(report: ScanReport) -> list[str]:
         if len(files) > _MOST_ALIKE:
             lines.append(f"    and {len(files) - _MOST_ALIKE} more")
     return lines
+
+
+def render_table(document: ScanDocument) -> str:
+    """Many targets in one table, and the one exit code; a target without a report shows its error."""
+    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  TARGET"]
+    for scan in document.scans:
+        seen = [row.severity for row in scan.findings if row.severity != "info"]
+        highest = max(seen, key=SEVERITIES.index, default="-")
+        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}"
+        name = printable(str(scan.origin) if scan.origin else scan.target, 300)
+        lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
+        if scan.error:
+            lines.append(f"{'':<6}{printable(scan.error, 1000)}")
+    return "\n".join([*lines, "", f"exit code {document.exit_code} over {_plural(len(document.scans), 'target')}"])
 
 
 def _detection(report: DetectionReport) -> str:
@@ -135,6 +162,8 @@ def _exit(report: ScanReport) -> str:
     line = _EXITS[report.exit_code].format(gate=report.gate)
     if any(row.verdict == "backdoored" for row in report.detections):
         line += " or a detected backdoor" if report.exit_code == 1 else ""
+    if report.allowed_names:
+        line += f" (names allowed in pickles: {', '.join(map(printable, report.allowed_names))})"
     if report.allowed_unchecked:
         patterns = ", ".join(printable(pattern) for pattern in report.allowed_unchecked)
         line += f" (files that may stay not checked: {patterns})"

@@ -6,7 +6,6 @@ other bytes than asked for when a server ignores Range. Works with httpx (1.x) a
 
 from __future__ import annotations
 
-import errno
 import re
 import time
 from collections.abc import Callable
@@ -14,34 +13,24 @@ from typing import Any, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from huggingface_hub import constants, get_session, hf_hub_url
-from huggingface_hub.errors import (  # type: ignore[attr-defined]  # HTTPError is httpx's or httpx2's
-    EntryNotFoundError,
-    FileMetadataError,
-    HfHubHTTPError,
-    HFValidationError,
-    HTTPError,
-    LocalTokenNotFoundError,
-    OfflineModeIsEnabled,
-)
+from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-from hubclean.errors import AccessError, HubcleanError, IntegrityError, OutputError, TargetError, TransportError
+from hubclean.errors import HubcleanError, IntegrityError, TransportError
 from hubclean.escaping import printable
+from hubclean.hub_errors import CLIENT_ERRORS, hub_error, shown_path, status_error
 from hubclean.version import __version__
 
 ATTEMPTS = 5
 FIRST_WAIT = 0.5  # seconds, doubled after each attempt
-LONGEST_WAIT = 60.0  # a server that asks for more is given up
+LONGEST_WAIT = 60.0  # seconds between all attempts together; a server that asks for more is given up
+MOST_STALLS = 2  # attempts that may end without a byte for ``TIMEOUT`` seconds
 TIMEOUT = 15.0  # seconds without a byte
 DEADLINE = 180.0  # seconds for one body
+SLOWEST, GRACE = 1024, 20.0  # bytes a second that a body must reach on average, after so many seconds
+MOST_BROKEN = 8  # files that may end without an answer before the whole repo is given up
 HOPS = 5
 AGAIN = (408, 429, 500, 502, 503, 504)
-
-#: What the client may raise for a failed request; everything else is a bug and stays a traceback.
-CLIENT_ERRORS = (HTTPError, OSError, ValueError, EntryNotFoundError, RuntimeError)
-
-_DISK = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.EMFILE)
 
 T = TypeVar("T")
 
@@ -70,24 +59,38 @@ class Reader:
         self._token = {name: text for name, text in headers.items() if name.lower() == "authorization"}
         self._headers = {name: text for name, text in headers.items() if name.lower() != "authorization"}
         self._headers["Accept-Encoding"] = "identity"
+        self._tags: dict[str, str] = {}
+        self._broken = 0
 
-    def read(self, path: str, size: int, span: tuple[int, int] | None, count: Callable[[], None]) -> bytes:
+    def read(
+        self, path: str, size: int, span: tuple[int, int] | None, count: Callable[[], None], known: str | None = None
+    ) -> bytes:
         """The bytes ``span`` (start, stop) of a file of ``size`` bytes, or with ``None`` the whole file.
 
-        ``count`` is called once a request for the body, retries included.
+        ``count`` is called once a request for the body, retries included. ``known`` is the hash the listing gives:
+        the Hub must not name another one. A part of a file must come with the ETag of every part before it.
 
         Raises:
             IntegrityError: the answer is not exactly what was asked for, or not from the pinned commit.
-            TransportError: no answer after all attempts. AccessError, TargetError: the Hub refused.
+            TransportError: no answer after all attempts, or too many other files had none.
+            AccessError, TargetError: the Hub refused.
         """
 
         def once() -> bytes:
             count()
-            return self._once(path, size, span)
+            return self._once(path, size, span, known)
 
-        return retrying(once, self._repo_id, self._commit)
+        if self._broken >= MOST_BROKEN:
+            raise TransportError(
+                f"{constants.ENDPOINT} broke off on {self._broken} files; the others were not asked for"
+            )
+        try:
+            return retrying(once, self._repo_id, self._commit)
+        except TransportError:
+            self._broken += 1
+            raise
 
-    def _once(self, path: str, size: int, span: tuple[int, int] | None) -> bytes:
+    def _once(self, path: str, size: int, span: tuple[int, int] | None, known: str | None) -> bytes:
         url = hf_hub_url(self._repo_id, path, revision=self._commit, endpoint=self._endpoint)
         home, confirmed = _origin(self._endpoint), False
         headers = self._headers | ({"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {})
@@ -98,43 +101,64 @@ class Reader:
                 status = response.status_code
                 if at_hub and (commit := response.headers.get("X-Repo-Commit")) and status < 400:
                     if commit != self._commit:
-                        raise IntegrityError(f"{_file(path)} came from another commit than {self._commit}")
+                        raise IntegrityError(f"{shown_path(path)} came from another commit than {self._commit}")
                     confirmed = True
+                if at_hub and status < 400 and _other_hash(response.headers, known):
+                    raise IntegrityError(f"the server names another hash for {shown_path(path)} than its listing")
                 if status in (301, 302, 303, 307, 308):
                     url = _next(url, response.headers.get("Location", ""), path)
                     continue
                 if status >= 400:
                     raise _refused(response, self._repo_id, self._commit, path)
                 if not confirmed:
-                    raise IntegrityError(f"the server does not say of which commit {_file(path)} is")
-                return _body(response, path, size, span)
-        raise IntegrityError(f"{_file(path)} is redirected without end")
+                    raise IntegrityError(f"the server does not say of which commit {shown_path(path)} is")
+                body = _body(response, path, size, span)
+                if span:
+                    self._same_tag(path, response.headers.get("ETag", ""))
+                return body
+        raise IntegrityError(f"{shown_path(path)} is redirected without end")
+
+    def _same_tag(self, path: str, tag: str) -> None:
+        """Parts may be put together only if all are of one version of the file."""
+        tag = tag.strip().removeprefix("W/").strip('"')
+        if not tag:
+            raise IntegrityError(f"the server gives no ETag for a part of {shown_path(path)}")
+        if self._tags.setdefault(path, tag) != tag:
+            raise IntegrityError(f"{shown_path(path)} changed on the server between two reads")
+
+
+def _other_hash(headers: Any, known: str | None) -> bool:
+    """Whether the Hub names a hash (sha256 of LFS, sha1 of git) that is not the listing's; other tags say nothing."""
+    tag = headers.get("X-Linked-ETag") or headers.get("ETag") or ""
+    tag = tag.strip().removeprefix("W/").strip('"')
+    return bool(known and len(tag) == len(known) and re.fullmatch(r"[0-9a-f]+", tag) and tag != known)
 
 
 def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> bytes:
     """The body, if status, Content-Range, encoding and length are all as asked; nothing is read before they are."""
     status, headers = response.status_code, response.headers
     if span and status != 206:
-        raise IntegrityError(f"the server ignored the byte range asked of {_file(path)} (status {status})")
+        raise IntegrityError(f"the server ignored the byte range asked of {shown_path(path)} (status {status})")
     if not span and status != 200:
-        raise IntegrityError(f"the server answered {status} for {_file(path)}, not with the file")
+        raise IntegrityError(f"the server answered {status} for {shown_path(path)}, not with the file")
     if span and headers.get("Content-Range", "").strip() != f"bytes {span[0]}-{span[1] - 1}/{size}":
-        raise IntegrityError(f"the server answered with another byte range than asked of {_file(path)}")
+        raise IntegrityError(f"the server answered with another byte range than asked of {shown_path(path)}")
     if headers.get("Content-Encoding", "identity") != "identity":
-        raise IntegrityError(f"{_file(path)} came with an encoding that was not asked for")
+        raise IntegrityError(f"{shown_path(path)} came with an encoding that was not asked for")
     length = span[1] - span[0] if span else size
     if headers.get("Content-Length", str(length)) != str(length):
-        raise IntegrityError(f"{_file(path)} came with another length than its listing says")
-    parts, got, deadline = [], 0, time.monotonic() + DEADLINE
+        raise IntegrityError(f"{shown_path(path)} came with another length than its listing says")
+    parts, got, started = [], 0, time.monotonic()
     for part in response.iter_raw():
         parts.append(part)
         got += len(part)
         if got > length:
-            raise IntegrityError(f"{_file(path)} came with more bytes than asked for")
-        if time.monotonic() > deadline:
-            raise TransportError(f"{_file(path)} came too slowly and was given up after {DEADLINE:.0f} s")
+            raise IntegrityError(f"{shown_path(path)} came with more bytes than asked for")
+        gone = time.monotonic() - started
+        if gone > DEADLINE or (gone > GRACE and got < gone * SLOWEST):
+            raise TransportError(f"{shown_path(path)} came too slowly and was given up after {gone:.0f} s")
     if got != length:
-        raise IntegrityError(f"{_file(path)} came with fewer bytes than asked for")
+        raise IntegrityError(f"{shown_path(path)} came with fewer bytes than asked for")
     return b"".join(parts)
 
 
@@ -147,7 +171,7 @@ def _next(url: str, location: str, path: str) -> str:
     except ValueError:
         plain = False
     if not plain or parts.scheme not in ("http", "https") or (url.startswith("https:") and parts.scheme != "https"):
-        raise IntegrityError(f"{_file(path)} is redirected to {printable(location, 80)!r}, which is not followed")
+        raise IntegrityError(f"{shown_path(path)} is redirected to {printable(location, 80)!r}, which is not followed")
     return target
 
 
@@ -156,17 +180,13 @@ def _origin(url: str) -> tuple[str, str | None, int]:
     return parts.scheme, parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)
 
 
-def _file(path: str) -> str:
-    return repr(printable(path, 120))
-
-
 def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, attempts: int | None = None) -> T:
     """Call until it succeeds, at most ``attempts`` times while the trouble may pass; errors come out as ours.
 
     Raises:
         HubcleanError: as ``hub_error`` says.
     """
-    wait, last = FIRST_WAIT, attempts or ATTEMPTS
+    wait, last, waited, stalls = FIRST_WAIT, attempts or ATTEMPTS, 0.0, 0
     for attempt in range(1, last + 1):
         asked: float | None = None
         try:
@@ -182,10 +202,12 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
                 raise known from cause
             asked = None if answer is None else _asked_wait(answer.headers)
             error = known
-        if attempt == last or (asked or 0.0) > LONGEST_WAIT:
+            stalls += "Timeout" in type(cause).__name__
+        pause = asked if asked is not None else wait
+        if attempt == last or waited + pause > LONGEST_WAIT or stalls >= MOST_STALLS:
             break
-        time.sleep(asked if asked is not None else wait)
-        wait *= 2
+        time.sleep(pause)
+        waited, wait = waited + pause, wait * 2
     raise error
 
 
@@ -201,52 +223,3 @@ def _asked_wait(headers: Any) -> float | None:
     """Seconds of ``Retry-After``; its date form and nonsense count as not given."""
     text = headers.get("Retry-After", "")
     return float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else None
-
-
-def status_error(status: int, headers: Any, repo_id: str, revision: str | None, path: str = "") -> HubcleanError:
-    """The Hub's refusal by status and ``X-Error-Code``, in one sentence."""
-    code, message = headers.get("X-Error-Code"), printable(headers.get("X-Error-Message") or "", 160)
-    if code == "GatedRepo":
-        return AccessError(
-            f"{repo_id} is gated: accept its conditions at {constants.ENDPOINT}/{repo_id}, then log in with"
-            " `hf auth login` or HF_TOKEN"
-        )
-    if code == "RepoNotFound":
-        return TargetError(
-            f"there is no model {repo_id} on {constants.ENDPOINT}, or it is private and your token may not see it"
-        )
-    if code == "RevisionNotFound":
-        return TargetError(f"{repo_id} has no branch, tag or commit {printable(revision or 'main', 80)!r}")
-    if code == "EntryNotFound":
-        return IntegrityError(f"{_file(path) if path else 'a file'} is not in {repo_id} any more")
-    if message == "Access to this resource is disabled.":
-        return AccessError(f"{repo_id} has been disabled by the Hub")
-    if status == 401:
-        return AccessError(f"the Hub does not accept this token, or wants one, for {repo_id}: run `hf auth login`")
-    if status == 403:
-        return AccessError(f"the Hub refused access to {repo_id}" + (f": {message}" if message else ""))
-    if status == 429:
-        return TransportError("the Hub asks for fewer requests (429); wait a while, or log in for a higher limit")
-    return TransportError(f"the Hub answered {status} for {repo_id}" + (f": {message}" if message else ""))
-
-
-def hub_error(error: BaseException, repo_id: str, revision: str | None = None) -> HubcleanError:
-    """Any error of ``huggingface_hub`` 1.x or 2.x, its HTTP library or hf_xet as one of ours."""
-    if isinstance(error, HubcleanError):
-        return error
-    if isinstance(error, OfflineModeIsEnabled):
-        return TransportError(f"HF_HUB_OFFLINE is set, so {repo_id} cannot be reached; unset it or name a local folder")
-    if isinstance(error, HfHubHTTPError) and getattr(error, "response", None) is not None:
-        return status_error(error.response.status_code, error.response.headers, repo_id, revision)
-    if isinstance(error, HFValidationError):
-        return TargetError(f"{printable(repo_id, 100)!r} is not a repo id like org/model")
-    if isinstance(error, LocalTokenNotFoundError):
-        return AccessError("no token found: run `hf auth login` or set HF_TOKEN")
-    if isinstance(error, (EntryNotFoundError, RuntimeError)) and (cause := error.__cause__ or error.__context__):
-        return hub_error(cause, repo_id, revision)  # "not in the cache either", "error while uploading": look behind
-    if isinstance(error, FileMetadataError):
-        return IntegrityError(f"{constants.ENDPOINT} does not answer like a Hugging Face Hub for {repo_id}")
-    if isinstance(error, OSError) and (isinstance(error, _DISK) or error.errno in _DISK_FULL) and error.strerror:
-        return OutputError(f"a file of this disk cannot be read or written: {error.strerror}")
-    what = printable(str(error).splitlines()[0] if str(error) else type(error).__name__, 160)
-    return TransportError(f"the connection to {constants.ENDPOINT} failed: {what}")

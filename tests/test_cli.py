@@ -16,7 +16,8 @@ from sets import image_set
 from tiny_models import make_repo
 
 from hubclean.cli import main
-from hubclean.records import Audit, ScanReport, SiteReport, from_json
+from hubclean.records import Audit, SiteReport, from_json
+from hubclean.scan_records import ScanDocument
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("scan", "site", "clean", "push", "methods", "demo")
@@ -50,7 +51,7 @@ def test_scan_of_a_clean_folder(model: Path) -> None:
     assert "no static finding in" in done.stdout
     assert done.stderr == ""
     as_json = run("scan", str(model), "--json")
-    assert from_json(ScanReport, json.loads(as_json.stdout)).exit_code == 0
+    assert from_json(ScanDocument, json.loads(as_json.stdout)).exit_code == 0
 
 
 def test_scan_of_a_hub_repo_by_every_name(model: Path, hub: HubServer, tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_deep_scan_without_images_is_no_verdict_and_says_so(model: Path, picture
         "mm-bd.steps=1",
     ]
     done = run("scan", str(model), "--deep", "--data", str(pictures), *words, "--json")
-    report = from_json(ScanReport, json.loads(done.stdout))
+    report = from_json(ScanDocument, json.loads(done.stdout)).scans[0]
     assert [detection.detector for detection in report.detections] == ["neural-cleanse", "mm-bd"]
     assert done.returncode == report.exit_code
 

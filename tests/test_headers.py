@@ -79,6 +79,17 @@ def test_what_the_reference_parser_rejects_is_rejected(name: str) -> None:
         judge(BROKEN[name])
 
 
+def test_a_rejection_reads_the_same_every_time() -> None:
+    rows = {f"weight_{i}": row(0, 4, [1]) for i in range(8)}
+    said = set()
+    for _ in range(12):
+        with pytest.raises(FormatError) as caught:
+            judge(raw(rows, bytes(4)))
+        said.add(str(caught.value))
+    assert len(said) == 1
+    assert "invalid offset" in said.pop()
+
+
 def test_a_bad_layout_is_rejected_for_itself_although_the_weights_are_never_read() -> None:
     """Our trick relies on the parser looking at the layout before the length of the file."""
     file = raw({"a": row(0, 8 << 30, [2 << 30]), "b": row(4, 12, [2])})

@@ -25,6 +25,8 @@ def config(folder: Path, value: Any, name: str = "config.json") -> list[tuple[st
         ({"text_config": {"deep": [{"auto_map": {"AutoModel": "m.N"}}]}}, "HC-CFG-001", "high"),
         ({"custom_pipelines": {"p": {"impl": "p.P"}}}, "HC-CFG-001", "high"),
         ({"trust_remote_code": True}, "HC-CFG-001", "high"),
+        ({"trust_remote_code": 1}, "HC-CFG-001", "high"),
+        ({"custom_generate": "org/code"}, "HC-CFG-001", "high"),
         ({"_target_": "os.system"}, "HC-CFG-001", "high"),
         ({"image_processor_type": "org/repo--proc.Proc"}, "HC-CFG-001", "high"),
         ({"auto_mapping": {"parent_library": "os"}}, "HC-CFG-001", "high"),
@@ -46,7 +48,15 @@ def config(folder: Path, value: Any, name: str = "config.json") -> list[tuple[st
         ({"hf_hub_id": "evil/model"}, "HC-CFG-003", "high"),
         ({"backbone": "evil/backbone"}, "HC-CFG-003", "high"),
         ({"base_model_name_or_path": "../elsewhere"}, "HC-CFG-003", "high"),
-        ({"base_model_name_or_path": "google/vit-base-patch16-224"}, "HC-CFG-003", "medium"),
+        ({"base_model_name_or_path": "google/vit-base-patch16-224"}, "HC-CFG-003", "high"),
+        ({"architecture": "hf-hub:evil/model"}, "HC-CFG-003", "high"),
+        ({"vision_config": {"model_args": {"model_name": "local-dir:/etc"}}}, "HC-CFG-003", "high"),
+        ({"text_cfg": {"hf_model_name": "evil/roberta"}}, "HC-CFG-003", "high"),
+        ({"detector": {"weights_url": "http://evil/x"}}, "HC-CFG-003", "high"),
+        ({"odd_library": {"some_file": "a/../../b"}}, "HC-CFG-003", "high"),
+        ({"path": "..\\x"}, "HC-CFG-003", "high"),
+        ({"transformers_weights": "../../x.safetensors"}, "HC-CFG-003", "high"),
+        ({"backbone_config": [{"checkpoint_path": "s3://bucket/x"}]}, "HC-CFG-003", "high"),
         ({"a": float("nan")}, "HC-CFG-005", "medium"),
         (b'{"a": 1e999}', "HC-CFG-005", "medium"),
         (b'{"a": 1, "a": 2}', "HC-CFG-005", "medium"),
@@ -83,6 +93,11 @@ def test_config_code_sees_a_pipeline_from_the_repos_own_file(tmp_path: Path) -> 
     assert config(tmp_path, index, "model_index.json") == [("HC-CFG-001", "high")]
 
 
+def test_config_code_sees_modules_of_other_packages(tmp_path: Path) -> None:
+    rows = [{"type": "sentence_transformers.models.Transformer", "path": ""}, {"type": "custom_st.Net", "path": ""}]
+    assert config(tmp_path, rows, "modules.json") == [("HC-CFG-001", "high")]
+
+
 def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_checked(tmp_path: Path) -> None:
     hidden = b'{"vision": {"auto_map": {"AutoModel": "m.N"}, "auto_map": null}}'
     assert ("HC-CFG-001", "high") in config(tmp_path, hidden)
@@ -105,7 +120,7 @@ CLEAN_CONFIG = {
     "_attn_implementation_autoset": True,
     "kernel_size": [3, 3],
     "id2label": {"0": "url", "1": "n01440764 tench/fish", "2": "../x"},
-    "label2id": {"url": 0, "auto_map": 1},
+    "label2id": {"url": 0, "auto_map": 1, "trust_remote_code": 2},
     "pretrained_cfg": {
         "custom_load": False,
         "url": "",
@@ -169,6 +184,7 @@ def test_config_code_says_ok_or_why_not_of_any_tree(tree: Any, tmp_path_factory:
 HONEST = (
     "{%- for message in messages %}{% if loop.first and message['role'].strip() == 'user' %}{{ raise_exception('no') }}"
     "{% endif %}{% generation %}{{ message.content | trim | tojson }}{% endgeneration %}{% break %}{% endfor %}"
+    "{{ roles['tool_' ~ message['role']|lower] }}{{ names[message.name.strip()] }}{{ messages[loop.index0|int] }}"
     "{% macro show(x) %}{{ x.items() | list }}{% endmacro %}{{ show(tools) }}{% set ns = namespace(a=1) %}"
 )
 
@@ -185,6 +201,9 @@ HONEST = (
         "{{ self._TemplateReference__context }}",
         "{% include 'x' %}",
         "{{ x[0](1) }}",
+        "{{ x['_' ~ '_class_' ~ '_'] }}",
+        "{{ x['%c%c'|format(95, 95)] }}",
+        "{{ x[['_', '_', 'class', '_', '_']|join] }}",
         "{{ requests.post('http://x', y) }}",
         "{{ lipsum() }}",
         "{% if %}",
@@ -196,6 +215,12 @@ def test_chat_templates_sees(tmp_path: Path, template: str) -> None:
     body = json.dumps({"chat_template": [{"name": "default", "template": template}]}).encode()
     findings, _ = judge("chat-templates", tmp_path, {"tokenizer_config.json": body})
     assert {(finding.rule, finding.severity) for finding in findings} == {("HC-CFG-004", "high")}
+
+
+def test_chat_templates_reads_defaults_too(tmp_path: Path) -> None:
+    body = json.dumps({"a": {"default_chat_template": "{{ x.__class__ }}"}}).encode()
+    findings, _ = judge("chat-templates", tmp_path, {"tokenizer_config.json": body})
+    assert [finding.rule for finding in findings] == ["HC-CFG-004"]
 
 
 def test_chat_templates_reads_jinja_files(tmp_path: Path) -> None:

@@ -60,6 +60,15 @@ def test_an_index_that_agrees_with_its_shards_is_ok(tmp_path: Path) -> None:
     assert {path: verdict.state for path, verdict in verdicts.items()} == dict.fromkeys(files, "ok")
 
 
+@pytest.mark.parametrize("shard", ["../x.bin", "gone.bin"])
+def test_an_index_of_pickled_shards_is_held_to_the_same(tmp_path: Path, shard: str) -> None:
+    files = {"pytorch_model-1.bin": b"\x80\x02}."}
+    for name, rules in (("pytorch_model-1.bin", []), (shard, ["HC-ST-004"])):
+        index = {"pytorch_model.bin.index.json": json.dumps({"weight_map": {"a": name}}).encode()}
+        findings, _ = judge("safetensors-header", tmp_path, files | index)
+        assert [finding.rule for finding in findings] == rules
+
+
 @pytest.mark.parametrize(
     "weight_map",
     [

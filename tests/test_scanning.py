@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from scanned_files import safetensors, written
 
-from hubclean import scanning
+from hubclean import reading, scanning
 from hubclean.errors import IntegrityError, OptionError, TargetError, TransportError
 from hubclean.records import ScanReport, from_json, to_json
 from hubclean.repos import LocalRepo, RepoEntry
@@ -151,7 +151,7 @@ def test_a_scanner_that_breaks_leaves_nothing_checked(tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize(("name", "value"), [("PER_REPO", 100), ("PER_FILE", 60)])
 def test_a_budget_used_up_is_not_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
-    monkeypatch.setattr(scanning, name, value)
+    monkeypatch.setattr(reading, name, value)
     report = scan(written(tmp_path / "repo", CLEAN | {"long.md": b"word " * 30}))
     assert report.bytes_read <= value if name == "PER_REPO" else True
     assert states(report)["long.md"] == "unchecked"
@@ -240,9 +240,18 @@ def test_what_the_hub_says_is_passed_on_as_the_hubs(hub: Any, level: Any, exit_c
     assert report.exit_code == exit_code
 
 
+def test_that_the_hubs_scanners_have_not_finished_is_told_and_stops_nobody(hub: Any) -> None:
+    hub.create("org/model", CLEAN, security={"scansDone": False, "filesWithIssues": []})
+    report = scan("org/model")
+    assert [(row.rule, row.severity, row.path) for row in report.findings] == [("HC-REP-003", "info", ".")]
+    assert report.exit_code == 0
+    assert "have not finished" in render_scan(report)
+    assert render_scan(report).startswith("no static finding in 3 of 3 files\n")
+
+
 def test_the_reader_reads_nothing_twice(tmp_path: Path) -> None:
     repo = LocalRepo(written(tmp_path, CLEAN))
-    reader = scanning.Reader(repo, repo.files())
+    reader = reading.Reader(repo, repo.files())
     for _ in range(3):
         assert reader.read("config.json", 1000) == CLEAN["config.json"]
         assert reader.read_range("model.safetensors", 2, 5) == CLEAN["model.safetensors"][2:5]

@@ -30,7 +30,7 @@ def test_the_first_line_counts() -> None:
     assert render_scan(reported()).startswith("no static finding in 1 of 1 file\n")
     assert render_scan(reported(unchecked=2)).startswith("no static finding in 1 of 3 files; 2 not checked\n")
     text = render_scan(reported((finding("critical"), finding("high"), finding("high", "b"))))
-    assert text.startswith("3 static findings (1 critical, 2 high) in 2 of 1 file\n")
+    assert text.startswith("3 static findings (1 critical, 2 high) in 2 of 1 file; 1 ok\n")
 
 
 def test_the_text_says_what_to_do_what_it_cost_and_what_the_exit_code_means() -> None:

@@ -18,7 +18,8 @@ from hubclean import resources
 assert any(resources.folder("hooks").glob("*.toml")) and any(resources.folder("model_cards").rglob("*.j2"))
 assert any(resources.folder("demo_images").rglob("*.parquet"))
 assert (resources.folder("model_cards") / "error_rates.json").is_file()
-import hubclean
+import hubclean, pathlib
+assert (pathlib.Path(hubclean.__file__).parent / "scan.schema.json").is_file()
 assert hubclean.scan("model").exit_code == 0
 PY
 ./venv/bin/hubclean scan model

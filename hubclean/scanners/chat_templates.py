@@ -105,7 +105,7 @@ class ChatTemplates:
 
 
 def _inside(text: bytes) -> list[str]:
-    """The strings under every key ``chat_template`` of a JSON file; files that do not parse are reported elsewhere."""
+    """The strings under every key that ends in ``chat_template``; files that do not parse are reported elsewhere."""
     try:
         todo: list[tuple[bool, Any]] = [(False, read_json(text)[0])]
     except JsonProblem:
@@ -114,7 +114,7 @@ def _inside(text: bytes) -> list[str]:
     while todo:
         inside, value = todo.pop()
         if isinstance(value, dict):
-            todo += [(inside or key == "chat_template", item) for key, item in value.items()]
+            todo += [(inside or key.endswith("chat_template"), item) for key, item in value.items()]
         elif isinstance(value, list):
             todo += [(inside, item) for item in value]
         elif inside and isinstance(value, str):
@@ -131,6 +131,17 @@ def _without_generation(template: str) -> str:
     return template
 
 
+def _underscored(node: Any) -> bool:
+    """Whether a string that begins with an underscore stands anywhere in an expression."""
+    todo = [node]
+    while todo:
+        node = todo.pop()
+        if isinstance(getattr(node, "value", None), str) and node.value.startswith("_"):
+            return True
+        todo += node.iter_child_nodes()
+    return False
+
+
 def _node(node: Any, macros: set[str]) -> Iterator[str]:
     """What is wrong with one node of the tree."""
     kind = type(node).__name__
@@ -142,6 +153,8 @@ def _node(node: Any, macros: set[str]) -> Iterator[str]:
         yield f"reaches for {node.name!r}"
     elif kind == "Filter" and node.name in ("attr", "format", "xmlattr"):
         yield f"uses the filter {node.name!r}"
+    elif kind == "Getitem" and _underscored(node.arg):
+        yield "reads a member whose name begins with an underscore, or is put together from one"
     elif kind in ("Include", "Import", "FromImport", "Extends"):
         yield f"loads another template ({kind.lower()})"
     elif kind == "Call":

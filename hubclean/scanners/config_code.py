@@ -20,7 +20,9 @@ Path = tuple[str, ...]
 LONGEST_REFERENCE = 400  # no repo id with a class is longer; keeps the pattern's backtracking short
 MOST_VALUES = 400_000  # about two seconds of walking
 
-_CODE_KEYS = re.compile(r"^(auto_map|custom_pipelines?|custom_load|_target_|custom_objects|parent_library)$")
+_CODE_KEYS = re.compile(
+    r"^(auto_map|custom_pipelines?|custom_generate|custom_load|_target_|custom_objects|parent_library)$"
+)
 _KERNEL_KEYS = re.compile(r"_implementation|kernel", re.IGNORECASE)
 _CODE_REFERENCE = re.compile(r"^[\w.-]+(/[\w.-]+)?--[\w.]+\.\w+$")
 # Fields from which timm, transformers, peft and diffusers load a second repo, file or address.
@@ -28,10 +30,18 @@ _LOADER_KEYS = re.compile(
     r"^(hf_hub_id|hf_hub_filename|url|file|state_dict|checkpoint|checkpoint_path|pretrained|pretrained_model_path"
     r"|pretrained_backbone|backbone|backbone_checkpoint|weights|weights_path|base_model_name_or_path"
     r"|(pre)?trained_model_name_or_path|pretrained_model_name_or_path|(model|tokenizer|processor)_name_or_path"
-    r"|vocab_file|merges_file|tokenizer_file|spm_file|image_processor_path|repo_id|model_path|config_path)$"
+    r"|vocab_file|merges_file|tokenizer_file|spm_file|image_processor_path|repo_id|model_path|config_path"
+    r"|transformers_weights|chat_template_file|parent_model_name_or_path|speculator_name_or_path"
+    r"|hf_model_name|hf_tokenizer_name|model_id|(weights|checkpoint|model|download|pretrained)_url|ckpt|ckpt_path)$"
 )
-_REMOTE = re.compile(r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]", re.IGNORECASE)
+# Names of timm models: one with a scheme in front loads that repo or folder instead.
+_MODEL_KEYS = re.compile(r"^(architecture|model_name|timm_model_name|timm_model|arch)$")
+_REMOTE = re.compile(
+    r"^(https?|ftp|s3|gs|hf|file|data|ssh|git\+\w+)://|^(file|data|\\\\)[:\\]|^(hf[-_]hub|local-dir):", re.IGNORECASE
+)
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
+_FILE_KEYS = re.compile(r"(^|_)file(name)?s?$|(^|(?<!name_or)_)path$")  # of any library; most hold bare names
+_UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
 _PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|(?<!name_or)_path$|_filename$|^checkpoint")
 _CONFIG_NAMES = re.compile(r"(config|index|modules|map)[^/]*\.json$", re.IGNORECASE)
@@ -91,6 +101,8 @@ class ConfigCode:
             yield _finding("HC-CFG-005", "medium", entry, f"the key {key!r} is given twice: loaders may differ", "json")
         if entry.path.rsplit("/", 1)[-1] == "model_index.json" and isinstance(root, dict):
             yield from _pipeline(entry, root)
+        if entry.path.rsplit("/", 1)[-1] == "modules.json" and isinstance(root, list):
+            yield from _modules(entry, root)
         for count, (path, value) in enumerate(walk(root, *({key: value} for key, value in twice))):
             if len(path) > self.max_depth or count > MOST_VALUES:
                 what = f"nested deeper than {self.max_depth}, or more than {MOST_VALUES} values"
@@ -126,8 +138,10 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
     key, where = (path[-1] if path else ""), ".".join(dict.fromkeys(path)) or "the root"
     if isinstance(value, float) and not math.isfinite(value):
         yield _finding("HC-CFG-005", "medium", entry, f"{where} is {value}, which JSON does not know", "json")
+    if value in (None, False, "", [], {}):
+        return
     # Where a loader field is meant, numbers are something else: a token or a label of that name.
-    if value in (None, False, "", [], {}) or (isinstance(value, (int, float)) and not isinstance(value, bool)):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_switch(entry, path):
         return
     if key == "trust_remote_code" and len(set(path)) > 1:
         what = f"{_shown(where, value)}, in a nested config (CVE-2026-5241)"
@@ -145,8 +159,17 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
         yield _finding("HC-CFG-002", "critical", entry, what, "critical")
     elif isinstance(value, str) and len(value) <= LONGEST_REFERENCE and _CODE_REFERENCE.match(value):
         yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code of another repo", "code")
+    elif isinstance(value, str) and _MODEL_KEYS.match(key) and _REMOTE.match(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: another place to load from", "redirect")
     elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
         yield from _redirect(entry, key, value, _shown(where, value), own)
+    elif isinstance(value, str) and _FILE_KEYS.search(key) and _UPWARDS.search(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: a path outside the repo", "redirect")
+
+
+def _is_switch(entry: RepoEntry, path: Path) -> bool:
+    """Whether a number switches remote code on: Python takes 1 for true."""
+    return path[-1:] == ("trust_remote_code",) and bool(_CONFIG_NAMES.search(entry.path)) and "label2id" not in path
 
 
 def _shown(where: str, value: object) -> str:
@@ -169,9 +192,7 @@ def _redirect(entry: RepoEntry, key: str, value: str, shown: str, own: str) -> J
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != own:
         if key == "hf_hub_id" and value.startswith("timm/"):
             return  # timm writes its own repo there, and loads from where the config came from
-        # An adapter needs its base model: worth knowing, not worth stopping for.
-        severity: Severity = "medium" if key == "base_model_name_or_path" else "high"
-        yield _finding("HC-CFG-003", severity, entry, f"{shown}: another repo", "redirect")
+        yield _finding("HC-CFG-003", "high", entry, f"{shown}: another repo", "redirect")
 
 
 def _pipeline(entry: RepoEntry, root: dict[str, object]) -> Judgement:
@@ -180,6 +201,15 @@ def _pipeline(entry: RepoEntry, root: dict[str, object]) -> Judgement:
         named = isinstance(value, list) and len(value) == 2 and isinstance(value[0], str)
         if named and value[0].split(".")[0] not in _LIBRARIES and value[0] not in _LIBRARIES:  # type: ignore[index]
             what = f"{key} is {json.dumps(value)[:120]}: a class from a file of the repo"
+            yield _finding("HC-CFG-001", "high", entry, what, "code")
+
+
+def _modules(entry: RepoEntry, root: list[object]) -> Judgement:
+    """sentence-transformers: each module is a class given by its dotted name, which is imported."""
+    for row in root:
+        named = row.get("type") if isinstance(row, dict) else None
+        if isinstance(named, str) and not named.startswith("sentence_transformers."):
+            what = f"type is {json.dumps(named)[:120]}: a class from outside the library"
             yield _finding("HC-CFG-001", "high", entry, what, "code")
 
 

@@ -17,8 +17,8 @@ _ADVICE = "see the file's page on the Hub"
 class HubVerdicts:
     """Reads the security status that came with the listing; nothing is fetched for it.
 
-    HC-REP-003: high for a file the Hub calls unsafe, info for a lesser level. That the Hub's scanners are silent or
-    have not finished is no finding: it says nothing of the file.
+    HC-REP-003: high for a file the Hub calls unsafe, info for a lesser level and where its scanners have not finished.
+    That they are silent says nothing of the files, and is no finding.
     """
 
     name: ClassVar[str] = "hub-verdicts"
@@ -27,6 +27,9 @@ class HubVerdicts:
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         status: Any = getattr(repo, "hub_security", None)
         issues = status.get("filesWithIssues") if isinstance(status, dict) else None
+        if isinstance(status, dict) and status.get("scansDone") is False:
+            what = "the Hub's own scanners have not finished with this commit"
+            yield Finding("HC-REP-003", "info", ".", what, "ask again later for their verdict")
         known = {entry.path for entry in files}
         for issue in issues[: MOST_PER_FILE * 20] if isinstance(issues, list) else ():
             path, level = (issue.get("path"), issue.get("level")) if isinstance(issue, dict) else (None, None)

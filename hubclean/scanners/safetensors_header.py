@@ -16,7 +16,7 @@ from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, format_of, not_checked, ok
 
-INDEX = ".safetensors.index.json"
+INDEXES = (".safetensors.index.json", ".bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class SafetensorsHeaders:
                 yield from self._accepted(entry, header)
 
         def judge_index(entry: RepoEntry) -> Judgement:
-            if entry.path.lower().endswith(INDEX):
+            if entry.path.lower().endswith(INDEXES):
                 yield from _index(repo, entry, files, headers)
 
         yield from each(files, judge)
@@ -80,6 +80,9 @@ def _index(
         yield Finding("HC-ST-004", "high", entry.path, str(error), advice)
         return
     names = set(shards.values())
+    if getattr(repo, "alone", False):
+        yield from not_checked(entry, "an index alone: its shards are not part of this target")
+        return
     read = {
         path.removeprefix(folder): [tensor.name for tensor in header.tensors]
         for path, header in headers.items()
@@ -87,4 +90,5 @@ def _index(
     }
     for problem in index_problems(shards, read, beside):
         yield Finding("HC-ST-004", "high", entry.path, problem, advice)
-    yield ok(entry, f"{len(shards)} tensors in {len(names)} shards compared with their headers")
+    how = "compared with their headers" if read else "all there"
+    yield ok(entry, f"{len(shards)} tensors in {len(names)} shards, {how}")

@@ -17,6 +17,11 @@ Kind = Literal[
     "wrong-size",  # 206 whose Content-Range states another file size
     "wrong-commit",  # X-Repo-Commit of another commit
     "no-commit",  # no X-Repo-Commit at all
+    "no-etag",  # no ETag, also none that is linked
+    "new-etag",  # another ETag with every answer
+    "linked-etag",  # an X-Linked-ETag that is not the file's hash
+    "drip",  # the body comes a byte at a time, ``value`` seconds apart
+    "stall",  # half the body, then nothing for ``value`` seconds
     "gzip",  # a Content-Encoding nobody asked for
     "status",  # ``status`` instead of an answer, with Retry-After when ``value`` is given
     "reset",  # the connection is reset before an answer

@@ -7,6 +7,7 @@ import gzip
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl, unquote
@@ -36,6 +37,21 @@ class Host(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is no error of the server."""
+
+
+def _parts(body: bytes, faults: list[Fault]) -> Iterator[bytes]:
+    """The body as it is sent: at once, in drops, or with a long pause in the middle."""
+    for fault in faults:
+        if fault.kind == "drip":
+            for at in range(len(body)):
+                yield body[at : at + 1]
+                time.sleep(fault.value or 0.0)
+            return
+        if fault.kind == "stall":
+            yield body[: len(body) // 2]
+            time.sleep(fault.value or 0.0)
+            body = body[len(body) // 2 :]
+    yield body
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -143,6 +159,12 @@ class Handler(BaseHTTPRequestHandler):
             reply.headers["X-Repo-Commit"] = "0" * 40
         if "no-commit" in kinds:
             reply.headers.pop("X-Repo-Commit", None)
+        if "no-etag" in kinds:
+            reply.headers = {name: text for name, text in reply.headers.items() if not name.endswith("ETag")}
+        if "new-etag" in kinds and reply.status < 300:
+            reply.headers["ETag"] = f'"{len(self.server.hub.log)}"'
+        if "linked-etag" in kinds:
+            reply.headers["X-Linked-ETag"] = '"' + "0" * 64 + '"'
         body = b"" if self.command == "HEAD" else reply.body
         cut = "truncate" in kinds and self.command == "GET"
         exchange.status, exchange.sent = reply.status, len(body) // 2 if cut else len(body)
@@ -154,7 +176,8 @@ class Handler(BaseHTTPRequestHandler):
             if cut:
                 self.send_header("Connection", "close")
             self.end_headers()
-            self.wfile.write(body[: exchange.sent])
+            for part in _parts(body[: exchange.sent], faults or []):
+                self.wfile.write(part)
         if cut:
             self.close_connection = True
 

@@ -1,0 +1,156 @@
+"""Fetches of a scanned repo only what is needed and was judged, every byte checked, whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hubclean.errors import IntegrityError
+from hubclean.escaping import printable
+from hubclean.folders import check_free, whole_folder
+from hubclean.formats import suffix
+from hubclean.records import SEVERITIES, FileHash, FileVerdict, ScanReport, Severity
+from hubclean.repos import Repo, open_target, sha256_of
+from hubclean.scanning import Progress, scan
+from hubclean.terminal import headline
+
+_TEXTS = (".json", ".txt", ".md", ".jinja", ".yaml", ".yml")
+_NAMES = ("license", "licence", "notice", "copying")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".th")
+_UNCHECKED = "not checked"
+_NEVER_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file of the repo that was not downloaded, and why."""
+
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why nothing was downloaded; ``finding`` is whether for a finding at the gate (else nobody could check)."""
+
+    why: str
+    finding: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadReport:
+    """What was scanned, what lies in ``folder``, what was left out.
+
+    Args:
+        folder: ``None`` when nothing was downloaded; ``refused`` says why.
+        files: path, size and sha256 of every downloaded file, checked against the pinned commit.
+    """
+
+    scan: ScanReport
+    folder: str | None
+    files: tuple[FileHash, ...]
+    left_out: tuple[LeftOut, ...]
+    refused: Refusal | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 downloaded; 1 refused for a finding at the gate; 2 refused because something needed was not checked."""
+        return 0 if self.refused is None else 1 if self.refused.finding else 2
+
+
+def download(
+    target: str | Path | Repo,
+    out: Path | None = None,
+    *,
+    revision: str | None = None,
+    gate: Severity = "high",
+    allow: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> DownloadReport:
+    """Scan a repo, then fetch its weights, configs and texts into a folder that appears whole or not at all.
+
+    Safetensors are taken before pickles; Python files, other formats and training state are never fetched. A file at
+    the root of the repo that is needed but unchecked, or has a finding at the gate, refuses the whole download.
+
+    Args:
+        target: as for ``scanning.scan``.
+        out: the folder to write; without it, one named like the model in the current folder.
+        gate, allow: as for ``scanning.scan``.
+
+    Raises:
+        IntegrityError: a file does not have the size and hash that the pinned commit gives; nothing is kept.
+        OutputError: the folder is taken or cannot be written.
+        HubcleanError: as for ``scanning.scan``.
+    """
+    repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
+    out = out or Path(repo.ref.repo_id.rsplit("/", 1)[-1])
+    check_free(out)
+    report = scan(repo, gate=gate, allow=allow, progress=progress)
+    chosen, left, refused = choose(report)
+    if refused:
+        return DownloadReport(report, None, (), left, refused)
+    with whole_folder(out) as partial:
+        repo.fetch(chosen, into=partial)
+        files = tuple(_checked(repo, partial, path) for path in chosen)
+    return DownloadReport(report, str(out), files, left)
+
+
+def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Refusal | None]:
+    """Paths to fetch, files to leave out, and why the download is refused altogether (``None`` if it is not)."""
+    why = {file.path: _unfit(report, file) for file in report.files}
+    paths = list(why)
+    weights = [path for path in paths if suffix(path) == ".safetensors"]
+    weights = weights or [path for path in paths if _is_pickled_weights(path)]
+    texts = [path for path in paths if suffix(path) in _TEXTS or path.lower().split(".")[0] in _NAMES]
+    needed = sorted({*weights, *texts})
+    left = [LeftOut(path, why[path] or "not needed") for path in paths if path not in needed or why[path]]
+    chosen = tuple(path for path in needed if not why[path])
+    bad = [path for path in needed if why[path] and "/" not in path]
+    if bad:
+        # A finding is the better reason: it is what the exit code speaks of.
+        path = min(bad, key=lambda path: (why[path] or "").startswith(_UNCHECKED))
+        finding = not (why[path] or "").startswith(_UNCHECKED)
+        return chosen, tuple(left), Refusal(f"{printable(path)} is needed, but {why[path]}", finding)
+    if not any(path in weights for path in chosen):
+        return chosen, tuple(left), Refusal("it holds no weights that hubclean could judge", False)
+    return chosen, tuple(left), None
+
+
+def render(report: DownloadReport) -> str:
+    """The report as text: the scan's counts, what lies where, what was left out and why."""
+    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
+    if report.folder is None or report.refused:
+        lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")
+        lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
+        return "\n".join(lines)
+    lines += [f"  {row.sha256}  {row.size:>13,}  {printable(row.path)}" for row in report.files]
+    lines += [f"  left out: {printable(row.path)} ({printable(row.why, 300)})" for row in report.left_out]
+    whole = sum(row.size for row in report.files)
+    lines.append(
+        f"{len(report.files)} files, {whole:,} bytes, each as its commit says, in {printable(report.folder, 500)}"
+    )
+    return "\n".join(lines)
+
+
+def _unfit(report: ScanReport, file: FileVerdict) -> str | None:
+    at_gate = SEVERITIES.index(report.gate)
+    rows = [row for row in report.findings if row.path == file.path and SEVERITIES.index(row.severity) >= at_gate]
+    if rows:
+        return f"has a finding at the gate: {rows[0].rule}, {printable(rows[0].what, 200)}"
+    return f"{_UNCHECKED}: {printable(file.reason, 300)}" if file.state == "unchecked" else None
+
+
+def _is_pickled_weights(path: str) -> bool:
+    name = path.rsplit("/", 1)[-1].lower()
+    return suffix(path) in _PICKLED and not name.startswith(_NEVER_WEIGHTS)
+
+
+def _checked(repo: Repo, folder: Path, path: str) -> FileHash:
+    """Hash a file where it now lies; on a Hub it must be what the listing of the pinned commit says."""
+    entry, place = next(row for row in repo.files() if row.path == path), folder / path
+    if entry.sha256 or entry.blob_id:
+        from hubclean.hub import intact
+
+        if not intact(place, entry):
+            raise IntegrityError(f"{printable(path)!r} does not have the hash its commit says; nothing was kept")
+    return FileHash(path, place.stat().st_size, sha256_of(place))

@@ -1,0 +1,60 @@
+"""The rules of the static scan: ids are never renamed or reused. Every output format reads them from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hubclean.records import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule: its id, the severity it usually fires with, and what it means in one sentence."""
+
+    id: str
+    severity: Severity
+    text: str
+
+
+def _rule(number: str, severity: Severity, text: str) -> tuple[str, Rule]:
+    return f"HC-{number}", Rule(f"HC-{number}", severity, text)
+
+
+RULES: dict[str, Rule] = dict(
+    (
+        _rule("PKL-001", "critical", "A pickle calls a name that runs code, commands, network or files."),
+        _rule("PKL-002", "high", "A pickle references a name outside the allow-list."),
+        _rule("PKL-003", "critical", "A pickle calls something that is not a literal listed name."),
+        _rule("PKL-004", "high", "A pickle uses an opcode outside the accepted set."),
+        _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it."),
+        _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows."),
+        _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion."),
+        _rule(
+            "PKL-008", "high", "A storage record is missing or has the wrong length, or a tensor's item is assigned."
+        ),
+        _rule("PKL-009", "medium", "There is only a pickle container, no safetensors."),
+        _rule("ZIP-001", "high", "Local and central records of a zip disagree, or members collide."),
+        _rule("ZIP-002", "high", "A zip member's path leaves the archive, or the member is a link."),
+        _rule("ZIP-003", "high", "A zip is a bomb by ratio or size, encrypted, or packed by an unknown method."),
+        _rule("ZIP-004", "medium", "A zip has bytes before or after it, or a second container inside."),
+        _rule("ZIP-005", "high", "A zip member is code or a program."),
+        _rule("ST-001", "high", "The reference parser rejects the safetensors header."),
+        _rule("ST-002", "medium", "Readers may disagree on a safetensors header that the reference parser accepts."),
+        _rule("ST-003", "medium", "Header or tensor count of a safetensors file is out of proportion."),
+        _rule("ST-004", "high", "An index names a shard that is missing, outside the repo, or different."),
+        _rule("NPY-001", "high", "A NumPy array holds Python objects, which are pickled."),
+        _rule("CFG-001", "high", "A config asks for code of the repo or from elsewhere."),
+        _rule("CFG-002", "critical", "A config reaches code without consent on known library versions."),
+        _rule("CFG-003", "high", "A config redirects a loader to another path, repo or address."),
+        _rule("CFG-004", "high", "A template reaches for attributes, or calls what templates need not call."),
+        _rule("CFG-005", "medium", "JSON does not parse, holds a key twice, or is too long or too deep."),
+        _rule("PY-001", "medium", "The repo holds Python files (high when a config points to one)."),
+        _rule("FMT-001", "high", "A file's content and name disagree."),
+        _rule("FMT-002", "info", "A known format that hubclean does not check."),
+        _rule("REP-001", "high", "A Git LFS pointer lies where weights should be, or size or hash is wrong."),
+        _rule("REP-002", "medium", "Safetensors and pickle weights of the same repo differ."),
+        _rule("REP-003", "info", "The Hub's own scanners say unsafe (high), or have not finished."),
+        _rule("REP-004", "high", "A file's name leaves the folder, hides characters, or collides with another."),
+        _rule("INC-001", "info", "The file was not checked."),
+    )
+)

@@ -1,0 +1,97 @@
+"""What ``scan --json`` prints: one versioned document for one target or many, the same bytes for the same repos.
+
+``python -m hubclean.scan_records > hubclean/scan.schema.json`` writes the schema that ships with the package.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from hubclean.measurements import DetectionReport, Judgement
+from hubclean.records import FileVerdict, Finding, RepoRef, ScanReport, Severity, Skipped
+from hubclean.schema import json_schema
+from hubclean.version import __version__
+
+SCAN_SCHEMA = "hubclean/scan/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class FileCounts:
+    """How many files a target has, and how many of them are ok, have a finding, were not checked."""
+
+    files: int
+    ok: int
+    finding: int
+    unchecked: int
+
+
+@dataclass(frozen=True, slots=True)
+class TargetScan:
+    """One target of a scan.
+
+    Args:
+        target: as the user named it.
+        exit_code: 0 clean, 1 findings at the gate, 2 no verdict.
+        error: why there is no verdict at all, in one sentence; then there is no origin either.
+        requests: bodies asked for, ``bytes_read`` their size.
+    """
+
+    target: str
+    exit_code: int
+    error: str | None = None
+    origin: RepoRef | None = None
+    counts: FileCounts = FileCounts(0, 0, 0, 0)
+    findings: tuple[Finding, ...] = ()
+    files: tuple[FileVerdict, ...] = ()
+    requests: int = 0
+    bytes_read: int = 0
+    detections: tuple[DetectionReport, ...] = ()
+    judgement: Judgement | None = None
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScanDocument:
+    """All targets of one call. No time and no duration is in it, so that two runs can be compared byte by byte."""
+
+    gate: Severity
+    allowed_unchecked: tuple[str, ...]
+    allowed_names: tuple[str, ...]
+    exit_code: int
+    scans: tuple[TargetScan, ...]
+    hubclean: str = field(default=__version__)
+    schema: str = field(default=SCAN_SCHEMA)
+
+
+def target_scan(target: str, report: ScanReport) -> TargetScan:
+    """The part of the document that one report fills."""
+    states = [file.state for file in report.files]
+    return TargetScan(
+        target,
+        report.exit_code,
+        None,
+        report.origin,
+        FileCounts(len(states), states.count("ok"), states.count("finding"), states.count("unchecked")),
+        report.findings,
+        report.files,
+        report.requests,
+        report.bytes_read,
+        report.detections,
+        report.judgement,
+        report.skipped,
+    )
+
+
+def worst(exit_codes: list[int]) -> int:
+    """One exit code of many: findings win over "no verdict", which wins over clean; of nothing there is no verdict."""
+    return 1 if 1 in exit_codes else max(exit_codes, default=2)
+
+
+def schema_text() -> str:
+    """The JSON Schema of ``ScanDocument`` as it ships with the package."""
+    return json.dumps(json_schema(ScanDocument, SCAN_SCHEMA), indent=1, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

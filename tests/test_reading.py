@@ -1,0 +1,74 @@
+"""The reader of a scan gives the repo's own bytes, whatever is asked in whatever order, and keeps to its budgets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubclean import reading
+from hubclean.errors import BudgetError, IntegrityError
+from hubclean.reading import BLOCK, Reader
+from hubclean.repos import LocalRepo
+
+SIZES = {"small.bin": 1000, "m.pth": 200_000, "a.safetensors": 150_000, "x.dat": 90_000, "e.bin": 0}
+BODIES = {path: bytes((i * 31 + i // 251) % 256 for i in range(size)) for path, size in SIZES.items()}
+
+
+@pytest.fixture(scope="module")
+def repo(tmp_path_factory: pytest.TempPathFactory) -> LocalRepo:
+    folder = tmp_path_factory.mktemp("repo")
+    for path, body in BODIES.items():
+        (folder / path).write_bytes(body)
+    return LocalRepo(folder)
+
+
+asked = st.tuples(st.sampled_from(sorted(SIZES)), st.floats(0, 1), st.sampled_from([0, 1, 22, 4096, 60_000, 10**6]))
+
+
+@settings(max_examples=80, deadline=None)
+@given(rows=st.lists(asked, max_size=12))
+def test_every_range_is_what_the_repo_holds(repo: LocalRepo, rows: list[tuple[str, float, int]]) -> None:
+    reader = Reader(repo, repo.files())
+    for path, share, length in rows:
+        start = int(share * SIZES[path])
+        stop = min(start + length, SIZES[path])
+        before = reader.requests
+        assert reader.read_range(path, start, stop) == BODIES[path][start:stop]
+        assert reader.read_range(path, start, stop) == BODIES[path][start:stop]
+        assert reader.requests - before <= 1
+
+
+def test_head_and_tail_of_a_pickle_are_two_requests(repo: LocalRepo) -> None:
+    reader = Reader(repo, repo.files())
+    reader.read_range("m.pth", 0, 4096)
+    reader.read_range("m.pth", SIZES["m.pth"] - 22, SIZES["m.pth"])
+    reader.read_range("m.pth", SIZES["m.pth"] - BLOCK, SIZES["m.pth"] - 5)
+    assert (reader.requests, reader.bytes_read) == (2, 2 * BLOCK)
+
+
+def test_the_budgets_are_charged_before_a_byte_is_asked(repo: LocalRepo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PER_FILE", 100_000)
+    reader = Reader(repo, repo.files())
+    reader.read_range("m.pth", 0, 60_000)
+    before = repo.bytes_read
+    with pytest.raises(BudgetError, match="100000 bytes of the file"):
+        reader.read_range("m.pth", 60_000, 140_000)
+    assert repo.bytes_read == before
+    assert reader.read_range("m.pth", 5, 60_000) == BODIES["m.pth"][5:60_000]
+    monkeypatch.setattr(reading, "PER_REPO", 61_000)
+    with pytest.raises(BudgetError, match="one repo"):
+        reader.read_range("x.dat", 0, 90_000)
+
+
+def test_what_changed_on_disk_is_an_error_for_good(tmp_path: Path) -> None:
+    (tmp_path / "m.pth").write_bytes(BODIES["m.pth"])
+    repo = LocalRepo(tmp_path)
+    reader = Reader(repo, repo.files())
+    (tmp_path / "m.pth").write_bytes(b"short")
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            reader.read_range("m.pth", 0, 4096)
+    assert reader.requests == 1
