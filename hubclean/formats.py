@@ -186,13 +186,11 @@ def _is_safetensors(head: bytes, size: int) -> bool:
 
 
 def is_pickle(head: bytes, size: int, named: bool = False) -> bool:
-    """Whether a file that begins with ``head`` may be unpickled, signature or not, broken behind ``head`` or not.
+    """Whether a file that begins with ``head`` reads as a pickle, signature or not, broken behind ``head`` or not.
 
     The opcodes must do more than push a constant, so that words are not taken for them: call a name, or end in a
     container. With ``named`` (the name of the file says pickle) it is enough to refer to a name.
     """
-    if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
-        return True
     try:
         found = walk(head, 0, size, partial=True, seconds=2.0)
     except HubcleanError:

@@ -162,7 +162,7 @@ def _string(line: bytes, position: int) -> object:
     if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
         raise BrokenStream("a text without its quotes", position)
     try:
-        return codecs.escape_decode(line[1:-1])[0]  # type: ignore[attr-defined]
+        return codecs.escape_decode(line[1:-1])[0]
     except ValueError as error:
         raise BrokenStream("a text with a broken escape", position) from error
 

@@ -15,7 +15,8 @@ _STEP = 256 << 10
 class Source(Protocol):
     """A file of ``size`` bytes. ``at`` gives exactly the bytes ``start..stop-1``, which must lie inside."""
 
-    size: int
+    @property
+    def size(self) -> int: ...
 
     def at(self, start: int, stop: int) -> bytes: ...
 
@@ -42,7 +43,7 @@ class BytesSource:
     data: bytes
 
     @property
-    def size(self) -> int:  # type: ignore[override]
+    def size(self) -> int:
         return len(self.data)
 
     def at(self, start: int, stop: int) -> bytes:

@@ -1,6 +1,7 @@
 """A zip that torch wrote: its folder, its pickle, its storage records, checked against each other.
 
-Source: ``caffe2/serialize/inline_container.cc`` (the folder is that of the first member) and ``torch/serialization.py``.
+Source: ``caffe2/serialize/inline_container.cc`` (the folder is that of the first member),
+``torch/serialization.py``.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def read_directory(source: Source) -> Directory:
         raise BudgetError(f"a zip of {count} members with a directory of {size} bytes is more than is looked at")
     begin = _begin(source, offset, size, end, problems)
     text = window[begin - base : end - base] if begin >= base else source.at(begin, end)
-    members = _members(text, begin, count, end - begin, problems)
+    members = _members(text, begin, count, begin - offset, problems)
     return Directory(members, begin, tuple(problems))
 
 
@@ -134,8 +134,9 @@ def _begin(source: Source, offset: int, size: int, end: int, problems: list[Prob
     return offset if written else before
 
 
-def _members(text: bytes, begin: int, count: int, size: int, problems: list[Problem]) -> tuple[Member, ...]:
-    rows, at = [], 0
+def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Problem]) -> tuple[Member, ...]:
+    rows: list[Member] = []
+    at = 0
     while at < len(text):
         if text[at : at + 4] != _CENTRAL or at + 46 > len(text):
             if not rows and count:
@@ -152,7 +153,7 @@ def _members(text: bytes, begin: int, count: int, size: int, problems: list[Prob
         extra = text[at + 46 + lengths[0] : at + 46 + lengths[0] + lengths[1]]
         full, packed, header = _widened(extra, (full, packed, header))
         shown = name.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
-        rows.append(Member(shown, name, flags, method, crc, packed, full, header, mode))
+        rows.append(Member(shown, name, flags, method, crc, packed, full, header + shift, mode))
         if stop > len(text) or lengths[0] != len(name):
             problems.append(Problem("HC-ZIP-001", "the directory is cut inside an entry", begin + at))
             break

@@ -30,9 +30,7 @@ class Archives:
     """
 
     name: ClassVar[str] = "archives"
-    paper: ClassVar[str] = (
-        "CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747; caffe2/serialize/inline_container.cc"
-    )
+    paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:

@@ -14,8 +14,8 @@ from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, format_of, head_of, judged, not_checked, only_pickle
 from hubclean.sources import RepoSource
 
-_COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "zlib", "7z", "rar")
-_ELSEWHERE = ("empty", "lfs-pointer", "zip", "numpy", "executable", "image", "hdf5", "gguf", "tflite", "parquet", "pdf")
+_COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "7z", "rar", "tar")
+_ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of them
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,30 @@ class Pickles:
     """
 
     name: ClassVar[str] = "pickles"
-    paper: ClassVar[str] = (
-        "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, CVE-2026-24747, GHSA-97f8-7cmv-76j2"
-    )
+    paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
             named = formats.suffix(entry.path) in formats.PICKLE_NAMES
             content = format_of(repo, entry)
-            if entry.size and content != "lfs-pointer" and formats.is_pickle(head_of(repo, entry), entry.size, named):
+            if content in ("empty", "lfs-pointer", "zip"):
+                return  # of a zip the scanner of archives speaks
+            if content == "pickle" or formats.is_pickle(head_of(repo, entry), entry.size, named):
                 yield from _walked(repo, entry, files, content)
-            if not named or content in _ELSEWHERE or content in ("pickle", "safetensors"):
-                return
-            if content in _COMPRESSED or content == "tar":
-                what = f"a {content} file named {formats.suffix(entry.path)}: it cannot be checked before the download"
-                yield from only_pickle(entry, files, "a pickle inside")
-                yield from not_checked(entry, what)
-            elif not formats.is_pickle(head_of(repo, entry), entry.size, named):
-                what = f"named {formats.suffix(entry.path)}, but no pickle, zip or other format known here ({content})"
-                yield from not_checked(entry, what)
+            elif named and content not in _ELSEWHERE:
+                yield from _nothing(entry, files, content)
 
         yield from each(files, judge)
+
+
+def _nothing(entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+    """A name that promises a pickle, and no pickle that could be walked."""
+    ending = formats.suffix(entry.path)
+    if content in _COMPRESSED:
+        yield from only_pickle(entry, files, "a pickle inside")
+        yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
+    else:
+        yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 
 def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
