@@ -11,6 +11,9 @@ import json
 from functools import cache
 from pathlib import Path
 
+from hubclean.errors import OptionError
+from hubclean.escaping import printable
+
 # Modules that run code, commands or loaders, reach network or files, or look up any name: as a whole, with submodules.
 _MODULES_TEXT = """
 os posix nt ntpath posixpath nturl2path sys subprocess _posixsubprocess pty popen2 commands importlib imp _imp
@@ -90,6 +93,22 @@ def is_allowed(module: str, name: str, protocol: int) -> bool:
 def is_dangerous(module: str, name: str) -> bool:
     """Whether a name runs code, commands, network or files, or finds others that do. No one may allow such a name."""
     return any(_is_dangerous(*pair) for pair in {(module, name), resolved(module, name)})
+
+
+def allowed_by_hand(text: str) -> frozenset[str]:
+    """The names that a user lets pass: exact ``module.Name``, divided by commas.
+
+    Raises:
+        OptionError: a wildcard or other sign, no module, or a name that no one may allow.
+    """
+    names = frozenset(name for name in text.replace(" ", "").split(",") if name)
+    for path in names:
+        module, _, name = path.rpartition(".")
+        if not module or not all(part.isidentifier() for part in path.split(".")):
+            raise OptionError(f"{printable(path)!r} is no exact name like timm.models.resnet.ResNet")
+        if is_dangerous(module, name):
+            raise OptionError(f"{printable(path)!r} can run code or reach files or network: it is never allowed")
+    return names
 
 
 def _is_dangerous(module: str, name: str) -> bool:

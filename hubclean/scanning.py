@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hubclean.errors import BudgetError, IntegrityError, OptionError, TargetError, TransportError
-from hubclean.formats import HEAD, suffix
+from hubclean.formats import HEAD, PICKLE_NAMES, suffix
 from hubclean.headers import AHEAD, read_header
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
 from hubclean.registry import methods
 from hubclean.repos import Repo, RepoEntry, open_target
 from hubclean.scanners import Scanner, not_checked
+from hubclean.sources import SMALL, TAIL, Spans
+from hubclean.zips import planned_head
 
 IN_FLIGHT = 8
 PER_REPO = 64 << 20
 PER_FILE = 16 << 20
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
+_CONTAINERS = (*PICKLE_NAMES, ".npz", ".zip", ".keras", ".mar")
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
 
 
@@ -87,7 +90,7 @@ def gate_passed(report: ScanReport) -> bool:
 class Reader:
     """A repo that reads every byte at most once, within budgets, so that scanners need not share what they read.
 
-    It keeps the beginning of each file in memory. Errors are kept too: a file that failed fails for all scanners.
+    It keeps what it read of each file in memory. Errors are kept too: a file that failed fails for all scanners.
     """
 
     def __init__(self, repo: Repo, files: tuple[RepoEntry, ...]) -> None:
@@ -95,7 +98,7 @@ class Reader:
         self.hub_security = getattr(repo, "hub_security", None)
         self._repo = repo
         self._entries = {entry.path: entry for entry in files}
-        self._heads: dict[str, bytes] = {}
+        self._spans: dict[str, Spans] = {}
         self._locks = {entry.path: threading.Lock() for entry in files}
         self._purse = threading.Lock()
         self.requests = 0
@@ -122,30 +125,47 @@ class Reader:
             if path in self.errors:
                 raise self.errors[path]
             try:
-                return self._upto(entry, stop)[start:stop]
+                return self._bytes(entry, start, stop)
             except BudgetError:
                 raise  # fewer bytes of the same file may still be had
             except Exception as error:
                 self.errors[path] = error
                 raise
 
-    def _upto(self, entry: RepoEntry, stop: int) -> bytes:
-        head = self._heads.get(entry.path, b"")
-        if stop <= len(head):
-            return head
-        if not head:
-            stop = max(stop, min(entry.size, AHEAD if suffix(entry.path) == ".safetensors" else HEAD))
-        whole = (entry.size <= AHEAD or stop == entry.size) and suffix(entry.path) != ".safetensors"
-        stop = entry.size if whole else stop
-        if stop > PER_FILE:
-            raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
-        self._pay(stop if whole else stop - len(head))
-        # A file that is read whole is read by ``read``, which checks its hash against the listing.
-        head = self._repo.read(entry.path, stop) if whole else head + self._repo.read_range(entry.path, len(head), stop)
-        self._heads[entry.path] = head
-        return head
+    def _bytes(self, entry: RepoEntry, start: int, stop: int) -> bytes:
+        spans = self._spans.setdefault(entry.path, Spans())
+        if stop > start and not spans.size:
+            self._open(entry, spans, start, stop)
+        if (body := spans.get(start, stop)) is not None or start == stop:
+            return body or b""
+        self._load(entry, spans, *spans.missing(start, stop))
+        body = spans.get(start, stop)
+        assert body is not None
+        return body
 
-    def _pay(self, size: int) -> None:
+    def _open(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
+        """The first read of a file: small ones whole, archives from their end, all others from their beginning."""
+        kind, size = suffix(entry.path), entry.size
+        if kind == ".safetensors":
+            self._load(entry, spans, 0, max(stop, min(size, AHEAD)))
+        elif size <= AHEAD or (size <= SMALL and kind in _CONTAINERS) or (start, stop) == (0, size):
+            self._pay(spans, size)
+            spans.add(0, self._repo.read(entry.path, size))  # which checks its hash against the listing
+        elif kind in _CONTAINERS:
+            self._load(entry, spans, size - TAIL, size)
+            end = spans.get(size - TAIL, size)
+            assert end is not None
+            self._load(entry, spans, *spans.missing(0, planned_head(end, size)))
+        else:
+            self._load(entry, spans, 0, max(stop, HEAD) if start < HEAD else HEAD)
+
+    def _load(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
+        self._pay(spans, stop - start)
+        spans.add(start, self._repo.read_range(entry.path, start, stop))
+
+    def _pay(self, spans: Spans, size: int) -> None:
+        if spans.size + size > PER_FILE:
+            raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
         with self._purse:
             if self.bytes_read + size > PER_REPO:
                 raise BudgetError(f"the scan's budget of {PER_REPO} bytes for one repo is used up")

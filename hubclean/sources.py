@@ -63,3 +63,42 @@ def tail(source: Source) -> bytes:
 def grown(source: Source, have: int, want: int) -> bytes:
     """The first bytes of a file of which ``have`` were read and ``want`` are needed: at least twice as many."""
     return head(source, max(want, 2 * have, _STEP))
+
+
+class Spans:
+    """The parts of one file that were read, so that no byte is asked for twice."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[int, bytes]] = []
+        self.size = 0
+
+    def get(self, start: int, stop: int) -> bytes | None:
+        """The bytes ``start..stop-1`` if all of them are there."""
+        for begin, body in self._parts:
+            if begin <= start and stop <= begin + len(body):
+                return body[start - begin : stop - begin]
+        return None
+
+    def missing(self, start: int, stop: int) -> tuple[int, int]:
+        """The part of ``start..stop-1`` that must be read, without what is there at its ends."""
+        for begin, body in self._parts:
+            end = begin + len(body)
+            if begin <= start < end:
+                start = min(end, stop)
+            if begin < stop <= end:
+                stop = max(begin, start)
+        return start, stop
+
+    def add(self, start: int, body: bytes) -> None:
+        """Keep bytes; parts that touch become one."""
+        parts: list[tuple[int, bytes]] = []
+        joined = [(start, body)]
+        for begin, other in self._parts:
+            touches = begin <= start + len(body) and start <= begin + len(other)
+            (joined if touches else parts).append((begin, other))
+        first = min(begin for begin, _ in joined)
+        whole = bytearray(max(begin + len(other) for begin, other in joined) - first)
+        for begin, other in joined:
+            whole[begin - first : begin - first + len(other)] = other
+        self._parts = [*parts, (first, bytes(whole))]
+        self.size = sum(len(other) for _, other in self._parts)

@@ -62,7 +62,7 @@ def _one(member: Member) -> Iterator[Problem]:
         yield Problem("HC-ZIP-003", f"{shown} is marked as encrypted (flags 0x{member.flags:x})", member.header)
     if member.method not in (0, 8):
         yield Problem("HC-ZIP-003", f"{shown} is packed by the unknown method {member.method}", member.header)
-    elif member.method == 0 and member.packed != member.size:
+    elif member.method == 0 and member.packed != member.size and not member.flags & ENCRYPTED:
         yield Problem("HC-ZIP-001", f"{shown} is not packed, yet has two sizes", member.header)
     elif member.size > BOMB_SIZE and member.size > BOMB_RATIO * max(member.packed, 1):
         what = f"{shown} unpacks from {member.packed:,} to {member.size:,} bytes"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from hubclean import formats
-from hubclean.pickle_names import source
+from hubclean.pickle_names import allowed_by_hand, source
 from hubclean.records import FileVerdict, Finding
+from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.rules import Problem
 from hubclean.scanners import Judgement, each, format_of, judged, only_pickle
@@ -32,7 +33,13 @@ class Archives:
     name: ClassVar[str] = "archives"
     paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
 
+    allow: Annotated[
+        str, Doc("names (module.Name, exact, divided by commas) that may be referred to besides the list")
+    ] = ""
+
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        allow = allowed_by_hand(self.allow)
+
         def judge(entry: RepoEntry) -> Judgement:
             content = format_of(repo, entry)
             reader = RepoSource(repo, entry)
@@ -40,7 +47,7 @@ class Archives:
             if content in _LOOKED_AT_ENDS and (entry.size <= SMALL or _worth_a_request(entry, content)):
                 hidden = has_end_record(tail(reader))
             if content == "zip" or hidden:
-                yield from _read(reader, entry, files, hidden)
+                yield from _read(reader, entry, files, hidden, allow)
 
         yield from each(files, judge)
 
@@ -49,8 +56,10 @@ def _worth_a_request(entry: RepoEntry, content: str) -> bool:
     return formats.suffix(entry.path) in formats.PICKLE_NAMES or content != "text"
 
 
-def _read(reader: RepoSource, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
-    found = read_zip(reader)
+def _read(
+    reader: RepoSource, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool, allow: frozenset[str]
+) -> Judgement:
+    found = read_zip(reader, allow)
     ending = formats.suffix(entry.path)
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from hubclean.array_headers import LONGEST, BrokenHeader, header_length, read_array_header
 from hubclean.errors import BudgetError
+from hubclean.pickle_names import allowed_by_hand
 from hubclean.records import FileVerdict, Finding
+from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.rules import Problem
 from hubclean.scanners import Judgement, each, format_of, head_of, judged
@@ -28,15 +30,21 @@ class Arrays:
     name: ClassVar[str] = "arrays"
     paper: ClassVar[str] = "numpy/lib/_format_impl.py (NEP 1); numpy.load and allow_pickle, CVE-2019-6446"
 
+    allow: Annotated[
+        str, Doc("names (module.Name, exact, divided by commas) that may be referred to besides the list")
+    ] = ""
+
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        allow = allowed_by_hand(self.allow)
+
         def judge(entry: RepoEntry) -> Judgement:
             if format_of(repo, entry) == "numpy":
-                yield from _judge(repo, entry)
+                yield from _judge(repo, entry, allow)
 
         yield from each(files, judge)
 
 
-def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
+def _judge(repo: Repo, entry: RepoEntry, allow: frozenset[str]) -> Judgement:
     head, source = head_of(repo, entry), RepoSource(repo, entry)
     problems: list[Problem] = []
     unchecked: list[str] = []
@@ -55,7 +63,7 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         try:
             if entry.size > LARGEST_MEMBER:
                 raise BudgetError(f"{entry.size:,} bytes are more than the {LARGEST_MEMBER:,} looked at")
-            problems += object_problems(source.at(0, entry.size), frozenset())
+            problems += object_problems(source.at(0, entry.size), allow)
         except BudgetError as error:
             unchecked.append(str(error))
     yield from judged(entry, problems, unchecked, said[:200])

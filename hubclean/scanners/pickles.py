@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from hubclean import formats
-from hubclean.pickle_names import source
+from hubclean.pickle_names import allowed_by_hand, source
 from hubclean.pickle_streams import read_pickles
 from hubclean.records import FileVerdict, Finding
+from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, format_of, head_of, judged, not_checked, only_pickle
 from hubclean.sources import RepoSource
@@ -29,14 +30,20 @@ class Pickles:
     name: ClassVar[str] = "pickles"
     paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
+    allow: Annotated[
+        str, Doc("names (module.Name, exact, divided by commas) that may be referred to besides the list")
+    ] = ""
+
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        allow = allowed_by_hand(self.allow)
+
         def judge(entry: RepoEntry) -> Judgement:
             named = formats.suffix(entry.path) in formats.PICKLE_NAMES
             content = format_of(repo, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
             if content == "pickle" or formats.is_pickle(head_of(repo, entry), entry.size, named):
-                yield from _walked(repo, entry, files, content)
+                yield from _walked(repo, entry, files, content, allow)
             elif named and content not in _ELSEWHERE:
                 yield from _nothing(entry, files, content)
 
@@ -53,8 +60,10 @@ def _nothing(entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Ju
         yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 
-def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
-    found = read_pickles(RepoSource(repo, entry))
+def _walked(
+    repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str, allow: frozenset[str]
+) -> Judgement:
+    found = read_pickles(RepoSource(repo, entry), allow)
     yield from only_pickle(entry, files, found.kind)
     unchecked = [found.unchecked] if found.unchecked else []
     if content == "tar":
