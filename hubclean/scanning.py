@@ -155,7 +155,7 @@ class Reader:
             self._load(entry, spans, size - TAIL, size)
             end = spans.get(size - TAIL, size)
             assert end is not None
-            self._load(entry, spans, *spans.missing(0, planned_head(end, size)))
+            self._load(entry, spans, *spans.missing(0, max(HEAD, planned_head(end, size))))
         else:
             self._load(entry, spans, 0, max(stop, HEAD) if start < HEAD else HEAD)
 

@@ -48,13 +48,16 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
     """Judge a zip and all its members, pickles by ``allow`` as ``read_pickles``.
 
     Raises:
-        BudgetError: the directory is larger than what is looked at. HubcleanError: nothing could be read.
+        HubcleanError: nothing could be read.
     """
     file = ZipFile()
     try:
         directory = file.directory = read_directory(source)
     except BrokenZip as error:
         file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
+        file.unchecked.append(str(error))
+        return file
+    except BudgetError as error:
         file.unchecked.append(str(error))
         return file
     file.problems += structure(directory)
@@ -79,7 +82,7 @@ def _near(source: Source, file: ZipFile) -> tuple[int, int]:
     if source.size <= SMALL:
         return source.size, 0
     pickle = file.torch.pickle if file.torch else None
-    front = pickle.header + pickle.packed if pickle and pickle.header < SMALL else 0
+    front = pickle.header + 30 + len(pickle.raw_name) + pickle.packed if pickle and pickle.header < SMALL else 0
     return front, source.size - TAIL
 
 

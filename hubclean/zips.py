@@ -91,6 +91,8 @@ def read_directory(source: Source) -> Directory:
         end, count, size, offset = _zip64(source, window, base, at, (count, size, offset), problems)
     elif disk or first_disk or here != count:
         problems.append(Problem("HC-ZIP-001", "the zip says that it goes on in another file", end))
+    if size > end or 46 * count > end:
+        raise BrokenZip("the end record tells of a directory larger than the file", end)
     if count > MOST_MEMBERS or size > LARGEST_DIRECTORY:
         raise BudgetError(f"a zip of {count} members with a directory of {size} bytes is more than is looked at")
     begin = _begin(source, offset, size, end, problems)

@@ -8,7 +8,7 @@ import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -24,6 +24,7 @@ from hubclean.pickle_walk import walk
 from hubclean.sources import BytesSource
 
 SAFE = call("collections", "OrderedDict")
+WRITTEN = text("os") + text("system") + b"\x93"
 PAYLOAD = call("os", "system", text("id"))
 ALIASES = b"".join(b"(" + b"h" + bytes([n]) * 1 + (b"h" + bytes([n])) * 9 + b"lq" + bytes([n + 1]) for n in range(8))
 
@@ -188,7 +189,7 @@ def test_one_exact_name_may_be_allowed_and_dangerous_ones_never() -> None:
 
 def test_a_stream_is_read_on_until_it_ends() -> None:
     class Counted(BytesSource):
-        asked: list[int] = []
+        asked: ClassVar[list[int]] = []
 
         def at(self, start: int, stop: int) -> bytes:
             self.asked.append(stop)
@@ -214,13 +215,8 @@ def test_the_walk_leaves_values_for_a_tensor_reader() -> None:
     nested = state_dict(model=state_dict(w=tensor(storage("7", 12), (2, 3), (3, 1), 6), b=tensor(storage())))
     rows = dict(tensors(walk(stream(nested), 0, len(stream(nested))).root))
     record = rows["model", "w"]
-    assert (record.storage.key, record.dtype, record.offset, record.size, record.stride) == (
-        "7",
-        "float32",
-        6,
-        (2, 3),
-        (3, 1),
-    )
+    assert (record.storage.key, record.dtype, record.itemsize) == ("7", "float32", 4)
+    assert (record.offset, record.size, record.stride) == (6, (2, 3), (3, 1))
     assert (record.storage.numel, record.storage.nbytes, record.storage.location) == (12, 48, "cpu")
     assert list(rows) == [("model", "w"), ("model", "b")]
 

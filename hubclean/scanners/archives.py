@@ -33,9 +33,7 @@ class Archives:
     name: ClassVar[str] = "archives"
     paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
 
-    allow: Annotated[
-        str, Doc("names (module.Name, exact, divided by commas) that may be referred to besides the list")
-    ] = ""
+    allow: Annotated[str, Doc("names besides the list: module.Name, exact, divided by commas")] = ""
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         allow = allowed_by_hand(self.allow)

@@ -30,9 +30,7 @@ class Arrays:
     name: ClassVar[str] = "arrays"
     paper: ClassVar[str] = "numpy/lib/_format_impl.py (NEP 1); numpy.load and allow_pickle, CVE-2019-6446"
 
-    allow: Annotated[
-        str, Doc("names (module.Name, exact, divided by commas) that may be referred to besides the list")
-    ] = ""
+    allow: Annotated[str, Doc("names besides the list: module.Name, exact, divided by commas")] = ""
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         allow = allowed_by_hand(self.allow)

@@ -30,9 +30,7 @@ class Pickles:
     name: ClassVar[str] = "pickles"
     paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
-    allow: Annotated[
-        str, Doc("names (module.Name, exact, divided by commas) that may be referred to besides the list")
-    ] = ""
+    allow: Annotated[str, Doc("names besides the list: module.Name, exact, divided by commas")] = ""
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         allow = allowed_by_hand(self.allow)
