@@ -207,8 +207,10 @@ class SecondReader:
             return f"pickletools ends before {name}"
         except Exception as error:
             return f"pickletools does not read {name}: {error}"
-        if (opcode.name, at) != (name, position):
+        if at != position or opcode.name != name:
             return f"pickletools reads {opcode.name} at byte {at}, others {name} at byte {position}"
+        if argument is None:
+            return None
         if isinstance(argument, tuple):
             argument = " ".join(argument)
         if isinstance(argument, (str, int)) and argument != other:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partialmethod
 
 from hubclean.pickle_names import is_allowed
 from hubclean.pickle_values import Items, Made, Name, Pairs, Persistent, Unknown, Value
 
-MOST_ON_STACK = 500_000
+MOST_PUSHED = 250_000  # names, containers and aliases; a checkpoint of 10,000 tensors has 160,000
 MOST_MARKS = 1000
+MOST_NAMES = 60_000
 MOST_IN_MEMO = 1_000_000
 LARGEST_BUFFER = 64 << 20
 
@@ -43,7 +45,7 @@ class Stack:
         self._stack: list[Value] = []
         self._marks: list[list[Value]] = []
         self._memo: dict[int, Value] = {}
-        self._at = 0
+        self._at = self._pushed = 0
         self.protocol = 0
         self.result: Value = Unknown()
         self.names: list[Name] = []
@@ -53,9 +55,9 @@ class Stack:
         self.exhausted = False
         self._steps = {name.removeprefix("_do_"): getattr(self, name) for name in dir(self) if name.startswith("_do_")}
 
-    def remaining(self) -> list[Value]:
-        """The values that are left when the walk ends: the result, or what was on the stack."""
-        return [self.result, *self._stack, *(value for level in self._marks for value in level)][:1000]
+    def remaining(self) -> Items:
+        """The values that are left when the walk ends: the result, and what else was on the stack."""
+        return Items("list", [self.result, *self._stack, *(value for level in self._marks for value in level)])
 
     def step(self, name: str, argument: object, offset: int) -> None:
         """One opcode."""
@@ -66,8 +68,8 @@ class Stack:
             self._stack.append(_CONSTANTS[name])
         elif name in self._steps:
             self._steps[name](argument)
-        if len(self._stack) > MOST_ON_STACK or len(self._marks) > MOST_MARKS or len(self._memo) > MOST_IN_MEMO:
-            self._say("HC-PKL-007", "stack, marks or memo grow beyond all need; the rest was not looked at")
+        if self._pushed > MOST_PUSHED or len(self._marks) > MOST_MARKS or len(self.names) > MOST_NAMES:
+            self._say("HC-PKL-007", "values, names or marks beyond all need; the rest was not looked at")
             self.exhausted = True
 
     def _say(self, rule: str, what: str) -> None:
@@ -92,6 +94,7 @@ class Stack:
         return items
 
     def _push(self, value: Value) -> None:
+        self._pushed += 1
         self._stack.append(value)
 
     # containers
@@ -124,17 +127,12 @@ class Stack:
     def _do_DICT(self, _: object) -> None:
         self._push(Pairs(self._paired(self._marked())))
 
-    def _tuple(self, count: int) -> None:
+    def _tuple(self, count: int, _: object) -> None:
         self._push(Items("tuple", [self._pop() for _ in range(count)][::-1]))
 
-    def _do_TUPLE1(self, _: object) -> None:
-        self._tuple(1)
-
-    def _do_TUPLE2(self, _: object) -> None:
-        self._tuple(2)
-
-    def _do_TUPLE3(self, _: object) -> None:
-        self._tuple(3)
+    _do_TUPLE1 = partialmethod(_tuple, 1)
+    _do_TUPLE2 = partialmethod(_tuple, 2)
+    _do_TUPLE3 = partialmethod(_tuple, 3)
 
     def _do_APPEND(self, _: object) -> None:
         self._extend([self._pop()], "list")
@@ -266,7 +264,9 @@ class Stack:
         if isinstance(target, Made):
             if target.path and not target.path.startswith(_BUILT):
                 self._say("HC-PKL-004", f"a state is set on {target.path}, which has none in plain weights")
-            target.state = state if target.state is None else Items("tuple", [target.state, state])
+            if target.state is not None:
+                self._say("HC-PKL-004", "a state is set twice on the same value")
+            target.state = state
         elif not isinstance(target, Unknown):
             self._say("HC-PKL-004", "a state is set on something that was not made by a listed name")
 

@@ -73,6 +73,9 @@ class Unknown:
 Value = Constant | Name | Items | Pairs | Made | Persistent | Unknown
 
 
+_NESTED = (Items, Pairs, Made, Persistent)
+
+
 def children(value: Value) -> Iterator[Value]:
     """The values directly inside."""
     if isinstance(value, Items):
@@ -96,17 +99,16 @@ def extent(root: Value, most: int, deepest: int) -> tuple[int, int]:
     Counts up to ``most`` and ``deepest``; time is linear in the values written. What contains itself counts once.
     """
     done: dict[int, tuple[int, int]] = {}
-    open_: set[int] = set()
-    stack: list[tuple[Value, bool]] = [(root, False)]
+    stack: list[tuple[Value, list[Value] | None]] = [(root, None)]
     while stack:
-        value, closing = stack.pop()
-        if closing:
-            below = [done.get(id(child), (1, 1)) for child in children(value)]
-            count, depth = 1 + sum(row[0] for row in below), 1 + max((row[1] for row in below), default=0)
+        value, below = stack.pop()
+        if below is not None:
+            rows = [done.get(id(child), (1, 1)) for child in below]
+            count, depth = 1 + sum(row[0] for row in rows), 1 + max((row[1] for row in rows), default=0)
             done[id(value)] = min(count, most), min(depth, deepest)
-            open_.discard(id(value))
-        elif id(value) not in done and id(value) not in open_ and isinstance(value, (Items, Pairs, Made, Persistent)):
-            open_.add(id(value))
-            stack.append((value, True))
-            stack.extend((child, False) for child in children(value))
+        elif id(value) not in done:
+            below = list(children(value))
+            done[id(value)] = (1, 1)  # until it is counted, and where it contains itself
+            stack.append((value, below))
+            stack.extend((child, None) for child in below if isinstance(child, _NESTED) and id(child) not in done)
     return done.get(id(root), (1, 1))

@@ -17,7 +17,7 @@ from hubclean.pickle_stack import Stack
 from hubclean.pickle_values import Name, Persistent, Value, extent
 from hubclean.rules import Problem
 
-MOST_OPCODES = 1_000_000
+MOST_OPCODES = 500_000  # a checkpoint of 10,000 tensors has 400,000
 MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 SECONDS = 30.0
@@ -146,11 +146,12 @@ def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: 
             if agree and (differ := second.agrees(op)):
                 agree = False
                 watch.note("HC-PKL-005", f"two readers disagree: {differ}", position)
-            if fault := frames.fault(op, size):
+            if (frames.end is not None or name == "FRAME") and (fault := frames.fault(op, size)):
                 watch.note("HC-PKL-005", fault, position)
             if name not in ACCEPTED:
                 watch.note("HC-PKL-004", f"opcode {name}, which plain weights never need", position)
-            _protocol(op, start, stack, watch)
+            if name == "PROTO":
+                _protocol(op, start, stack, watch)
             stack.step(name, argument, position)
             if stack.exhausted:
                 break
@@ -178,8 +179,8 @@ def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: 
 
 
 def _protocol(op: Op, start: int, stack: Stack, watch: _Watch) -> None:
-    position, name, argument, _ = op
-    if name != "PROTO" or not isinstance(argument, int):
+    position, _, argument, _ = op
+    if not isinstance(argument, int):
         return
     if position != start:
         watch.note("HC-PKL-005", "PROTO stands inside the stream, not at its start", position)
@@ -189,13 +190,11 @@ def _protocol(op: Op, start: int, stack: Stack, watch: _Watch) -> None:
 
 
 def _expansion(stack: Stack, opcodes: int, start: int, watch: _Watch) -> None:
-    for root in stack.remaining():
-        expanded, depth = extent(root, MOST_EXPANDED + 1, DEEPEST + 1)
-        if expanded > MOST_EXPANDED or (expanded > 100_000 and expanded > 100 * opcodes):
-            what = f"{opcodes} opcodes expand to {expanded:,} values or more through aliases"
-            watch.note("HC-PKL-007", what, start)
-        if depth > DEEPEST:
-            watch.note("HC-PKL-007", f"nested deeper than {DEEPEST} levels", start)
+    expanded, depth = extent(stack.remaining(), MOST_EXPANDED + 1, DEEPEST + 2)
+    if expanded > MOST_EXPANDED or (expanded > 100_000 and expanded > 100 * opcodes):
+        watch.note("HC-PKL-007", f"{opcodes} opcodes expand to {expanded:,} values or more through aliases", start)
+    if depth > DEEPEST + 1:
+        watch.note("HC-PKL-007", f"nested deeper than {DEEPEST} levels", start)
 
 
 def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
