@@ -114,6 +114,8 @@ def allowed_by_hand(text: str) -> frozenset[str]:
 def _is_dangerous(module: str, name: str) -> bool:
     if (module, name) in allowed_names() | _HARMLESS:
         return False
+    if module == "torch.jit._pickle":
+        return False  # makes lists and tensors of what it is given
     if module in ("builtins", "__builtin__"):
         return name not in _HARMLESS_BUILTINS
     if (module, name.partition(".")[0]) in _CALLS:

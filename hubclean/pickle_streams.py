@@ -13,7 +13,7 @@ from hubclean.pickle_values import Items, Pairs, Value
 from hubclean.pickle_walk import Walk, walk
 from hubclean.rules import Problem
 from hubclean.sources import SMALL, Source, grown, head
-from hubclean.torch_records import RecordError, Storage, storage_of, tensors
+from hubclean.torch_records import RecordError, Storage, check_tensors, storage_of
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
@@ -156,8 +156,7 @@ def read_storages(found: Walk) -> tuple[dict[str, Storage], list[Problem]]:
             problems.setdefault(what, Problem("HC-PKL-008", what, persistent.offset))
     if not problems:
         try:
-            for _ in tensors(found.root):
-                pass
+            check_tensors(found.root)
         except RecordError as error:
             problems[str(error)] = Problem("HC-PKL-008", str(error), error.offset)
     return by_key, list(problems.values())[:20]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hubclean.pickle_values import Items, Made, Name, Pairs, Persistent, Value
+from hubclean.pickle_values import Items, Made, Name, Pairs, Persistent, Value, children
 
 # Storage class -> dtype in torch's words, bytes of an element. ``UntypedStorage`` counts bytes.
 STORAGES: dict[str, tuple[str, int]] = {
@@ -155,6 +155,22 @@ def _view(made: Made, parts: list[Value], typed: bool, grad: Value) -> TensorRec
     return TensorRecord(storage, dtype, itemsize, offset, size, stride, bool(wants))
 
 
+def check_tensors(root: Value) -> None:
+    """Look at every tensor that a loader would make, also inside other calls.
+
+    Raises:
+        RecordError: as ``tensor_of``.
+    """
+    seen: set[int] = set()
+    todo = [root]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, (Items, Pairs, Made)) and id(value) not in seen:
+            seen.add(id(value))
+            tensor_of(value)
+            todo.extend(children(value))
+
+
 def tensors(root: Value) -> Iterator[tuple[tuple[str, ...], TensorRecord]]:
     """Every tensor below ``root`` with the keys that lead to it (list places as numbers), in order of writing.
 
@@ -177,15 +193,12 @@ def tensors(root: Value) -> Iterator[tuple[tuple[str, ...], TensorRecord]]:
 
 
 def entries(value: Value) -> list[tuple[str, Value]]:
-    """The named parts of a dict, ordered dict, list or tuple; a key that is neither text nor number is left out."""
+    """The named parts of a dict, ordered dict, list or tuple; a key that is neither text nor count is left out."""
     if isinstance(value, Items):
         return [(str(place), child) for place, child in enumerate(value.items)]
     pairs = value.pairs if isinstance(value, (Pairs, Made)) else []
-    return [
-        (key if isinstance(key, str) else str(key), child)
-        for key, child in pairs
-        if isinstance(key, str) or (isinstance(key, int) and abs(key) < _LARGEST)
-    ]
+    named = [(str(key) if type(key) is bool else _text(key), child) for key, child in pairs]
+    return [(key, child) for key, child in named if key is not None]
 
 
 def _shape(value: Value, at: int) -> tuple[int, ...]:

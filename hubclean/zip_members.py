@@ -21,6 +21,8 @@ from hubclean.zips import LARGEST_MEMBER, BrokenZip, Directory, Member, content,
 MOST_READ = 400  # members of one archive; each may cost a request
 _DEEPEST = 2
 _HEAD = 4096
+# Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
+_SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
 
 
 @dataclass(slots=True)
@@ -94,6 +96,7 @@ class _Judge:
     allow: frozenset[str]
     depth: int
     read: int = 0
+    base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
 
     def torch_pickle(self) -> set[str]:
         """Walk ``data.pkl``; the names of the storage records that it uses."""
@@ -164,6 +167,7 @@ class _Judge:
         try:
             _, begin = local_header(self.source, member, self.directory.begin)
             body = content(self.source, member, begin, self.directory.begin, member.size + 1)
+            self.base = begin if member.method == 0 else None
         except BrokenZip as error:
             self.file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
             self.file.unchecked.append(f"{member.name[:100]!r} cannot be read")
@@ -182,11 +186,17 @@ class _Judge:
         for problem in walked.problems:
             if torch and problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside"):
                 continue  # storages, judged by themselves
-            if script and problem.what.startswith("refers to __torch__."):
-                continue  # TorchScript's own classes: no such Python module can be imported
-            self.file.problems.append(Problem(problem.rule, f"{member.name[:100]}: {problem.what}", problem.offset))
+            if script and problem.what.startswith(_SCRIPTED):
+                continue
+            self.file.problems.append(self._placed(member, problem))
         if walked.unchecked:
             self.file.unchecked.append(f"member {member.name[:100]!r}: {walked.unchecked}")
+
+    def _placed(self, member: Member, problem: Problem) -> Problem:
+        """The problem of a member with its place in the whole file."""
+        known = self.base is not None and problem.offset is not None
+        offset = (self.base or 0) + (problem.offset or 0) if known else member.header
+        return Problem(problem.rule, f"{member.name[:100]}: {problem.what}", offset)
 
     def _array(self, member: Member, begin: int, head: bytes) -> None:
         self.file.arrays += 1
@@ -201,7 +211,7 @@ class _Judge:
         what = f"{member.name[:100]!r} is, or may be, an array of Python objects ({odd}): reading it unpickles them"
         self.file.problems.append(Problem("HC-NPY-001", what, member.header))
         if (body := self._body(member)) is not None:
-            self.file.problems += object_problems(body, self.allow)
+            self.file.problems += [self._placed(member, row) for row in object_problems(body, self.allow)]
 
     def _nested(self, member: Member) -> None:
         what = f"{member.name[:100]!r} is a second container inside the first"
@@ -210,8 +220,7 @@ class _Judge:
             self.file.unchecked.append(f"member {member.name[:100]!r} is a container that was not opened")
             return
         inner = read_zip(BytesSource(body), self.allow, self.depth + 1)
-        for problem in inner.problems:
-            self.file.problems.append(Problem(problem.rule, f"{member.name[:100]}: {problem.what}", problem.offset))
+        self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]
 
 

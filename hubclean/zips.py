@@ -262,6 +262,7 @@ def content(source: Source, member: Member, begin: int, limit: int, most: int = 
         return source.at(begin, min(stop, begin + most))
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        return unpacker.decompress(source.at(begin, min(stop, begin + most)), most)
+        enough = most + (most >> 8) + 1024  # data that do not shrink grow by a few bytes
+        return unpacker.decompress(source.at(begin, min(stop, begin + enough)), most)
     except zlib.error as error:
         raise BrokenZip(f"{member.name[:100]!r} cannot be unpacked: {error}", member.header) from error

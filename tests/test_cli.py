@@ -77,7 +77,7 @@ def test_findings_are_1_and_no_verdict_is_2(model: Path, tmp_path: Path) -> None
     (bad / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
     assert run("scan", str(bad)).returncode == 1
     (tmp_path / "pickled").mkdir()
-    (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x02}q\x00.")
+    (tmp_path / "pickled" / "model.joblib").write_bytes(b"\x1f\x8b\x08")  # packed: nobody can look inside
     assert run("scan", str(tmp_path / "pickled")).returncode == 2
     for words in (
         ["scan", "org/nothing-here"],

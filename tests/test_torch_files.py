@@ -11,7 +11,22 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pickled import EVIL, MAGIC, PLAIN, call, legacy, name, number, state_dict, storage, stream, tensor, text, torch_zip
+from pickled import (
+    EVIL,
+    MAGIC,
+    PLAIN,
+    call,
+    legacy,
+    name,
+    number,
+    row,
+    state_dict,
+    storage,
+    stream,
+    tensor,
+    text,
+    torch_zip,
+)
 from scanned_files import judge, written
 
 from hubclean.pickle_streams import read_pickles
@@ -251,6 +266,31 @@ def test_a_budget_used_up_is_not_checked(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert report.files[0].state == "unchecked"
     assert "goes on behind" in report.files[0].reason
     assert "HC-PKL-002" in {row.rule for row in report.findings}  # what was seen before stands
+
+
+def test_torch_jit_s_own_names_are_not_taken_for_an_attack(tmp_path: Path) -> None:
+    import warnings
+
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        module = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()))
+        torch.jit.save(module, str(tmp_path / "script.pt"))
+    report = scan(tmp_path / "script.pt")
+    assert {row.rule for row in report.findings} == {"HC-PKL-009", "HC-FMT-002", "HC-INC-001"}, report.findings
+    assert report.exit_code == 2
+
+
+def test_a_tensor_inside_another_call_is_looked_at() -> None:
+    inner = tensor(storage(), (9,))
+    assert "HC-PKL-008" in found(torch_zip(stream(call("torch._utils", "_rebuild_sparse_tensor", b"N", row(inner)))))
+
+
+def test_findings_in_a_member_have_their_place_in_the_file() -> None:
+    body = torch_zip(EVIL)
+    offsets = [row.offset for row in report_of(body).findings if row.rule == "HC-PKL-001"]
+    assert offsets == [body.index(b"cos\n")]
 
 
 @settings(max_examples=60, deadline=None)

@@ -17,7 +17,7 @@ from hubclean.sources import SMALL, RepoSource, tail
 from hubclean.zip_members import ZipFile, read_zip
 from hubclean.zips import has_end_record
 
-_LOOKED_AT_ENDS = ("pickle", "unknown", "tar", "numpy", "executable", "text")
+_LOOKED_AT_ENDS = ("pickle", "unknown", "tar", "numpy", "executable")
 _OTHER_LOADERS = {".keras": "Keras", ".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 
 
@@ -42,7 +42,7 @@ class Archives:
             content = format_of(repo, entry)
             reader = RepoSource(repo, entry)
             hidden = False
-            if content in _LOOKED_AT_ENDS and (entry.size <= SMALL or _worth_a_request(entry, content)):
+            if _looked_at_its_end(entry, content):
                 hidden = has_end_record(tail(reader))
             if content == "zip" or hidden:
                 yield from _read(reader, entry, files, hidden, allow)
@@ -50,8 +50,11 @@ class Archives:
         yield from each(files, judge)
 
 
-def _worth_a_request(entry: RepoEntry, content: str) -> bool:
-    return formats.suffix(entry.path) in formats.PICKLE_NAMES or content != "text"
+def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
+    """Whether something that is no zip at its start may be one at its end; large text and images cost no request."""
+    if content in ("zip", "safetensors", "empty", "lfs-pointer"):
+        return False
+    return entry.size <= SMALL or content in _LOOKED_AT_ENDS or formats.suffix(entry.path) in formats.PICKLE_NAMES
 
 
 def _read(
