@@ -194,15 +194,21 @@ class SecondReader:
     """Python's own ``pickletools.genops`` read along: ``agrees`` is asked of every opcode in turn."""
 
     def __init__(self, data: bytes, start: int) -> None:
-        stream = io.BytesIO(data)
-        stream.seek(start)
-        self._ops = pickletools.genops(stream)
+        self._stream = io.BytesIO(data)
+        self._stream.seek(start)
+        self._ops = pickletools.genops(self._stream)
 
     def agrees(self, op: Op) -> str | None:
         """``None``, or how the two readings differ."""
-        position, name, argument, _ = op
+        position, name, argument, after = op
         try:
             opcode, other, at = next(self._ops)
+        except UnicodeDecodeError as error:
+            if name != "STRING":
+                return f"pickletools does not read {name}: {error}"
+            self._stream.seek(after)  # it takes Python 2's bytes for ASCII; it goes on behind them
+            self._ops = pickletools.genops(self._stream)
+            return None
         except StopIteration:
             return f"pickletools ends before {name}"
         except Exception as error:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pickled import EVIL, PLAIN, call, framed, name, number, row, state_dict, storage, stream, tensor, text
 from scanned_files import judge
 
-from hubclean.errors import OptionError
+from hubclean.errors import BudgetError, OptionError
 from hubclean.opcodes import NeedMore
 from hubclean.pickle_names import allowed_by_hand
 from hubclean.pickle_streams import read_pickles
@@ -207,6 +207,23 @@ def test_a_stream_is_read_on_until_it_ends() -> None:
 def test_a_million_opcodes_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubclean.pickle_walk.MOST_OPCODES", 1000)
     assert "HC-PKL-007" in rules(stream(b"(" + b"N" * 2000 + b"t"))
+
+
+def test_other_budgets_end_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = stream(b"(" + b"]" * 200 + b"t")
+    names = stream(b"(" + name("torch", "Size") * 50 + b"t")
+    assert rules(many) == rules(names) == set()
+    monkeypatch.setattr("hubclean.pickle_stack.MOST_PUSHED", 100)
+    monkeypatch.setattr("hubclean.pickle_stack.MOST_NAMES", 20)
+    assert rules(many) == rules(names) == {"HC-PKL-007"}
+    with pytest.raises(BudgetError):
+        walk(stream(b"N0" * 5000 + b"N"), 0, 20_000, seconds=0.0)
+
+
+def test_bytes_that_python_2_wrote_are_silent_and_hide_nothing() -> None:
+    assert rules(b"(dp0\nS'caf\\xe9'\np1\nI1\ns.") == set()
+    assert "HC-PKL-001" in rules(b"(S'caf\\xe9'\ncos\nsystem\n(S'id'\ntRt.")
+    assert "HC-PKL-005" in rules(b"(S'caf\\xe9'\nco\\x73\nsystem\nt.")
 
 
 def test_the_walk_leaves_values_for_a_tensor_reader() -> None:
