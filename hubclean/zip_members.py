@@ -15,7 +15,7 @@ from hubclean.pickle_streams import PickleFile, read_pickles
 from hubclean.rules import Problem
 from hubclean.sources import SMALL, TAIL, BytesSource, Source
 from hubclean.torch_zips import TorchZip, check_storages, storage_members, torch_zip
-from hubclean.zip_structure import executable, structure
+from hubclean.zip_structure import executable, holes, structure
 from hubclean.zips import LARGEST_MEMBER, BrokenZip, Directory, Member, content, local_header, read_directory
 
 MOST_READ = 400  # members of one archive; each may cost a request
@@ -76,6 +76,7 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
             if not (member.header >= near[1] or stop <= near[0]):
                 continue  # its local header would cost a request, and holds nothing that runs
         judge.member(member, data=member.name in used)
+    file.problems += holes(directory, judge.ends)
     return file
 
 
@@ -96,6 +97,7 @@ class _Judge:
     allow: frozenset[str]
     depth: int
     read: int = 0
+    ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
     base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
 
     def torch_pickle(self) -> set[str]:
@@ -126,6 +128,7 @@ class _Judge:
         try:
             odd, begin = local_header(self.source, member, self.directory.begin)
             self.file.problems += odd
+            self.ends[member.header] = begin + member.packed
             if data or (found and member is found.pickle):
                 return
             head = content(self.source, member, begin, self.directory.begin, _HEAD)

@@ -89,6 +89,21 @@ def _layout(directory: Directory) -> Iterator[Problem]:
         yield Problem("HC-ZIP-004", f"{directory.begin - at:,} bytes before the directory belong to no member", at)
 
 
+def holes(directory: Directory, ends: dict[int, int]) -> Iterator[Problem]:
+    """Bytes between members that no record accounts for, where local headers were read (``ends``: header to end).
+
+    After a member there may be its data descriptor, of 12 to 24 bytes.
+    """
+    members = sorted(directory.members, key=lambda row: row.header)
+    starts = [*(member.header for member in members[1:]), directory.begin]
+    for member, start in zip(members, starts, strict=False):
+        gap = start - ends.get(member.header, start)
+        allowed = (0, 12, 16, 20, 24) if member.flags & 0x8 else (0,)
+        if gap not in allowed and 0 < gap <= LARGEST_GAP:
+            what = f"{gap:,} bytes behind {member.name[:100]!r} belong to no member"
+            yield Problem("HC-ZIP-004", what, start - gap)
+
+
 def executable(member: Member, head: bytes | None) -> Problem | None:
     """Code by its first bytes (``head``; ``None`` where they were not read) or by its name."""
     for signature, kind in _MAGIC:

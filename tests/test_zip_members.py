@@ -132,11 +132,12 @@ def test_the_trick_is_found(case: str) -> None:
     assert rule in rules(body)
 
 
-def test_a_hole_between_members_is_found() -> None:
+@pytest.mark.parametrize("length", [1, 60, 8000])
+def test_a_hole_between_members_is_found(length: int) -> None:
     body = zipped(("a.txt", b"1"), ("b.txt", b"2"))
     at, directory = body.rindex(b"PK\x03\x04"), body.index(b"PK\x01\x02")
-    data = bytearray(body[:at] + EVIL + bytes(8000) + body[at:])
-    added = len(EVIL) + 8000
+    data = bytearray(body[:at] + bytes(length) + body[at:])
+    added = length
     put(data, data.rfind(b"PK\x01\x02") + 42, "<I", at + added)
     put(data, data.rfind(b"PK\x05\x06") + 16, "<I", directory + added)
     assert rules(bytes(data)) == {"HC-ZIP-004"}
