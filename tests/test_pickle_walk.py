@@ -121,6 +121,12 @@ def test_the_mechanism_is_found(case: str) -> None:
     assert rule in rules(body)
 
 
+@pytest.mark.parametrize("body", [b"\x80\x02co\\x73\nsystem\n.", "\x63caf\u00e9\nNet\n.".encode()])
+def test_a_disagreement_of_two_readers_is_told(body: bytes) -> None:
+    told = [row.what for row in read_pickles(BytesSource(body)).problems if row.rule == "HC-PKL-005"]
+    assert any("two readers disagree: pickletools" in what for what in told), told
+
+
 def test_findings_before_a_break_and_in_a_second_stream_stand() -> None:
     assert {"HC-PKL-001", "HC-PKL-005"} <= rules(b"\x80\x02" + PAYLOAD + b"\xff")
     assert {"HC-PKL-001", "HC-PKL-006"} <= rules(stream(b"N") + EVIL)
