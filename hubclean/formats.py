@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
-import pickletools
 import re
+
+from hubclean.errors import HubcleanError
+from hubclean.pickle_values import Items, Made, Pairs
+from hubclean.pickle_walk import walk
 
 HEAD = 4096  # bytes enough for every signature below, tar's (offset 257) included
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -41,7 +43,7 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("pdf", 0, b"%PDF-"),
     ("tar", 257, b"ustar"),
 )
-_MORE = {"MARK", "EMPTY_DICT", "EMPTY_LIST", "GLOBAL", "STACK_GLOBAL", "INST", "REDUCE", "NEWOBJ", "OBJ", "BUILD"}
+_MEMOIZED = re.compile(rb"[(][dlt(]?p\d+\n|[(][IFSVL]")  # how protocol 0 begins a dict, list or tuple
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 INERT_TEXT = [
@@ -112,14 +114,11 @@ UNCHECKED_NAMES = {
     ".tflite": "TFLite",
     ".msgpack": "Flax msgpack",
     ".ot": "rust-bert tensors",
-    ".npy": "NumPy array",
-    ".npz": "NumPy archive",
     ".mlmodel": "Core ML",
     ".mlpackage": "Core ML",
     ".engine": "TensorRT",
     ".nemo": "NeMo archive",
     ".mar": "TorchServe archive",
-    ".zip": "zip archive",
     ".7z": "7z archive",
     ".rar": "rar archive",
     ".gz": "gzip stream",
@@ -133,7 +132,6 @@ UNCHECKED_NAMES = {
     ".pdf": "PDF",
 }
 UNCHECKED_CONTENT = {
-    "zip": "zip archive",
     "7z": "7z archive",
     "rar": "rar archive",
     "gzip": "gzip stream",
@@ -142,7 +140,6 @@ UNCHECKED_CONTENT = {
     "zstd": "zstd stream",
     "lz4": "lz4 stream",
     "tar": "tar archive",
-    "numpy": "NumPy array",
     "hdf5": "HDF5 / Keras",
     "gguf": "GGUF",
     "tflite": "TFLite",
@@ -172,11 +169,11 @@ def sniff(head: bytes, size: int) -> str:
     for name, offset, signature in _SIGNATURES:
         if head.startswith(signature, offset):
             return name
-    if len(head) > 1 and head[0] == 0x80 and 2 <= head[1] <= 5:
+    if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return "pickle"
     if head[:2] == b"MZ" and len(head) >= 64 and _CONTROL.search(head[:64]):
         return "executable"
-    if _is_old_pickle(head):
+    if is_pickle(head, size):
         return "pickle"
     if _is_text(head, cut=len(head) < size):
         return "json" if head.lstrip()[:1] in (b"{", b"[") else "text"
@@ -188,14 +185,23 @@ def _is_safetensors(head: bytes, size: int) -> bool:
     return len(head) >= 10 and length <= size - 8 and head[8:].lstrip(b" \t\r\n")[:1] == b"{"
 
 
-def _is_old_pickle(head: bytes) -> bool:
-    """Protocols 0 and 1 have no signature: the opcodes must run to a STOP and do more than push a constant."""
+def is_pickle(head: bytes, size: int, named: bool = False) -> bool:
+    """Whether a file that begins with ``head`` reads as a pickle, signature or not, broken behind ``head`` or not.
+
+    The opcodes must do more than push a constant, so that words are not taken for them: call a name, or end in a
+    container. With ``named`` (the name of the file says pickle) it is enough to refer to a name.
+    """
     try:
-        names = {opcode.name for opcode, _, _ in pickletools.genops(head)}
-        pickletools.dis(head, io.StringIO())  # also follows stack and marks, so that words are not taken for opcodes
-    except Exception:
-        return False
-    return bool(names & _MORE)
+        found = walk(head, 0, size, partial=True, seconds=2.0)
+    except HubcleanError:
+        return True
+    if found.called or (named and found.names):
+        return True
+    sound = not any(row.rule == "HC-PKL-005" for row in found.problems)
+    if found.complete:
+        whole = named or found.stop == size or bool(found.names)
+        return sound and whole and isinstance(found.root, (Items, Pairs, Made))
+    return sound and found.opcodes > 2 and (bool(found.names) or _MEMOIZED.match(head) is not None)
 
 
 def _is_text(head: bytes, cut: bool) -> bool:

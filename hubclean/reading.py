@@ -10,12 +10,12 @@ from hubclean.errors import BudgetError, IntegrityError
 from hubclean.formats import HEAD, PICKLE_NAMES, suffix
 from hubclean.headers import AHEAD
 from hubclean.repos import Repo, RepoEntry
+from hubclean.sources import SMALL, TAIL, Spans
+from hubclean.zips import planned_head
 
 PER_REPO = 64 << 20
 PER_FILE = 16 << 20
-# A torch zip is judged from its first record and its directory at the end: two reads of under 100 kB together hold
-# both for most classifiers (ViT-L/16: 31 kB and 20 kB).
-BLOCK = 48 << 10
+_CONTAINERS = (*PICKLE_NAMES, ".npz", ".zip", ".keras", ".mar")
 
 
 class Reader:
@@ -34,8 +34,7 @@ class Reader:
         self.allowed_names = frozenset(allowed_names)
         self._repo = repo
         self._entries = {entry.path: entry for entry in files}
-        self._spans: dict[str, dict[int, bytes]] = {entry.path: {} for entry in files}
-        self._spent: dict[str, int] = {}
+        self._spans = {entry.path: Spans() for entry in files}
         self._locks = {entry.path: threading.Lock() for entry in files}
         self._purse = threading.Lock()
         self.requests = 0
@@ -62,60 +61,50 @@ class Reader:
             if path in self.errors:
                 raise self.errors[path]
             try:
-                return self._known(path, start, stop) or self._read(entry, start, stop)
+                return self._bytes(entry, self._spans[path], start, stop)
             except BudgetError:
                 raise  # fewer bytes of the same file may still be had
             except Exception as error:
                 self.errors[path] = error
                 raise
 
-    def _known(self, path: str, start: int, stop: int) -> bytes:
-        for first, body in self._spans[path].items():
-            if first <= start and stop <= first + len(body):
-                return body[start - first : stop - first]
-        return b""
+    def _bytes(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> bytes:
+        if stop > start and not spans.size:
+            self._open(entry, spans, start, stop)
+        if (body := spans.get(start, stop)) is not None or start == stop:
+            return body or b""
+        self._load(entry, spans, *spans.missing(start, stop))
+        body = spans.get(start, stop)
+        assert body is not None
+        return body
 
-    def _read(self, entry: RepoEntry, start: int, stop: int) -> bytes:
-        """Fetch what is missing of ``start..stop``, with what will be asked for next."""
-        if start == stop:
-            return b""
-        spans, header = self._spans[entry.path], suffix(entry.path) == ".safetensors"
-        if (entry.size <= AHEAD and not header) or (start == 0 and stop == entry.size and not spans):
-            # A file that is read whole is read by ``read``, which checks its hash against the listing.
-            self._pay(entry.path, entry.size)
-            spans.clear()
-            spans[0] = self._repo.read(entry.path, entry.size)
-            return spans[0][start:stop]
-        first, last = start, stop
-        if not spans and start == 0:
-            last = max(stop, min(entry.size, ahead(entry)))
-        elif entry.size - BLOCK <= start:
-            first, last = max(entry.size - BLOCK, 0), entry.size
-        before = next((at for at, body in spans.items() if at <= first <= at + len(body)), None)
-        known = spans[before] if before is not None else b""
-        first = first if before is None else before + len(known)
-        self._pay(entry.path, last - first)
-        if first == 0 and last == entry.size:
-            body = self._repo.read(entry.path, entry.size)
+    def _open(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
+        """The first read of a file: small ones whole, archives from their end, all others from their beginning."""
+        kind, size = suffix(entry.path), entry.size
+        if kind == ".safetensors":
+            self._load(entry, spans, 0, max(stop, min(size, AHEAD)))
+        elif size <= AHEAD or (size <= SMALL and kind in _CONTAINERS) or (start, stop) == (0, size):
+            self._load(entry, spans, 0, size)
+        elif kind in _CONTAINERS:
+            self._load(entry, spans, size - TAIL, size)
+            end = spans.get(size - TAIL, size)
+            assert end is not None
+            self._load(entry, spans, *spans.missing(0, max(HEAD, planned_head(end, size))))
         else:
-            body = known + self._repo.read_range(entry.path, first, last)
-        at = first - len(known)
-        spans[at] = body
-        return body[start - at : stop - at]
+            self._load(entry, spans, 0, max(stop, HEAD) if start < HEAD else HEAD)
 
-    def _pay(self, path: str, size: int) -> None:
+    def _load(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
+        """Read a range, or the file whole if that is what is asked: then its hash is checked against the listing."""
+        self._pay(spans, stop - start)
+        whole = (start, stop) == (0, entry.size) and suffix(entry.path) != ".safetensors"
+        read = self._repo.read(entry.path, stop) if whole else self._repo.read_range(entry.path, start, stop)
+        spans.add(start, read)
+
+    def _pay(self, spans: Spans, size: int) -> None:
+        if spans.size + size > PER_FILE:
+            raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
         with self._purse:
-            spent = self._spent.get(path, 0) + size
-            if spent > PER_FILE:
-                raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
             if self.bytes_read + size > PER_REPO:
                 raise BudgetError(f"the scan's budget of {PER_REPO} bytes for one repo is used up")
-            self._spent[path] = spent
             self.requests += 1
             self.bytes_read += size
-
-
-def ahead(entry: RepoEntry) -> int:
-    """How many bytes the first read of a file takes: what its scanner will want, else enough to tell the format."""
-    kind = suffix(entry.path)
-    return AHEAD if kind == ".safetensors" else BLOCK if kind in PICKLE_NAMES else HEAD

@@ -1,48 +1,83 @@
-"""The rules of the static scan: ids are never renamed or reused. Every output format reads them from here."""
+"""The rules of the static scan: ids are never renamed or reused. Scanners and output formats read them from here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubclean.records import Severity
+from hubclean.escaping import printable
+from hubclean.records import Finding, Severity
+
+_CONVERT = "do not load it; use safetensors, or run `hubclean convert`"
+_REFUSE = "do not load or unpack it; ask the author for a clean export"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule: its id, the severity it usually fires with, and what it means in one sentence."""
+    """One rule: its id, the severity it usually fires with, what it means in one sentence, and what to do about it.
+
+    ``advice`` is empty where it depends on what was seen; the scanner then words it.
+    """
 
     id: str
     severity: Severity
     text: str
+    advice: str = ""
 
 
-def _rule(number: str, severity: Severity, text: str) -> tuple[str, Rule]:
-    return f"HC-{number}", Rule(f"HC-{number}", severity, text)
+def _rule(number: str, severity: Severity, text: str, advice: str = "") -> tuple[str, Rule]:
+    return f"HC-{number}", Rule(f"HC-{number}", severity, text, advice)
 
 
 RULES: dict[str, Rule] = dict(
     (
-        _rule("PKL-001", "critical", "A pickle calls a name that runs code, commands, network or files."),
-        _rule("PKL-002", "high", "A pickle references a name outside the allow-list."),
-        _rule("PKL-003", "critical", "A pickle calls something that is not a literal listed name."),
-        _rule("PKL-004", "high", "A pickle uses an opcode outside the accepted set."),
-        _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it."),
-        _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows."),
-        _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion."),
         _rule(
-            "PKL-008", "high", "A storage record is missing or has the wrong length, or a tensor's item is assigned."
+            "PKL-001",
+            "critical",
+            "A pickle calls a name that runs code, commands, network or files.",
+            "do not load it: loading runs this; report it to the Hub",
         ),
-        _rule("PKL-009", "medium", "There is only a pickle container, no safetensors."),
-        _rule("ZIP-001", "high", "Local and central records of a zip disagree, or members collide."),
-        _rule("ZIP-002", "high", "A zip member's path leaves the archive, or the member is a link."),
-        _rule("ZIP-003", "high", "A zip is a bomb by ratio or size, encrypted, or packed by an unknown method."),
-        _rule("ZIP-004", "medium", "A zip has bytes before or after it, or a second container inside."),
-        _rule("ZIP-005", "high", "A zip member is code or a program."),
+        _rule("PKL-002", "high", "A pickle references a name outside the allow-list.", _CONVERT),
+        _rule(
+            "PKL-003",
+            "critical",
+            "A pickle calls something that is not a literal listed name.",
+            "do not load it: what is called is hidden from readers",
+        ),
+        _rule("PKL-004", "high", "A pickle uses an opcode outside the accepted set.", _CONVERT),
+        _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it.", _REFUSE),
+        _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows.", _REFUSE),
+        _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion.", _REFUSE),
+        _rule(
+            "PKL-008",
+            "high",
+            "A storage record is missing or has the wrong length, or a tensor's item is assigned.",
+            _REFUSE,
+        ),
+        _rule(
+            "PKL-009",
+            "medium",
+            "There is only a pickle container, no safetensors.",
+            "ask the author for safetensors, or run `hubclean convert`",
+        ),
+        _rule("ZIP-001", "high", "Local and central records of a zip disagree, or members collide.", _REFUSE),
+        _rule("ZIP-002", "high", "A zip member's path leaves the archive, or the member is a link.", _REFUSE),
+        _rule(
+            "ZIP-003", "high", "A zip is a bomb by ratio or size, encrypted, or packed by an unknown method.", _REFUSE
+        ),
+        _rule("ZIP-004", "medium", "A zip has bytes before or after it, or a second container inside.", _REFUSE),
+        _rule(
+            "ZIP-005", "high", "A zip member is code or a program.", "do not run it; weights need no code inside them"
+        ),
         _rule("ST-001", "high", "The reference parser rejects the safetensors header."),
         _rule("ST-002", "medium", "Readers may disagree on a safetensors header that the reference parser accepts."),
         _rule("ST-003", "medium", "Header or tensor count of a safetensors file is out of proportion."),
         _rule("ST-004", "high", "An index names a shard that is missing, outside the repo, or different."),
-        _rule("NPY-001", "high", "A NumPy array holds Python objects, which are pickled."),
+        _rule(
+            "NPY-001",
+            "high",
+            "A NumPy array holds Python objects, which are pickled.",
+            "do not load it with allow_pickle=True",
+        ),
         _rule("CFG-001", "high", "A config asks for code of the repo or from elsewhere."),
         _rule("CFG-002", "critical", "A config reaches code without consent on known library versions."),
         _rule("CFG-003", "high", "A config redirects a loader to another path, repo or address."),
@@ -58,3 +93,18 @@ RULES: dict[str, Rule] = dict(
         _rule("INC-001", "info", "The file was not checked."),
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A rule broken at a byte offset of the file (``None``: nowhere in particular); ``what`` says what was seen."""
+
+    rule: str
+    what: str
+    offset: int | None = None
+
+
+def finding(problem: Problem, path: str) -> Finding:
+    """The problem as a line of the report; its strings come from the file, so they are made printable."""
+    rule = RULES[problem.rule]
+    return Finding(rule.id, rule.severity, path, printable(problem.what, 300), rule.advice, problem.offset)

@@ -94,8 +94,8 @@ def scan(
     TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file; of several, findings in one give exit
     code 1, and no verdict on one gives 2.
     """
+    from hubclean.pickle_names import check_names
     from hubclean.scan_records import ScanDocument, worst
-    from hubclean.scanning import check_names
 
     names = (*targets, *(_listed(listed) if listed else ()))
     if not names:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hubclean.errors import AccessError, OptionError, TargetError, TransportError
-from hubclean.escaping import printable
-from hubclean.formats import suffix
+from hubclean.formats import HEAD, suffix
 from hubclean.headers import read_header
-from hubclean.reading import PER_FILE, Reader, ahead
+from hubclean.pickle_names import check_names
+from hubclean.reading import PER_FILE, Reader
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
 from hubclean.registry import methods
 from hubclean.repos import Repo, RepoEntry, open_target
@@ -20,12 +20,6 @@ from hubclean.scanners import Scanner, not_checked
 
 IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
-# Modules whose names run code, commands, network or files: none of them can be allowed.
-_NEVER = frozenset(
-    ("os", "sys", "subprocess", "builtins", "__builtin__", "posix", "nt", "shutil", "pty", "socket", "io")
-)
-_NEVER |= {"runpy", "importlib", "pickle", "_pickle", "marshal", "types", "ctypes", "multiprocessing", "code", "codeop"}
-_NEVER |= {"webbrowser", "pip", "commands", "operator", "_operator", "functools", "asyncio", "pdb", "timeit", "io"}
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
 
 
@@ -87,20 +81,6 @@ def scan(
     )
 
 
-def check_names(names: Iterable[str]) -> None:
-    """Refuse names that are no exact dotted names, or that no one may allow.
-
-    Raises:
-        OptionError: the first such name, and why.
-    """
-    for name in names:
-        parts = name.split(".")
-        if len(parts) < 2 or not all(part.isidentifier() and part.isascii() for part in parts):
-            raise OptionError(f"--allow takes one exact name like timm.models.resnet.ResNet, not {printable(name)!r}")
-        if _NEVER & {parts[0], parts[-2]} or any(part.startswith("__") for part in parts):
-            raise OptionError(f"{name} can never be allowed: names of {parts[0]} reach code, commands or files")
-
-
 def gate_passed(report: ScanReport) -> bool:
     """Whether the weights may be downloaded: no finding at or above the gate (files not checked do not count)."""
     at_gate = SEVERITIES.index(report.gate)
@@ -122,7 +102,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
                 read_header(reader, entry)
             elif entry.size:
                 whole = suffix(entry.path) in _WHOLE and entry.size <= PER_FILE // 2
-                reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, ahead(entry)))
+                reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, HEAD))
         except Exception:
             return  # the scanners meet it again and report it
 

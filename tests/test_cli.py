@@ -20,7 +20,7 @@ from hubclean.records import Audit, SiteReport, from_json
 from hubclean.scan_records import ScanDocument
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("scan", "site", "clean", "push", "methods", "demo")
+COMMANDS = ("scan", "download", "site", "clean", "push", "methods", "demo")
 
 
 def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def test_findings_are_1_and_no_verdict_is_2(model: Path, tmp_path: Path) -> None
     (bad / "config.json").write_text(json.dumps(config | {"auto_map": {"AutoModel": "evil.Model"}}))
     assert run("scan", str(bad)).returncode == 1
     (tmp_path / "pickled").mkdir()
-    (tmp_path / "pickled" / "pytorch_model.bin").write_bytes(b"\x80\x02}q\x00.")
+    (tmp_path / "pickled" / "model.joblib").write_bytes(b"\x1f\x8b\x08")  # packed: nobody can look inside
     assert run("scan", str(tmp_path / "pickled")).returncode == 2
     for words in (
         ["scan", "org/nothing-here"],

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from hubclean import reading
 from hubclean.errors import BudgetError, IntegrityError
-from hubclean.reading import BLOCK, Reader
+from hubclean.reading import Reader
 from hubclean.repos import LocalRepo
+from hubclean.sources import SMALL, TAIL
 
-SIZES = {"small.bin": 1000, "m.pth": 200_000, "a.safetensors": 150_000, "x.dat": 90_000, "e.bin": 0}
+SIZES = {"small.bin": 1000, "m.pth": 600_000, "n.pth": 200_000, "a.safetensors": 150_000, "x.dat": 90_000, "e.bin": 0}
 BODIES = {path: bytes((i * 31 + i // 251) % 256 for i in range(size)) for path, size in SIZES.items()}
 
 
@@ -38,27 +39,30 @@ def test_every_range_is_what_the_repo_holds(repo: LocalRepo, rows: list[tuple[st
         before = reader.requests
         assert reader.read_range(path, start, stop) == BODIES[path][start:stop]
         assert reader.read_range(path, start, stop) == BODIES[path][start:stop]
-        assert reader.requests - before <= 1
+        assert reader.requests - before <= 3  # its end, its beginning, then what was asked
 
 
-def test_head_and_tail_of_a_pickle_are_two_requests(repo: LocalRepo) -> None:
+def test_head_and_tail_of_a_pickle_are_two_requests_and_a_small_file_is_one(repo: LocalRepo) -> None:
     reader = Reader(repo, repo.files())
     reader.read_range("m.pth", 0, 4096)
     reader.read_range("m.pth", SIZES["m.pth"] - 22, SIZES["m.pth"])
-    reader.read_range("m.pth", SIZES["m.pth"] - BLOCK, SIZES["m.pth"] - 5)
-    assert (reader.requests, reader.bytes_read) == (2, 2 * BLOCK)
+    reader.read_range("m.pth", SIZES["m.pth"] - TAIL, SIZES["m.pth"] - 5)
+    assert (reader.requests, reader.bytes_read) == (2, SMALL + TAIL)
+    reader.read_range("n.pth", 100_000, 100_001)
+    reader.read_range("n.pth", 0, SIZES["n.pth"])
+    assert reader.requests == 3
 
 
 def test_the_budgets_are_charged_before_a_byte_is_asked(repo: LocalRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PER_FILE", 100_000)
+    monkeypatch.setattr(reading, "PER_FILE", 400_000)
     reader = Reader(repo, repo.files())
     reader.read_range("m.pth", 0, 60_000)
     before = repo.bytes_read
-    with pytest.raises(BudgetError, match="100000 bytes of the file"):
-        reader.read_range("m.pth", 60_000, 140_000)
+    with pytest.raises(BudgetError, match="400000 bytes of the file"):
+        reader.read_range("m.pth", 60_000, 500_000)
     assert repo.bytes_read == before
     assert reader.read_range("m.pth", 5, 60_000) == BODIES["m.pth"][5:60_000]
-    monkeypatch.setattr(reading, "PER_REPO", 61_000)
+    monkeypatch.setattr(reading, "PER_REPO", reader.bytes_read + 1000)
     with pytest.raises(BudgetError, match="one repo"):
         reader.read_range("x.dat", 0, 90_000)
 

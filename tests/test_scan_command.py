@@ -14,9 +14,10 @@ from scanned_files import safetensors, written
 
 from hubclean.cli import main
 from hubclean.errors import OptionError
+from hubclean.pickle_names import check_names
 from hubclean.records import from_json
 from hubclean.scan_records import ScanDocument
-from hubclean.scanning import check_names, scan
+from hubclean.scanning import scan
 
 CLEAN = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": safetensors(), "README.md": b"# hi"}
 BAD = CLEAN | {"config.json": b'{"auto_map": {"AutoModel": "m.N"}}'}

@@ -147,7 +147,8 @@ findings = st.builds(Finding, st.sampled_from([*RULES, "X-1"]), st.sampled_from(
 verdicts = st.builds(FileVerdict, names, st.integers(0, 2**63), st.sampled_from(["ok", "finding", "unchecked"]), names,
                      st.none() | st.just("a" * 64))  # fmt: skip
 refs = st.builds(RepoRef, names, st.none() | st.just("c" * 40), st.sampled_from(["hub", "local"]))
-few = {"findings": st.lists(findings, max_size=3).map(tuple), "files": st.lists(verdicts, max_size=3).map(tuple)}
+listing = st.lists(verdicts, max_size=3, unique_by=lambda row: row.path).map(tuple)
+few = {"findings": st.lists(findings, max_size=3).map(tuple), "files": listing}
 scans = st.builds(TargetScan, names, st.sampled_from([0, 1, 2]), st.none() | names, st.none() | refs, **few)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scanned_files import POINTER, judge, safetensors, tarred, zipped
@@ -56,7 +54,6 @@ def test_content_tells_the_format(body: bytes | str, said: str) -> None:
         ("model.bin", safetensors(), "HC-FMT-001"),
         ("config.json", b"\x7fELF" + bytes(30), "HC-FMT-001"),
         ("model.onnx", b"\x08\x01\x00", "HC-FMT-002"),
-        ("weights.zip", zipped(a=b"b"), "HC-FMT-002"),
         ("model.h5", b"\x89HDF\r\n\x1a\n", "HC-FMT-002"),
         ("flax_model.msgpack", b"\x81\x00\x01", "HC-FMT-002"),
         ("tool", b"\x7fELF" + bytes(30), "HC-INC-001"),
@@ -105,66 +102,6 @@ def test_listing_leaves_honest_files_alone(tmp_path: Path) -> None:
     assert findings == []
     states = {path: verdict.state for path, verdict in verdicts.items()}
     assert states == dict.fromkeys(["README.md", "LICENSE", ".gitattributes", "cat.png", "deep/er/a.txt"], "ok")
-
-
-class Evil:
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, ("hubclean-must-not-run",)
-
-
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        ("pytorch_model.bin", zipped(archive__data=b"x")),
-        ("innocent.txt", zipped(**{"archive__data.pkl": pickle.dumps({})})),
-        ("model.pth", pickle.dumps({}, 2)),
-        ("weights", pickle.dumps({"a": [1]}, 0)),
-        ("old.pt", tarred()),
-        ("model.joblib", b"\x1f\x8b\x08"),
-        ("training_args.bin", pickle.dumps(Evil())),
-        ("ascii.pkl", b"cos\nsystem\n(S'id'\ntR."),
-    ],
-)
-def test_pickles_are_named_and_not_checked(
-    tmp_path: Path, path: str, body: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    findings, verdicts = judge("pickles", tmp_path / "repo", {path: body})
-    assert [(finding.rule, finding.severity) for finding in findings] == [("HC-PKL-009", "medium")]
-    assert verdicts[path].state == "unchecked"
-    assert "never loads" in verdicts[path].reason
-    assert not (tmp_path / "hubclean-must-not-run").exists()
-
-
-def test_pickles_weigh_less_beside_safetensors(tmp_path: Path) -> None:
-    files = {"model.safetensors": safetensors(), "pytorch_model.bin": pickle.dumps({})}
-    findings, verdicts = judge("pickles", tmp_path, files)
-    assert [(finding.path, finding.severity) for finding in findings] == [("pytorch_model.bin", "low")]
-    assert set(verdicts) == {"pytorch_model.bin"}
-
-
-def npy(descr: str) -> bytes:
-    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': (1,), }}".encode()
-    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(8)
-
-
-@pytest.mark.parametrize("descr", ["'|O'", "'O8'", "[('a', '|O')]", "'object'.lower()[:1].upper()"])
-def test_object_arrays_are_pickles(tmp_path: Path, descr: str) -> None:
-    findings, verdicts = judge("pickles", tmp_path, {"a.npy": npy(descr)})
-    assert [finding.rule for finding in findings] == ["HC-NPY-001"]
-    assert verdicts["a.npy"].state == "unchecked"
-
-
-def test_pickles_leaves_other_files_alone(tmp_path: Path) -> None:
-    files = {
-        "a.npy": npy("'<f4'"),
-        "m.safetensors": safetensors(),
-        "r.md": b"# hi",
-        "x.bin": POINTER,
-        "e.pt": b"",
-        "a.zip": zipped(a=b"b"),
-    }
-    assert judge("pickles", tmp_path, files) == ([], {})
 
 
 def test_python_files_are_listed_with_their_imports(tmp_path: Path) -> None:

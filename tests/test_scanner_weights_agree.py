@@ -13,8 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanned_files import judge, safetensors, written
 
-from hubclean.pickled_names import tensors_of
-from hubclean.repos import LocalRepo
 from hubclean.scanning import scan
 
 
@@ -48,16 +46,25 @@ def said(folder: Path, **files: bytes) -> list[tuple[str, str, str]]:
 def test_the_same_weights_twice_are_no_finding(tmp_path: Path, wrap: Any, prefix: str) -> None:
     pickled = saved(wrap({prefix + name: tensor for name, tensor in weights().items()}))
     assert said(tmp_path, model__safetensors=safe(**weights()), pytorch_model__bin=pickled) == []
-    repo = LocalRepo(tmp_path / "pytorch_model.bin")
-    assert tensors_of(repo, repo.files()[0])[prefix + "conv.weight"] == (4, 3, 3, 3)
+    other = saved(wrap({prefix + name: tensor[..., :1] for name, tensor in weights().items() if tensor.dim()}))
+    assert said(tmp_path, model__safetensors=safe(**weights()), pytorch_model__bin=other), "the pickle is not read"
+
+
+def test_the_legacy_format_is_read_as_well(tmp_path: Path) -> None:
+    import torch
+
+    body = io.BytesIO()
+    torch.save({"odd": weights()["scale"]}, body, _use_new_zipfile_serialization=False)
+    rows = said(tmp_path, model__safetensors=safe(**weights()), pytorch_model__bin=body.getvalue())
+    assert len(rows) == 2
 
 
 def test_a_parameter_is_a_tensor_too(tmp_path: Path) -> None:
     from torch import nn
 
-    written(tmp_path, {"m.bin": saved({"a": nn.Parameter(weights()["fc.bias"])})})
-    repo = LocalRepo(tmp_path)
-    assert tensors_of(repo, repo.files()[0]) == {"a": (5,)}
+    same = {name: nn.Parameter(tensor) for name, tensor in weights().items()}
+    assert said(tmp_path, model__safetensors=safe(**weights()), pytorch_model__bin=saved(same)) == []
+    assert said(tmp_path, model__safetensors=safe(**weights()), pytorch_model__bin=saved({"a": same["scale"]}))
 
 
 def test_other_names_and_other_shapes_are_a_finding(tmp_path: Path) -> None:
@@ -85,15 +92,6 @@ def test_a_difference_stands_in_the_report_and_stays_below_the_gate(tmp_path: Pa
     files = {"model.safetensors": safe(**weights()), "pytorch_model.bin": saved({"odd": weights()["scale"]})}
     report = scan(written(tmp_path, files))
     assert [row.severity for row in report.findings if row.rule == "HC-REP-002"] == ["medium", "medium"]
-
-
-def test_cycles_end(tmp_path: Path) -> None:
-    body = io.BytesIO()
-    with zipfile.ZipFile(body, "w") as archive:
-        archive.writestr("a/data.pkl", b"\x80\x02}q\x00X\x0a\x00\x00\x00state_dicth\x00s.")
-    written(tmp_path, {"m.bin": body.getvalue()})
-    repo = LocalRepo(tmp_path)
-    assert tensors_of(repo, repo.files()[0]) == {}
 
 
 OPCODES = [b"}", b"]", b")", b"(", b"t", b"s", b"u", b"R", b"b", b"q\x00", b"h\x00", b"X\x01\x00\x00\x00a"]

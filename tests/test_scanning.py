@@ -68,18 +68,18 @@ def test_a_finding_at_the_gate_is_exit_code_1_and_closes_the_gate(tmp_path: Path
 
 def test_what_nobody_judged_is_exit_code_2_unless_allowed_by_name(tmp_path: Path) -> None:
     folder = written(
-        tmp_path / "repo", CLEAN | {"model.onnx": b"\x08\x01", "runs/x.tfevents": b"\x00\x01", "a.pt": pickle.dumps({})}
+        tmp_path / "repo", CLEAN | {"model.onnx": b"\x08\x01", "runs/x.tfevents": b"\x00\x01", "a.pkl": b"\x1f\x8b\x08"}
     )
     report = scan(folder)
     assert report.exit_code == 2
     assert gate_passed(report)
     unchecked = {path for path, state in states(report).items() if state == "unchecked"}
-    assert unchecked == {"model.onnx", "runs/x.tfevents", "a.pt"}
+    assert unchecked == {"model.onnx", "runs/x.tfevents", "a.pkl"}
     assert "HC-INC-001" in {finding.rule for finding in report.findings if finding.path == "runs/x.tfevents"}
     assert scan(folder, allow_unchecked=("*.onnx", "runs/*")).exit_code == 2
-    allowed = scan(folder, allow_unchecked=("*.onnx", "runs/*", "a.pt"))
+    allowed = scan(folder, allow_unchecked=("*.onnx", "runs/*", "a.pkl"))
     assert allowed.exit_code == 0
-    assert allowed.allowed_unchecked == ("*.onnx", "runs/*", "a.pt")
+    assert allowed.allowed_unchecked == ("*.onnx", "runs/*", "a.pkl")
 
 
 def test_a_finding_wins_over_incompleteness(tmp_path: Path) -> None:
@@ -88,17 +88,21 @@ def test_a_finding_wins_over_incompleteness(tmp_path: Path) -> None:
 
 
 def test_not_checked_stays_visible_beside_a_lesser_finding(tmp_path: Path) -> None:
-    report = scan(written(tmp_path / "repo", CLEAN | {"pytorch_model.bin": pickle.dumps({})}))
-    assert [(finding.rule, finding.severity) for finding in report.findings] == [("HC-PKL-009", "low")]
-    assert states(report)["pytorch_model.bin"] == "unchecked"
+    report = scan(written(tmp_path / "repo", {"model.pkl": b"\x1f\x8b\x08"}))
+    rules = [(finding.rule, finding.severity) for finding in report.findings if finding.severity != "info"]
+    assert rules == [("HC-PKL-009", "medium")]
+    assert (states(report)["model.pkl"], report.exit_code) == ("unchecked", 2)
 
 
 def test_files_come_by_path_and_findings_by_severity(tmp_path: Path) -> None:
-    files = {f"{name}.safetensors": safetensors(data=b"") for name in "dcba"} | {"z.py": b"", "b.pt": pickle.dumps({})}
+    files = {f"{name}.safetensors": safetensors(data=b"") for name in "dcba"} | {
+        "z.py": b"",
+        "b.pt": pickle.dumps(Path("x")),
+    }
     files["config.json"] = b'{"_attn_implementation": "x/y", "a": 1, "a": 1}'
     reports = [scan(written(tmp_path / "repo", files)) for _ in range(2)]
     assert [file.path for file in reports[0].files] == sorted(files)
-    assert [row.severity for row in reports[0].findings] == ["critical", *["high"] * 4, *["medium"] * 2, "low"]
+    assert [row.severity for row in reports[0].findings] == ["critical", *["high"] * 5, *["medium"] * 2]
     assert reports[0].findings == reports[1].findings
 
 

@@ -148,22 +148,6 @@ def test_the_same_repo_without_a_fault_is_clean_and_cheap(hub: HubServer) -> Non
     assert sum(row.sent for row in hub.asked("GET", where="cdn")) < 100_000
 
 
-def test_a_pickle_container_costs_two_requests_and_under_100_kb(hub: HubServer) -> None:
-    from hubclean.reading import Reader
-
-    body = bytes(range(256)) * 4000
-    hub.create("org/model", {"model.pth": body})
-    repo = HubRepo("org/model")
-    reader = Reader(repo, repo.files())
-    for start, stop in ((0, 4096), (100, 40_000), (len(body) - 22, len(body)), (len(body) - 40_000, len(body) - 9)):
-        assert reader.read_range("model.pth", start, stop) == body[start:stop]
-    assert (reader.requests, repo.requests) == (2, 2)
-    assert reader.bytes_read < 100_000
-    assert reader.read_range("model.pth", 48_000, 60_000) == body[48_000:60_000]
-    assert reader.read_range("model.pth", 200_000, 200_010) == body[200_000:200_010]
-    assert reader.requests == 4
-
-
 def test_eight_files_are_in_flight_and_no_more(hub: HubServer) -> None:
     hub.create("org/model", {f"{i}.txt": b"text" for i in range(40)})
     now, most, lock = [0], [0], threading.Lock()

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Protocol
 
 from hubclean.errors import HubcleanError
-from hubclean.formats import HEAD, sniff
+from hubclean.formats import HEAD, sniff, suffix
 from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
+from hubclean.rules import Problem, finding
 
 MOST_PER_FILE = 50  # a file made to be noisy must not drown the others
 
@@ -54,6 +55,32 @@ def not_checked(entry: RepoEntry, reason: str) -> Judgement:
 def ok(entry: RepoEntry, reason: str) -> FileVerdict:
     """Nothing was found; ``reason`` says what was looked at."""
     return FileVerdict(entry.path, entry.size, "ok", reason)
+
+
+def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[str], looked_at: str) -> Judgement:
+    """The verdict on a file of which parts may have stayed unchecked: findings first, then what nobody looked at."""
+    seen = False
+    for problem in itertools.islice(dict.fromkeys(problems), MOST_PER_FILE - 10):
+        seen = True
+        yield finding(problem, entry.path)
+    reasons = list(dict.fromkeys(unchecked))
+    for reason in reasons[:3]:
+        yield from not_checked(entry, reason)
+    if len(reasons) > 3:
+        yield from not_checked(entry, f"and {len(reasons) - 3} more parts")
+    if not seen and not reasons:
+        yield ok(entry, looked_at)
+
+
+def only_pickle(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], kind: str) -> Judgement:
+    """HC-PKL-009 for weights that exist as a pickle only; of the neighbours of a single file nothing is known."""
+    if not getattr(repo, "alone", False) and not any(suffix(other.path) == ".safetensors" for other in files):
+        yield finding(Problem("HC-PKL-009", f"{kind}, and the repo has no safetensors weights"), entry.path)
+
+
+def allowed_names(repo: Repo) -> frozenset[str]:
+    """The exact names that the user lets pass in pickles (``--allow``); none where nobody was asked."""
+    return frozenset(getattr(repo, "allowed_names", ()))
 
 
 def head_of(repo: Repo, entry: RepoEntry) -> bytes:

@@ -1,88 +1,64 @@
-"""Pickle containers by name and content: named, counted, never opened."""
+"""Pickle streams of files that are no archive: raw pickles and torch's legacy format, walked and never loaded."""
 
 from __future__ import annotations
 
-import ast
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hubclean import formats
-from hubclean.records import FileVerdict, Finding, Severity
+from hubclean.pickle_names import source
+from hubclean.pickle_streams import read_pickles
+from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
-from hubclean.scanners import Judgement, each, format_of, head_of
+from hubclean.scanners import Judgement, allowed_names, each, format_of, head_of, judged, not_checked, only_pickle
+from hubclean.sources import RepoSource
 
-NOT_JUDGED = "pickle contents are not judged by this version: hubclean never loads it"
-_INSTEAD = "load the safetensors file instead"
-_CONVERT = "convert to safetensors in an isolated machine"
-_FIRST_RECORDS = (b"/data.pkl", b"/.format_version", b"/.data/serialization_id", b"/byteorder")
-_PLAIN = re.compile(r"[<>|=]?[?bBhHiIlLqQefdgFDGcuSUVmMa]\d*(\[\w+\])?")
-_ARRAYS = (".npy", ".npz")
+_COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "7z", "rar", "tar")
+_ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of them
 
 
 @dataclass(frozen=True)
 class Pickles:
-    """Names every file that a loader would unpickle: torch (zip, legacy, tar), pickle, joblib, object arrays.
+    """Walks the opcodes of every file that a loader would unpickle, by an allow-list of exact names.
 
-    HC-PKL-009: medium when the repo has no safetensors weights to load instead, else low. HC-NPY-001: an array of
-    Python objects, which are pickled. All of these files count as not checked.
+    HC-PKL-001 to HC-PKL-008 as in the list of rules, HC-PKL-009 when a repo has no safetensors weights. Compressed
+    pickles and tar files cannot be checked before the download: they count as not checked.
     """
 
     name: ClassVar[str] = "pickles"
-    paper: ClassVar[str] = "Python's pickle documentation (warning); CVE-2025-1716, CVE-2025-32434, CVE-2026-24747"
+    paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        weights = any(formats.suffix(entry.path) == ".safetensors" for entry in files)
-
         def judge(entry: RepoEntry) -> Judgement:
-            suffix, content = formats.suffix(entry.path), format_of(repo, entry)
-            if kind := _kind(suffix, content, head_of(repo, entry)):
-                severity: Severity = "low" if weights else "medium"
-                advice = _INSTEAD if weights else _CONVERT
-                yield Finding("HC-PKL-009", severity, entry.path, f"{kind}: loading it can run code", advice)
-                yield FileVerdict(entry.path, entry.size, "unchecked", NOT_JUDGED)
-            elif content == "numpy" and _holds_objects(head_of(repo, entry)):
-                what = "an array of Python objects: reading it unpickles them"
-                yield Finding("HC-NPY-001", "high", entry.path, what, "do not load it with allow_pickle=True")
-                yield FileVerdict(entry.path, entry.size, "unchecked", NOT_JUDGED)
+            named = formats.suffix(entry.path) in formats.PICKLE_NAMES
+            content = format_of(repo, entry)
+            if content in ("empty", "lfs-pointer", "zip"):
+                return  # of a zip the scanner of archives speaks
+            if content == "pickle" or formats.is_pickle(head_of(repo, entry), entry.size, named):
+                yield from _walked(repo, entry, files, content)
+            elif named and content not in _ELSEWHERE:
+                yield from _nothing(repo, entry, files, content)
 
         yield from each(files, judge)
 
 
-def _kind(suffix: str, content: str, head: bytes) -> str | None:
-    """What sort of pickle container this is; None if it is none that we can tell."""
-    if content in ("empty", "lfs-pointer", "safetensors"):
-        return None
-    if content == "pickle":
-        return "a pickle"
-    if content == "zip" and suffix not in _ARRAYS and _is_torch_zip(head):
-        return "a torch zip with a pickle inside"
-    if suffix in formats.PICKLE_NAMES:
-        return {"zip": "a zip that torch may read", "tar": "a tar that torch may read"}.get(
-            content, f"named {suffix}, which loaders unpickle"
-        )
-    return None
+def _nothing(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+    """A name that promises a pickle, and no pickle that could be walked."""
+    ending = formats.suffix(entry.path)
+    if content in _COMPRESSED:
+        yield from only_pickle(repo, entry, files, "a pickle inside")
+        yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
+    else:
+        yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 
-def _is_torch_zip(head: bytes) -> bool:
-    """PyTorch writes ``<folder>/data.pkl`` (or ``.data/``, ``.format_version``) as the first record of its zip."""
-    length = int.from_bytes(head[26:28], "little")
-    name = head[30 : 30 + length]
-    return name == b"data.pkl" or name.endswith(_FIRST_RECORDS)
-
-
-def _holds_objects(head: bytes) -> bool:
-    """Whether an array may hold objects: a dtype that is not plainly a number, text, time or bytes counts as such."""
-    start = 10 if head[6:7] == b"\x01" else 12
-    length = int.from_bytes(head[8:start], "little")
-    try:
-        return not _is_plain(ast.literal_eval(head[start : start + length].decode("latin-1").strip())["descr"])
-    except (ValueError, SyntaxError, TypeError, KeyError, IndexError, MemoryError, RecursionError):
-        return True
-
-
-def _is_plain(descr: Any) -> bool:
-    if isinstance(descr, str):
-        return _PLAIN.fullmatch(descr) is not None
-    return isinstance(descr, list) and all(_is_plain(field[1]) for field in descr)
+def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+    found = read_pickles(RepoSource(repo, entry), allowed_names(repo))
+    yield from only_pickle(repo, entry, files, found.kind)
+    unchecked = [found.unchecked] if found.unchecked else []
+    if content == "tar":
+        unchecked.append("a tar that is also a pickle; its members are not checked")
+    names = sum(len(walk.names) for walk in found.walks)
+    said = f"{found.kind}: {sum(walk.opcodes for walk in found.walks):,} opcodes and {names} names, all on the list"
+    yield from judged(entry, found.problems, unchecked, f"{said} of {source()}; never loaded")

@@ -10,10 +10,16 @@ from typing import ClassVar
 from hubclean.errors import BudgetError, FormatError
 from hubclean.formats import JsonProblem, read_json, suffix
 from hubclean.headers import MAX_HEADER, read_header
-from hubclean.pickled_names import Shapes, tensors_of
+from hubclean.pickle_streams import read_pickles
+from hubclean.pickle_values import Value
 from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
-from hubclean.scanners import Judgement, each
+from hubclean.scanners import Judgement, each, format_of
+from hubclean.sources import RepoSource
+from hubclean.state_dicts import state_dict
+from hubclean.zip_members import read_zip
+
+Shapes = Mapping[str, tuple[int, ...] | None]
 
 _ADVICE = "ask the author which of the two is the model; hubclean loads the safetensors file"
 _PICKLED_INDEX = ".bin.index.json"
@@ -25,8 +31,8 @@ _WRAPPERS = ("module.", "model.", "state_dict.")
 class WeightsAgree:
     """Compares tensor names and shapes of safetensors headers with those of pickles in the same folder.
 
-    HC-REP-002: a tensor that only one of them has, or that has another shape. Of pickles, torch's zip files and the
-    index of shards are read, and never loaded; where they cannot be followed, nothing is said.
+    HC-REP-002: a tensor that only one of them has, or that has another shape. Of pickles, torch's files of either
+    format and the index of shards are walked, and never loaded; where no weights are found, nothing is said.
     """
 
     name: ClassVar[str] = "weights-agree"
@@ -94,5 +100,15 @@ def _from_pickle(repo: Repo, entry: RepoEntry) -> Shapes:
         return dict.fromkeys(shards) if isinstance(shards, Mapping) else {}
     if suffix(name) in _WEIGHTS and name.startswith(("pytorch_model.", "model.", "checkpoint.")):
         with contextlib.suppress(Exception):  # its own scanner reports a pickle that cannot be read or followed
-            return tensors_of(repo, entry)
+            found = state_dict(_root(repo, entry))
+            return {name: record.size for name, record in found.tensors.items()}
     return {}
+
+
+def _root(repo: Repo, entry: RepoEntry) -> Value:
+    """What a loader would unpickle from the file."""
+    source = RepoSource(repo, entry)
+    if format_of(repo, entry) != "zip":
+        return read_pickles(source).root
+    pickle = read_zip(source).pickle
+    return pickle.root if pickle else None

@@ -1,0 +1,237 @@
+"""Judges every member of a zip by its content: pickles are walked, arrays read, code and containers named.
+
+The bytes of storages that a torch pickle refers to are data by that reference and are not read.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+
+from hubclean.array_headers import BrokenHeader, read_array_header
+from hubclean.errors import BudgetError, TransportError
+from hubclean.formats import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, sniff, suffix
+from hubclean.pickle_streams import PickleFile, read_pickles
+from hubclean.rules import Problem
+from hubclean.sources import SMALL, TAIL, BytesSource, Source
+from hubclean.torch_zips import TorchZip, check_storages, storage_members, torch_zip
+from hubclean.zip_structure import executable, holes, structure
+from hubclean.zips import LARGEST_MEMBER, BrokenZip, Directory, Member, content, local_header, read_directory
+
+MOST_READ = 400  # members of one archive; each may cost a request
+_DEEPEST = 2
+_HEAD = 4096
+# Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
+_SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
+
+
+@dataclass(slots=True)
+class ZipFile:
+    """What was found in a zip.
+
+    Args:
+        problems: rules broken. unchecked: what could not be judged, and why.
+        pickle: the walked ``data.pkl`` if torch would load it. torch: where torch finds things.
+        pickles, arrays, plain: how many members of each kind were looked at; ``storages`` are not read.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    torch: TorchZip | None = None
+    pickle: PickleFile | None = None
+    directory: Directory | None = None
+    pickles: int = 0
+    arrays: int = 0
+    plain: int = 0
+    storages: int = 0
+
+
+def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0) -> ZipFile:
+    """Judge a zip and all its members, pickles by ``allow`` as ``read_pickles``.
+
+    Raises:
+        HubcleanError: nothing could be read.
+    """
+    file = ZipFile()
+    try:
+        directory = file.directory = read_directory(source)
+    except BrokenZip as error:
+        file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
+        file.unchecked.append(str(error))
+        return file
+    except BudgetError as error:
+        file.unchecked.append(str(error))
+        return file
+    file.problems += structure(directory)
+    file.torch = torch_zip(directory)
+    judge = _Judge(source, directory, file, allow, depth)
+    used = judge.torch_pickle() if file.torch else set()
+    near = _near(source, file)
+    for member in directory.members:
+        if member.is_folder:
+            continue
+        stop = member.header + 30 + len(member.raw_name) + 64
+        if member.name in used:
+            file.storages += 1
+            if not (member.header >= near[1] or stop <= near[0]):
+                continue  # its local header would cost a request, and holds nothing that runs
+        judge.member(member, data=member.name in used)
+    file.problems += holes(directory, judge.ends)
+    return file
+
+
+def _near(source: Source, file: ZipFile) -> tuple[int, int]:
+    """The beginning and the end of the file that are read anyway: up to the first and from the second offset."""
+    if source.size <= SMALL:
+        return source.size, 0
+    pickle = file.torch.pickle if file.torch else None
+    front = pickle.header + 30 + len(pickle.raw_name) + pickle.packed if pickle and pickle.header < SMALL else 0
+    return front, source.size - TAIL
+
+
+@dataclass(slots=True)
+class _Judge:
+    source: Source
+    directory: Directory
+    file: ZipFile
+    allow: frozenset[str]
+    depth: int
+    read: int = 0
+    ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
+    base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
+
+    def torch_pickle(self) -> set[str]:
+        """Walk ``data.pkl``; the names of the storage records that it uses."""
+        found = self.file.torch
+        assert found is not None
+        body = self._body(found.pickle)
+        if body is None:
+            return set()
+        walked = self.file.pickle = read_pickles(BytesSource(body), self.allow)
+        self._pickle(found.pickle, walked, torch=True)
+        members = storage_members(self.directory, found.root)
+        if walked.unchecked or not walked.walks[0].complete:
+            return set()
+        storages, problems = check_storages(walked, members)
+        self.file.problems += problems
+        return {members[key].name for key in storages if key in members}
+
+    def member(self, member: Member, data: bool) -> None:
+        """Local header, name, first bytes; then what they ask for. ``data``: a storage, whose bytes are not judged."""
+        if self.read >= MOST_READ and not data:
+            if self.read == MOST_READ:
+                self.file.unchecked.append(f"more than {MOST_READ} members; the others were not read")
+            self.read += 1
+            return
+        self.read += not data
+        found = self.file.torch
+        try:
+            odd, begin = local_header(self.source, member, self.directory.begin)
+            self.file.problems += odd
+            self.ends[member.header] = begin + member.packed
+            if data or (found and member is found.pickle):
+                return
+            head = content(self.source, member, begin, self.directory.begin, _HEAD)
+        except BrokenZip as error:
+            self.file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
+            self.file.unchecked.append(f"{member.name[:100]!r} cannot be read")
+            return
+        script = bool(found and found.script and member.name.startswith(f"{found.root}code/"))
+        if not script and (code := executable(member, head)):
+            self.file.problems.append(code)
+        else:
+            self._content(member, begin, head)
+
+    def _content(self, member: Member, begin: int, head: bytes) -> None:
+        kind, ending = sniff(head, member.size), suffix(member.name)
+        if kind == "pickle" or (ending in PICKLE_NAMES and kind in ("unknown", "text", "tar")):
+            if (body := self._body(member)) is not None:
+                walked = read_pickles(BytesSource(body), self.allow)
+                if kind == "pickle" or walked.walks[0].names:
+                    self._pickle(member, walked, torch=False)
+                else:
+                    self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
+        elif kind == "numpy":
+            self._array(member, begin, head)
+        elif kind == "zip":
+            self._nested(member)
+        elif kind in ("text", "json", "image", "empty"):
+            self.file.plain += 1
+        else:
+            told = UNCHECKED_CONTENT.get(kind) or UNCHECKED_NAMES.get(ending) or f"of unknown kind ({kind})"
+            self.file.unchecked.append(f"member {member.name[:100]!r} is not checked: {told}")
+
+    def _body(self, member: Member) -> bytes | None:
+        """The whole member; ``None`` if it is too large or broken, which is noted. Its CRC is checked."""
+        if member.size > LARGEST_MEMBER or member.packed > LARGEST_MEMBER:
+            what = f"member {member.name[:100]!r} has {member.size:,} bytes, more than the {LARGEST_MEMBER:,} looked at"
+            self.file.unchecked.append(what)
+            return None
+        try:
+            _, begin = local_header(self.source, member, self.directory.begin)
+            body = content(self.source, member, begin, self.directory.begin, member.size + 1)
+            self.base = begin if member.method == 0 else None
+        except BrokenZip as error:
+            self.file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
+            self.file.unchecked.append(f"{member.name[:100]!r} cannot be read")
+            return None
+        except (BudgetError, TransportError) as error:
+            self.file.unchecked.append(f"member {member.name[:100]!r}: {error}")
+            return None
+        if len(body) != member.size or zlib.crc32(body) != member.crc:
+            what = f"{member.name[:100]!r} has another length or CRC than its record says"
+            self.file.problems.append(Problem("HC-ZIP-001", what, member.header))
+        return body
+
+    def _pickle(self, member: Member, walked: PickleFile, torch: bool) -> None:
+        self.file.pickles += 1
+        script = self.file.torch is not None and self.file.torch.script
+        for problem in walked.problems:
+            if torch and problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside"):
+                continue  # storages, judged by themselves
+            if script and problem.what.startswith(_SCRIPTED):
+                continue
+            self.file.problems.append(self._placed(member, problem))
+        if walked.unchecked:
+            self.file.unchecked.append(f"member {member.name[:100]!r}: {walked.unchecked}")
+
+    def _placed(self, member: Member, problem: Problem) -> Problem:
+        """The problem of a member with its place in the whole file."""
+        known = self.base is not None and problem.offset is not None
+        offset = (self.base or 0) + (problem.offset or 0) if known else member.header
+        return Problem(problem.rule, f"{member.name[:100]}: {problem.what}", offset)
+
+    def _array(self, member: Member, begin: int, head: bytes) -> None:
+        self.file.arrays += 1
+        try:
+            if len(head) >= 12 and len(head) < member.size:
+                head = content(self.source, member, begin, self.directory.begin, 66 << 10)
+            odd = read_array_header(head).odd
+        except BrokenHeader as error:
+            odd = str(error)
+        if not odd:
+            return
+        what = f"{member.name[:100]!r} is, or may be, an array of Python objects ({odd}): reading it unpickles them"
+        self.file.problems.append(Problem("HC-NPY-001", what, member.header))
+        if (body := self._body(member)) is not None:
+            self.file.problems += [self._placed(member, row) for row in object_problems(body, self.allow)]
+
+    def _nested(self, member: Member) -> None:
+        what = f"{member.name[:100]!r} is a second container inside the first"
+        self.file.problems.append(Problem("HC-ZIP-004", what, member.header))
+        if self.depth >= _DEEPEST or (body := self._body(member)) is None:
+            self.file.unchecked.append(f"member {member.name[:100]!r} is a container that was not opened")
+            return
+        inner = read_zip(BytesSource(body), self.allow, self.depth + 1)
+        self.file.problems += [self._placed(member, problem) for problem in inner.problems]
+        self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]
+
+
+def object_problems(body: bytes, allow: frozenset[str]) -> list[Problem]:
+    """What the pickle behind the header of an array of objects refers to."""
+    try:
+        start = read_array_header(body).start
+    except BrokenHeader:
+        return []
+    walked = read_pickles(BytesSource(body[start:]), allow)
+    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked.problems]
