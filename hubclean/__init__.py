@@ -14,6 +14,7 @@ from hubclean.version import __version__ as __version__
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hubclean.converting import ConvertReport
     from hubclean.downloading import DownloadReport
     from hubclean.guards import GuardedClassifier
     from hubclean.pipeline import CleanResult
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hubclean.repos import Repo
     from hubclean.tensors import Checkpoint, Session
 
-__all__ = ["__version__", "clean", "download", "load_guarded", "locate", "push", "scan", "site"]
+__all__ = ["__version__", "clean", "convert", "download", "load_guarded", "locate", "push", "scan", "site"]
 
 
 def scan(
@@ -69,6 +70,13 @@ def download(target: str | Path, out: str | Path | None = None, **options: Any) 
     from hubclean.downloading import download as run
 
     return run(target, None if out is None else Path(out), **options)
+
+
+def convert(target: str | Path, out: str | Path, **options: Any) -> ConvertReport:
+    """Write pickled weights as safetensors, unpickling nothing (see ``converting.convert`` for the options)."""
+    from hubclean.converting import convert as run
+
+    return run(target, Path(out), **options)
 
 
 def site(target: str | Path, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:

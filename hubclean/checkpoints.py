@@ -20,7 +20,8 @@ from hubclean.errors import ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.headers import read_header_file
 from hubclean.models import Classifier
-from hubclean.records import FileHash, ModelFacts, RepoRef
+from hubclean.pickled_weights import main_pickle, parts, unpacked
+from hubclean.records import Conversion, FileHash, ModelFacts, RepoRef
 from hubclean.repos import Repo, sha256_of
 from hubclean.tensors import Checkpoint, Images, Session
 
@@ -32,7 +33,8 @@ def load(
 ) -> Checkpoint:
     """Build the repo's classifier, find its heads, and load its weights: float32, eval mode, no gradients.
 
-    Only safetensors, JSON, licences and the card are fetched, the weights after everything else is in order.
+    Only safetensors, JSON, licences and the card are fetched, the weights after everything else is in order. Where the
+    weights are a pickle only, it is converted without unpickling (``pickled_weights``).
 
     Args:
         session: where to put the model (the CPU without one).
@@ -41,7 +43,8 @@ def load(
 
     Raises:
         ModelError: not a classifier that can be built, located or filled from its files; names what does not fit.
-        RefusedError: the repo asks for code, or has its weights as a pickle only.
+        RefusedError: the repo asks for code, or has its weights only in a format that is not read.
+        FormatError: they are a pickle that is not plain, or cannot be converted faithfully.
     """
     names = [entry.path for entry in repo.files()]
     small = [name for name in names if weights.is_carried(name) or name in ("README.md", weights.INDEX)]
@@ -53,14 +56,30 @@ def load(
     site = sites.locate(model, facts, rows)
     if not fetch:
         return Checkpoint(model, site, facts, repo.ref, folder)
-    files = weights.with_shards(folder, weights.main_file(names))
-    if missing := sorted(set(files) - set(names)):
-        raise ModelError(f"the repo lacks the shard {printable(missing[0])!r} that its index names")
-    folder = repo.fetch([*small, *files])
+    folder, files, conversion = _with_weights(repo, folder, names, small)
     _enough(folder, files, facts.parameters)
     model, facts = models.build(folder, weights=files, adapters=rows)
     _finite(model)
-    return Checkpoint(model.to(session.device) if session else model, site, facts, repo.ref, folder)
+    model = model.to(session.device) if session else model
+    return Checkpoint(model, site, facts, repo.ref, folder, conversion)
+
+
+def _with_weights(
+    repo: Repo, folder: Path, names: list[str], small: list[str]
+) -> tuple[Path, tuple[str, ...], Conversion | None]:
+    """The folder with weights in safetensors and their file names; pickled ones are converted, never unpickled."""
+    pickled = main_pickle(names)
+    if not pickled:
+        files = weights.with_shards(folder, weights.main_file(names))
+    else:
+        files = parts(repo.fetch([pickled]), pickled)
+    if missing := sorted(set(files) - set(names)):
+        raise ModelError(f"the repo lacks the shard {printable(missing[0])!r} that its index names")
+    folder = repo.fetch([*small, *files])
+    if not pickled:
+        return folder, files, None
+    folder, conversion = unpacked(folder, files, small)
+    return folder, weights.with_shards(folder, weights.main_file(place.name for place in folder.iterdir())), conversion
 
 
 def wrap(

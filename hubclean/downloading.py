@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hubclean.errors import IntegrityError
 from hubclean.escaping import printable
 from hubclean.folders import check_free, whole_folder
-from hubclean.formats import suffix
-from hubclean.records import SEVERITIES, FileHash, FileVerdict, ScanReport, Severity
+from hubclean.formats import is_pickled_weights, suffix
+from hubclean.records import SEVERITIES, FileHash, ScanReport, Severity
 from hubclean.repos import Repo, open_target, sha256_of
 from hubclean.scanning import Progress, scan
 from hubclean.terminal import headline
 
 _TEXTS = (".json", ".txt", ".md", ".jinja", ".yaml", ".yml")
-_NAMES = ("license", "licence", "notice", "copying")
-_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".th")
-_UNCHECKED = "not checked"
-_NEVER_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+LICENCES = ("license", "licence", "notice", "copying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +95,50 @@ def download(
 
 def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Refusal | None]:
     """Paths to fetch, files to leave out, and why the download is refused altogether (``None`` if it is not)."""
-    why = {file.path: _unfit(report, file) for file in report.files}
-    paths = list(why)
+    why = unfit(report)
+    paths = [file.path for file in report.files]
     weights = [path for path in paths if suffix(path) == ".safetensors"]
-    weights = weights or [path for path in paths if _is_pickled_weights(path)]
-    texts = [path for path in paths if suffix(path) in _TEXTS or path.lower().split(".")[0] in _NAMES]
+    weights = weights or [path for path in paths if is_pickled_weights(path)]
+    texts = [path for path in paths if suffix(path) in _TEXTS or path.lower().split(".")[0] in LICENCES]
     needed = sorted({*weights, *texts})
-    left = [LeftOut(path, why[path] or "not needed") for path in paths if path not in needed or why[path]]
-    chosen = tuple(path for path in needed if not why[path])
-    bad = [path for path in needed if why[path] and "/" not in path]
-    if bad:
-        # A finding is the better reason: it is what the exit code speaks of.
-        path = min(bad, key=lambda path: (why[path] or "").startswith(_UNCHECKED))
-        finding = not (why[path] or "").startswith(_UNCHECKED)
-        return chosen, tuple(left), Refusal(f"{printable(path)} is needed, but {why[path]}", finding)
+    left = [
+        LeftOut(path, why[path].why if path in why else "not needed")
+        for path in paths
+        if path not in needed or path in why
+    ]
+    chosen = tuple(path for path in needed if path not in why)
+    if refused := refusal(report, [path for path in needed if "/" not in path]):
+        return chosen, tuple(left), refused
     if not any(path in weights for path in chosen):
         return chosen, tuple(left), Refusal("it holds no weights that hubclean could judge", False)
     return chosen, tuple(left), None
+
+
+def refusal(report: ScanReport, needed: Iterable[str]) -> Refusal | None:
+    """Why a repo is refused of which the files ``needed`` are not all fit; ``None`` if they are.
+
+    A finding is a better reason than a check that was not made: it is what the exit code speaks of.
+    """
+    why = unfit(report)
+    bad = [path for path in needed if path in why]
+    if not bad:
+        return None
+    path = min(bad, key=lambda path: not why[path].finding)
+    return Refusal(f"{printable(path)} is needed, but {why[path].why}", why[path].finding)
+
+
+def unfit(report: ScanReport) -> dict[str, Refusal]:
+    """The files that are not to be loaded, each with why: not checked, or a finding at the gate."""
+    at_gate = SEVERITIES.index(report.gate)
+    why = {
+        file.path: Refusal(f"not checked: {printable(file.reason, 300)}", False)
+        for file in report.files
+        if file.state == "unchecked"
+    }
+    for row in reversed(report.findings):
+        if SEVERITIES.index(row.severity) >= at_gate:
+            why[row.path] = Refusal(f"has a finding at the gate: {row.rule}, {printable(row.what, 200)}", True)
+    return why
 
 
 def render(report: DownloadReport) -> str:
@@ -130,19 +155,6 @@ def render(report: DownloadReport) -> str:
         f"{len(report.files)} files, {whole:,} bytes, each as its commit says, in {printable(report.folder, 500)}"
     )
     return "\n".join(lines)
-
-
-def _unfit(report: ScanReport, file: FileVerdict) -> str | None:
-    at_gate = SEVERITIES.index(report.gate)
-    rows = [row for row in report.findings if row.path == file.path and SEVERITIES.index(row.severity) >= at_gate]
-    if rows:
-        return f"has a finding at the gate: {rows[0].rule}, {printable(rows[0].what, 200)}"
-    return f"{_UNCHECKED}: {printable(file.reason, 300)}" if file.state == "unchecked" else None
-
-
-def _is_pickled_weights(path: str) -> bool:
-    name = path.rsplit("/", 1)[-1].lower()
-    return suffix(path) in _PICKLED and not name.startswith(_NEVER_WEIGHTS)
 
 
 def _checked(repo: Repo, folder: Path, path: str) -> FileHash:

@@ -102,6 +102,8 @@ PICKLE_NAMES = [
     ".pt2",
     ".torch",
 ]
+_CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".th")
+_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
 UNCHECKED_NAMES = {
     ".onnx": "ONNX",
@@ -202,6 +204,11 @@ def is_pickle(head: bytes, size: int, named: bool = False) -> bool:
         whole = named or found.stop == size or bool(found.names)
         return sound and whole and isinstance(found.root, (Items, Pairs, Made))
     return sound and found.opcodes > 2 and (bool(found.names) or _MEMOIZED.match(head) is not None)
+
+
+def is_pickled_weights(path: str) -> bool:
+    """Whether a file is by its name a checkpoint of weights in torch's format, and not the state of a training."""
+    return suffix(path) in _CHECKPOINTS and not path.rsplit("/", 1)[-1].lower().startswith(_NO_WEIGHTS)
 
 
 def _is_text(head: bytes, cut: bool) -> bool:

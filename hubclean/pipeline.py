@@ -145,6 +145,7 @@ def clean(
         seconds=time.monotonic() - started,
         judgement=judging.judge(reports, judging.measured_errors()) if reports else None,
         retuning=retuned,
+        conversion=checkpoint.conversion,
     )
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)

@@ -69,6 +69,27 @@ class FileHash:
 
 
 @dataclass(frozen=True, slots=True)
+class Conversion:
+    """How safetensors were made of pickled weights; nothing was unpickled.
+
+    Args:
+        inputs: the checkpoints as they lay in the repo.
+        key: the keys that led to the weights in nested dicts, joined by dots.
+        prefix: what was taken off every tensor's name (``module.``).
+        tensors: how many were written.
+        tied: names that are one tensor in the checkpoint; each was written.
+        dropped: what else the checkpoints hold, with its key.
+    """
+
+    inputs: tuple[FileHash, ...]
+    key: str
+    prefix: str
+    tensors: int
+    tied: tuple[tuple[str, ...], ...] = ()
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing a scanner saw. ``rule`` is a stable id (``HC-ST-001``), ``offset`` a byte offset."""
 
@@ -196,6 +217,7 @@ class Audit:
     schema: str = field(default=SCHEMA)
     judgement: Judgement | None = None
     retuning: tuple[Retuning, ...] = ()
+    conversion: Conversion | None = None
 
     @property
     def exit_code(self) -> int:

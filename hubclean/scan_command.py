@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 LEVELS = ["info", "low", "medium", "high", "critical"]
 MOST_TARGETS = 10_000
 
-_gate_option = click.option(
+gate_option = click.option(
     "--fail-on",
     default="high",
     show_default=True,
     type=click.Choice(LEVELS),
     help="Findings from this level on give exit code 1.",
 )
-_allow_option = click.option(
+allow_option = click.option(
     "--allow",
     multiple=True,
     metavar="NAME",
@@ -43,8 +43,8 @@ _allow_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with more targets, one a line; # starts a comment.",
 )
-@_gate_option
-@_allow_option
+@gate_option
+@allow_option
 @click.option(
     "--allow-unchecked",
     multiple=True,
@@ -212,8 +212,8 @@ def _print(document: ScanDocument, form: str, quiet: bool) -> None:
     type=click.Path(path_type=Path),
     help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
 )
-@_gate_option
-@_allow_option
+@gate_option
+@allow_option
 @json_option
 def download(
     target: str, revision: str | None, out: Path | None, fail_on: str, allow: tuple[str, ...], as_json: bool

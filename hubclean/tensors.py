@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
-from hubclean.records import BallotReport, CurvePoint, DetectionReport, FeatureSite, ModelFacts, RepoRef, TrialReport
+from hubclean.records import (
+    BallotReport,
+    Conversion,
+    CurvePoint,
+    DetectionReport,
+    FeatureSite,
+    ModelFacts,
+    RepoRef,
+    TrialReport,
+)
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -39,6 +48,7 @@ class Checkpoint:
         facts: what the config says; ``facts.labels`` names the k classes.
         origin: pinned repo.
         folder: the files it was loaded from (``None`` for a model built in memory).
+        conversion: how they were made, where the repo has its weights as a pickle only.
     """
 
     model: nn.Module
@@ -46,6 +56,7 @@ class Checkpoint:
     facts: ModelFacts
     origin: RepoRef
     folder: Path | None = None
+    conversion: Conversion | None = None
 
     def copy(self) -> Checkpoint:
         """The same checkpoint around a deep copy of the model; trials never touch the input."""

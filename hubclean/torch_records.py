@@ -77,7 +77,10 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class TensorRecord:
-    """A strided view: element ``i`` of the storage counts in ``dtype``'s itemsize; strides are in elements."""
+    """A strided view: element ``i`` of the storage counts in ``dtype``'s itemsize; strides are in elements.
+
+    ``turned``: a loader would conjugate or negate the numbers, or might, as its metadata are not plain.
+    """
 
     storage: Storage
     dtype: str
@@ -86,6 +89,7 @@ class TensorRecord:
     size: tuple[int, ...]
     stride: tuple[int, ...]
     requires_grad: bool
+    turned: bool = False
 
 
 def storage_of(persistent: Persistent) -> Storage:
@@ -152,7 +156,12 @@ def _view(made: Made, parts: list[Value], typed: bool, grad: Value) -> TensorRec
     if 0 not in size and (last + 1) * itemsize > storage.nbytes:
         raise RecordError(f"a tensor reaches outside its storage {storage.key}", made.offset)
     wants = grad if isinstance(grad, bool) else len(parts) > 4 and parts[4] is True
-    return TensorRecord(storage, dtype, itemsize, offset, size, stride, bool(wants))
+    return TensorRecord(storage, dtype, itemsize, offset, size, stride, bool(wants), not typed and _turned(parts[6:]))
+
+
+def _turned(metadata: list[Value]) -> bool:
+    """Whether the metadata behind the arguments of ``_rebuild_tensor_v2`` may name the conjugate or the negative."""
+    return any(value is not None and not (isinstance(value, Pairs) and not value.pairs) for value in metadata)
 
 
 def check_tensors(root: Value) -> None:

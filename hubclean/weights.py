@@ -45,7 +45,7 @@ def main_file(names: Iterable[str]) -> str:
     if found:
         raise ModelError(f"the repo has {len(found)} safetensors files and none is model.safetensors")
     if pickles := sorted(name for name in root if name.lower().endswith(_PICKLES)):
-        raise RefusedError(f"the weights are only in {printable(pickles[0])!r}; hubclean reads nothing but safetensors")
+        raise RefusedError(f"the weights are only in {printable(pickles[0])!r}, a format that is not read")
     raise ModelError("the repo has no weights in safetensors")
 
 
