@@ -153,13 +153,16 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
             if sum(tensor.nbytes for tensor in tensors.values()) > 4 * size + _PIECE:
                 raise FormatError("written out, its tensors are more than four times as large as the file")
             yield PickledWeights(tensors, state)
-        except (BrokenZip, BudgetError) as error:
-            raise FormatError(f"{printable(place.name, 80)!r}: {error}") from error
+        except (BrokenZip, BudgetError, FormatError) as error:
+            raise FormatError(f"{printable(place.name, 80)!r} cannot be read: {error}") from error
 
 
 def _places(source: _MappedSource, allow: frozenset[str]) -> tuple[PickleFile, dict[str, int], bool]:
     """The walked pickle, where each storage begins, and whether its numbers are big-endian."""
-    if sniff(head(source, HEAD), source.size) == "zip":
+    kind = sniff(head(source, HEAD), source.size)
+    if kind not in ("zip", "pickle"):
+        raise FormatError(f"by its content it is no checkpoint of torch's but {kind}")
+    if kind == "zip":
         found = read_zip(source, allow)
         _refuse(found.problems, found.unchecked)
         if found.torch is None or found.pickle is None or found.directory is None:

@@ -14,7 +14,7 @@ from tiny_models import KINDS, make_repo
 from torch import Tensor, nn
 
 from hubclean import checkpoints, sites
-from hubclean.errors import ModelError, RefusedError
+from hubclean.errors import FormatError, ModelError, RefusedError
 from hubclean.records import RepoRef
 from hubclean.repos import LocalRepo, RepoEntry, sha256_of
 
@@ -62,11 +62,15 @@ def test_missing_and_misshapen_tensors_are_named(kind: str, tmp_path: Path) -> N
         load(repo)
 
 
-def test_pickles_are_never_read(tmp_path: Path) -> None:
+def test_what_is_no_plain_checkpoint_is_never_read(tmp_path: Path) -> None:
     repo = make_repo(tmp_path, "timm-resnet")
     (repo / "model.safetensors").rename(repo / "pytorch_model.bin")
-    with pytest.raises(RefusedError, match=r"pytorch_model\.bin"):
+    with pytest.raises(FormatError, match=r"pytorch_model\.bin' cannot be read: .* but safetensors"):
         load(repo)
+    (repo / "pytorch_model.bin").rename(repo / "model.h5")
+    with pytest.raises(RefusedError, match=r"model\.h5"):
+        load(repo)
+    (repo / "model.h5").rename(repo / "pytorch_model.bin")
     (repo / "pytorch_model.bin").unlink()
     with pytest.raises(ModelError, match="no weights"):
         load(repo)

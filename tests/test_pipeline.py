@@ -84,7 +84,7 @@ def test_clean_push_and_pull_back(kind: str, hub: HubServer, pictures: Path, tmp
     snapshot_download("alice/model", local_dir=pulled)
     for row in audit.outputs:
         assert (pulled / row.path).read_bytes() == (out / row.path).read_bytes()
-    assert hubclean.scan("alice/model").findings == ()
+    assert {row.rule for row in hubclean.scan("alice/model").findings} <= {"HC-REP-003"}  # the Hub has yet to scan
 
 
 def differing(one: Path, other: Path) -> set[str]:
