@@ -76,7 +76,7 @@ def repaired(bench: Bench, found: list[rows.DefenseRow], asr: float, drop: float
     residue = statistics.median(left(row, stage) for row in found)
     price = statistics.median(lost(row, stage) for row in found)
     each = ", ".join(f"{left(row, stage):.0f}" for row in found)
-    figures = f"ASR {residue:.1f} % ({each}), CA -{price:.1f} points, n = {len(found)}"
+    figures = f"ASR {residue:.1f} % ({each}), CA {-price:+.1f} points, n = {len(found)}"
     if found[0].case not in bench.took:
         return f"no attack took; on those that did not: {figures}", None
     return figures, residue <= asr and price <= drop

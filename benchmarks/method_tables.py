@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import gates
-from hubclean.bench import rows, tables
+from hubclean.bench import plots, rows, tables
 
+PICTURES = Path(__file__).parent / "plots"
 HEADING = """## The bench
 
-`hubclean bench benchmarks/plans/NAME.toml --out OUT` for `mnist`, `seeds`, `cifar`, `gtsrb` and `nets`, then
+`hubclean bench benchmarks/plans/NAME.toml --out OUT` for the plans of `plans/` (see each one's first line), then
 `python -m benchmarks.condense OUT/results.jsonl --out benchmarks/results/bench.jsonl`. 500 images fit, 500 val, 3,000
 test (rates are on test); methods at their defaults; every model, took or not, is in. Detectors and defenses never see
 the planted trigger. Seconds are of one thread on a machine that ran two benches at once."""
@@ -27,7 +28,10 @@ def bench(place: Path) -> list[str]:
     if not place.exists():
         return []
     held = list(rows.read(place))
-    return [HEADING, "", GATES, "", gates.render(held), "", tables.render(held, every=False)]
+    took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
+    drawn = plots.draw([row for row in held if getattr(row, "case", None) in took], PICTURES)
+    shown = [f"![{path.stem}: one dot a model whose attack took](plots/{path.name})" for path in drawn]
+    return [HEADING, "", GATES, "", gates.render(held), "", *shown, "", tables.render(held, every=False)]
 
 
 def speed(place: Path) -> list[str]:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import method_tables
+from benchmarks import budget_tables, method_tables
 
 HERE = Path(__file__).parent
 HEAD = (
@@ -32,6 +32,8 @@ def main() -> None:
         "",
     ]
     lines += method_tables.bench(HERE / "results" / "bench.jsonl")
+    lines += budget_tables.budgets(HERE / "results" / f"bench{name}.jsonl" for name in ("", "-50", "-5000"))
+    lines += budget_tables.papers(HERE / "results" / "bench.jsonl")
     lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
     lines += method_tables.trojanzoo(HERE / "results" / "trojanzoo.json")
     for name in ("shared_models", "end_to_end"):
