@@ -58,6 +58,33 @@ def speed(place: Path) -> list[str]:
     ]
 
 
+def compiled(place: Path) -> list[str]:
+    """Whether torch.compile pays."""
+    if not place.exists():
+        return []
+    found = json.loads(place.read_text())
+    body = [
+        [
+            one["net"],
+            f"{one['eager']:.4f}",
+            f"{one['compiled']:.4f} ({one['ratio']:.2f})",
+            f"{one['seconds_to_compile']:.0f}",
+            "never" if one["pays_after"] is None else f"{one['pays_after']:,}",
+        ]
+        for one in found["rows"]
+    ]
+    return [
+        "### torch.compile",
+        "",
+        f"`{found['command']}`: a pass over {found['batch']} images, one thread of a busy machine, medians of pairs. "
+        "Neural Cleanse makes some 2,000 such passes over 10 labels: compiling costs about what it gains on a CPU, so it "
+        "is not used. Not measured on a GPU: none was lent.",
+        "",
+        tables.table(["net", "seconds", "compiled (ratio)", "seconds to compile", "pays after passes"], body),
+        "",
+    ]
+
+
 def _times(one: dict[str, Any], way: str) -> str:
     if way not in one["times_ours"]:
         return "-"

@@ -35,6 +35,7 @@ def main() -> None:
     lines += budget_tables.budgets(HERE / "results" / f"bench{name}.jsonl" for name in ("", "-50", "-5000"))
     lines += budget_tables.papers(HERE / "results" / "bench.jsonl")
     lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
+    lines += method_tables.compiled(HERE / "results" / "compiled.json")
     lines += method_tables.trojanzoo(HERE / "results" / "trojanzoo.json")
     for name in ("shared_models", "end_to_end"):
         place = HERE / "results" / f"{name}.jsonl"
