@@ -77,7 +77,7 @@ def compiled(place: Path) -> list[str]:
         "### torch.compile",
         "",
         f"`{found['command']}`: a pass over {found['batch']} images, one thread of a busy machine, medians of pairs. "
-        "Neural Cleanse makes some 2,000 such passes over 10 labels: compiling costs about what it gains on a CPU, so it "
+        "Neural Cleanse makes some 2,000 such passes over 10 labels: compiling costs what it gains on a CPU, so it "
         "is not used. Not measured on a GPU: none was lent.",
         "",
         tables.table(["net", "seconds", "compiled (ratio)", "seconds to compile", "pays after passes"], body),
