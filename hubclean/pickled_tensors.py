@@ -147,7 +147,7 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
             pickle, starts, swapped = _places(source, allow)
             state = state_dict(pickle.root, key)
             tensors = {
-                name: PickledTensor(record, data, _start(name, record, starts), swapped)
+                name: PickledTensor(record, data, _start(name, record, starts, size), swapped)
                 for name, record in state.tensors.items()
             }
             if sum(tensor.nbytes for tensor in tensors.values()) > 4 * size + _PIECE:
@@ -215,9 +215,12 @@ def _legacy_places(source: _MappedSource, pickle: PickleFile) -> tuple[dict[str,
     return starts, big
 
 
-def _start(name: str, record: TensorRecord, starts: dict[str, int]) -> int:
+def _start(name: str, record: TensorRecord, starts: dict[str, int], size: int) -> int:
     if record.dtype not in DTYPES:
         raise FormatError(f"the tensor {printable(name, 80)!r} has the dtype {record.dtype}, which is not converted")
     if record.turned:
         raise FormatError(f"the tensor {printable(name, 80)!r} is stored conjugated or negated")
-    return starts[record.storage.key]
+    start = starts[record.storage.key]
+    if start + record.storage.nbytes > size:
+        raise FormatError(f"the storage of {printable(name, 80)!r} goes on behind the end of the file")
+    return start
