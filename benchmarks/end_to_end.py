@@ -19,8 +19,9 @@ from typing import Any
 
 import torch
 
+from hubclean.clean_options import CleanOptions
 from hubclean.datasets import Sizes
-from hubclean.pipeline import CleanOptions, clean
+from hubclean.pipeline import clean
 from hubclean.records import Audit, Metrics
 from hubclean.sessions import open_session
 from hubclean.triggers import load_trigger

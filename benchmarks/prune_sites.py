@@ -20,8 +20,9 @@ from typing import Any
 import torch
 
 from benchmarks.end_to_end import measured
+from hubclean.clean_options import CleanOptions
 from hubclean.datasets import Sizes
-from hubclean.pipeline import CleanOptions, clean
+from hubclean.pipeline import clean
 from hubclean.sessions import open_session
 from hubclean.triggers import load_trigger
 

@@ -22,8 +22,9 @@ import torch
 
 from benchmarks.end_to_end import row
 from hubclean import checkpoints
+from hubclean.clean_options import CleanOptions
 from hubclean.datasets import Sizes
-from hubclean.pipeline import CleanOptions, clean
+from hubclean.pipeline import clean
 from hubclean.sessions import open_session
 from hubclean.tensors import Checkpoint, Trigger
 

@@ -119,9 +119,9 @@ def clean(
         data: clean labelled images: a folder, a parquet file, or a Hub dataset id; ``None`` for methods that need none.
         out: folder to write; it appears whole or not at all.
         session: device, seed, batch size, from ``sessions.open_session``.
-        options: fields of ``pipeline.CleanOptions``.
+        options: fields of ``clean_options.CleanOptions``.
     """
-    from hubclean.pipeline import CleanOptions
+    from hubclean.clean_options import CleanOptions
     from hubclean.pipeline import clean as run
     from hubclean.sessions import open_session
 

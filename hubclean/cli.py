@@ -139,8 +139,8 @@ def clean(
     Exit code 0: written, and no backdoor was found or none is left that the recovered triggers show. 1: written, but
     a trigger still works. 2: not written, or written without a verdict.
     """
+    from hubclean.clean_options import CleanOptions
     from hubclean.datasets import Sizes
-    from hubclean.pipeline import CleanOptions
     from hubclean.pipeline import clean as run
     from hubclean.planting import load_stamp
     from hubclean.printing import render_clean

@@ -9,10 +9,11 @@ from torch import nn
 
 from hubclean import resources
 from hubclean.attacks.badnets import BadNets
+from hubclean.clean_options import CleanOptions
 from hubclean.datasets import Sizes, read_all
 from hubclean.folders import check_free
 from hubclean.models import Classifier
-from hubclean.pipeline import CleanOptions, clean
+from hubclean.pipeline import clean
 from hubclean.publishing import publish_to_folder
 from hubclean.records import DemoReport
 from hubclean.sessions import open_session

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hubclean import adapters, checkpoints, judging, retuning, scanning
-from hubclean.datasets import Sizes, Splits
+from hubclean.clean_options import WITHOUT_IMAGES, CleanOptions, command
+from hubclean.datasets import Splits
 from hubclean.deep import Method, lacking, load_with_data, method_options, needs_labels
 from hubclean.delivery import deliver
 from hubclean.errors import OptionError, RefusedError
@@ -23,61 +23,20 @@ from hubclean.records import (
     SEVERITIES,
     Audit,
     CleansingReport,
-    FileHash,
+    DataReport,
     Metrics,
     Retuning,
     ScanReport,
     Skipped,
     StageReport,
 )
-from hubclean.registry import build, chosen, file_names
+from hubclean.registry import build, chosen
 from hubclean.repos import Repo, open_target
 from hubclean.tensors import Checkpoint, Cleansing, Detection, Session, Stage, Stamp, Trigger
 from hubclean.version import versions
 
-# Detector and defense where nobody names them.
-_DEFAULTS, _WITHOUT_IMAGES = ("neural-cleanse", "fine-pruning"), ("mm-bd", "clp")
-_NONE, _FEDERATED = "skip", "federated-pruning"
+_NONE = "skip"
 _MOST_RETUNED = 3  # each is a short training
-
-
-@dataclass(frozen=True)
-class CleanOptions:
-    """What ``hubclean clean`` can be told, beyond target, data and output folder.
-
-    Args:
-        detectors: registered ones, or ``skip`` alone; none named = ``neural-cleanse``, without images ``mm-bd``.
-        defense: a registered defense; ``None`` = ``fine-pruning``, without images ``clp``.
-        given: ``KEY=VALUE`` options of both, as on the command line.
-        split: which split of the images; ``None`` = the most held-out one.
-        sizes: images for fit, val and test.
-        planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
-        hooks: a folder with adapters of the user's own.
-        retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
-        ballots, feedback: files of participants, for a defense that counts them; without another one named that is
-            ``federated-pruning``.
-        ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
-        command: what repeats the run, where that is no ``hubclean clean``.
-    """
-
-    detectors: tuple[str, ...] = ()
-    defense: str | None = None
-    given: tuple[str, ...] = ()
-    split: str | None = None
-    sizes: Sizes = Sizes()
-    planted: tuple[Stamp, ...] = ()
-    hooks: Path | None = None
-    retune: bool = True
-    ballots: tuple[Path, ...] = ()
-    feedback: tuple[Path, ...] = ()
-    ready: Any = None
-    command: str = ""
-
-    def settled(self, data: str | None) -> CleanOptions:
-        """The same with detector and defense named."""
-        detector, defense = _DEFAULTS if data is not None else _WITHOUT_IMAGES
-        defense = _FEDERATED if self.ballots else defense
-        return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
 
 
 @dataclass(frozen=True)
@@ -119,38 +78,56 @@ def clean(
     labelled = needs_labels((*detectors, defense))
     loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled)
     splits = loaded.splits
-    skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
-    skipped += [] if detectors else [Skipped("detection", "not asked for (--detector skip)")]
     detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
-    reports = tuple(detection.report for detection in detections)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
     report, cleansing = _cleanse(checkpoint, defense, splits, recovered, options.planted, session)
     retuned, why = _retuned(checkpoint, cleansing, splits, recovered, options, session)
-    audit = Audit(
-        origin=checkpoint.origin,
-        command=options.command or _command(checkpoint, splits, options, session),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        model=checkpoint.facts,
-        site=checkpoint.site,
-        data=splits.report,
-        scan=scan,
-        detections=reports,
-        cleansing=report,
-        skipped=(*skipped, *why),
-        inputs=_inputs(checkpoint),
-        outputs=(),
-        versions=versions(),
-        device=str(session.device),
-        seed=session.seed,
-        seconds=time.monotonic() - started,
-        judgement=judging.judge(reports, judging.measured_errors()) if reports else None,
+    audit = _audit(checkpoint, scan, splits.report, detections, report, session)
+    audit = replace(
+        audit,
+        command=options.command or command(checkpoint.origin, splits.report, options, session),
         retuning=retuned,
-        conversion=checkpoint.conversion,
+        skipped=(*audit.skipped, *why),
+        seconds=time.monotonic() - started,
     )
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
     session.accelerator.wait_for_everyone()
     return CleanResult(out, audit, splits.warnings)
+
+
+def _audit(
+    checkpoint: Checkpoint,
+    scan: ScanReport | None,
+    data: DataReport,
+    detections: tuple[Detection, ...],
+    cleansing: CleansingReport,
+    session: Session,
+) -> Audit:
+    """The record, but for what ``clean`` alone knows and the files that are still to be written."""
+    reports = tuple(detection.report for detection in detections)
+    skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
+    skipped += [] if detections else [Skipped("detection", "not asked for (--detector skip)")]
+    return Audit(
+        origin=checkpoint.origin,
+        command="",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        model=checkpoint.facts,
+        site=checkpoint.site,
+        data=data,
+        scan=scan,
+        detections=reports,
+        cleansing=cleansing,
+        skipped=tuple(skipped),
+        inputs=checkpoints.inputs(checkpoint),
+        outputs=(),
+        versions=versions(),
+        device=str(session.device),
+        seed=session.seed,
+        seconds=0.0,
+        judgement=judging.judge(reports, judging.measured_errors()) if reports else None,
+        conversion=checkpoint.conversion,
+    )
 
 
 def _made(options: CleanOptions, data: str | None) -> tuple[tuple[Any, ...], Any]:
@@ -169,8 +146,8 @@ def _made(options: CleanOptions, data: str | None) -> tuple[tuple[Any, ...], Any
     *detectors, defense = [build(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
     if lack := lacking((*detectors, defense), data):
         raise OptionError(
-            f"{' and '.join(lack)}: give --data; without it --detector {_WITHOUT_IMAGES[0]} and "
-            f"--defense {_WITHOUT_IMAGES[1]} can run"
+            f"{' and '.join(lack)}: give --data; without it --detector {WITHOUT_IMAGES[0]} and "
+            f"--defense {WITHOUT_IMAGES[1]} can run"
         )
     return tuple(detectors), defense
 
@@ -264,35 +241,3 @@ def _cleanse(
         ballots=cleansing.ballots,
     )
     return report, cleansing
-
-
-def _inputs(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
-    return checkpoints.inputs(checkpoint) if checkpoint.folder else ()
-
-
-def _command(checkpoint: Checkpoint, splits: Splits, options: CleanOptions, session: Session) -> str:
-    """The command that repeats the run; local paths are given by their last name only."""
-    report = splits.report
-    words = ["hubclean", "clean", str(checkpoint.origin)]
-    if report.fit:
-        words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
-    if report.test:
-        words += ["--test", str(report.test)]
-    for name in options.detectors:
-        words += ["--detector", name]
-    words += ["--defense", str(options.defense)]
-    if not options.retune:
-        words += ["--no-retune"]
-    for text in options.given:
-        key, _, value = text.partition("=")
-        words += ["-o", f"{key}={file_names(value)}" if key.endswith(("ballots", "feedback")) else text]
-    for name, places in (("--ballots", options.ballots), ("--feedback", options.feedback)):
-        words += [word for place in places for word in (name, place.name)]
-    for number, _ in enumerate(options.planted):
-        words += ["--planted", f"planted-{number}.safetensors"]
-    if options.hooks:
-        words += ["--hooks", options.hooks.name]
-    words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]
-    if session.accelerator.mixed_precision != "no":
-        words += ["--mixed-precision", session.accelerator.mixed_precision]
-    return shlex.join([*words, "--out", "OUT"])

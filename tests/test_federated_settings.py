@@ -9,6 +9,7 @@ from crowds import Here
 from flower_config import APPS, NODES, config, place
 
 from hubclean import pipeline, registry, sanitized
+from hubclean.clean_options import CleanOptions
 from hubclean.errors import DataError, OptionError
 from hubclean.federated import settings
 from hubclean.federated.cleansing import FederatedRounds
@@ -69,7 +70,7 @@ def test_a_defense_that_is_ready_goes_through_clean(place: Path, tmp_path: Path)
     nodes = [{"partition-id": node, "num-partitions": NODES} for node in range(NODES)]
     crowd = Here({f"{number}": settings.participant(shared, node) for number, node in enumerate(nodes)})
     defense = FederatedRounds(crowd, step=0.5, max_drop=1.0, rounds=0, adjust=False)
-    options = pipeline.CleanOptions(("skip",), defense.name, retune=False, ready=defense, command="flwr run it")
+    options = CleanOptions(("skip",), defense.name, retune=False, ready=defense, command="flwr run it")
     pipeline.clean(str(place / "model"), None, tmp_path / "out", open_session("cpu"), options)
     audit, card, _ = sanitized.check_folder(tmp_path / "out")
     assert audit.command == "flwr run it"

@@ -13,6 +13,7 @@ from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 
 from hubclean import checkpoints, pipeline, registry
+from hubclean.clean_options import CleanOptions
 from hubclean.errors import BallotError, FormatError
 from hubclean.federated import settings
 from hubclean.federated.cleansing import FederatedRounds
@@ -92,7 +93,7 @@ def _cleanse(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings,
     given = registry.values_of(FederatedRounds, settings.options(config, "cleanse"))
     defense = FederatedRounds(crowd, **given)  # type: ignore[arg-type]
     command = f"flwr run hubclean/federated/flower ({_told(config)})"
-    options = pipeline.CleanOptions(("skip",), defense.name, retune=False, ready=defense, command=command)
+    options = CleanOptions(("skip",), defense.name, retune=False, ready=defense, command=command)
     data, revision = chosen.server_data or None, chosen.revision or None
     try:
         pipeline.clean(chosen.model, data, out, chosen.session(), options, revision)
