@@ -5,7 +5,7 @@ from __future__ import annotations
 from hubclean.metrics import attack_rates, clean_accuracy
 from hubclean.tensors import Checkpoint, DefenseData, Session, Stage, Trigger
 
-# ASR of a recovered trigger on val that a later stage may gain on the one before, as in Fine-Pruning.
+# ASR of a recovered trigger on val that a later stage may gain on the one before.
 REVIVED = 0.05
 
 

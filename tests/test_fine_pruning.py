@@ -11,7 +11,7 @@ import torch
 from sets import defense_data, image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints, pruning
+from hubclean import checkpoints, pruning, stage_chain
 from hubclean.activations import feature_activations
 from hubclean.defenses import fine_pruning
 from hubclean.defenses.fine_pruning import FinePruning
@@ -22,6 +22,7 @@ from hubclean.records import Rate, to_json
 from hubclean.repos import LocalRepo
 from hubclean.sessions import open_session
 from hubclean.sites import features, zero_channels
+from hubclean.stage_chain import Chain
 from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Trigger
 from hubclean.training import Schedule, train
 
@@ -118,7 +119,7 @@ def test_fine_tuning_that_revives_the_trigger_is_not_kept(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     defense, one = FinePruning(step=0.3, max_drop=1.0, epochs=1), trigger()
-    monkeypatch.setattr(FinePruning, "_proxy", staticmethod(lambda checkpoint, *_: [next(rates)]))
+    monkeypatch.setattr(Chain, "_rates", lambda self, stage: [next(rates)])
     rates = iter([0.10, 0.30])
     revived = defense.cleanse(checkpoint, defense_data(), (one,), SESSION)
     assert revived.kept == "pruned"
@@ -191,7 +192,8 @@ def test_channels_are_ranked_on_fit_and_everything_stops_on_val(
 
     spy("means", pruning, "feature_activations", 1)
     spy("cut", Trial, "__init__", 3)
-    spy("accuracy", fine_pruning, "clean_accuracy", 1)
+    for module in (fine_pruning, stage_chain):
+        spy("accuracy", module, "clean_accuracy", 1)
     spy("train", fine_pruning, "train", 1)
     FinePruning(step=0.3, max_drop=1.0, epochs=2).cleanse(untrained, data, (trigger(),), SESSION)
     assert [images is data.fit for images in used["means"] + used["train"]] == [True, True]
@@ -211,7 +213,8 @@ def marking(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], values: li
         return 100 * schedule.epochs
 
     monkeypatch.setattr(fine_pruning, "train", train)
-    monkeypatch.setattr(fine_pruning, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
+    for module in (fine_pruning, stage_chain):
+        monkeypatch.setattr(module, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
     monkeypatch.setattr(Trial, "accuracy", lambda self: 0.9)
 
 
@@ -220,7 +223,8 @@ def test_the_epoch_with_the_best_val_accuracy_is_kept(untrained: Checkpoint, mon
     cleansing = FinePruning(step=0.3, epochs=4).cleanse(untrained, defense_data(), (), SESSION)
     assert cleansing.kept == "fine-tuned"
     data = defense_data()
-    assert cleansing.passes == 400 + (len(data.fit) + len(data.val)) // 3, "training, and one forward pass before it"
+    passes = 400 + (len(data.fit) + len(data.val)) // 3 + 2 * (len(data.val) // 3)
+    assert cleansing.passes == passes, "training, one forward pass before it, and val once a stage"
     assert (cleansing.checkpoint.model.net.fc.bias == 2).all()  # type: ignore[union-attr, operator]
 
 

@@ -10,10 +10,11 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from hubclean.metrics import attack_rates, clean_accuracy
+from hubclean.metrics import clean_accuracy
 from hubclean.pruning import Prunable, Site, curve, cut, prunable
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
+from hubclean.stage_chain import Chain
 from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Stage, Trigger
 from hubclean.training import Schedule, suited, train
 
@@ -77,20 +78,19 @@ class FinePruning:
         kept = points[-1] if self._within(points[0].clean_accuracy, points[-1].clean_accuracy) else points[-2]
         dead = order[: kept.cut].cpu()
         cut(pruned.model, units, dead)
-        notes = [f"{kept.cut} of {units.count} units of {units.layer} cut"]
-        stages, passes = [Stage("pruned", pruned)], (len(data.fit) + len(data.val)) // 3
+        run = Chain(Stage("pruned", pruned), points[0].clean_accuracy, self.max_drop, data, triggers, session)
+        run.notes.append(f"{kept.cut} of {units.count} units of {units.layer} cut")
+        run.passes += (len(data.fit) + len(data.val)) // 3
         if self.finetune and self.epochs:
             tuned = pruned.copy()
             finite, tuning = self._tune(tuned, units.held(tuned.model, dead), data, session)
-            passes += tuning
+            run.passes += tuning
             if finite:
-                stages.append(Stage("fine-tuned", tuned))
+                run.offer(Stage("fine-tuned", tuned), slack=0.0)
             else:
-                notes.append(
-                    "fine-tuning diverged in its first epoch and was dropped; a smaller learning rate may help"
-                )
-        chosen, why = self._choose(stages, points[0].clean_accuracy, data.val, triggers, session)
-        return Cleansing(tuple(stages), chosen, tuple(points), (*notes, why), kept.cut, passes)
+                why = "fine-tuning diverged in its first epoch and was dropped; a smaller learning rate may help"
+                run.notes.append(why)
+        return Cleansing(tuple(run.stages), run.kept.name, tuple(points), tuple(run.notes), kept.cut, run.passes)
 
     def _curve(
         self,
@@ -141,24 +141,3 @@ class FinePruning:
         passes = train(tuned.model, data.fit, schedule, session, "fine-pruning", held, keep_best)
         tuned.model.load_state_dict(best[1])
         return best[0] >= 0, passes
-
-    def _choose(
-        self, stages: list[Stage], before: float, val: ImageSet, triggers: tuple[Trigger, ...], session: Session
-    ) -> tuple[str, str]:
-        if len(stages) == 1:
-            return stages[0].name, "the pruned stage is kept"
-        accuracy = [clean_accuracy(stage.checkpoint.model, val, session).value for stage in stages]
-        if not self._within(before, accuracy[1]) and accuracy[1] < accuracy[0]:
-            return (
-                "pruned",
-                f"fine-tuning left {accuracy[1]:.1%} on val, beyond the tolerance: the pruned stage is kept",
-            )
-        asr = [self._proxy(stage.checkpoint, val, triggers, session) for stage in stages]
-        if any(after > pruned + 0.05 for pruned, after in zip(*asr, strict=True)):
-            return "pruned", "fine-tuning raised the ASR of a recovered trigger on val: the pruned stage is kept"
-        return "fine-tuned", f"val accuracy {accuracy[0]:.1%} pruned, {accuracy[1]:.1%} fine-tuned"
-
-    @staticmethod
-    def _proxy(checkpoint: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session) -> list[float]:
-        classes = len(checkpoint.labels)
-        return [attack_rates(checkpoint.model, val, trigger, classes, session)[0].value for trigger in triggers]
