@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hubclean.records import ScanReport
+
 
 class HubcleanError(Exception):
     """Base of all errors hubclean raises on purpose; ``str(error)`` is one clear sentence."""
@@ -33,6 +38,21 @@ class BudgetError(HubcleanError):
 
 class RefusedError(HubcleanError):
     """The repo asks for something hubclean never does: run its code, unpickle its weights."""
+
+
+class UnsafeRepoError(RefusedError):
+    """A guarded download was refused: its scan has a finding at the gate, or could not check everything.
+
+    Attributes:
+        report: the scan, with all findings and all files.
+    """
+
+    def __init__(self, message: str, report: ScanReport) -> None:
+        super().__init__(message, report)
+        self.report = report
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class ModelError(HubcleanError):
