@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -12,7 +13,8 @@ from typing import Any
 from huggingface_hub import file_download
 from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
-from hubclean.client_seam import FILE, LOOKUP, SNAPSHOT, Seam, seams
+from hubclean.client_seam import FILE, LOOKUP, SNAPSHOT, Body, Seam, seams
+from hubclean.errors import HubcleanError
 from hubclean.guard_options import Call, GuardOptions
 from hubclean.guard_verdicts import Verdict, Verdicts
 from hubclean.records import ScanReport
@@ -85,7 +87,24 @@ def _install() -> None:
         _seams.update(seams())
     bodies = {FILE: _file, SNAPSHOT: _snapshot, LOOKUP: _lookup}
     for name, seam in _seams.items():
-        seam.put(lambda *args, _seam=seam, _body=bodies[name], **given: _body(_seam, args, given))
+        seam.put(_guarded(seam, bodies[name]))
+
+
+def _guarded(seam: Seam, body: Callable[[Seam, tuple[Any, ...], dict[str, Any]], Any]) -> Body:
+    def run(*args: Any, **given: Any) -> Any:
+        try:
+            return body(seam, args, given)
+        except HubcleanError as error:
+            if isinstance(error, OSError):
+                raise
+            raise _as_os_error(type(error))(str(error)) from error
+
+    return run
+
+
+def _as_os_error(kind: type[HubcleanError]) -> type[Exception]:
+    """The same error, an ``OSError`` too, for the reason that ``UnsafeRepoError`` is one."""
+    return type(kind.__name__, (kind, OSError), {"__module__": kind.__module__, "__init__": OSError.__init__})
 
 
 def _asked(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[dict[str, Any], Call, list[Verdicts]]:

@@ -40,19 +40,21 @@ class RefusedError(HubcleanError):
     """The repo asks for something hubclean never does: run its code, unpickle its weights."""
 
 
-class UnsafeRepoError(RefusedError):
+class UnsafeRepoError(RefusedError, OSError):
     """A guarded download was refused: its scan has a finding at the gate, or could not check everything.
+
+    An ``OSError`` too, as the Hub client's errors are: what is none, transformers replaces by one that says nothing.
 
     Attributes:
         report: the scan, with all findings and all files.
     """
 
     def __init__(self, message: str, report: ScanReport) -> None:
-        super().__init__(message, report)
+        super().__init__(message)
         self.report = report
 
-    def __str__(self) -> str:
-        return str(self.args[0])
+    def __reduce__(self) -> tuple[type[UnsafeRepoError], tuple[str, ScanReport]]:
+        return type(self), (str(self), self.report)
 
 
 class ModelError(HubcleanError):

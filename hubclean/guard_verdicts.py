@@ -64,7 +64,7 @@ class Verdicts:
 
         Raises:
             UnsafeRepoError: a finding at the gate, or something not checked.
-            HfHubHTTPError: the client's own, where the repo is missing or not allowed. HubcleanError: as ``scan``.
+            HfHubHTTPError: the client's own, where there is no such repo or revision. HubcleanError: as ``scan``.
         """
         where = (call.endpoint, call.repo_id)
         fresh = None
@@ -154,7 +154,7 @@ class Verdicts:
 
 
 def _opened(call: Call) -> HubRepo:
-    """The repo at its commit. That it is missing or gated is said by the client's own error, which callers await."""
+    """The repo at its commit. That it is not there is said by the client's own error, which callers wait for."""
     try:
         return HubRepo(call.repo_id, call.revision, token=call.token, endpoint=call.endpoint)
     except (TargetError, AccessError) as error:
