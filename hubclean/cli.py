@@ -22,6 +22,7 @@ from hubclean.command_options import (
     print_result,
 )
 from hubclean.command_options import session as new_session
+from hubclean.hf_extension import hf_register
 from hubclean.scan_command import download, scan
 from hubclean.version import __version__
 
@@ -58,6 +59,7 @@ def main() -> None:
 
 main.add_command(scan)
 main.add_command(download)
+main.add_command(hf_register)
 
 
 @main.command()
