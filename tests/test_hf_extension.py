@@ -75,7 +75,8 @@ def test_hf_hubclean_is_hubclean(home: Path, hub: HubServer, tmp_path: Path) -> 
         here = subprocess.run(
             [sys.executable, "-m", "hubclean", *words], capture_output=True, text=True, timeout=120, cwd=ROOT, env=env
         )
-        assert (there.returncode, there.stdout) == (here.returncode, here.stdout)
+        assert there.returncode == here.returncode
+        assert there.stdout.endswith(here.stdout)  # before it, old releases of hf tell of new ones
         assert there.returncode == exit_code, there.stderr
     assert "hubclean" in hf("--help").stdout
     assert command("--remove").exit_code == 0
