@@ -32,7 +32,7 @@ class Guard:
     scanned at the commit that the revision names. A finding at the gate, or a file that could not be checked and is
     not allowed, raises ``UnsafeRepoError`` before any file of the repo is fetched. Then that commit is loaded and no
     other: a branch names one commit for the whole life of the guard, however it moves, and every file handed out has
-    the hash that the scanned commit gives it, or is removed again.
+    the hash that the scanned commit gives it, or is removed again (not what was in your ``local_dir`` before).
 
     Files in the cache are judged alike. With ``local_files_only`` or ``HF_HUB_OFFLINE`` the folder of the cache is
     scanned as it lies there. A Hub that cannot be reached gives no verdict, hence no file. Repos of datasets, spaces
@@ -136,11 +136,12 @@ def _file(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
                 judge.of_folder(_root(place, path))
         return place
     verdicts = _pinned(call, judges)
+    mine = _state(Path(named["local_dir"]).expanduser() / path) if named.get("local_dir") else None
     place = seam.body(**named | {"revision": verdicts[0][1].commit})
     if isinstance(place, str):  # a dry run tells of a file
         root = _root(place, path)
         for judge, verdict in verdicts:
-            judge.vouch(verdict, root, path)
+            judge.vouch(verdict, root, path, keep=mine is not None and mine == _state(Path(place)))
         _name_commit(root, call.revision)
     return place
 
@@ -160,7 +161,7 @@ def _snapshot(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         for judge, verdict in verdicts:
             for path in filter_repo_objects(list(verdict.entries), **patterns):
                 if (root / path).is_file():
-                    judge.vouch(verdict, root, path)
+                    judge.vouch(verdict, root, path, keep=named.get("local_dir") is not None)
         _name_commit(root, call.revision)
     return folder
 
@@ -179,6 +180,15 @@ def _lookup(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
 def _root(place: str, path: str) -> Path:
     """The folder in which ``path`` is ``place``: a snapshot of the cache, or the ``local_dir``."""
     return Path(place).parents[len(PurePosixPath(path).parts) - 1]
+
+
+def _state(place: Path) -> tuple[int, int] | None:
+    """What changes when the client writes a file; ``None`` where there is none."""
+    try:
+        facts = place.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_mtime_ns
 
 
 def _name_commit(root: Path, revision: str) -> None:

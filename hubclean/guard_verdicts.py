@@ -120,11 +120,12 @@ class Verdicts:
         self.of_folder(root)
         return True
 
-    def vouch(self, verdict: Verdict, root: Path, path: str) -> None:
+    def vouch(self, verdict: Verdict, root: Path, path: str, keep: bool = False) -> None:
         """See that a downloaded or cached file has the hash the scanned commit gives it; hashed once while unchanged.
 
         Raises:
-            IntegrityError: it has not, or the commit has no such file; the file is removed.
+            IntegrityError: it has not, or the commit has no such file; unless ``keep`` says that it was in the user's
+                folder before, the file is removed.
         """
         place, entry = root / path, verdict.entries.get(path)
         if entry is not None:
@@ -135,10 +136,12 @@ class Verdicts:
             if intact(place, entry):
                 self._intact.add(mark)
                 return
-        discard(place, root.parents[2] if root.parent.name == "snapshots" else root)
+        if not keep:
+            discard(place, root.parents[2] if root.parent.name == "snapshots" else root)
         what = "is not in" if entry is None else "does not have the hash it has in"
         name = printable(f"{verdict.report.origin.repo_id}@{verdict.commit}")
-        raise IntegrityError(f"{printable(path)!r} {what} the scanned commit {name}; it was removed from this disk")
+        done = f"do not load {printable(str(place), 500)}" if keep else "it was removed from this disk"
+        raise IntegrityError(f"{printable(path)!r} {what} the scanned commit {name}; {done}")
 
     def _scan(self, repo: Repo) -> ScanReport:
         options = self.options

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,17 @@ def test_other_bytes_than_those_scanned_are_removed_again(
     hub.faults.clear()
     with hubclean.guard():
         assert Path(hf_hub_download("org/model", "model.safetensors", **options)).read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_of_the_user_that_differs_is_refused_and_stays(hub: HubServer, tmp_path: Path, whole: bool) -> None:
+    hub.create("org/model", SAFE)
+    snapshot_download("org/model", local_dir=tmp_path)
+    (tmp_path / "config.json").write_text("edited")
+    ask = snapshot_download if whole else partial(hf_hub_download, filename="config.json")
+    with hubclean.guard(), pytest.raises(IntegrityError, match="do not load"):
+        ask(repo_id="org/model", local_dir=tmp_path)
+    assert (tmp_path / "config.json").read_text() == "edited"
 
 
 def test_a_file_that_the_commit_does_not_list_is_not_handed_out(hub: HubServer) -> None:
