@@ -76,7 +76,7 @@ class Verdicts:
                 if (*where, commit) not in self._verdicts:
                     fresh = self._scan(repo)
                     self._verdicts[*where, commit] = Verdict(fresh, commit, {row.path: row for row in repo.files()})
-                self._commits[*where, call.revision] = commit
+                self._commits[*where, call.revision] = self._commits[*where, commit] = commit
             verdict = self._verdicts[*where, commit]
         self._tell(fresh)
         _refuse(verdict.report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, 
 from scanned_files import safetensors
 
 import hubclean
-from hubclean import client_seam, scanning, transport
+from hubclean import client_seam, guard_verdicts, scanning, transport
 from hubclean.errors import (
     AccessError,
     HubcleanError,
@@ -30,7 +31,9 @@ from hubclean.errors import (
     TransportError,
     UnsafeRepoError,
 )
+from hubclean.hub import intact
 from hubclean.records import ScanReport
+from hubclean.repos import RepoEntry
 
 WEIGHTS = safetensors({"a": {"dtype": "F32", "shape": [1 << 15], "data_offsets": [0, 1 << 17]}}, bytes(1 << 17))
 SAFE = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": WEIGHTS, "sub/labels.json": b"[1]"}
@@ -58,6 +61,7 @@ def test_a_safe_repo_is_scanned_once_and_comes_whole(hub: HubServer) -> None:
         assert Path(hf_hub_download("org/model", "labels.json", subfolder="sub")).read_bytes() == b"[1]"
         assert place.parent.name == sha
         assert try_to_load_from_cache("org/model", "model.safetensors") == str(place)
+        assert Path(hf_hub_download("org/model", "config.json", revision=sha)).parent == place.parent
     assert [row.origin.revision for row in seen] == [sha]
     assert guard.reports == tuple(seen)
     assert len(hub.asked("GET", "/api/models/org/model")) == 1
@@ -205,6 +209,36 @@ def test_a_cached_file_that_was_changed_is_found(hub: HubServer) -> None:
         assert not place.exists()
 
 
+def test_a_snapshot_that_the_client_takes_from_the_cache_in_need_is_compared(hub: HubServer, fresh_cache: Path) -> None:
+    hub.create("org/model", SAFE)
+    place = Path(snapshot_download("org/model")) / "model.safetensors"
+    shutil.rmtree(fresh_cache / "models--org--model" / "trees", ignore_errors=True)
+
+    def refuse(_: ScanReport) -> None:
+        place.resolve().write_bytes(WEIGHTS[:-1] + b"\1")
+        hub.fault("status", status=403, path="/api/*")
+
+    with hubclean.guard(on_report=refuse), pytest.raises(IntegrityError, match="hash"):
+        snapshot_download("org/model")
+    assert not place.exists()
+
+
+def test_a_file_is_hashed_once_while_it_stays_as_it_is(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.create("org/model", SAFE)
+    hashed: list[Path] = []
+
+    def counted(place: Path, entry: RepoEntry) -> bool:
+        hashed.append(place)
+        return intact(place, entry)
+
+    monkeypatch.setattr(guard_verdicts, "intact", counted)
+    with hubclean.guard():
+        for _ in range(3):
+            hf_hub_download("org/model", "model.safetensors")
+        snapshot_download("org/model")
+    assert sorted(place.name for place in hashed) == ["config.json", "labels.json", "model.safetensors"]
+
+
 @pytest.mark.parametrize("by", ["argument", "switch"])
 @pytest.mark.parametrize("kept", ["cache", "local_dir"])
 def test_offline_the_files_that_lie_there_are_scanned(
@@ -340,6 +374,22 @@ def test_nested_guards_must_all_agree_and_the_outer_one_goes_on(hub: HubServer) 
             hf_hub_download("org/other", "config.json")
     assert hf_hub_download("org/other", "config.json")
     assert [len(lenient.reports), len(strict.reports)] == [2, 1]
+
+
+def test_a_lenient_guard_inside_a_strict_one_lets_nothing_more_pass(hub: HubServer) -> None:
+    hub.create("org/model", UNCHECKED)
+    with hubclean.guard(), hubclean.guard(allow_unchecked=("*",)), pytest.raises(UnsafeRepoError):
+        hf_hub_download("org/model", "config.json")
+
+
+def test_all_guards_judge_the_commit_that_the_first_one_saw(hub: HubServer) -> None:
+    sha = hub.create("org/model", SAFE)
+    with hubclean.guard(), hubclean.guard() as inner:
+        hf_hub_download("org/model", "config.json")
+        hub.commit("org/model", UNSAFE)
+        with hubclean.guard() as newest:
+            assert Path(hf_hub_download("org/model", "model.safetensors")).parent.name == sha
+    assert [row.origin.revision for row in (*inner.reports, *newest.reports)] == [sha, sha]
 
 
 def test_guards_that_end_in_another_order_than_they_began(hub: HubServer) -> None:
