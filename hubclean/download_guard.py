@@ -97,7 +97,7 @@ def _guarded(seam: Seam, body: Callable[[Seam, tuple[Any, ...], dict[str, Any]],
         except HubcleanError as error:
             if isinstance(error, OSError):
                 raise
-            raise _as_os_error(type(error))(str(error)) from error
+            raise _as_os_error(type(error))(str(error)).with_traceback(error.__traceback__) from error.__cause__
 
     return run
 
