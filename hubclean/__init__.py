@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from hubclean.converting import ConvertReport
+    from hubclean.download_guard import Guard
     from hubclean.downloading import DownloadReport
     from hubclean.guards import GuardedClassifier
     from hubclean.pipeline import CleanResult
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hubclean.repos import Repo
     from hubclean.tensors import Checkpoint, Session
 
-__all__ = ["__version__", "clean", "convert", "download", "load_guarded", "locate", "push", "scan", "site"]
+__all__ = ["__version__", "clean", "convert", "download", "guard", "load_guarded", "locate", "push", "scan", "site"]
 
 
 def scan(
@@ -77,6 +78,27 @@ def convert(target: str | Path, out: str | Path, **options: Any) -> ConvertRepor
     from hubclean.converting import convert as run
 
     return run(target, Path(out), **options)
+
+
+def guard(**options: Any) -> Guard:
+    """``with hubclean.guard():`` downloads of ``huggingface_hub``, timm and transformers scan first and refuse.
+
+    Args:
+        options: ``gate``, ``allow``, ``allow_unchecked``, ``unscanned``, ``on_report``: the fields of
+            ``guard_options.GuardOptions``. See ``download_guard.Guard`` for what is guarded and what cannot be.
+
+    Raises:
+        OptionError: an option that there is not, or a value it cannot have.
+    """
+    from hubclean.download_guard import Guard
+    from hubclean.errors import OptionError
+    from hubclean.guard_options import GuardOptions
+
+    if odd := sorted(options.keys() - GuardOptions.__dataclass_fields__.keys()):
+        raise OptionError(
+            f"a guard has no option {odd[0]!r}; there are: {', '.join(GuardOptions.__dataclass_fields__)}"
+        )
+    return Guard(GuardOptions(**options))
 
 
 def site(target: str | Path, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:

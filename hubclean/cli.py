@@ -23,6 +23,7 @@ from hubclean.command_options import (
 )
 from hubclean.command_options import session as new_session
 from hubclean.convert_command import convert
+from hubclean.hf_extension import hf_register
 from hubclean.scan_command import download, scan
 from hubclean.version import __version__
 
@@ -60,6 +61,7 @@ def main() -> None:
 main.add_command(scan)
 main.add_command(download)
 main.add_command(convert)
+main.add_command(hf_register)
 
 
 @main.command()

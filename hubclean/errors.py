@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hubclean.records import ScanReport
+
 
 class HubcleanError(Exception):
     """Base of all errors hubclean raises on purpose; ``str(error)`` is one clear sentence."""
@@ -33,6 +38,23 @@ class BudgetError(HubcleanError):
 
 class RefusedError(HubcleanError):
     """The repo asks for something hubclean never does: run its code, unpickle its weights."""
+
+
+class UnsafeRepoError(RefusedError, OSError):
+    """A guarded download was refused: its scan has a finding at the gate, or could not check everything.
+
+    An ``OSError`` too, as the Hub client's errors are: what is none, transformers replaces by one that says nothing.
+
+    Attributes:
+        report: the scan, with all findings and all files.
+    """
+
+    def __init__(self, message: str, report: ScanReport) -> None:
+        super().__init__(message)
+        self.report = report
+
+    def __reduce__(self) -> tuple[type[UnsafeRepoError], tuple[str, ScanReport]]:
+        return type(self), (str(self), self.report)
 
 
 class ModelError(HubcleanError):

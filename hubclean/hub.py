@@ -150,7 +150,7 @@ class HubRepo:
             snapshot = place.parents[len(PurePosixPath(entry.path).parts) - 1]
             if snapshot.name == self.commit and intact(place, entry):
                 return place
-            _discard(place)
+            discard(place, Path(constants.HF_HUB_CACHE))
         raise IntegrityError(f"{printable(entry.path)!r} does not have the hash its listing says; it was not kept")
 
     def _entry(self, path: str) -> RepoEntry:
@@ -260,9 +260,9 @@ def intact(place: Path, entry: RepoEntry) -> bool:
     return bool(digest.hexdigest() == _hash(entry))
 
 
-def _discard(place: Path) -> None:
+def discard(place: Path, cache: Path) -> None:
     """Remove a cached file: the link in the snapshot and what it leads to, as far as that lies in the cache."""
-    cache = Path(constants.HF_HUB_CACHE).resolve()
+    cache = cache.resolve()
     for _ in range(4):
         if not place.parent.resolve().is_relative_to(cache):
             return

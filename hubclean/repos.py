@@ -107,9 +107,10 @@ class LocalRepo:
         if not place.is_file():
             raise TargetError(f"{path!r} is missing, no plain file, or a broken link")
         root = self._root.resolve()
-        cache = root.parent.parent  # a Hub cache snapshot links to ../../blobs
-        real = place.resolve()
-        if not real.is_relative_to(root) and not (root.parent.name == "snapshots" and real.is_relative_to(cache)):
+        model = root.parent.parent  # a Hub cache snapshot links to ../../blobs, or with Xet on to a store of all models
+        real, stores = place.resolve(), (model, model.parent / "blobs")
+        cached = root.parent.name == "snapshots" and any(real.is_relative_to(store) for store in stores)
+        if not real.is_relative_to(root) and not cached:
             raise TargetError(f"{path!r} is a link that leaves the folder")
         return place
 

@@ -20,7 +20,7 @@ from hubclean.records import Audit, SiteReport, from_json
 from hubclean.scan_records import ScanDocument
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("scan", "download", "convert", "site", "clean", "push", "methods", "demo")
+COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push", "methods", "demo")
 
 
 def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
