@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check lint types floors wheel-test hub1-test schema coverage federated-test clean
+.PHONY: demo test check lint types floors wheel-test hub1-test schema coverage federated-test fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +43,12 @@ federated-test: pyproject.toml  ## the Flower apps, in a venv of their own: flwr
 	$(PYTHON) -m venv .venv-federated
 	.venv-federated/bin/python -m pip install --quiet --editable '.[federated]' pytest pytest-socket psutil
 	OMP_NUM_THREADS=1 .venv-federated/bin/python -m pytest tests/test_flower_apps.py tests/test_flower_simulation.py tests/test_federated_rounds.py tests/test_hostile_clients.py
+
+FUZZ_SECONDS ?= 60
+fuzz: pyproject.toml  ## atheris on every parser of the scan, FUZZ_SECONDS in all; inputs that crash go to fuzz-crashes/
+	$(PYTHON) -m venv .venv-fuzz
+	.venv-fuzz/bin/python -m pip install --quiet --editable '.[fuzz]'
+	PYTHONPATH=.:tests OMP_NUM_THREADS=1 .venv-fuzz/bin/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)
 
 check: lint types floors test wheel-test hub1-test  ## everything CI runs
 

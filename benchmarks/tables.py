@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import budget_tables, method_tables
+from benchmarks.scan import tables as scan_tables
 
 HERE = Path(__file__).parent
 HEAD = (
@@ -47,6 +48,7 @@ def main() -> None:
     lines += pruning(HERE / "results" / "prune_sites.json")
     lines += locating(HERE / "results" / "locate-peers.json")
     lines += ["", *capturing(HERE / "results" / "capture.json")]
+    lines += ["", *scan_tables.scan(HERE / "results")]
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 MAGIC = b"\x93NUMPY"
 LONGEST = 64 << 10
+_LONGEST_TYPE = 256  # numpy writes longer ones as a list of fields
 _DEEPEST = 32
 
 _PLAIN = re.compile(
@@ -117,6 +118,8 @@ def _odd_field(field: object, depth: int) -> str:
 
 def _odd_text(descr: str) -> str:
     """``i4``, ``<f4``, ``float32``, or several behind commas, each with a repeat or shape before it."""
+    if len(descr) > _LONGEST_TYPE:
+        return f"a type of {len(descr)} letters"
     stripped = _REPEAT.sub("", descr.strip())
     for part in stripped.split(",") if stripped else [""]:
         if not _PLAIN.fullmatch(part.strip()) and not _NAMED.fullmatch(part.strip()):

@@ -221,19 +221,30 @@ def _is_text(head: bytes, cut: bool) -> bool:
     return not _CONTROL.search(head)
 
 
+MOST_VALUES = 400_000  # of one JSON text: a tokenizer has up to 300,000; one takes 300 bytes to hold
+
+
 class JsonProblem(ValueError):
     """JSON text that loaders may read in different ways, or not at all; ``str`` says why."""
 
 
-def read_json(text: bytes) -> tuple[object, tuple[tuple[str, object], ...]]:
+def values_in(text: bytes) -> int:
+    """How many values a JSON text holds at most, without parsing it: none comes without one of three signs."""
+    return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def read_json(text: bytes, most: int = MOST_VALUES) -> tuple[object, tuple[tuple[str, object], ...]]:
     """Parse JSON strictly: UTF-8, one value.
 
     Returns:
         The value, and the keys given twice in one object with the earlier value that the later one hides.
 
     Raises:
-        JsonProblem: not UTF-8, not JSON, nested too deep for the parser, or more than 20 keys given twice.
+        JsonProblem: not UTF-8, not JSON, more than ``most`` values, nested too deep for the parser, or more than 20
+            keys given twice.
     """
+    if values_in(text) > most:
+        raise JsonProblem(f"more than {most:,} values")
     hidden: list[tuple[str, object]] = []
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:

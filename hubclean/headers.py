@@ -17,11 +17,12 @@ from typing import Any
 import safetensors
 
 from hubclean.errors import BudgetError, FormatError
-from hubclean.formats import JsonProblem, read_json
+from hubclean.formats import JsonProblem, read_json, values_in
 from hubclean.repos import Repo, RepoEntry
 
 AHEAD = 64 << 10  # one read of this many bytes holds the length and the header of most classifiers
 MAX_HEADER = 8 << 20
+MOST_TENSORS = 100_000  # of one file, and of all files of a repo together; each is ten values of JSON
 
 _LENGTH = 8
 # Of tensors with the same offsets the parser names any one, another in each run: left out, so that reports repeat.
@@ -64,16 +65,34 @@ class SafetensorsHeader:
 def read_header(repo: Repo, entry: RepoEntry) -> SafetensorsHeader:
     """Read and judge the header of a safetensors file in one range read, two if it is longer than ``AHEAD``.
 
+    A repo that keeps ``headers`` is given it, and asked for it the next time.
+
     Raises:
         FormatError: the reference parser rejects the header; its message is quoted.
-        BudgetError: the header is longer than ``MAX_HEADER`` bytes.
+        BudgetError: the header is longer than ``MAX_HEADER`` bytes, or it or the repo holds too many tensors.
+        IntegrityError, TransportError: the bytes could not be read.
+    """
+    kept: dict[str, SafetensorsHeader] = getattr(repo, "headers", {})
+    if entry.path not in kept:
+        header = parse_header(header_bytes(repo, entry), entry.size)
+        if sum(len(other.tensors) for other in kept.values()) + len(header.tensors) > MOST_TENSORS:
+            raise BudgetError(f"with this file the repo has more than the {MOST_TENSORS:,} tensors that are looked at")
+        kept[entry.path] = header
+    return kept[entry.path]
+
+
+def header_bytes(repo: Repo, entry: RepoEntry) -> bytes:
+    """The file up to the end of its header, not judged yet.
+
+    Raises:
+        FormatError, BudgetError: the header ends behind the file, or is too long.
         IntegrityError, TransportError: the bytes could not be read.
     """
     head = repo.read_range(entry.path, 0, min(entry.size, AHEAD))
     stop = header_stop(head, entry.size)
     if stop > len(head):
         head += repo.read_range(entry.path, len(head), stop)
-    return parse_header(head[:stop], entry.size)
+    return head[:stop]
 
 
 def read_header_file(path: Path) -> SafetensorsHeader:
@@ -109,18 +128,21 @@ def parse_header(head: bytes, size: int) -> SafetensorsHeader:
 
     Raises:
         FormatError: rejected by the reference parser, or tensors and file size disagree.
+        BudgetError: more values than ``MOST_TENSORS`` tensors have.
     """
     if header_stop(head, size) != len(head):
         raise FormatError("header too short")
+    if head.count(b"{") > MOST_TENSORS + 2 or values_in(head) > 10 * MOST_TENSORS:
+        raise BudgetError(f"a header of more values than {MOST_TENSORS:,} tensors have")
     if message := _verdict(head):
         raise FormatError(message)
     try:
-        root, twice = read_json(head[_LENGTH:])
+        root, twice = read_json(head[_LENGTH:], 10 * MOST_TENSORS)
     except JsonProblem as error:
         raise FormatError(f"accepted by the reference parser, but not by Python's: {error}") from error
     if not isinstance(root, dict):
         raise FormatError("the header is not a JSON object")
-    problems = [f"key {key!r} is given twice" for key in dict.fromkeys(key for key, _ in twice)]
+    problems = [f"key {key[:80]!r} is given twice" for key in dict.fromkeys(key for key, _ in twice)]
     if head[_LENGTH : _LENGTH + 1] != b"{":
         problems.append("the header does not start with '{' as the specification says")
     metadata = root.pop("__metadata__", None) or {}
@@ -137,10 +159,10 @@ def _place(tensor: TensorEntry) -> tuple[int, int, str]:
 
 def _tensor(name: str, row: Any, base: int, problems: list[str]) -> TensorEntry:
     if isinstance(row, list):  # the reference parser also takes the fields by position
-        problems.append(f"tensor {name!r} is given as a list instead of an object")
+        problems.append(f"tensor {name[:80]!r} is given as a list instead of an object")
         row = dict(zip(("dtype", "shape", "data_offsets"), row, strict=False))
     if extra := sorted(row.keys() - {"dtype", "shape", "data_offsets"}):
-        problems.append(f"tensor {name!r} has unknown fields: {', '.join(extra)[:100]}")
+        problems.append(f"tensor {name[:80]!r} has unknown fields: {', '.join(extra)[:100]}")
     start, stop = row["data_offsets"]
     return TensorEntry(name, row["dtype"], tuple(row["shape"]), base + start, base + stop)
 
@@ -201,8 +223,11 @@ def index_problems(
         present: names of the files that lie beside the index.
     """
     problems = [f"shard {json.dumps(shard)} is missing" for shard in sorted(set(shards.values()) - present)]
+    by_shard: dict[str, set[str]] = {}
+    for name, place in shards.items():
+        by_shard.setdefault(place, set()).add(name)
     for shard, names in sorted(headers.items()):
-        promised = {name for name, place in shards.items() if place == shard}
+        promised = by_shard.get(shard, set())
         for text, odd in (("lacks", promised - set(names)), ("also holds", set(names) - promised)):
             if odd:
                 problems.append(f"shard {json.dumps(shard)} {text} {json.dumps(min(odd))} ({len(odd)} in all)")

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hubclean import pickle_walk
 from hubclean.errors import BudgetError, TransportError
 from hubclean.opcodes import NeedMore
 from hubclean.pickle_values import Items, Pairs, Value
-from hubclean.pickle_walk import Walk, walk
+from hubclean.pickle_walk import Walk, Walker
 from hubclean.rules import Problem
 from hubclean.sources import SMALL, Source, grown, head
 from hubclean.torch_records import RecordError, Storage, check_tensors, storage_of
@@ -43,24 +44,31 @@ class PickleFile:
     data_start: int = 0
 
     @property
+    def opcodes(self) -> int:
+        """Opcodes of all streams."""
+        return sum(found.opcodes for found in self.walks)
+
+    @property
     def root(self) -> Value:
         """The value that a loader would return."""
         return self.walks[3].root if self.kind == "torch (legacy)" and len(self.walks) > 3 else self.walks[0].root
 
 
-def read_pickles(source: Source, allow: frozenset[str] = frozenset()) -> PickleFile:
+def read_pickles(source: Source, allow: frozenset[str] = frozenset(), most: int | None = None) -> PickleFile:
     """Walk every stream of a file, reading more of it as long as a stream goes on.
 
-    ``allow`` holds names (``module.name``, exact) that the user lets pass.
+    ``allow`` holds names (``module.name``, exact) that the user lets pass; at most ``most`` opcodes (else
+    ``MOST_OPCODES``) are walked, of all streams together.
 
     Raises:
         HubcleanError: nothing could be read at all.
     """
     file = PickleFile()
     data = head(source, SMALL)
+    left = pickle_walk.MOST_OPCODES if most is None else most
     at = 0
     while len(file.walks) < MOST_STREAMS:
-        at, data = _next(source, file, at, data)
+        at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
         file.problems += [*last.problems, *last.name_problems(allow)]
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
@@ -75,19 +83,22 @@ def read_pickles(source: Source, allow: frozenset[str] = frozenset()) -> PickleF
     return file
 
 
-def _next(source: Source, file: PickleFile, at: int, data: bytes) -> tuple[int, bytes]:
+def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> tuple[int, bytes]:
     """Walk one more stream; if it needs bytes that cannot be had, what there is counts and the rest is unchecked."""
+    walker = Walker(at, source.size, most=most)
     while True:
         try:
-            found = walk(data, at, source.size, partial=bool(file.unchecked))
+            walker.run(data)
         except NeedMore as more:
             try:
                 data = grown(source, len(data), more.stop)
+                continue
             except (BudgetError, TransportError) as error:
                 file.unchecked = f"the pickle goes on behind its first {len(data):,} bytes: {error}"
-        else:
-            file.walks.append(found)
-            return found.stop, data
+        except BudgetError as error:  # what was seen before stands
+            file.unchecked = str(error)
+        file.walks.append(walker.walked())
+        return file.walks[-1].stop, data
 
 
 def _judge_raw(file: PickleFile, source: Source, at: int, data: bytes) -> None:

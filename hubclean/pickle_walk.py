@@ -119,8 +119,90 @@ class _Watch:
             self.problems.setdefault((rule, what), Problem(rule, what, offset))
 
 
+class Walker:
+    """Walks one stream, in parts where its bytes come in parts: what was walked is not walked again.
+
+    Args:
+        start: where the stream begins. size: bytes of the whole file.
+        most: opcodes after which it breaks off with a problem, ``MOST_OPCODES`` if not given.
+        seconds: time after which it raises.
+    """
+
+    def __init__(self, start: int, size: int, *, most: int | None = None, seconds: float = SECONDS) -> None:
+        self.start, self.size = start, size
+        self._most = MOST_OPCODES if most is None else most
+        self._seconds, self._deadline = seconds, time.monotonic() + seconds
+        self._watch, self._frames = _Watch(), _Frames()
+        self._stack = Stack(self._watch.note)
+        self._count, self._stop, self._complete, self._agree = 0, start, False, True
+
+    def run(self, data: bytes) -> None:
+        """Go on with ``data``, the file from its first byte on, as far as it was read.
+
+        Raises:
+            NeedMore: the stream goes on behind ``data``, though not behind the file.
+            BudgetError: it took longer than it may.
+        """
+        try:
+            self._ops(data)
+        except BrokenStream as error:
+            self._watch.note("HC-PKL-005", f"the stream is broken: {error}", error.offset)
+        except (
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            MemoryError,
+        ) as error:
+            self._watch.note("HC-PKL-005", f"the walk over the stream failed: {type(error).__name__}", self._stop)
+            self._complete = False
+
+    def _ops(self, data: bytes) -> None:
+        watch, frames, stack, second = self._watch, self._frames, self._stack, SecondReader(data, self._stop)
+        for op in read_ops(data, self._stop, self.size):
+            position, name, argument, after = op
+            if self._count >= self._most:
+                watch.note("HC-PKL-007", f"more than {MOST_OPCODES:,} opcodes; the rest was not looked at", position)
+                return
+            self._count += 1
+            self._stop = after
+            if not self._count % 4096 and time.monotonic() > self._deadline:
+                raise BudgetError(f"the pickle takes longer than {self._seconds:.0f} s to walk")
+            if self._agree and (differ := second.agrees(op)):
+                self._agree = False
+                watch.note("HC-PKL-005", f"two readers disagree: {differ}", position)
+            if (frames.end is not None or name == "FRAME") and (fault := frames.fault(op, self.size)):
+                watch.note("HC-PKL-005", fault, position)
+            if name not in ACCEPTED:
+                watch.note("HC-PKL-004", f"opcode {name}, which plain weights never need", position)
+            if name == "PROTO":
+                _protocol(op, self.start, stack, watch)
+            stack.step(name, argument, position)
+            if stack.exhausted:
+                return
+        self._complete = True
+
+    def walked(self) -> Walk:
+        """What was found so far."""
+        stack = self._stack
+        _expansion(stack, self._count, self.start, self._watch)
+        return Walk(
+            root=stack.result,
+            names=_uses(stack, self._watch),
+            persistents=tuple(stack.persistents),
+            problems=tuple(self._watch.problems.values()),
+            start=self.start,
+            stop=self._stop,
+            complete=self._complete,
+            called=stack.called,
+            opcodes=self._count,
+        )
+
+
 def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS) -> Walk:
-    """Walk the stream that begins at ``start``.
+    """Walk the stream that begins at ``start`` and of which all that was read is at hand.
 
     Args:
         data: the file from its first byte on, as far as it was read.
@@ -128,54 +210,15 @@ def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: 
         partial: walk what is there and say so by ``complete`` instead of asking for more.
 
     Raises:
-        NeedMore: the stream goes on behind ``data``, though not behind the file.
-        BudgetError: it took longer than ``seconds``.
+        NeedMore, BudgetError: as ``Walker.run``.
     """
-    watch, frames, second = _Watch(), _Frames(), SecondReader(data, start)
-    stack = Stack(watch.note)
-    deadline, count, stop, complete, agree = time.monotonic() + seconds, 0, start, False, True
+    walker = Walker(start, size, seconds=seconds)
     try:
-        for op in read_ops(data, start, size):
-            position, name, argument, stop = op
-            count += 1
-            if count > MOST_OPCODES:
-                watch.note("HC-PKL-007", f"more than {MOST_OPCODES:,} opcodes; the rest was not looked at", position)
-                break
-            if not count % 4096 and time.monotonic() > deadline:
-                raise BudgetError(f"the pickle takes longer than {seconds:.0f} s to walk")
-            if agree and (differ := second.agrees(op)):
-                agree = False
-                watch.note("HC-PKL-005", f"two readers disagree: {differ}", position)
-            if (frames.end is not None or name == "FRAME") and (fault := frames.fault(op, size)):
-                watch.note("HC-PKL-005", fault, position)
-            if name not in ACCEPTED:
-                watch.note("HC-PKL-004", f"opcode {name}, which plain weights never need", position)
-            if name == "PROTO":
-                _protocol(op, start, stack, watch)
-            stack.step(name, argument, position)
-            if stack.exhausted:
-                break
-            complete = name == "STOP"
+        walker.run(data)
     except NeedMore:
         if not partial:
             raise
-    except BrokenStream as error:
-        watch.note("HC-PKL-005", f"the stream is broken: {error}", error.offset)
-    except (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError) as error:
-        watch.note("HC-PKL-005", f"the walk over the stream failed: {type(error).__name__}", stop)
-        complete = False
-    _expansion(stack, count, start, watch)
-    return Walk(
-        root=stack.result,
-        names=_uses(stack, watch),
-        persistents=tuple(stack.persistents),
-        problems=tuple(watch.problems.values()),
-        start=start,
-        stop=stop,
-        complete=complete,
-        called=stack.called,
-        opcodes=count,
-    )
+    return walker.walked()
 
 
 def _protocol(op: Op, start: int, stack: Stack, watch: _Watch) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hubclean.errors import BudgetError, IntegrityError
 from hubclean.formats import HEAD, PICKLE_NAMES, suffix
-from hubclean.headers import AHEAD
+from hubclean.headers import AHEAD, SafetensorsHeader
 from hubclean.repos import Repo, RepoEntry
-from hubclean.sources import SMALL, TAIL, Spans
+from hubclean.sources import SMALL, Spans, tail_size
 from hubclean.zips import planned_head
 
 PER_REPO = 64 << 20
@@ -24,6 +24,7 @@ class Reader:
     Attributes:
         alone: the target is one file, so that nothing can be said of the files beside it.
         allowed_names: exact names that pickles may hold by the caller's wish.
+        headers: judged safetensors headers by path, see ``read_header``.
         hub_security: the Hub's own scan status, if the repo has one.
     """
 
@@ -32,6 +33,7 @@ class Reader:
         self.hub_security = getattr(repo, "hub_security", None)
         self.alone = bool(getattr(repo, "alone", False))
         self.allowed_names = frozenset(allowed_names)
+        self.headers: dict[str, SafetensorsHeader] = {}
         self._repo = repo
         self._entries = {entry.path: entry for entry in files}
         self._spans = {entry.path: Spans() for entry in files}
@@ -86,8 +88,8 @@ class Reader:
         elif size <= AHEAD or (size <= SMALL and kind in _CONTAINERS) or (start, stop) == (0, size):
             self._load(entry, spans, 0, size)
         elif kind in _CONTAINERS:
-            self._load(entry, spans, size - TAIL, size)
-            end = spans.get(size - TAIL, size)
+            self._load(entry, spans, size - tail_size(size), size)
+            end = spans.get(size - tail_size(size), size)
             assert end is not None
             self._load(entry, spans, *spans.missing(0, max(HEAD, planned_head(end, size))))
         else:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from hubclean.errors import AccessError, OptionError, TargetError, TransportError
 from hubclean.formats import HEAD, suffix
-from hubclean.headers import read_header
+from hubclean.headers import header_bytes
 from hubclean.pickle_names import check_names
 from hubclean.reading import PER_FILE, Reader
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
@@ -99,7 +99,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
     def fetch(entry: RepoEntry) -> None:
         try:
             if suffix(entry.path) == ".safetensors":
-                read_header(reader, entry)
+                header_bytes(reader, entry)  # judged one by one: eight large ones at once would fill the memory
             elif entry.size:
                 whole = suffix(entry.path) in _WHOLE and entry.size <= PER_FILE // 2
                 reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, HEAD))

@@ -8,6 +8,9 @@ from typing import Protocol
 from hubclean.repos import Repo, RepoEntry
 
 TAIL = 64 << 10  # holds the end record and, for most classifiers, the whole directory of a zip
+LONGEST_TAIL = (64 << 10) + 22  # an end record with the longest comment
+# Weights as large as a ViT-L's lie in few, large tensors: 640 fit in, and with the pickle that is less than 100 kB.
+LARGE, SHORT_TAIL = 512 << 20, 44 << 10
 SMALL = 256 << 10  # a file up to this size is read whole: one request
 _STEP = 256 << 10
 
@@ -55,9 +58,14 @@ def head(source: Source, size: int) -> bytes:
     return source.at(0, min(size, source.size))
 
 
+def tail_size(size: int) -> int:
+    """How many of its last bytes are read first of a file of ``size`` bytes; a small one whole."""
+    return size if size <= SMALL else TAIL if size <= LARGE else SHORT_TAIL
+
+
 def tail(source: Source) -> bytes:
-    """The last ``TAIL`` bytes; a small file whole."""
-    return source.at(0 if source.size <= SMALL else source.size - TAIL, source.size)
+    """The last ``tail_size`` bytes."""
+    return source.at(source.size - tail_size(source.size), source.size)
 
 
 def grown(source: Source, have: int, want: int) -> bytes:

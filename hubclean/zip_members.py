@@ -6,23 +6,53 @@ The bytes of storages that a torch pickle refers to are data by that reference a
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hubclean.array_headers import BrokenHeader, read_array_header
+from hubclean import pickle_walk
+from hubclean.array_headers import BrokenHeader, header_length, read_array_header
 from hubclean.errors import BudgetError, TransportError
 from hubclean.formats import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, sniff, suffix
 from hubclean.pickle_streams import PickleFile, read_pickles
 from hubclean.rules import Problem
-from hubclean.sources import SMALL, TAIL, BytesSource, Source
+from hubclean.sources import SMALL, BytesSource, Source, tail_size
 from hubclean.torch_zips import TorchZip, check_storages, storage_members, torch_zip
 from hubclean.zip_structure import executable, holes, structure
-from hubclean.zips import LARGEST_MEMBER, BrokenZip, Directory, Member, content, local_header, read_directory
+from hubclean.zips import (
+    CENTRAL,
+    LARGEST_MEMBER,
+    MOST_MEMBERS,
+    BrokenZip,
+    Directory,
+    Member,
+    content,
+    local_header,
+    read_directory,
+)
 
-MOST_READ = 400  # members of one archive; each may cost a request
+MOST_READ = 400  # members of one archive and of those inside; each may cost a request
+MOST_UNPACKED = 64 << 20  # bytes of members that are looked at whole
+MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
 _DEEPEST = 2
 _HEAD = 4096
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
+
+
+@dataclass(slots=True)
+class Work:
+    """What one file has cost so far, with the archives inside it: bombs multiply what single members may cost.
+
+    Args:
+        read: members looked at. opcodes: walked. unpacked, described: bytes of whole members, of array headers.
+        entries: of directories.
+    """
+
+    read: int = 0
+    opcodes: int = 0
+    unpacked: int = 0
+    described: int = 0
+    entries: int = 0
 
 
 @dataclass(slots=True)
@@ -46,8 +76,10 @@ class ZipFile:
     storages: int = 0
 
 
-def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0) -> ZipFile:
+def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None) -> ZipFile:
     """Judge a zip and all its members, pickles by ``allow`` as ``read_pickles``.
+
+    ``depth`` counts the archives around it, and ``work`` what they have cost.
 
     Raises:
         HubcleanError: nothing could be read.
@@ -64,7 +96,9 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
         return file
     file.problems += structure(directory)
     file.torch = torch_zip(directory)
-    judge = _Judge(source, directory, file, allow, depth)
+    work = work or Work()
+    work.entries += len(directory.members)
+    judge = _Judge(source, directory, file, allow, depth, work)
     used = judge.torch_pickle() if file.torch else set()
     near = _near(source, file)
     for member in directory.members:
@@ -86,7 +120,7 @@ def _near(source: Source, file: ZipFile) -> tuple[int, int]:
         return source.size, 0
     pickle = file.torch.pickle if file.torch else None
     front = pickle.header + 30 + len(pickle.raw_name) + pickle.packed if pickle and pickle.header < SMALL else 0
-    return front, source.size - TAIL
+    return front, source.size - tail_size(source.size)
 
 
 @dataclass(slots=True)
@@ -96,7 +130,8 @@ class _Judge:
     file: ZipFile
     allow: frozenset[str]
     depth: int
-    read: int = 0
+    work: Work
+    silenced: bool = False  # whether more members were passed over than are named
     ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
     base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
 
@@ -107,7 +142,7 @@ class _Judge:
         body = self._body(found.pickle)
         if body is None:
             return set()
-        walked = self.file.pickle = read_pickles(BytesSource(body), self.allow)
+        walked = self.file.pickle = self._walked(body)
         self._pickle(found.pickle, walked, torch=True)
         members = storage_members(self.directory, found.root)
         if walked.unchecked or not walked.walks[0].complete:
@@ -118,12 +153,12 @@ class _Judge:
 
     def member(self, member: Member, data: bool) -> None:
         """Local header, name, first bytes; then what they ask for. ``data``: a storage, whose bytes are not judged."""
-        if self.read >= MOST_READ and not data:
-            if self.read == MOST_READ:
+        if self.work.read >= MOST_READ and not data:
+            if not self.silenced:
                 self.file.unchecked.append(f"more than {MOST_READ} members; the others were not read")
-            self.read += 1
+            self.silenced = True
             return
-        self.read += not data
+        self.work.read += not data
         found = self.file.torch
         try:
             odd, begin = local_header(self.source, member, self.directory.begin)
@@ -146,7 +181,7 @@ class _Judge:
         kind, ending = sniff(head, member.size), suffix(member.name)
         if kind == "pickle" or (ending in PICKLE_NAMES and kind in ("unknown", "text", "tar")):
             if (body := self._body(member)) is not None:
-                walked = read_pickles(BytesSource(body), self.allow)
+                walked = self._walked(body)
                 if kind == "pickle" or walked.walks[0].names:
                     self._pickle(member, walked, torch=False)
                 else:
@@ -167,6 +202,11 @@ class _Judge:
             what = f"member {member.name[:100]!r} has {member.size:,} bytes, more than the {LARGEST_MEMBER:,} looked at"
             self.file.unchecked.append(what)
             return None
+        if self.work.unpacked + member.size > MOST_UNPACKED:
+            what = f"member {member.name[:100]!r} is beyond the {MOST_UNPACKED:,} bytes of members that are looked at"
+            self.file.unchecked.append(what)
+            return None
+        self.work.unpacked += member.size
         try:
             _, begin = local_header(self.source, member, self.directory.begin)
             body = content(self.source, member, begin, self.directory.begin, member.size + 1)
@@ -182,6 +222,11 @@ class _Judge:
             what = f"{member.name[:100]!r} has another length or CRC than its record says"
             self.file.problems.append(Problem("HC-ZIP-001", what, member.header))
         return body
+
+    def _walked(self, body: bytes) -> PickleFile:
+        walked = read_pickles(BytesSource(body), self.allow, pickle_walk.MOST_OPCODES - self.work.opcodes)
+        self.work.opcodes += walked.opcodes
+        return walked
 
     def _pickle(self, member: Member, walked: PickleFile, torch: bool) -> None:
         self.file.pickles += 1
@@ -204,8 +249,13 @@ class _Judge:
     def _array(self, member: Member, begin: int, head: bytes) -> None:
         self.file.arrays += 1
         try:
-            if len(head) >= 12 and len(head) < member.size:
-                head = content(self.source, member, begin, self.directory.begin, 66 << 10)
+            stop = header_length(head)
+            if self.work.described + stop > MOST_DESCRIBED:
+                self.file.unchecked.append(f"more than {MOST_DESCRIBED:,} bytes of array headers")
+                return
+            self.work.described += stop
+            if len(head) < stop:
+                head = content(self.source, member, begin, self.directory.begin, stop)
             odd = read_array_header(head).odd
         except BrokenHeader as error:
             odd = str(error)
@@ -214,24 +264,24 @@ class _Judge:
         what = f"{member.name[:100]!r} is, or may be, an array of Python objects ({odd}): reading it unpickles them"
         self.file.problems.append(Problem("HC-NPY-001", what, member.header))
         if (body := self._body(member)) is not None:
-            self.file.problems += [self._placed(member, row) for row in object_problems(body, self.allow)]
+            self.file.problems += [self._placed(member, row) for row in object_problems(body, self._walked)]
 
     def _nested(self, member: Member) -> None:
         what = f"{member.name[:100]!r} is a second container inside the first"
         self.file.problems.append(Problem("HC-ZIP-004", what, member.header))
-        if self.depth >= _DEEPEST or (body := self._body(member)) is None:
+        body = None if self.depth >= _DEEPEST else self._body(member)
+        if body is None or self.work.entries + body.count(CENTRAL) > MOST_MEMBERS:
             self.file.unchecked.append(f"member {member.name[:100]!r} is a container that was not opened")
             return
-        inner = read_zip(BytesSource(body), self.allow, self.depth + 1)
+        inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work)
         self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]
 
 
-def object_problems(body: bytes, allow: frozenset[str]) -> list[Problem]:
-    """What the pickle behind the header of an array of objects refers to."""
+def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> list[Problem]:
+    """What the pickle behind the header of an array of objects refers to, as ``walked`` finds it."""
     try:
         start = read_array_header(body).start
     except BrokenHeader:
         return []
-    walked = read_pickles(BytesSource(body[start:]), allow)
-    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked.problems]
+    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked(body[start:]).problems]

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 from hubclean.errors import BudgetError
 from hubclean.rules import Problem
-from hubclean.sources import SMALL, TAIL, Source, tail
+from hubclean.sources import LONGEST_TAIL, SMALL, TAIL, Source, tail
 
 MOST_MEMBERS = 50_000
 LARGEST_DIRECTORY = 8 << 20
 LARGEST_MEMBER = 16 << 20
 
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-_CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
+CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 _STORED, _DEFLATED = 0, 8
 ENCRYPTED = 0x1 | 0x20 | 0x40 | 0x2000  # encrypted, patched, strongly encrypted, masked headers
 _DESCRIPTOR = 0x8
@@ -68,13 +68,15 @@ def has_end_record(tail: bytes) -> bool:
 
 
 def read_directory(source: Source) -> Directory:
-    """Read the end record and the central directory: from the last 64 KiB where they fit, else by one more read.
+    """Read the end record and the central directory: from the last bytes where they fit, else by one more read.
 
     Raises:
         BrokenZip: no end record, or the directory is cut.
         BudgetError: more members or bytes of directory than are looked at.
     """
     window = tail(source)
+    if window.rfind(_END) < 0 and len(window) < min(source.size, LONGEST_TAIL):  # a long comment
+        window = source.at(max(0, source.size - LONGEST_TAIL), source.size)
     base = source.size - len(window)
     at = window.rfind(_END)
     if at < 0 or at + 22 > len(window):
@@ -125,8 +127,8 @@ def _begin(source: Source, offset: int, size: int, end: int, problems: list[Prob
     before = end - size
     if before == offset:
         return offset
-    written = 0 <= offset <= end - 4 and source.at(offset, offset + 4) == _CENTRAL
-    lying = before >= 0 and size >= 4 and source.at(before, before + 4) == _CENTRAL
+    written = 0 <= offset <= end - 4 and source.at(offset, offset + 4) == CENTRAL
+    lying = before >= 0 and size >= 4 and source.at(before, before + 4) == CENTRAL
     if written and lying:
         problems.append(Problem("HC-ZIP-001", "two directories: readers see different members", offset))
     elif not written and not lying:
@@ -140,7 +142,7 @@ def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Pro
     rows: list[Member] = []
     at = 0
     while at < len(text):
-        if text[at : at + 4] != _CENTRAL or at + 46 > len(text):
+        if text[at : at + 4] != CENTRAL or at + 46 > len(text):
             if not rows and count:
                 raise BrokenZip("the directory is broken", begin + at)
             problems.append(Problem("HC-ZIP-001", "other bytes inside the directory", begin + at))
@@ -189,7 +191,7 @@ def planned_head(tail: bytes, size: int) -> int:
         members = read_directory(_Ending(tail, size)).members
     except (BrokenZip, BudgetError, LookupError):
         return min(size, SMALL)
-    named = [member for member in members if member.name.endswith("/data.pkl") and member.header < SMALL]
+    named = [member for member in members if member.name.endswith("/data.pkl") and 0 <= member.header < SMALL]
     if not named:
         return min(size, TAIL)
     behind = named[0].header + 30 + len(named[0].raw_name) + named[0].packed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from hubclean import reading
 from hubclean.errors import BudgetError, IntegrityError
 from hubclean.reading import Reader
 from hubclean.repos import LocalRepo
-from hubclean.sources import SMALL, TAIL
+from hubclean.sources import LONGEST_TAIL, SHORT_TAIL, SMALL, TAIL
+from hubclean.zips import BrokenZip, read_directory
 
 SIZES = {"small.bin": 1000, "m.pth": 600_000, "n.pth": 200_000, "a.safetensors": 150_000, "x.dat": 90_000, "e.bin": 0}
 BODIES = {path: bytes((i * 31 + i // 251) % 256 for i in range(size)) for path, size in SIZES.items()}
@@ -76,3 +78,43 @@ def test_what_changed_on_disk_is_an_error_for_good(tmp_path: Path) -> None:
         with pytest.raises(IntegrityError):
             reader.read_range("m.pth", 0, 4096)
     assert reader.requests == 1
+
+
+class Sparse:
+    """A file of which only the last bytes are anything but zeros; notes what was asked."""
+
+    def __init__(self, size: int, end: bytes) -> None:
+        self.size, self._end = size, end
+        self.asked: list[tuple[int, int]] = []
+
+    def at(self, start: int, stop: int) -> bytes:
+        self.asked.append((start, stop))
+        base = self.size - len(self._end)
+        return bytes(max(0, min(stop, base) - start)) + self._end[max(0, start - base) : max(0, stop - base)]
+
+
+def ended(members: int, size: int, comment: int = 0) -> Sparse:
+    """A zip of ``size`` bytes whose directory has so many members of torch's length."""
+    begin = size - members * 68 - 22 - comment
+    row = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", *[0] * 9, 22, *[0] * 6) + b"pytorch_model/data/295"
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, members, members, members * 68, begin, comment)
+    return Sparse(size, row * members + end + bytes(comment))
+
+
+def test_the_directory_of_large_weights_comes_with_a_short_read() -> None:
+    large = ended(600, 1200 << 20)
+    assert len(read_directory(large).members) == 600
+    assert [stop - start for start, stop in large.asked] == [SHORT_TAIL]
+    assert SHORT_TAIL + 54_000 < 100_000  # and the pickle of a ViT-L/16
+    small = ended(900, 240 << 20)
+    assert len(read_directory(small).members) == 900
+    assert [stop - start for start, stop in small.asked] == [TAIL]
+
+
+@pytest.mark.parametrize("size", [1 << 20, 1200 << 20])
+def test_a_directory_behind_the_longest_comment_is_found(size: int) -> None:
+    source = ended(3, size, 65_535)
+    assert len(read_directory(source).members) == 3
+    assert max(stop - start for start, stop in source.asked) <= LONGEST_TAIL
+    with pytest.raises(BrokenZip, match="without its end record"):
+        read_directory(Sparse(size, bytes(10)))

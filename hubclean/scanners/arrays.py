@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from hubclean.array_headers import LONGEST, BrokenHeader, header_length, read_array_header
 from hubclean.errors import BudgetError
+from hubclean.pickle_streams import read_pickles
 from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
 from hubclean.rules import Problem
 from hubclean.scanners import Judgement, allowed_names, each, format_of, head_of, judged
-from hubclean.sources import RepoSource
+from hubclean.sources import BytesSource, RepoSource
 from hubclean.zip_members import object_problems
 from hubclean.zips import LARGEST_MEMBER
 
@@ -55,7 +56,9 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         try:
             if entry.size > LARGEST_MEMBER:
                 raise BudgetError(f"{entry.size:,} bytes are more than the {LARGEST_MEMBER:,} looked at")
-            problems += object_problems(source.at(0, entry.size), allowed_names(repo))
+            names = allowed_names(repo)
+            found = object_problems(source.at(0, entry.size), lambda body: read_pickles(BytesSource(body), names))
+            problems += found
         except BudgetError as error:
             unchecked.append(str(error))
     yield from judged(entry, problems, unchecked, said[:200])

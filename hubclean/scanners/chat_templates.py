@@ -98,14 +98,17 @@ class ChatTemplates:
             return
         try:
             macros = {macro.name for macro in tree.find_all(nodes.Macro)}
-            for node in tree.find_all(nodes.Node):
-                yield from _node(node, macros)
         except RecursionError:
             yield "is nested too deep to be judged"
+            return
+        for node, key in _nodes(tree):
+            yield from _node(node, macros, key)
 
 
 def _inside(text: bytes) -> list[str]:
     """The strings under every key that ends in ``chat_template``; files that do not parse are reported elsewhere."""
+    if b"chat_template" not in text and b"\\u" not in text:  # no key can be that; saves parsing it once more
+        return []
     try:
         todo: list[tuple[bool, Any]] = [(False, read_json(text)[0])]
     except JsonProblem:
@@ -131,19 +134,21 @@ def _without_generation(template: str) -> str:
     return template
 
 
-def _underscored(node: Any) -> bool:
-    """Whether a string that begins with an underscore stands anywhere in an expression."""
-    todo = [node]
+def _nodes(tree: Any) -> Iterator[tuple[Any, bool]]:
+    """Every node in order, and whether it is part of a key by which a member is read."""
+    todo = [(tree, False)]
     while todo:
-        node = todo.pop()
-        if isinstance(getattr(node, "value", None), str) and node.value.startswith("_"):
-            return True
-        todo += node.iter_child_nodes()
-    return False
+        node, key = todo.pop()
+        yield node, key
+        argument = node.arg if type(node).__name__ == "Getitem" else None
+        todo += [(child, key or child is argument) for child in reversed(list(node.iter_child_nodes()))]
 
 
-def _node(node: Any, macros: set[str]) -> Iterator[str]:
-    """What is wrong with one node of the tree."""
+def _node(node: Any, macros: set[str], key: bool) -> Iterator[str]:
+    """What is wrong with one node of the tree; ``key``: see ``_nodes``."""
+    text = getattr(node, "value", None)
+    if key and isinstance(text, str) and text.startswith("_"):
+        yield "reads a member whose name begins with an underscore, or is put together from one"
     kind = type(node).__name__
     if kind == "Getattr" and node.attr.startswith("_"):
         yield f"reaches for the attribute {node.attr!r}"
@@ -153,8 +158,6 @@ def _node(node: Any, macros: set[str]) -> Iterator[str]:
         yield f"reaches for {node.name!r}"
     elif kind == "Filter" and node.name in ("attr", "format", "xmlattr"):
         yield f"uses the filter {node.name!r}"
-    elif kind == "Getitem" and _underscored(node.arg):
-        yield "reads a member whose name begins with an underscore, or is put together from one"
     elif kind in ("Include", "Import", "FromImport", "Extends"):
         yield f"loads another template ({kind.lower()})"
     elif kind == "Call":

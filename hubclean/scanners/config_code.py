@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from hubclean.formats import JsonProblem, read_json, suffix
+from hubclean.formats import MOST_VALUES, JsonProblem, read_json, suffix
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
@@ -18,7 +19,8 @@ from hubclean.scanners import Judgement, each, not_checked, ok
 Path = tuple[str, ...]
 
 LONGEST_REFERENCE = 400  # no repo id with a class is longer; keeps the pattern's backtracking short
-MOST_VALUES = 400_000  # about two seconds of walking
+
+_LONGEST_KEY = 256
 
 _CODE_KEYS = re.compile(
     r"^(auto_map|custom_pipelines?|custom_generate|custom_load|_target_|custom_objects|parent_library)$"
@@ -98,7 +100,9 @@ class ConfigCode:
             yield from not_checked(entry, f"does not parse as JSON: {error}")
             return
         for key in dict.fromkeys(key for key, _ in twice):
-            yield _finding("HC-CFG-005", "medium", entry, f"the key {key!r} is given twice: loaders may differ", "json")
+            yield _finding(
+                "HC-CFG-005", "medium", entry, f"the key {key[:80]!r} is given twice: loaders may differ", "json"
+            )
         if entry.path.rsplit("/", 1)[-1] == "model_index.json" and isinstance(root, dict):
             yield from _pipeline(entry, root)
         if entry.path.rsplit("/", 1)[-1] == "modules.json" and isinstance(root, list):
@@ -116,17 +120,20 @@ class ConfigCode:
 def walk(*roots: object) -> Iterator[tuple[Path, object]]:
     """Every value of JSON trees with the keys that lead to it, objects and lists before what they hold.
 
-    A list's items carry the list's own key, so that ``{"url": ["x"]}`` is judged like ``{"url": "x"}``.
+    A list's items carry the list's own key, so that ``{"url": ["x"]}`` is judged like ``{"url": "x"}``. Keys longer
+    than any loader's are cut.
     """
-    todo: list[tuple[Path, object]] = [((), root) for root in reversed(roots)]
+    todo: list[tuple[Path, str | None, object]] = [((), None, root) for root in reversed(roots)]
     while todo:
-        path, value = todo.pop()
+        path, key, value = todo.pop()
+        if key is not None:
+            path = (*path, key[:_LONGEST_KEY])
         yield path, value
         if isinstance(value, dict):
-            todo += [((*path, key), item) for key, item in reversed(value.items())]
+            todo += [(path, key, item) for key, item in reversed(value.items())]
         elif isinstance(value, list):
-            last = path[-1] if path else ""
-            todo += [((*path, last), item) for item in reversed(value)]
+            inside = (*path, path[-1] if path else "")
+            todo += [(inside, None, item) for item in reversed(value)]
 
 
 def _finding(rule: str, severity: Severity, entry: RepoEntry, what: str, advice: str) -> Finding:
@@ -135,36 +142,36 @@ def _finding(rule: str, severity: Severity, entry: RepoEntry, what: str, advice:
 
 def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
     """What one value of a config asks for. ``own`` is the id of the repo that is scanned."""
-    key, where = (path[-1] if path else ""), ".".join(dict.fromkeys(path)) or "the root"
+    key = path[-1] if path else ""
     if isinstance(value, float) and not math.isfinite(value):
-        yield _finding("HC-CFG-005", "medium", entry, f"{where} is {value}, which JSON does not know", "json")
+        yield _finding("HC-CFG-005", "medium", entry, f"{_where(path)} is {value}, which JSON does not know", "json")
     if value in (None, False, "", [], {}):
         return
     # Where a loader field is meant, numbers are something else: a token or a label of that name.
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not _is_switch(entry, path):
         return
     if key == "trust_remote_code" and len(set(path)) > 1:
-        what = f"{_shown(where, value)}, in a nested config (CVE-2026-5241)"
+        what = f"{_shown(path, value)}, in a nested config (CVE-2026-5241)"
         yield _finding("HC-CFG-002", "critical", entry, what, "critical")
     elif key == "trust_remote_code":
-        yield _finding("HC-CFG-001", "high", entry, _shown(where, value), "code")
+        yield _finding("HC-CFG-001", "high", entry, _shown(path, value), "code")
     elif key == "custom_load" and value is True:
         # Exports of timm before 1.0.30 carry it for weights that were once .npz; timm's own code reads those.
-        what = f"{_shown(where, value)}: weights in a format of their own"
+        what = f"{_shown(path, value)}: weights in a format of their own"
         yield _finding("HC-CFG-001", "low", entry, what, "code")
     elif _CODE_KEYS.match(key) and path.count(key) == 1 and not _is_own_library(key, value):
-        yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code from outside the library", "code")
-    elif isinstance(value, str) and "/" in value and any(_KERNEL_KEYS.search(part) for part in path):
-        what = f"{_shown(where, value)}: a kernel from a Hub repo (CVE-2026-4372)"
+        yield _finding("HC-CFG-001", "high", entry, f"{_shown(path, value)}: code from outside the library", "code")
+    elif isinstance(value, str) and "/" in value and (_of_kernels(key) or _below_kernels(path[:-1])):
+        what = f"{_shown(path, value)}: a kernel from a Hub repo (CVE-2026-4372)"
         yield _finding("HC-CFG-002", "critical", entry, what, "critical")
     elif isinstance(value, str) and len(value) <= LONGEST_REFERENCE and _CODE_REFERENCE.match(value):
-        yield _finding("HC-CFG-001", "high", entry, f"{_shown(where, value)}: code of another repo", "code")
+        yield _finding("HC-CFG-001", "high", entry, f"{_shown(path, value)}: code of another repo", "code")
     elif isinstance(value, str) and _MODEL_KEYS.match(key) and _REMOTE.match(value):
-        yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: another place to load from", "redirect")
+        yield _finding("HC-CFG-003", "high", entry, f"{_shown(path, value)}: another place to load from", "redirect")
     elif isinstance(value, str) and _LOADER_KEYS.match(key) and _CONFIG_NAMES.search(entry.path):
-        yield from _redirect(entry, key, value, _shown(where, value), own)
-    elif isinstance(value, str) and _FILE_KEYS.search(key) and _UPWARDS.search(value):
-        yield _finding("HC-CFG-003", "high", entry, f"{_shown(where, value)}: a path outside the repo", "redirect")
+        yield from _redirect(entry, key, value, _shown(path, value), own)
+    elif isinstance(value, str) and _of_files(key) and _UPWARDS.search(value):
+        yield _finding("HC-CFG-003", "high", entry, f"{_shown(path, value)}: a path outside the repo", "redirect")
 
 
 def _is_switch(entry: RepoEntry, path: Path) -> bool:
@@ -172,8 +179,33 @@ def _is_switch(entry: RepoEntry, path: Path) -> bool:
     return path[-1:] == ("trust_remote_code",) and bool(_CONFIG_NAMES.search(entry.path)) and "label2id" not in path
 
 
-def _shown(where: str, value: object) -> str:
-    return f"{where[:80]} is {json.dumps(value)[:120]}"
+@functools.lru_cache(4096)
+def _of_files(key: str) -> bool:
+    return _FILE_KEYS.search(key) is not None
+
+
+@functools.lru_cache(4096)
+def _of_kernels(key: str) -> bool:
+    return _KERNEL_KEYS.search(key) is not None
+
+
+@functools.lru_cache(64)
+def _below_kernels(path: Path) -> bool:
+    return any(map(_of_kernels, path))
+
+
+def _where(path: Path) -> str:
+    return ".".join(dict.fromkeys(path)) or "the root"
+
+
+def _shown(path: Path, value: object) -> str:
+    """The field and the beginning of its value, of which no more is written out than is shown."""
+    text = ""
+    for part in json.JSONEncoder().iterencode(value[:200] if isinstance(value, str) else value):
+        text += part[: 120 - len(text)]
+        if len(text) == 120:
+            break
+    return f"{_where(path)[:80]} is {text}"
 
 
 def _is_own_library(key: str, value: object) -> bool:

@@ -60,5 +60,5 @@ def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content:
     if content == "tar":
         unchecked.append("a tar that is also a pickle; its members are not checked")
     names = sum(len(walk.names) for walk in found.walks)
-    said = f"{found.kind}: {sum(walk.opcodes for walk in found.walks):,} opcodes and {names} names, all on the list"
+    said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
     yield from judged(entry, found.problems, unchecked, f"{said} of {source()}; never loaded")

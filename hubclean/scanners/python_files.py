@@ -15,6 +15,8 @@ from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, not_checked
 
+_LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
+
 
 @dataclass(frozen=True)
 class PythonFiles:
@@ -60,6 +62,8 @@ def _pointers(repo: Repo, files: tuple[RepoEntry, ...]) -> str:
 
 
 def _imports(source: bytes) -> str:
+    if len(source) > _LONGEST_PARSED:
+        return f"not listed, its {len(source):,} bytes are too many to parse"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import mmap
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,17 @@ from hub_server.handler import Host
 from hub_server.storage import Blob, Commit, Repository, Storage, User
 from hub_server.xet import XetStore
 
+_LARGE = 64 << 20
+
 Files = Mapping[str, bytes | str | Path]
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; those of a large one stay on disk, mapped."""
+    if path.stat().st_size < _LARGE:
+        return path.read_bytes()
+    with path.open("rb") as file:
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)  # type: ignore[return-value]
 
 
 class HubServer:
@@ -110,7 +121,7 @@ class HubServer:
         parent = repo.refs.get(branch) or repo.refs.get("main")
         tree = dict(repo.commits[parent].tree) if parent else {}
         for path, content in files.items():
-            data = content.read_bytes() if isinstance(content, Path) else content
+            data = _content(content) if isinstance(content, Path) else content
             data = data.encode() if isinstance(data, str) else data
             tree[path] = Blob(data, repo.lfs_wanted(path, len(data), branch))
             if tree[path].lfs:

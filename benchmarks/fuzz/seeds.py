@@ -1,0 +1,93 @@
+"""What the fuzzer starts from: files that the tests write, opcode by opcode; nothing of anybody else's."""
+
+from __future__ import annotations
+
+import json
+import struct
+
+from pickled import EVIL, PLAIN, call, framed, legacy, name, row, state_dict, storage, stream, tensor, text, torch_zip
+from scanned_files import POINTER, TENSOR, safetensors, tarred, zipped
+
+from benchmarks.fuzz.targets import NAMES
+
+CONFIG = {
+    "architecture": "resnet18",
+    "auto_map": {"AutoModel": "org/model--net.Net"},
+    "pretrained_cfg": {"hf_hub_id": "timm/resnet18", "url": "https://example.org", "mean": [0.485, 1e-3]},
+    "text_config": {"trust_remote_code": True, "_attn_implementation": "org/kernel"},
+    "chat_template": "{% for m in messages %}{{ m['content'] | trim }}{% endfor %}",
+}
+INDEX = {"metadata": {"total_size": 4}, "weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors"}}
+TEMPLATE = (
+    b"{%- set ns = namespace(a=1) -%}{% if a.__class__ %}{{ a['_b'] ~ f(1) }}{% endif %}{% macro f(x) %}{% endmacro %}"
+)
+PYTHON = b"from __future__ import annotations\nimport torch.nn as nn, os\n\nclass A(nn.Module):\n    x: int = 1\n"
+
+
+def array(descr: object = "<f4", version: int = 1) -> bytes:
+    """A small NumPy file."""
+    described = repr({"descr": descr, "fortran_order": False, "shape": (1,)}).encode().ljust(100) + b"\n"
+    length = struct.pack("<H" if version == 1 else "<I", len(described))
+    return b"\x93NUMPY" + bytes([version, 0]) + length + described + bytes(4)
+
+
+PICKLES = [
+    PLAIN,
+    EVIL,
+    framed(b"}\x94(" + text("a") + b"K\x01u"),
+    stream(b"](" + b"K\x01M\x01\x00J\x00\x00\x00\x00G" + bytes(8) + b"\x8a\x01\x01NI01\nF1.5\nL5L\n" + b"e"),
+    b"(dp0\nS'a'\np1\nVb\np2\nscos\nsystem\n(S'id'\ntR.",
+    stream(name("torch._utils", "_rebuild_tensor_v2") + row(storage(), b"K\x00") + b"R}b"),
+    stream(b"\x8c\x02os\x8c\x06system\x93" + row(text("x")) + b"R", 4),
+    stream(b"cm\nn\n)\x81}\x92(lo(im\nn\n\x82\x01P1\nq\x00h\x00r\x01\x00\x00\x00j\x01\x00\x00\x00\x94"),
+    stream(b"\x8f(K\x01\x90(K\x01\x91\x96" + struct.pack("<Q", 2) + b"ab\x97\x98\x8e" + struct.pack("<Q", 1) + b"c"),
+    stream(call("numpy.core.multiarray", "scalar", call("numpy", "dtype", text("f8"), b"\x89\x88"), b"C\x01a")),
+    stream(call("_codecs", "encode", text("a"), text("latin1")) + b"\x85\x86\x870120(1"),
+]  # fmt: skip
+_SAFE = [safetensors(), safetensors({}, b""), safetensors({"__metadata__": {"format": "pt"}, **TENSOR})]
+_ZIPS = [
+    torch_zip(),
+    torch_zip(EVIL),
+    zipped(a__b=b"x", c=EVIL, d=array()),
+    zipped(x=zipped(y=PLAIN)),
+    torch_zip(stream(state_dict(a=tensor(storage("1"), (2, 2), (2, 1)))), data__1=bytes(16), byteorder=b"little"),
+]
+_JSON = [json.dumps(CONFIG).encode(), b'{"a": NaN, "a": 1e999}', json.dumps(INDEX).encode(), b"[" * 50 + b"]" * 50]
+_ARRAYS = [array(), array("|O"), array([("a", "<f4", (2,)), ("b", "O")]), array(version=2), array("2i4,(3,)f8", 3)]
+SEEDS: dict[str, list[bytes]] = {
+    "pickle": PICKLES,
+    "legacy": [legacy()[len(stream(b"\x8a\x0a" + bytes(10)) + stream(b"J" + bytes(4))) :], legacy(EVIL)[20:]],
+    "zip": _ZIPS,
+    "members": [b"\x01\x20\x20\x20" + PLAIN, b"\x00\xff\x00\x00" + EVIL, b"\x02\x10\x10\x10" + array("|O") + PLAIN],
+    "array": [*_ARRAYS, *(body[10:] for body in _ARRAYS)],
+    "safetensors": [*_SAFE, *(body[8:] for body in _SAFE)],
+    "index": [json.dumps(INDEX).encode()],
+    "config": [*_JSON, b"a: !!python/name:os.system\n_target_: x\n"],
+    "template": [TEMPLATE, b"{{ messages | map(attribute='__class__') }}", b"{% include 'x' %}"],
+    "python": [PYTHON, b"import " + b"a." * 30 + b"b", b"x = " + b"(" * 80 + b")" * 80],
+    "sniff": [*PICKLES, *_ZIPS, *_SAFE, *_JSON, *_ARRAYS, POINTER, tarred(), PYTHON, "é.pt\u202e".encode()],
+}
+SEEDS["scan"] = [
+    bytes([NAMES.index(path)]) + body
+    for path, bodies in (
+        ("pytorch_model.bin", [PLAIN, EVIL, torch_zip(), legacy(), tarred()]),
+        ("model.safetensors", [*_SAFE, EVIL]),
+        ("config.json", _JSON),
+        ("tokenizer_config.json", _JSON),
+        ("a.npy", _ARRAYS),
+        ("a.npz", [*_ZIPS, zipped(a=array())]),
+        ("chat_template.jinja", [TEMPLATE]),
+        ("modeling.py", [PYTHON]),
+        ("model.safetensors.index.json", [json.dumps(INDEX).encode()]),
+        ("blob", [POINTER, EVIL]),
+    )
+    for body in bodies
+]
+# What a byte-wise mutator would rarely hit upon.
+WORDS = (
+    b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07", b"\x93NUMPY", b"\x80\x02",
+    b"\x80\x04\x95",
+    b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", b"storage",
+    b"data_offsets", b"__metadata__", b"weight_map", b"auto_map", b"trust_remote_code", b"'descr'", b"fortran_order",
+    b"data.pkl", b"chat_template", b"{{", b"{%", b"__class__", b"endfor", b"\\u0000", b"\\ud800",
+)  # fmt: skip

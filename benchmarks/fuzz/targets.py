@@ -1,0 +1,230 @@
+"""What is fuzzed: one function of bytes for every parser. It returns, or raises what the parser does not declare.
+
+A check that failed inside a scanner shows as "not checked"; here it counts as a crash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from hubclean import array_headers, formats, headers, state_dicts, zips
+from hubclean.bom import cyclonedx
+from hubclean.errors import BudgetError, FormatError, TransportError
+from hubclean.escaping import printable
+from hubclean.pickle_streams import PickleFile, read_pickles
+from hubclean.records import FileVerdict, RepoRef, ScanReport
+from hubclean.registry import methods
+from hubclean.repos import LocalRepo, RepoEntry
+from hubclean.sarif import sarif
+from hubclean.scan_records import ScanDocument, target_scan
+from hubclean.scanning import scan
+from hubclean.sources import BytesSource
+from hubclean.terminal import render_scan
+from hubclean.torch_records import RecordError, tensors
+from hubclean.zip_members import ZipFile, read_zip
+
+NAMES = (
+    "pytorch_model.bin", "model.safetensors", "config.json", "a.npy", "a.npz", "model.pkl", "tokenizer_config.json",
+    "chat_template.jinja", "modeling.py", "model.safetensors.index.json", "blob", "notes.md", "c.yaml",
+    "model_index.json",
+)  # fmt: skip
+_FAILED = ("the check failed", "broke off")
+_FOLDER = Path(tempfile.mkdtemp(prefix="hubclean-fuzz-"))
+
+
+class Parts:
+    """A file that is read in parts, as from a Hub, and whose last bytes may be out of reach."""
+
+    def __init__(self, data: bytes) -> None:
+        self.size, self._data = len(data), data
+
+    def at(self, start: int, stop: int) -> bytes:
+        if not 0 <= start <= stop <= self.size:
+            raise AssertionError(f"bytes {start}..{stop} of {self.size} are asked for")
+        if start > 60_000:
+            raise TransportError("out of reach")
+        return self._data[start:stop]
+
+
+class OneFile:
+    """A repo of one file in memory."""
+
+    def __init__(self, path: str, data: bytes) -> None:
+        self.ref, self.requests, self.bytes_read = RepoRef("org/fuzzed", None, "local"), 0, 0
+        self.entry = RepoEntry(path, len(data))
+        self._data = data
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        return (self.entry,)
+
+    def read(self, path: str, limit: int) -> bytes:
+        return self._data
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        assert 0 <= start <= stop <= len(self._data)
+        return self._data[start:stop]
+
+
+def pickles(data: bytes) -> None:
+    """A raw pickle, and what a tensor reader would take from it."""
+    found = read_pickles(BytesSource(data))
+    assert found.walks
+    _weights(found)
+    in_parts = read_pickles(Parts(data))
+    if not in_parts.unchecked:
+        assert in_parts.problems == found.problems, "read in parts it is judged otherwise"
+
+
+def legacy(data: bytes) -> None:
+    """Torch's legacy format: what comes behind its magic number."""
+    from pickled import MAGIC, number, stream
+
+    pickles(stream(number(MAGIC)) + stream(number(1001)) + data)
+
+
+def _weights(found: PickleFile) -> None:
+    with contextlib.suppress(RecordError, FormatError):
+        list(tensors(found.root))
+        state_dicts.state_dict(found.root)
+
+
+def archives(data: bytes) -> None:
+    """A zip: directory, local headers, members; the plan of the first read; the same read in parts."""
+    _zip(data)
+    zips.has_end_record(data)
+    assert 0 <= zips.planned_head(data[-65536:], len(data)) <= len(data)
+    with contextlib.suppress(TransportError):
+        read_zip(Parts(data))
+
+
+def members(data: bytes) -> None:
+    """The members of a sound zip: the first bytes say how the rest is divided and named."""
+    body, place = io.BytesIO(), 4
+    ways = data[:4].ljust(4, b"\0")
+    with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED if ways[0] & 1 else zipfile.ZIP_STORED) as archive:
+        for number, size in enumerate(ways):
+            name = ("data.pkl", "data/0", "a.npy", "x.zip", "version", "constants.pkl")[(ways[0] + number) % 6]
+            archive.writestr(f"m/{name}", data[place : place + 8 * size] if number < 3 else data[place:])
+            place += 8 * size
+    _zip(body.getvalue())
+
+
+def _zip(data: bytes) -> None:
+    found: ZipFile = read_zip(BytesSource(data))
+    if found.pickle is not None:
+        _weights(found.pickle)
+
+
+def arrays(data: bytes) -> None:
+    """A NumPy header, version and length included."""
+    for body in (data, array_headers.MAGIC + b"\x01\0" + min(len(data), 65535).to_bytes(2, "little") + data):
+        try:
+            header = array_headers.read_array_header(body)
+        except array_headers.BrokenHeader:
+            continue
+        assert header.start <= len(body)
+    _scanner("arrays", "a.npy", data)
+
+
+def safetensors(data: bytes) -> None:
+    """A header by itself and with its length in front."""
+    for body in (data, len(data).to_bytes(8, "little") + data):
+        for size in (len(body), len(body) + 4):
+            try:
+                head = body[: headers.header_stop(body[:8], size)]
+                found = headers.parse_header(head, size)
+            except (FormatError, BudgetError):
+                continue
+            assert all(row.start <= row.stop <= size for row in found.tensors)
+    _scanner("safetensors-header", "model.safetensors", data)
+
+
+def index(data: bytes) -> None:
+    """An index of shards against headers that hold some of its tensors."""
+    try:
+        shards = headers.parse_index(data)
+    except FormatError:
+        return
+    held = dict.fromkeys(list(shards.values())[:3], list(shards)[:2])
+    headers.index_problems(shards, held, set(list(shards.values())[1:]))
+
+
+def configs(data: bytes) -> None:
+    """JSON as a config, an index of components and a tokenizer's, with templates inside."""
+    with contextlib.suppress(formats.JsonProblem):
+        formats.read_json(data)
+    for path in ("config.json", "model_index.json", "modules.json", "c.yaml"):
+        _scanner("config-code", path, data)
+    _scanner("chat-templates", "tokenizer_config.json", data)
+
+
+def templates(data: bytes) -> None:
+    """A template file."""
+    _scanner("chat-templates", "chat_template.jinja", data)
+
+
+def python(data: bytes) -> None:
+    """A Python file, by its syntax tree."""
+    _scanner("python-files", "modeling.py", data)
+
+
+def sniffing(data: bytes) -> None:
+    """What a file is, by its first bytes and by its name."""
+    head = data[: formats.HEAD]
+    assert formats.sniff(head, len(data)) == formats.sniff(head, len(data))
+    formats.is_pickle(head, len(data), named=True)
+    text = data.decode("utf-8", "replace")
+    formats.suffix(text)
+    assert "\x1b" not in printable(text)
+
+
+def _scanner(name: str, path: str, data: bytes) -> None:
+    repo = OneFile(path, data)
+    for row in methods("scanners")[name]().scan(repo, repo.files()):
+        if isinstance(row, FileVerdict):
+            assert not any(words in row.reason for words in _FAILED), row.reason
+
+
+def whole_scan(data: bytes) -> None:
+    """A folder with one file, whose name the first byte chooses: verdict, exit code and every output."""
+    path = _FOLDER / NAMES[data[0] % len(NAMES) if data else 0]
+    path.write_bytes(data[1:])
+    try:
+        report = scan(LocalRepo(_FOLDER))
+        alone = scan(path)
+    finally:
+        path.unlink()
+    for found in (report, alone):
+        _consistent(found)
+
+
+def _consistent(report: ScanReport) -> None:
+    (file,) = report.files
+    assert not any(words in file.reason for words in _FAILED), file.reason
+    assert file.state != "unchecked" or report.exit_code != 0
+    document = ScanDocument(report.gate, (), (), report.exit_code, (target_scan("fuzzed", report),))
+    for log in (sarif(document), cyclonedx(document)):
+        json.dumps(log, allow_nan=False).encode()
+    assert "\x1b" not in render_scan(report)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "pickle": pickles,
+    "legacy": legacy,
+    "zip": archives,
+    "members": members,
+    "array": arrays,
+    "safetensors": safetensors,
+    "index": index,
+    "config": configs,
+    "template": templates,
+    "python": python,
+    "sniff": sniffing,
+    "scan": whole_scan,
+}

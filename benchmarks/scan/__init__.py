@@ -1,0 +1,1 @@
+"""What the static scan finds and what it costs, beside other scanners."""
