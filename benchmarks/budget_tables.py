@@ -63,6 +63,51 @@ def _cell(row: rows.DefenseRow | None) -> str:
     return f"{100 * row.after.asr.value:.1f} % / {lost:z.1f}"
 
 
+# Images for fit and val together, what to do with them, and which defenses' figures say why.
+ADVICE: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
+    (0, "none", "`scan`, then `scan --deep`: `mm-bd` gives a hint and no verdict. Nothing repairs: `clp` rarely helps",
+     ("clp",)),
+    (50, "50", "`clean --defense auto`: it keeps what the recovered triggers and your accuracy allow. Do not tune all "
+     "weights on so few (`fst`)", ("auto", "fst")),
+    (1000, "1,000", "`auto`, which mostly ends with `nc-unlearn`. Where nothing is found and you still do not trust "
+     "the model: `fst`, for its price in accuracy", ("auto", "fst", "fine-pruning")),
+    (5000, "5,000", "the same; masks (`mnp`, `anp`) become usable, plain tuning (`ft`) does not",
+     ("auto", "fst", "mnp", "ft")),
+)  # fmt: skip
+
+
+def advice(places: Iterable[Path]) -> str:
+    """README's table: what to do with how many images, and what it did on the nets of the bench."""
+    held = [row for place in places for row in rows.read(place)]
+    took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
+    body = []
+    for size, words, what, defenses in ADVICE:
+        images = size or 1000  # what needs none does the same with some
+        parts = [_median(held, took, images, defense) for defense in defenses]
+        found = [
+            row for row in held if isinstance(row, rows.DetectionRow) and row.case in took and row.images == images
+        ]
+        found = [row for row in found if row.detector == "neural-cleanse" and row.case.attack != "clean"]
+        right = sum(row.planted in row.targets for row in found)
+        named = f"`neural-cleanse` names the planted target of {right} of {len(found)}; " if size else ""
+        body.append([words, what, named + "; ".join(parts)])
+    return tables.table(
+        ["clean images", "do", "on our backdoored nets (ASR left / points of accuracy lost, medians)"], body
+    )
+
+
+def _median(held: list[rows.Row], took: set[rows.Case], images: int, defense: str) -> str:
+    found = [
+        row
+        for row in held
+        if isinstance(row, rows.DefenseRow) and (row.defense, row.options, row.images) == (defense, "", images)
+        if row.case in took and row.after.asr
+    ]
+    asr = statistics.median(row.after.asr.value for row in found if row.after.asr)
+    lost = statistics.median(row.before.clean_accuracy.value - row.after.clean_accuracy.value for row in found)
+    return f"`{defense}` {100 * asr:.1f} % / {100 * lost:z.1f} (n = {len(found)})"
+
+
 def papers(place: Path) -> list[str]:
     """The papers' rows with ours that are nearest to them."""
     if not place.exists():

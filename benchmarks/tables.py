@@ -33,7 +33,7 @@ def main() -> None:
         "",
     ]
     lines += method_tables.bench(HERE / "results" / "bench.jsonl")
-    lines += budget_tables.budgets(HERE / "results" / f"bench{name}.jsonl" for name in ("", "-50", "-5000"))
+    lines += budget_tables.budgets(bench_files())
     lines += budget_tables.papers(HERE / "results" / "bench.jsonl")
     lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
     lines += method_tables.compiled(HERE / "results" / "compiled.json")
@@ -49,7 +49,22 @@ def main() -> None:
     lines += locating(HERE / "results" / "locate-peers.json")
     lines += ["", *capturing(HERE / "results" / "capture.json")]
     lines += ["", *scan_tables.scan(HERE / "results")]
+    write_advice()
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def bench_files() -> list[Path]:
+    """The committed rows of the bench, by the number of images."""
+    return [HERE / "results" / f"bench{name}.jsonl" for name in ("", "-50", "-5000")]
+
+
+def write_advice() -> None:
+    """Put the table of advice into README.md, between its marks."""
+    place = HERE.parent / "README.md"
+    before, mark, rest = place.read_text().partition("<!-- advice -->\n")
+    _, end, after = rest.partition("\n<!-- end advice -->")
+    if mark and end:
+        place.write_text(before + mark + budget_tables.advice(bench_files()) + end + after)
 
 
 def pruning(place: Path) -> list[str]:

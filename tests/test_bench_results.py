@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import condense, error_rates, gates
+from benchmarks import budget_tables, condense, error_rates, gates
 from hubclean.bench import rows, tables
 from hubclean.conversion import to_json
 from hubclean.judging import ERROR_RATES, RULE, measured_errors
@@ -115,3 +115,15 @@ def test_the_error_rates_beside_every_verdict_are_those_of_the_committed_bench()
     assert held["rule"] == RULE
     assert held["rates"] == to_json(error_rates.rates(rows.read(RESULTS), "benchmarks/results/bench.jsonl"))
     assert measured_errors() is not None
+
+
+def test_the_advice_of_the_readme_is_what_the_committed_rows_say() -> None:
+    places = [RESULTS.parent / f"bench{name}.jsonl" for name in ("", "-50", "-5000")]
+    assert budget_tables.advice(places) in (Path(__file__).parents[1] / "README.md").read_text()
+
+
+def test_images_more_or_fewer_are_a_column_each() -> None:
+    one = case("badnets")
+    few, many = (replace(cleansed(one, "fst", 0.9, asr), images=size) for asr, size in ((0.5, 50), (0.1, 1000)))
+    assert budget_tables._cell(few) == "50.0 % / 5.0"
+    assert budget_tables._median([few, many], {one}, 1000, "fst") == "`fst` 10.0 % / 5.0 (n = 1)"
