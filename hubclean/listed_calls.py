@@ -14,6 +14,7 @@ from hubclean.pickle_values import Items, Made, Name, Pairs, Value
 
 LARGEST_BUFFER = 4096  # elements out of nothing; plain files give the bytes themselves
 _ENCODE, _SUBCLASS, _DTYPE, _ARRAY = "_codecs.encode", "torch._tensor._rebuild_from_type_v2", "numpy.dtype", "numpy.ndarray"
+_MOST_PARTS = 64  # arguments, dimensions, fields: aliases of longer ones would cost time in every call
 _CODECS = ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8")
 _DICTS = ("collections.OrderedDict", "collections.Counter")
 _KIND = re.compile(r"([?bBhHiIlLqQefdgFDG])|([biufcmMSUVO])(\d{0,9})", re.ASCII)
@@ -60,8 +61,10 @@ def odd_state(made: Made, state: Value) -> Odd:
 
 
 def _largest(given: list[Value]) -> int:
-    rows = [*given, *(value for row in given if isinstance(row, Items) for value in row.items)]
-    return max((value for value in rows if isinstance(value, int)), default=0)
+    rows = [given, *(row.items for row in given[:_MOST_PARTS] if isinstance(row, Items))]
+    if any(len(row) > _MOST_PARTS for row in rows):
+        return 1 << 64
+    return max((value for row in rows for value in row if isinstance(value, int)), default=0)
 
 
 def _written_by_numpy(name: str, given: list[Value]) -> bool:
@@ -100,11 +103,13 @@ def _fits(parts: list[Value], size: int) -> bool:
     if isinstance(parts[2], Items) and len(parts[2].items) == 2 and parts[3:5] == [None, None]:
         base, shape = parts[2].items
         counts = shape.items if isinstance(shape, Items) else [shape]
-        if not all(type(count) is int and count >= 0 for count in counts):
+        if len(counts) > _MOST_PARTS or not all(type(count) is int and count >= 0 for count in counts):
             return False
         one = _size(base)
         return one is not None and one * prod(count for count in counts if isinstance(count, int)) == size
     rows = [row for _, row in parts[4].pairs] if parts[2] is None and isinstance(parts[4], Pairs) else [None]
+    if len(rows) > _MOST_PARTS:
+        return False
     for row in rows:
         kind, offset = row.items[:2] if isinstance(row, Items) and len(row.items) in (2, 3) else (None, None)
         one = _size(kind)
@@ -127,7 +132,7 @@ def _size(value: Value) -> int | None:
 def _plain_contents(parts: list[Value]) -> bool:
     """``(version, shape, dtype, is fortran, bytes)``, or of objects a list of as many."""
     shape = parts[1].items if len(parts) == 5 and isinstance(parts[1], Items) else None
-    if shape is None or parts[0] != 1 or not all(type(count) is int and count >= 0 for count in shape):
+    if shape is None or len(shape) > _MOST_PARTS or parts[0] != 1 or not all(type(count) is int and count >= 0 for count in shape):
         return False
     kind, data = _kind_of(parts[2]), parts[4]
     if kind == "O":
