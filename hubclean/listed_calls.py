@@ -1,8 +1,8 @@
 """What names on the list can be made to do by odd arguments: numpy takes layouts, torch and Python sizes, on trust.
 
-A dtype that denies holding objects makes numpy follow pointers that the file wrote. So calls and states are compared
-with what numpy itself writes. Source: numpy ``_core/src/multiarray``: ``descriptor.c`` (``arraydescr_reduce``,
-``arraydescr_setstate``), ``methods.c`` (``array_reduce``, ``array_setstate``), ``multiarraymodule.c`` (``array_scalar``).
+A dtype that denies holding objects makes numpy follow pointers that the file wrote. So calls and states are
+compared with what numpy itself writes. Source: numpy ``_core/src/multiarray``: ``descriptor.c``
+(``arraydescr_reduce``, ``arraydescr_setstate``), ``methods.c`` (``array_setstate``), ``multiarraymodule.c``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from math import prod
 from hubclean.pickle_values import Items, Made, Name, Pairs, Value
 
 LARGEST_BUFFER = 4096  # elements out of nothing; plain files give the bytes themselves
-_ENCODE, _SUBCLASS, _DTYPE, _ARRAY = "_codecs.encode", "torch._tensor._rebuild_from_type_v2", "numpy.dtype", "numpy.ndarray"
+_ENCODE, _SUBCLASS, _DTYPE, _ARRAY = (
+    "_codecs.encode",
+    "torch._tensor._rebuild_from_type_v2",
+    "numpy.dtype",
+    "numpy.ndarray",
+)
 _MOST_PARTS = 64  # arguments, dimensions, fields: aliases of longer ones would cost time in every call
 _CODECS = ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8")
 _DICTS = ("collections.OrderedDict", "collections.Counter")
@@ -83,7 +88,7 @@ def _written_by_numpy(name: str, given: list[Value]) -> bool:
 
 
 def _plain_layout(made: Made, parts: list[Value]) -> bool:
-    """``(version, byte order, sub-array, names, fields, bytes, alignment, flags[, unit])`` with true sizes and flags."""
+    """``(version, order, sub-array, names, fields, bytes, alignment, flags[, unit])`` with true sizes and flags."""
     found = _kind_and_digits(made)
     numbers = [*parts[:1], *parts[5:8]]
     if found is None or len(parts) not in (8, 9) or not all(type(value) is int for value in numbers):
@@ -132,7 +137,12 @@ def _size(value: Value) -> int | None:
 def _plain_contents(parts: list[Value]) -> bool:
     """``(version, shape, dtype, is fortran, bytes)``, or of objects a list of as many."""
     shape = parts[1].items if len(parts) == 5 and isinstance(parts[1], Items) else None
-    if shape is None or len(shape) > _MOST_PARTS or parts[0] != 1 or not all(type(count) is int and count >= 0 for count in shape):
+    if (
+        shape is None
+        or len(shape) > _MOST_PARTS
+        or parts[0] != 1
+        or not all(type(count) is int and count >= 0 for count in shape)
+    ):
         return False
     kind, data = _kind_of(parts[2]), parts[4]
     if kind == "O":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hubclean import pickle_walk
 from hubclean.errors import BudgetError, TransportError
 from hubclean.opcodes import NeedMore
 from hubclean.pickle_values import Items, Pairs, Value
@@ -43,15 +44,21 @@ class PickleFile:
     data_start: int = 0
 
     @property
+    def opcodes(self) -> int:
+        """How many opcodes of all streams were looked at."""
+        return sum(row.opcodes for row in self.walks)
+
+    @property
     def root(self) -> Value:
         """The value that a loader would return."""
         return self.walks[3].root if self.kind == "torch (legacy)" and len(self.walks) > 3 else self.walks[0].root
 
 
-def read_pickles(source: Source, allow: frozenset[str] = frozenset()) -> PickleFile:
+def read_pickles(source: Source, allow: frozenset[str] = frozenset(), most: int | None = None) -> PickleFile:
     """Walk every stream of a file, reading more of it as long as a stream goes on.
 
-    ``allow`` holds names (``module.name``, exact) that the user lets pass.
+    ``allow`` holds names (``module.name``, exact) that the user lets pass; ``most`` is how many opcodes of all streams
+    together are looked at, ``MOST_OPCODES`` if not given.
 
     Raises:
         HubcleanError: nothing could be read at all.
@@ -60,7 +67,8 @@ def read_pickles(source: Source, allow: frozenset[str] = frozenset()) -> PickleF
     data = head(source, SMALL)
     at = 0
     while len(file.walks) < MOST_STREAMS:
-        at, data = _next(source, file, at, data)
+        left = (pickle_walk.MOST_OPCODES if most is None else most) - file.opcodes
+        at, data = _next(source, file, at, data, left)
         last = file.walks[-1]
         file.problems += [*last.problems, *last.name_problems(allow)]
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
@@ -75,11 +83,11 @@ def read_pickles(source: Source, allow: frozenset[str] = frozenset()) -> PickleF
     return file
 
 
-def _next(source: Source, file: PickleFile, at: int, data: bytes) -> tuple[int, bytes]:
+def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> tuple[int, bytes]:
     """Walk one more stream; if it needs bytes that cannot be had, what there is counts and the rest is unchecked."""
     while True:
         try:
-            found = walk(data, at, source.size, partial=bool(file.unchecked))
+            found = walk(data, at, source.size, partial=bool(file.unchecked), most=most)
         except NeedMore as more:
             try:
                 data = grown(source, len(data), more.stop)

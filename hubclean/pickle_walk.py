@@ -22,6 +22,7 @@ MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 SECONDS = 30.0
 _MOST_NAMES = 1000
+_MOST_NOTED = 50
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
 # left out calls, copies or fetches in ways that plain data never needs.
 ACCEPTED_TEXT = """
@@ -115,22 +116,26 @@ class _Watch:
     problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
 
     def note(self, rule: str, what: str, offset: int) -> None:
-        if len(self.problems) < 50:
+        if len(self.problems) < _MOST_NOTED + _MOST_NOTED * (rule == "HC-PKL-003"):  # noise must not hide the worst
             self.problems.setdefault((rule, what), Problem(rule, what, offset))
 
 
-def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS) -> Walk:
+def walk(
+    data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS, most: int | None = None
+) -> Walk:
     """Walk the stream that begins at ``start``.
 
     Args:
         data: the file from its first byte on, as far as it was read.
         size: bytes of the whole file.
         partial: walk what is there and say so by ``complete`` instead of asking for more.
+        most: opcodes to look at; ``MOST_OPCODES`` if not given.
 
     Raises:
         NeedMore: the stream goes on behind ``data``, though not behind the file.
         BudgetError: it took longer than ``seconds``.
     """
+    most = MOST_OPCODES if most is None else most
     watch, frames, second = _Watch(), _Frames(), SecondReader(data, start)
     stack = Stack(watch.note)
     deadline, count, stop, complete, agree = time.monotonic() + seconds, 0, start, False, True
@@ -138,8 +143,8 @@ def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: 
         for op in read_ops(data, start, size):
             position, name, argument, stop = op
             count += 1
-            if count > MOST_OPCODES:
-                watch.note("HC-PKL-007", f"more than {MOST_OPCODES:,} opcodes; the rest was not looked at", position)
+            if count > most:
+                watch.note("HC-PKL-007", f"more than {most:,} opcodes; the rest was not looked at", position)
                 break
             if not count % 4096 and time.monotonic() > deadline:
                 raise BudgetError(f"the pickle takes longer than {seconds:.0f} s to walk")
@@ -203,6 +208,8 @@ def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
         rows.setdefault((name.module, name.name), []).append(name)
     if len(rows) > _MOST_NAMES:
         watch.note("HC-PKL-007", f"{len(rows)} different names", stack.names[0].offset)
+        rest = {pair for pair in list(rows)[_MOST_NAMES:] if not is_dangerous(*pair)}
+        rows = {pair: uses for pair, uses in rows.items() if pair not in rest}
     return tuple(
         NameUse(
             module,
@@ -212,5 +219,5 @@ def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
             any(id(use) in stack.called_names for use in uses),
             all(use.allowed for use in uses),
         )
-        for (module, name), uses in list(rows.items())[:_MOST_NAMES]
+        for (module, name), uses in list(rows.items())[: 2 * _MOST_NAMES]
     )

@@ -219,7 +219,7 @@ def _start(name: str, record: TensorRecord, starts: dict[str, int], size: int, s
     if record.dtype not in DTYPES:
         raise FormatError(f"the tensor {printable(name, 80)!r} has the dtype {record.dtype}, which is not converted")
     if record.turned:
-        raise FormatError(f"the tensor {printable(name, 80)!r} is stored conjugated, negated or with a state of its own")
+        raise FormatError(f"the tensor {printable(name, 80)!r} is stored conjugated or negated, or with a state")
     if swapped and record.dtype != record.storage.dtype:  # torch turns bytes round by the storage's type
         raise FormatError(f"the big-endian tensor {printable(name, 80)!r} lies in a storage of {record.storage.dtype}")
     start = starts[record.storage.key]

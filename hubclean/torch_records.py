@@ -145,7 +145,7 @@ def tensor_of(made: Value) -> TensorRecord | None:
 
 
 def _replaces(state: Value) -> bool:
-    """Whether a state may give a tensor other numbers: loaders set each of its attributes, ``data`` and ``real`` too."""
+    """Whether a state may give a tensor other numbers: loaders set all attributes in it, ``data`` and ``real`` too."""
     if isinstance(state, Items):
         return any(map(_replaces, state.items[:3])) or len(state.items) > 2
     return state is not None and not (isinstance(state, Pairs) and not state.pairs)

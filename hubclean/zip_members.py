@@ -6,11 +6,13 @@ The bytes of storages that a torch pickle refers to are data by that reference a
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from hubclean import pickle_walk
 from hubclean.array_headers import BrokenHeader, read_array_header
 from hubclean.errors import BudgetError, TransportError
-from hubclean.formats import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, sniff, suffix
+from hubclean.formats import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, reads_as_pickle, sniff, suffix
 from hubclean.pickle_streams import PickleFile, read_pickles
 from hubclean.rules import Problem
 from hubclean.sources import SMALL, TAIL, BytesSource, Source
@@ -19,6 +21,7 @@ from hubclean.zip_structure import executable, holes, structure
 from hubclean.zips import LARGEST_MEMBER, BrokenZip, Directory, Member, content, local_header, read_directory
 
 MOST_READ = 400  # members of one archive; each may cost a request
+MOST_UNPACKED = 64 << 20  # bytes of members that are looked at as a whole, of one archive
 _DEEPEST = 2
 _HEAD = 4096
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
@@ -46,7 +49,21 @@ class ZipFile:
     storages: int = 0
 
 
-def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0) -> ZipFile:
+@dataclass(slots=True)
+class _Purse:
+    """What may still be spent on the members of a zip and of those inside it: opcodes walked, bytes unpacked."""
+
+    opcodes: int = field(default_factory=lambda: 2 * pickle_walk.MOST_OPCODES)
+    unpacked: int = MOST_UNPACKED
+
+    def pays(self, size: int) -> bool:
+        self.unpacked -= size
+        return self.unpacked >= 0 and self.opcodes > 0
+
+
+def read_zip(
+    source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, purse: _Purse | None = None
+) -> ZipFile:
     """Judge a zip and all its members, pickles by ``allow`` as ``read_pickles``.
 
     Raises:
@@ -64,7 +81,7 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
         return file
     file.problems += structure(directory)
     file.torch = torch_zip(directory)
-    judge = _Judge(source, directory, file, allow, depth)
+    judge = _Judge(source, directory, file, allow, depth, purse or _Purse())
     used = judge.torch_pickle() if file.torch else set()
     near = _near(source, file)
     for member in directory.members:
@@ -77,6 +94,8 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
                 continue  # its local header would cost a request, and holds nothing that runs
         judge.member(member, data=member.name in used)
     file.problems += holes(directory, judge.ends)
+    if any(row.rule == "HC-ZIP-004" for row in (*structure(directory), *holes(directory, judge.ends))):
+        file.unchecked.append("bytes that belong to no member were not looked at")
     return file
 
 
@@ -96,6 +115,7 @@ class _Judge:
     file: ZipFile
     allow: frozenset[str]
     depth: int
+    purse: _Purse
     read: int = 0
     ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
     base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
@@ -107,7 +127,7 @@ class _Judge:
         body = self._body(found.pickle)
         if body is None:
             return set()
-        walked = self.file.pickle = read_pickles(BytesSource(body), self.allow)
+        walked = self.file.pickle = self._walked(body)
         self._pickle(found.pickle, walked, torch=True)
         members = storage_members(self.directory, found.root)
         if walked.unchecked or not walked.walks[0].complete:
@@ -144,13 +164,25 @@ class _Judge:
 
     def _content(self, member: Member, begin: int, head: bytes) -> None:
         kind, ending = sniff(head, member.size), suffix(member.name)
-        if kind == "pickle" or (ending in PICKLE_NAMES and kind in ("unknown", "text", "tar")):
+        named = ending in PICKLE_NAMES
+        reads = kind == "pickle" or (
+            kind != "zip"
+            and reads_as_pickle(
+                head,
+                member.size,
+                named,
+                lambda length: content(self.source, member, begin, self.directory.begin, length),
+            )
+        )
+        if reads or (named and kind in ("unknown", "text", "tar")):
             if (body := self._body(member)) is not None:
-                walked = read_pickles(BytesSource(body), self.allow)
-                if kind == "pickle" or walked.walks[0].names:
+                walked = self._walked(body)
+                if reads or walked.walks[0].names:
                     self._pickle(member, walked, torch=False)
                 else:
                     self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
+        elif reads is None:
+            self.file.unchecked.append(f"{member.name[:100]!r} reads as the constants of a pickle")
         elif kind == "numpy":
             self._array(member, begin, head)
         elif kind == "zip":
@@ -167,6 +199,9 @@ class _Judge:
             what = f"member {member.name[:100]!r} has {member.size:,} bytes, more than the {LARGEST_MEMBER:,} looked at"
             self.file.unchecked.append(what)
             return None
+        if not self.purse.pays(member.size):
+            self.file.unchecked.append("its members hold more bytes or opcodes together than are looked at")
+            return None
         try:
             _, begin = local_header(self.source, member, self.directory.begin)
             body = content(self.source, member, begin, self.directory.begin, member.size + 1)
@@ -182,6 +217,11 @@ class _Judge:
             what = f"{member.name[:100]!r} has another length or CRC than its record says"
             self.file.problems.append(Problem("HC-ZIP-001", what, member.header))
         return body
+
+    def _walked(self, body: bytes) -> PickleFile:
+        walked = read_pickles(BytesSource(body), self.allow, self.purse.opcodes)
+        self.purse.opcodes -= walked.opcodes
+        return walked
 
     def _pickle(self, member: Member, walked: PickleFile, torch: bool) -> None:
         self.file.pickles += 1
@@ -206,7 +246,10 @@ class _Judge:
         try:
             if len(head) >= 12 and len(head) < member.size:
                 head = content(self.source, member, begin, self.directory.begin, 66 << 10)
-            odd = read_array_header(head).odd
+            header = read_array_header(head)
+            odd = header.odd
+            if not odd and (cut := header.differs(member.size)):
+                self.file.unchecked.append(f"{member.name[:100]!r}: {cut}")
         except BrokenHeader as error:
             odd = str(error)
         if not odd:
@@ -214,7 +257,7 @@ class _Judge:
         what = f"{member.name[:100]!r} is, or may be, an array of Python objects ({odd}): reading it unpickles them"
         self.file.problems.append(Problem("HC-NPY-001", what, member.header))
         if (body := self._body(member)) is not None:
-            self.file.problems += [self._placed(member, row) for row in object_problems(body, self.allow)]
+            self.file.problems += [self._placed(member, row) for row in object_problems(body, self._walked)]
 
     def _nested(self, member: Member) -> None:
         what = f"{member.name[:100]!r} is a second container inside the first"
@@ -222,16 +265,15 @@ class _Judge:
         if self.depth >= _DEEPEST or (body := self._body(member)) is None:
             self.file.unchecked.append(f"member {member.name[:100]!r} is a container that was not opened")
             return
-        inner = read_zip(BytesSource(body), self.allow, self.depth + 1)
+        inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.purse)
         self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]
 
 
-def object_problems(body: bytes, allow: frozenset[str]) -> list[Problem]:
-    """What the pickle behind the header of an array of objects refers to."""
+def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> list[Problem]:
+    """What the pickle behind the header of an array of objects refers to, by ``walked``."""
     try:
         start = read_array_header(body).start
     except BrokenHeader:
         return []
-    walked = read_pickles(BytesSource(body[start:]), allow)
-    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked.problems]
+    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked(body[start:]).problems]

@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from hubclean.array_headers import LONGEST, BrokenHeader, header_length, read_array_header
 from hubclean.errors import BudgetError
+from hubclean.pickle_streams import read_pickles
 from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
 from hubclean.rules import Problem
 from hubclean.scanners import Judgement, allowed_names, each, format_of, head_of, judged
-from hubclean.sources import RepoSource
+from hubclean.sources import BytesSource, RepoSource
 from hubclean.zip_members import object_problems
 from hubclean.zips import LARGEST_MEMBER
 
@@ -46,6 +47,8 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         if len(head) < stop <= entry.size:
             head = source.at(0, min(entry.size, LONGEST + 12))
         header = read_array_header(head)
+        if not header.odd and (cut := header.differs(entry.size)):
+            unchecked.append(cut)
         odd, said = header.odd, f"an array of {header.descr}, shape {header.shape}"
     except BrokenHeader as error:
         odd = str(error)
@@ -55,7 +58,8 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         try:
             if entry.size > LARGEST_MEMBER:
                 raise BudgetError(f"{entry.size:,} bytes are more than the {LARGEST_MEMBER:,} looked at")
-            problems += object_problems(source.at(0, entry.size), allowed_names(repo))
+            allow = allowed_names(repo)
+            problems += object_problems(source.at(0, entry.size), lambda body: read_pickles(BytesSource(body), allow))
         except BudgetError as error:
             unchecked.append(str(error))
     yield from judged(entry, problems, unchecked, said[:200])

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean import formats
-from hubclean.pickle_names import source
+from hubclean import formats, pickle_names
 from hubclean.pickle_streams import read_pickles
 from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
@@ -35,8 +34,14 @@ class Pickles:
             content = format_of(repo, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
-            if content == "pickle" or formats.is_pickle(head_of(repo, entry), entry.size, named):
+            source = RepoSource(repo, entry)
+            reads = content == "pickle" or formats.reads_as_pickle(
+                head_of(repo, entry), entry.size, named, lambda length: source.at(0, length)
+            )
+            if reads:
                 yield from _walked(repo, entry, files, content)
+            elif reads is None:
+                yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
             elif named and content not in _ELSEWHERE:
                 yield from _nothing(repo, entry, files, content)
 
@@ -61,4 +66,4 @@ def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content:
         unchecked.append("a tar that is also a pickle; its members are not checked")
     names = sum(len(walk.names) for walk in found.walks)
     said = f"{found.kind}: {sum(walk.opcodes for walk in found.walks):,} opcodes and {names} names, all on the list"
-    yield from judged(entry, found.problems, unchecked, f"{said} of {source()}; never loaded")
+    yield from judged(entry, found.problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")
