@@ -34,10 +34,7 @@ class Pickles:
             content = format_of(repo, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
-            source = RepoSource(repo, entry)
-            reads = content == "pickle" or formats.reads_as_pickle(
-                head_of(repo, entry), entry.size, named, lambda length: source.at(0, length)
-            )
+            reads = content == "pickle" or _reads(repo, entry, content, named)
             if reads:
                 yield from _walked(repo, entry, files, content)
             elif reads is None:
@@ -46,6 +43,14 @@ class Pickles:
                 yield from _nothing(repo, entry, files, content)
 
         yield from each(files, judge)
+
+
+def _reads(repo: Repo, entry: RepoEntry, content: str, named: bool) -> bool | None:
+    """Whether it reads as a pickle too; of safetensors, whose length may look like one, no more than the head is read."""
+    head, source = head_of(repo, entry), RepoSource(repo, entry)
+    if content == "safetensors":
+        return formats.is_pickle(head, entry.size, named)
+    return formats.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
 def _nothing(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
