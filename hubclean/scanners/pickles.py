@@ -46,7 +46,7 @@ class Pickles:
 
 
 def _reads(repo: Repo, entry: RepoEntry, content: str, named: bool) -> bool | None:
-    """Whether it reads as a pickle too; of safetensors, whose length may look like one, no more than the head is read."""
+    """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
     head, source = head_of(repo, entry), RepoSource(repo, entry)
     if content == "safetensors":
         return formats.is_pickle(head, entry.size, named)
