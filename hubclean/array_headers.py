@@ -9,6 +9,7 @@ import ast
 import re
 import warnings
 from dataclasses import dataclass
+from math import prod
 
 MAGIC = b"\x93NUMPY"
 LONGEST = 64 << 10
@@ -18,6 +19,7 @@ _DEEPEST = 32
 _PLAIN = re.compile(
     r"[<>|=!]?(\?|[bBhHiIlLqQnNefdgFDG]|[biufc]\d{1,2}|[SUVac]\d{0,9}|[mM]8?(\[\d{0,9}[A-Za-zμ]{1,4}(/\d+)?\])?)",
 )
+_SIZED = re.compile(r"[<>|=]?([biufcSUVmM])(\d{1,9})(?:\[\w{1,20}(?:/\d+)?\])?", re.ASCII)
 _NAMED = re.compile(
     r"(u?int(8|16|32|64|p|c)?|float(16|32|64|128)?|complex(64|128|256)?|bool_?|bytes_?|str_?|half|single|double|longdouble"
     r"|u?byte|u?short|u?intc|u?long|u?longlong|datetime64|timedelta64)(\[\w+\])?"
@@ -31,12 +33,25 @@ class BrokenHeader(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ArrayHeader:
-    """dtype as written, shape, and where the data begin. ``odd`` names what may be an object; empty if nothing may."""
+    """dtype as written, shape, where the data begin. ``odd`` names what may be an object; empty if nothing may.
+
+    ``itemsize``: bytes of an element, ``None`` where the spelling does not tell.
+    """
 
     descr: str
     shape: tuple[int, ...]
     start: int
     odd: str
+    itemsize: int | None = None
+
+    def differs(self, size: int) -> str:
+        """How a file of ``size`` bytes is not as long as its array: other bytes behind it, or some missing."""
+        if self.itemsize is None:
+            return "an array of a type whose size is not told here, so that what lies behind it was not looked at"
+        length = self.start + prod(self.shape) * self.itemsize
+        if size > length:
+            return f"{size - length:,} bytes behind the array were not looked at"
+        return f"the array needs {length:,} bytes, there are {size:,}" if size < length else ""
 
 
 def header_length(head: bytes) -> int:
@@ -74,7 +89,7 @@ def read_array_header(head: bytes) -> ArrayHeader:
     if not isinstance(shape, tuple) or not all(type(count) is int and count >= 0 for count in shape):
         raise BrokenHeader("the shape is not a row of numbers")
     descr = fields["descr"]
-    return ArrayHeader(repr(descr)[:200], shape, stop, odd_type(descr))
+    return ArrayHeader(repr(descr)[:200], shape, stop, odd_type(descr), item_size(descr))
 
 
 def _literal(text: str) -> object:
@@ -108,6 +123,27 @@ def odd_type(descr: object, depth: int = 0) -> str:
     if isinstance(descr, tuple) and len(descr) == 2:  # (type, shape)
         return odd_type(descr[0], depth + 1)
     return repr(descr)[:80]
+
+
+def item_size(descr: object, depth: int = 0) -> int | None:
+    """Bytes of an element of a type as ``numpy.save`` writes it; ``None`` for other spellings."""
+    if depth > _DEEPEST:
+        return None
+    if isinstance(descr, str):
+        match = _SIZED.fullmatch(descr)
+        return int(match[2]) * (4 if match[1] == "U" else 1) if match else None
+    if isinstance(descr, list):
+        sizes = [_field_size(field, depth) for field in descr]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
+    return None
+
+
+def _field_size(field: object, depth: int) -> int | None:
+    if not isinstance(field, tuple) or len(field) not in (2, 3):
+        return None
+    size, shape = item_size(field[1], depth + 1), field[2] if len(field) == 3 else ()
+    counts = shape if isinstance(shape, tuple) else (shape,)
+    return size * prod(counts) if size is not None and all(type(count) is int for count in counts) else None
 
 
 def _odd_field(field: object, depth: int) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from functools import partialmethod
 
+from hubclean.listed_calls import odd_call, odd_state
 from hubclean.pickle_names import is_allowed
 from hubclean.pickle_values import Items, Made, Name, Pairs, Persistent, Unknown, Value
 
@@ -13,7 +14,6 @@ MOST_PUSHED = 250_000  # names, containers and aliases; a checkpoint of 10,000 t
 MOST_MARKS = 1000
 MOST_NAMES = 60_000
 MOST_IN_MEMO = 1_000_000
-LARGEST_BUFFER = 64 << 20
 
 Note = Callable[[str, str, int], None]
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -21,7 +21,6 @@ _NAME = re.compile(r"[^\W\d]\w*")
 _DICTS = ("collections.OrderedDict", "collections.Counter")
 _TENSORS = ("torch._utils._rebuild", "torch._tensor._rebuild", "torch.nn.parameter.Parameter")
 _BUILT = (*_TENSORS, *_DICTS, "torch.", "numpy.")
-_CODECS = ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8")
 _CONSTANTS: dict[str, Value] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _PUSHED_TEXT = """
 INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES
@@ -251,12 +250,8 @@ class Stack:
             if isinstance(value, Name):
                 self.called_names.add(id(value))
         made = Made(maker, arguments, self._at)
-        if not isinstance(arguments, Items) or arguments.kind != "tuple":
-            self._say("HC-PKL-005", "the arguments of a call are no tuple")
-        elif made.path == "_codecs.encode" and not (len(given) == 2 and given[1] in _CODECS):
-            self._say("HC-PKL-003", "_codecs.encode with another codec than the one that pickles use")
-        elif made.path == "builtins.bytearray" and given and isinstance(given[0], int) and given[0] > LARGEST_BUFFER:
-            self._say("HC-PKL-007", f"bytearray of {min(given[0], 1 << 64)} bytes out of nothing")
+        if odd := odd_call(made):
+            self._say(*odd)
         self._push(made)
 
     def _do_BUILD(self, _: object) -> None:
@@ -266,6 +261,8 @@ class Stack:
                 self._say("HC-PKL-004", f"a state is set on {target.path}, which has none in plain weights")
             if target.state is not None:
                 self._say("HC-PKL-004", "a state is set twice on the same value")
+            if odd := odd_state(target, state):
+                self._say(*odd)
             target.state = state
         elif not isinstance(target, Unknown):
             self._say("HC-PKL-004", "a state is set on something that was not made by a listed name")

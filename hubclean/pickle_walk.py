@@ -22,6 +22,7 @@ MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 SECONDS = 30.0
 _MOST_NAMES = 1000
+_MOST_NOTED = 50
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
 # left out calls, copies or fetches in ways that plain data never needs.
 ACCEPTED_TEXT = """
@@ -115,7 +116,7 @@ class _Watch:
     problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
 
     def note(self, rule: str, what: str, offset: int) -> None:
-        if len(self.problems) < 50:
+        if len(self.problems) < _MOST_NOTED + _MOST_NOTED * (rule == "HC-PKL-003"):  # noise must not hide the worst
             self.problems.setdefault((rule, what), Problem(rule, what, offset))
 
 
@@ -246,6 +247,8 @@ def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
         rows.setdefault((name.module, name.name), []).append(name)
     if len(rows) > _MOST_NAMES:
         watch.note("HC-PKL-007", f"{len(rows)} different names", stack.names[0].offset)
+        rest = {pair for pair in list(rows)[_MOST_NAMES:] if not is_dangerous(*pair)}
+        rows = {pair: uses for pair, uses in rows.items() if pair not in rest}
     return tuple(
         NameUse(
             module,
@@ -255,5 +258,5 @@ def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
             any(id(use) in stack.called_names for use in uses),
             all(use.allowed for use in uses),
         )
-        for (module, name), uses in list(rows.items())[:_MOST_NAMES]
+        for (module, name), uses in list(rows.items())[: 2 * _MOST_NAMES]
     )

@@ -18,7 +18,6 @@ from hubclean.errors import BudgetError, FormatError
 from hubclean.escaping import printable
 from hubclean.formats import HEAD, sniff
 from hubclean.pickle_streams import PickleFile, read_pickles
-from hubclean.pickle_values import Pairs
 from hubclean.rules import Problem
 from hubclean.sources import head
 from hubclean.state_dicts import StateDict, state_dict
@@ -147,7 +146,7 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
             pickle, starts, swapped = _places(source, allow)
             state = state_dict(pickle.root, key)
             tensors = {
-                name: PickledTensor(record, data, _start(name, record, starts, size), swapped)
+                name: PickledTensor(record, data, _start(name, record, starts, size, swapped), swapped)
                 for name, record in state.tensors.items()
             }
             if sum(tensor.nbytes for tensor in tensors.values()) > 4 * size + _PIECE:
@@ -172,7 +171,7 @@ def _places(source: _MappedSource, allow: frozenset[str]) -> tuple[PickleFile, d
     _refuse(pickle.problems, [pickle.unchecked] if pickle.unchecked else [])
     if pickle.kind != "torch (legacy)":
         raise FormatError("it is a pickle without torch's records: there are no tensors in it")
-    return pickle, *_legacy_places(source, pickle)
+    return pickle, _legacy_places(source, pickle), False
 
 
 def _refuse(problems: list[Problem], unchecked: list[str]) -> None:
@@ -190,7 +189,8 @@ def _zip_places(source: _MappedSource, found: ZipFile) -> tuple[dict[str, int], 
     members = storage_members(directory, root)
     used = {storage_of(persistent).key for persistent in found.pickle.walks[0].persistents}
     starts = {key: record_place(source, members[key], directory.begin)[0] for key in used}
-    order = next((member for member in directory.members if member.name == f"{root}byteorder"), None)
+    wanted = f"{root}byteorder".lower()  # torch's reader of zips ignores case
+    order = next((member for member in directory.members if member.name.lower() == wanted), None)
     # Files older than torch 2.1 do not say, and were little-endian wherever it mattered.
     said = b"little"
     if order:
@@ -200,26 +200,28 @@ def _zip_places(source: _MappedSource, found: ZipFile) -> tuple[dict[str, int], 
     return starts, said == b"big"
 
 
-def _legacy_places(source: _MappedSource, pickle: PickleFile) -> tuple[dict[str, int], bool]:
-    """Storages lie one behind the other, each behind its number of elements."""
+def _legacy_places(source: _MappedSource, pickle: PickleFile) -> dict[str, int]:
+    """Storages lie one behind the other, each behind its number of elements; torch writes them little-endian anywhere.
+
+    Source: ``THPStorage_readFileRaw`` in ``torch/csrc/serialization.cpp``.
+    """
     starts, at = {}, pickle.data_start
-    system = pickle.walks[2].root
-    pairs = dict(system.pairs) if isinstance(system, Pairs) else {}
-    big = pairs.get("little_endian") is False
     for key, storage in pickle.storages.items():
-        (count,) = struct.unpack(">q" if big else "<q", source.at(at, at + 8))
+        (count,) = struct.unpack("<q", source.at(at, at + 8))
         if count != storage.numel:
             raise FormatError(f"HC-PKL-008: a storage of {storage.numel} elements says to have {count} (at byte {at})")
         starts[key] = at + 8
         at += 8 + storage.nbytes
-    return starts, big
+    return starts
 
 
-def _start(name: str, record: TensorRecord, starts: dict[str, int], size: int) -> int:
+def _start(name: str, record: TensorRecord, starts: dict[str, int], size: int, swapped: bool) -> int:
     if record.dtype not in DTYPES:
         raise FormatError(f"the tensor {printable(name, 80)!r} has the dtype {record.dtype}, which is not converted")
     if record.turned:
-        raise FormatError(f"the tensor {printable(name, 80)!r} is stored conjugated or negated")
+        raise FormatError(f"the tensor {printable(name, 80)!r} is stored conjugated or negated, or with a state")
+    if swapped and record.dtype != record.storage.dtype:  # torch turns bytes round by the storage's type
+        raise FormatError(f"the big-endian tensor {printable(name, 80)!r} lies in a storage of {record.storage.dtype}")
     start = starts[record.storage.key]
     if start + record.storage.nbytes > size:
         raise FormatError(f"the storage of {printable(name, 80)!r} goes on behind the end of the file")

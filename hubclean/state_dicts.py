@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hubclean.errors import FormatError
 from hubclean.escaping import printable
 from hubclean.pickle_values import Items, Made, Pairs, Value
-from hubclean.torch_records import RecordError, TensorRecord, entries, tensor_of, tensors
+from hubclean.torch_records import RecordError, TensorRecord, entries, nameless, tensor_of, tensors
 
 # Keys under which trainers keep the weights, in the order in which loaders look for them.
 KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "weights", "params", "backbone")
@@ -59,6 +59,7 @@ def state_dict(root: Value, key: str | None = None) -> StateDict:
                 raise FormatError(f"the tensor {printable(name, 80)!r} is there twice, or its name is too long")
             else:
                 held[name] = record
+        dropped += [_said((*path, "(a key that is no text)"), value) for value in nameless(chosen)]
     except RecordError as error:
         raise FormatError(f"{error} (at byte {error.offset:,} of the pickle)") from error
     if not held:
@@ -87,6 +88,7 @@ def _found(root: Value, key: str | None) -> tuple[Value, tuple[str, ...], list[s
             names = ", ".join(printable(name, 40) for name in list(rows)[:12])
             raise FormatError(f"there is no key {printable(below, 40)!r}; there are: {names or 'none'}")
         dropped += [_said((*path, name), value) for name, value in rows.items() if name != below]
+        dropped += [_said((*path, "(a key that is no text)"), value) for value in nameless(at)]
         at, path = rows[below], (*path, below)
     return at, path, dropped
 
@@ -99,8 +101,19 @@ def _inner(rows: dict[str, Value]) -> str:
         if tensor_of(value) is None and isinstance(value, (Pairs, Made)):
             count = sum(1 for _ in tensors(value))
             if count and count >= here:
+                if both := _bare(rows) & _bare(dict(entries(value))):
+                    what = f"the tensor {printable(min(both), 80)!r} is both at the top and under {name!r}"
+                    raise FormatError(f"{what}, and loaders differ: say which by its key, '' for the top")
                 return name
     return ""
+
+
+def _bare(rows: dict[str, Value]) -> set[str]:
+    """The names of the tensors right here, without what wrappers put before them."""
+    names = {name for name, value in rows.items() if tensor_of(value) is not None}
+    for prefix in PREFIXES * 2:
+        names = {name.removeprefix(prefix) for name in names}
+    return names
 
 
 def _said(path: tuple[str, ...], value: Value) -> str:

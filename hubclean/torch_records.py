@@ -53,6 +53,7 @@ _LARGEST = 1 << 62
 _VIEWS = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_qtensor")
 _TYPED_VIEW = "torch._utils._rebuild_tensor_v3"
 _WRAPPERS = ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state")
+_ORDERED = "collections.OrderedDict"
 _SUBCLASS = "torch._tensor._rebuild_from_type_v2"
 
 
@@ -79,7 +80,8 @@ class Storage:
 class TensorRecord:
     """A strided view: element ``i`` of the storage counts in ``dtype``'s itemsize; strides are in elements.
 
-    ``turned``: a loader would conjugate or negate the numbers, or might, as its metadata are not plain.
+    ``turned``: a loader would conjugate, negate or replace the numbers, or might, as its metadata or a state that is
+    set on it are not plain.
     """
 
     storage: Storage
@@ -120,14 +122,18 @@ def tensor_of(made: Value) -> TensorRecord | None:
         RecordError: its parts are not written out, or it reaches outside its storage.
     """
     grad: Value = None
+    replaced = False
     for _ in range(8):  # parameters and subclasses wrap the call that makes the view
         if not isinstance(made, Made) or not isinstance(made.arguments, Items):
             return None
         parts = made.arguments.items
+        replaced = replaced or _replaces(made.state)
         if made.path in _WRAPPERS and parts:
             grad, made = (parts[1] if len(parts) > 1 else None), parts[0]
+            replaced = replaced or any(map(_replaces, parts[3:]))
         elif made.path == _SUBCLASS and len(parts) > 2:
             made = Made(parts[0], parts[2], made.offset)
+            replaced = replaced or any(map(_replaces, parts[3:]))
         else:
             break
     else:
@@ -135,10 +141,17 @@ def tensor_of(made: Value) -> TensorRecord | None:
     typed = made.path == _TYPED_VIEW
     if not typed and made.path not in _VIEWS:
         return None
-    return _view(made, parts, typed, grad)
+    return _view(made, parts, typed, grad, replaced)
 
 
-def _view(made: Made, parts: list[Value], typed: bool, grad: Value) -> TensorRecord:
+def _replaces(state: Value) -> bool:
+    """Whether a state may give a tensor other numbers: loaders set all attributes in it, ``data`` and ``real`` too."""
+    if isinstance(state, Items):
+        return any(map(_replaces, state.items[:3])) or len(state.items) > 2
+    return state is not None and not (isinstance(state, Pairs) and not state.pairs)
+
+
+def _view(made: Made, parts: list[Value], typed: bool, grad: Value, replaced: bool) -> TensorRecord:
     if len(parts) < 4 or not isinstance(parts[0], Persistent):
         raise RecordError("a tensor without a storage", made.offset)
     storage = storage_of(parts[0])
@@ -156,11 +169,12 @@ def _view(made: Made, parts: list[Value], typed: bool, grad: Value) -> TensorRec
     if 0 not in size and (last + 1) * itemsize > storage.nbytes:
         raise RecordError(f"a tensor reaches outside its storage {storage.key}", made.offset)
     wants = grad if isinstance(grad, bool) else len(parts) > 4 and parts[4] is True
-    return TensorRecord(storage, dtype, itemsize, offset, size, stride, bool(wants), not typed and _turned(parts[6:]))
+    turned = replaced or _turned(parts[7 if typed else 6 :])
+    return TensorRecord(storage, dtype, itemsize, offset, size, stride, bool(wants), turned)
 
 
 def _turned(metadata: list[Value]) -> bool:
-    """Whether the metadata behind the arguments of ``_rebuild_tensor_v2`` may name the conjugate or the negative."""
+    """Whether the metadata behind the arguments of the rebuild functions may name the conjugate or the negative."""
     return any(value is not None and not (isinstance(value, Pairs) and not value.pairs) for value in metadata)
 
 
@@ -205,9 +219,27 @@ def entries(value: Value) -> list[tuple[str, Value]]:
     """The named parts of a dict, ordered dict, list or tuple; a key that is neither text nor count is left out."""
     if isinstance(value, Items):
         return [(str(place), child) for place, child in enumerate(value.items)]
-    pairs = value.pairs if isinstance(value, (Pairs, Made)) else []
-    named = [(str(key) if type(key) is bool else _text(key), child) for key, child in pairs]
+    named = [(str(key) if type(key) is bool else _text(key), child) for key, child in _pairs(value)]
     return [(key, child) for key, child in named if key is not None]
+
+
+def nameless(value: Value) -> list[Value]:
+    """The parts of a dict that ``entries`` leaves out."""
+    return [child for key, child in _pairs(value) if type(key) is not bool and _text(key) is None]
+
+
+def _pairs(value: Value) -> list[tuple[Value, Value]]:
+    """What a dict holds: of an ordered dict also what its call was given, as Python 2 writes it."""
+    if not isinstance(value, Made):
+        return value.pairs if isinstance(value, Pairs) else []
+    given = value.arguments.items if isinstance(value.arguments, Items) and value.path == _ORDERED else []
+    rows = given[0] if len(given) == 1 else None
+    if isinstance(rows, Pairs):
+        return [*rows.pairs, *value.pairs]
+    items = [row.items for row in rows.items if isinstance(row, Items)] if isinstance(rows, Items) else []
+    if given and (rows is None or len(items) != len(getattr(rows, "items", ())) or any(len(row) != 2 for row in items)):
+        raise RecordError("an ordered dict whose contents are not written out", value.offset)
+    return [*((row[0], row[1]) for row in items), *value.pairs]
 
 
 def _shape(value: Value, at: int) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hubclean import pickle_walk
 from hubclean.array_headers import BrokenHeader, header_length, read_array_header
 from hubclean.errors import BudgetError, TransportError
-from hubclean.formats import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, sniff, suffix
+from hubclean.formats import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, reads_as_pickle, sniff, suffix
 from hubclean.pickle_streams import PickleFile, read_pickles
 from hubclean.rules import Problem
 from hubclean.sources import SMALL, BytesSource, Source, tail_size
@@ -111,6 +111,8 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
                 continue  # its local header would cost a request, and holds nothing that runs
         judge.member(member, data=member.name in used)
     file.problems += holes(directory, judge.ends)
+    if any(row.rule == "HC-ZIP-004" for row in (*structure(directory), *holes(directory, judge.ends))):
+        file.unchecked.append("bytes that belong to no member were not looked at")
     return file
 
 
@@ -179,13 +181,17 @@ class _Judge:
 
     def _content(self, member: Member, begin: int, head: bytes) -> None:
         kind, ending = sniff(head, member.size), suffix(member.name)
-        if kind == "pickle" or (ending in PICKLE_NAMES and kind in ("unknown", "text", "tar")):
+        named = ending in PICKLE_NAMES
+        reads = kind == "pickle" or (kind != "zip" and self._reads(member, begin, head, named))
+        if reads or (named and kind in ("unknown", "text", "tar")):
             if (body := self._body(member)) is not None:
                 walked = self._walked(body)
-                if kind == "pickle" or walked.walks[0].names:
+                if reads or walked.walks[0].names:
                     self._pickle(member, walked, torch=False)
                 else:
                     self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
+        elif reads is None:
+            self.file.unchecked.append(f"{member.name[:100]!r} reads as the constants of a pickle")
         elif kind == "numpy":
             self._array(member, begin, head)
         elif kind == "zip":
@@ -195,6 +201,15 @@ class _Judge:
         else:
             told = UNCHECKED_CONTENT.get(kind) or UNCHECKED_NAMES.get(ending) or f"of unknown kind ({kind})"
             self.file.unchecked.append(f"member {member.name[:100]!r} is not checked: {told}")
+
+    def _reads(self, member: Member, begin: int, head: bytes, named: bool) -> bool | None:
+        """Whether a member of another format reads as a pickle too."""
+
+        def more(length: int) -> bytes:
+            self.work.unpacked += length
+            return content(self.source, member, begin, self.directory.begin, length)
+
+        return reads_as_pickle(head, member.size, named, more)
 
     def _body(self, member: Member) -> bytes | None:
         """The whole member; ``None`` if it is too large or broken, which is noted. Its CRC is checked."""
@@ -256,7 +271,10 @@ class _Judge:
             self.work.described += stop
             if len(head) < stop:
                 head = content(self.source, member, begin, self.directory.begin, stop)
-            odd = read_array_header(head).odd
+            header = read_array_header(head)
+            odd = header.odd
+            if not odd and (cut := header.differs(member.size)):
+                self.file.unchecked.append(f"{member.name[:100]!r}: {cut}")
         except BrokenHeader as error:
             odd = str(error)
         if not odd:

@@ -22,6 +22,7 @@ LARGEST_MEMBER = 16 << 20
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 CENTRAL, _LOCAL = b"PK\x01\x02", b"PK\x03\x04"
 _STORED, _DEFLATED = 0, 8
+_UNICODE_NAME = 0x7075  # Info-ZIP's, read by Python 3.12 and later and by unpackers, not by PyTorch
 ENCRYPTED = 0x1 | 0x20 | 0x40 | 0x2000  # encrypted, patched, strongly encrypted, masked headers
 _DESCRIPTOR = 0x8
 
@@ -155,6 +156,8 @@ def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Pro
         stop = at + 46 + sum(lengths)
         name = text[at + 46 : at + 46 + lengths[0]]
         extra = text[at + 46 + lengths[0] : at + 46 + lengths[0] + lengths[1]]
+        if odd := _odd_extra(extra):
+            problems.append(Problem("HC-ZIP-001", f"{name[:100].decode('cp437')!r} {odd}", begin + at))
         full, packed, header = _widened(extra, (full, packed, header))
         shown = name.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
         rows.append(Member(shown, name, flags, method, crc, packed, full, header + shift, mode))
@@ -166,6 +169,18 @@ def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Pro
         what = f"the end record counts {count} members, the directory has {len(rows)}"
         problems.append(Problem("HC-ZIP-001", what, begin))
     return tuple(rows)
+
+
+def _odd_extra(extra: bytes) -> str:
+    """What some readers take from the extra fields and others do not: a second name, sizes told twice."""
+    at, kinds = 0, []
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        kinds.append(kind)
+        at += 4 + length
+    if _UNICODE_NAME in kinds:
+        return "has another name in its extra field, which only some readers take"
+    return "has its 64-bit sizes twice" if kinds.count(1) > 1 else ""
 
 
 def _widened(extra: bytes, values: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pickled import EVIL
-from scanned_files import judge
+from scanned_files import judge, written, zipped
 
-from hubclean.array_headers import BrokenHeader, odd_type, read_array_header
+from hubclean.array_headers import BrokenHeader, item_size, odd_type, read_array_header
+from hubclean.scanning import scan
 
 
 def npy(descr: str, data: bytes = bytes(8), shape: str = "(1,)", version: int = 1) -> bytes:
@@ -81,14 +83,27 @@ def test_objects_are_seen_in_every_spelling(tmp_path: Path, descr: str) -> None:
 @pytest.mark.parametrize("descr", PLAIN)
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_plain_types_are_silent(tmp_path: Path, descr: str, version: int) -> None:
-    findings, verdicts = judge("arrays", tmp_path, {"a.npy": npy(descr, version=version)})
-    assert findings == []
-    assert verdicts["a.npy"].state == "ok"
+    size = item_size(ast.literal_eval(descr))
+    findings, verdicts = judge("arrays", tmp_path, {"a.npy": npy(descr, bytes(size or 8), version=version)})
+    assert [row.rule for row in findings] == ([] if size else ["HC-INC-001"])
+    assert verdicts["a.npy"].state == ("ok" if size else "unchecked")
+
+
+@pytest.mark.parametrize(("data", "shape"), [(bytes(4) + EVIL, "(1,)"), (bytes(4), "(2,)"), (b"", "(1 ,1)")])
+def test_what_lies_behind_an_array_or_is_missing_is_not_checked(tmp_path: Path, data: bytes, shape: str) -> None:
+    files = {"a.npy": npy("'<f4'", data, shape), "b.npz": zipped(**{"a.npy": npy("'<f4'", data, shape)})}
+    assert {row.path: row.state for row in scan(written(tmp_path, files)).files} == dict.fromkeys(files, "unchecked")
+
+
+@pytest.mark.parametrize("descr", PLAIN)
+def test_numpy_agrees_on_the_size(descr: str) -> None:
+    import numpy as np
+
+    value = ast.literal_eval(descr)
+    assert item_size(value) is None or item_size(value) == np.lib.format.descr_to_dtype(value).itemsize
 
 
 def test_numpy_agrees_on_what_holds_objects() -> None:
-    import ast
-
     import numpy as np
 
     for descr in (*OBJECTS, *PLAIN):

@@ -106,9 +106,25 @@ def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_che
         assert verdicts["config.json"].state == "unchecked"
 
 
-@pytest.mark.parametrize("text", [b"a: !!python/object/apply:os.system [id]", b"model:\n  _target_: os.system"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a: !!python/object/apply:os.system [id]",
+        b"model:\n  _target_: os.system",
+        b"model: {_target_: os.system}",
+        b'"_target_": os.system',
+        b'"\\x5ftarget_": os.system',
+        b"%TAG ! tag:yaml.org,2002:py\n---\na: !thon/object/apply:os.system [id]",
+        b"a: !<tag:yaml.org,2002:%70ython/object/apply:os.system> [id]",
+    ],
+)
 def test_config_code_sees_yaml_that_calls(tmp_path: Path, text: bytes) -> None:
     assert config(tmp_path, text, "params.yaml") == [("HC-CFG-001", "high")]
+
+
+@pytest.mark.parametrize("text", ["a: !!python/none".encode("utf-16"), b"a: \0"])
+def test_yaml_that_cannot_be_read_as_text_is_not_checked(tmp_path: Path, text: bytes) -> None:
+    assert config(tmp_path, text, "params.yaml") == [("HC-INC-001", "info")]
 
 
 CLEAN_CONFIG = {

@@ -130,3 +130,9 @@ def test_python_that_does_not_parse_is_still_listed(tmp_path: Path) -> None:
 
 def test_no_python_no_finding(tmp_path: Path) -> None:
     assert judge("python-files", tmp_path, {"py.txt": b"import os", "config.json": b"{}"}) == ([], {})
+
+
+@pytest.mark.parametrize("other", ["a/config.json.", "a /config.json", "A./config.json"])
+def test_listing_sees_names_that_windows_takes_for_one(tmp_path: Path, other: str) -> None:
+    findings, _ = judge("listing", tmp_path, {"a/config.json": b"{}", other: b"{}"})
+    assert [row.rule for row in findings if row.severity == "medium"] == ["HC-REP-004"] * 2

@@ -81,3 +81,10 @@ def test_an_index_of_pickled_shards_is_held_to_the_same(tmp_path: Path, shard: s
 def test_an_index_that_disagrees_is_a_finding(tmp_path: Path, weight_map: dict[str, str]) -> None:
     findings, _ = judge("safetensors-header", tmp_path, shards(**weight_map))
     assert {(finding.rule, finding.path) for finding in findings} == {("HC-ST-004", "model.safetensors.index.json")}
+
+
+@pytest.mark.parametrize("path", ["model.safetensors.index.fp16.json", "flax_model.msgpack.index.json"])
+def test_an_index_of_any_variant_is_judged(tmp_path: Path, path: str) -> None:
+    body = json.dumps({"weight_map": {"a": "../../evil.bin"}}).encode()
+    findings, _ = judge("safetensors-header", tmp_path, {path: body})
+    assert [row.rule for row in findings] == ["HC-ST-004"]

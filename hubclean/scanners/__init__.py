@@ -8,9 +8,9 @@ from typing import ClassVar, Protocol
 
 from hubclean.errors import HubcleanError
 from hubclean.formats import HEAD, sniff, suffix
-from hubclean.records import FileVerdict, Finding
+from hubclean.records import SEVERITIES, FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
-from hubclean.rules import Problem, finding
+from hubclean.rules import RULES, Problem, finding
 
 MOST_PER_FILE = 50  # a file made to be noisy must not drown the others
 
@@ -60,7 +60,8 @@ def ok(entry: RepoEntry, reason: str) -> FileVerdict:
 def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[str], looked_at: str) -> Judgement:
     """The verdict on a file of which parts may have stayed unchecked: findings first, then what nobody looked at."""
     seen = False
-    for problem in itertools.islice(dict.fromkeys(problems), MOST_PER_FILE - 10):
+    worst = sorted(dict.fromkeys(problems), key=lambda row: -SEVERITIES.index(RULES[row.rule].severity))
+    for problem in worst[: MOST_PER_FILE - 10]:
         seen = True
         yield finding(problem, entry.path)
     reasons = list(dict.fromkeys(unchecked))

@@ -47,6 +47,8 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         if len(head) < stop <= entry.size:
             head = source.at(0, min(entry.size, LONGEST + 12))
         header = read_array_header(head)
+        if not header.odd and (cut := header.differs(entry.size)):
+            unchecked.append(cut)
         odd, said = header.odd, f"an array of {header.descr}, shape {header.shape}"
     except BrokenHeader as error:
         odd = str(error)
@@ -56,9 +58,8 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         try:
             if entry.size > LARGEST_MEMBER:
                 raise BudgetError(f"{entry.size:,} bytes are more than the {LARGEST_MEMBER:,} looked at")
-            names = allowed_names(repo)
-            found = object_problems(source.at(0, entry.size), lambda body: read_pickles(BytesSource(body), names))
-            problems += found
+            allow = allowed_names(repo)
+            problems += object_problems(source.at(0, entry.size), lambda body: read_pickles(BytesSource(body), allow))
         except BudgetError as error:
             unchecked.append(str(error))
     yield from judged(entry, problems, unchecked, said[:200])

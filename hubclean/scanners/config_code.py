@@ -53,7 +53,12 @@ _TIMM_SOURCE = re.compile(
     r"|dl\.fbaipublicfiles\.com|download\.pytorch\.org|storage\.googleapis\.com/vit_models)/[\w./-]+$"
 )
 _LIBRARIES = {"diffusers", "transformers", "timm", "torch", "onnxruntime.transformers", "stable_diffusion", "flax"}
-_YAML_CODE = re.compile(rb"!!?python/|tag:yaml\.org,2002:python|^[ \t]*_target_[ \t]*:", re.MULTILINE)
+# Python tags, also spelled by a prefix, a percent sign or an escape; Hydra's targets as block, flow or quoted keys.
+_YAML_CODE = re.compile(
+    r"!!?python/|tag:yaml\.org,2002:python|^%TAG\b|!<[^>\n]*%|(?<![\w.])_target_(?!\w)"
+    r"|\"[^\"\n]*\\[xuU0-9][^\"\n]*\"\s*:",
+    re.MULTILINE,
+)
 _YAML = (".yaml", ".yml")
 _ADVICE = {
     "code": "do not load it with trust_remote_code=True; read the code it names first",
@@ -246,8 +251,15 @@ def _modules(entry: RepoEntry, root: list[object]) -> Judgement:
 
 
 def _yaml(entry: RepoEntry, text: bytes) -> Judgement:
-    if match := _YAML_CODE.search(text):
-        what = f"{match.group().decode().strip()} in YAML: an unsafe loader calls what follows"
-        yield Finding("HC-CFG-001", "high", entry.path, what, _ADVICE["code"], match.start())
+    try:
+        plain = text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        yield from not_checked(entry, f"YAML that is not UTF-8 at byte {error.start}")
+        return
+    if match := _YAML_CODE.search(plain):
+        what = f"{match.group().strip()[:60]} in YAML: an unsafe loader may call what follows"
+        yield Finding("HC-CFG-001", "high", entry.path, what, _ADVICE["code"], len(plain[: match.start()].encode()))
+    elif "\0" in plain:
+        yield from not_checked(entry, "YAML with zero bytes")
     else:
         yield ok(entry, "YAML without Python tags and targets")

@@ -60,13 +60,19 @@ class Listing:
     paper: ClassVar[str] = "CVE-2025-1889 and CVE-2025-10155 (scanners routed by extension), huggingface_hub#2160"
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        folded = Counter(unicodedata.normalize("NFC", entry.path).casefold() for entry in files)
+        folded = Counter(_folded(entry.path) for entry in files)
 
         def judge(entry: RepoEntry) -> Judgement:
             yield from _name(entry, folded)
             yield from _content(entry, format_of(repo, entry))
 
         yield from each(files, judge)
+
+
+def _folded(path: str) -> str:
+    """What case-blind disks, and Windows, which drops dots and spaces at the ends, take for the same name."""
+    parts = unicodedata.normalize("NFC", path).casefold().split("/")
+    return "/".join(part.rstrip(" .") for part in parts)
 
 
 def _name(entry: RepoEntry, folded: Counter[str]) -> Judgement:
@@ -76,8 +82,8 @@ def _name(entry: RepoEntry, folded: Counter[str]) -> Judgement:
         yield Finding("HC-REP-004", "high", entry.path, "the file's name leaves the folder of the repo", advice)
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in entry.path):
         yield Finding("HC-REP-004", "high", entry.path, "control or direction characters in the file's name", advice)
-    if folded[unicodedata.normalize("NFC", entry.path).casefold()] > 1:
-        what = "another file differs only in upper and lower case: one hides the other on some disks"
+    if folded[_folded(entry.path)] > 1:
+        what = "another file differs only in case, or in dots and spaces at its end: one hides the other on some disks"
         yield Finding("HC-REP-004", "medium", entry.path, what, "rename one of the two")
 
 

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean import formats
-from hubclean.pickle_names import source
+from hubclean import formats, pickle_names
 from hubclean.pickle_streams import read_pickles
 from hubclean.records import FileVerdict, Finding
 from hubclean.repos import Repo, RepoEntry
@@ -35,12 +34,23 @@ class Pickles:
             content = format_of(repo, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
-            if content == "pickle" or formats.is_pickle(head_of(repo, entry), entry.size, named):
+            reads = content == "pickle" or _reads(repo, entry, content, named)
+            if reads:
                 yield from _walked(repo, entry, files, content)
+            elif reads is None:
+                yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
             elif named and content not in _ELSEWHERE:
                 yield from _nothing(repo, entry, files, content)
 
         yield from each(files, judge)
+
+
+def _reads(repo: Repo, entry: RepoEntry, content: str, named: bool) -> bool | None:
+    """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
+    head, source = head_of(repo, entry), RepoSource(repo, entry)
+    if content == "safetensors":
+        return formats.is_pickle(head, entry.size, named)
+    return formats.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
 def _nothing(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
@@ -61,4 +71,4 @@ def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content:
         unchecked.append("a tar that is also a pickle; its members are not checked")
     names = sum(len(walk.names) for walk in found.walks)
     said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
-    yield from judged(entry, found.problems, unchecked, f"{said} of {source()}; never loaded")
+    yield from judged(entry, found.problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")

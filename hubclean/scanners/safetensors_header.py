@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -16,7 +17,7 @@ from hubclean.registry import Doc
 from hubclean.repos import Repo, RepoEntry
 from hubclean.scanners import Judgement, each, format_of, not_checked, ok
 
-INDEXES = (".safetensors.index.json", ".bin.index.json")
+INDEXES = re.compile(r"\.index(\.[^/]*)?\.json$", re.IGNORECASE)  # with a variant, of any framework
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class SafetensorsHeaders:
                 yield from self._accepted(entry, header)
 
         def judge_index(entry: RepoEntry) -> Judgement:
-            if entry.path.lower().endswith(INDEXES):
+            if INDEXES.search(entry.path):
                 yield from _index(repo, entry, files, headers)
 
         yield from each(files, judge)
