@@ -25,6 +25,15 @@ def condensed(held: Iterable[rows.Row]) -> list[str]:
     return [json.dumps(_rounded(to_json(_short(row)))) for row in ordered]
 
 
+def once(held: Iterable[rows.Row]) -> list[rows.Row]:
+    """Rows of one id once, and so repairs that plans with other detectors made of the same model anew: the last."""
+    kept: dict[object, rows.Row] = {}
+    for row in held:
+        same = (row.case, row.images, row.defense, row.options) if isinstance(row, rows.DefenseRow) else row.id
+        kept[same] = row
+    return list(kept.values())
+
+
 def _title(row: rows.Row) -> str:
     return row.title if isinstance(row, rows.FailureRow) else row.case.title
 
@@ -46,8 +55,8 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    held = {row.id: row for place in given.results for row in rows.read(place)}
-    given.out.write_text("\n".join(condensed(held.values())) + "\n", encoding="utf-8")
+    held = once(row for place in given.results for row in rows.read(place))
+    given.out.write_text("\n".join(condensed(held)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

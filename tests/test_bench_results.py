@@ -69,6 +69,13 @@ def test_a_gate_without_rows_is_not_passed() -> None:
     assert gates.render([]).count("not run") == len(gates.GATES)
 
 
+def test_gate_8_needs_all_the_nets_that_it_asks_for() -> None:
+    held: list[rows.Row] = [cleansed(case("badnets", net=net), "ft", 0.95, 0.1) for net in gates.ASKED]
+    lines = [next(line for line in gates.render(some).splitlines() if line.startswith("| 8 |"))
+             for some in (held[:-1], held)]  # fmt: skip
+    assert [line.rsplit("|", 2)[1].strip() for line in lines] == ["not run", "pass"]
+
+
 def test_options_of_a_defense_are_a_gate_of_their_own() -> None:
     held = [cleansed(case("badnets"), "fine-pruning", 0.94, 0.1, "site=conv"), model(case("badnets"))]
     lines = [line for line in gates.render(held).splitlines() if line.startswith("| 1 |")]
@@ -98,6 +105,12 @@ def test_condensed_rows_read_back_short(tmp_path: Path) -> None:
     assert (second.notes, second.chosen, second.seconds) == ((), {}, 0.1235)
     assert second.after.asr is not None
     assert second.after.asr.value == 0.1
+
+
+def test_a_repair_that_two_plans_made_counts_once() -> None:
+    one = cleansed(case("badnets"), "fst", 0.9, 0.1)
+    again, other = replace(one, id="x"), replace(one, id="y", images=50)
+    assert condense.once([one, again, other, again]) == [again, other]
 
 
 def test_the_matrix_shows_medians_by_attack_and_defense() -> None:
