@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks import gates
 from hubclean.bench import rows, tables
 from hubclean.bench.tables import said
 
@@ -88,12 +89,39 @@ def advice(places: Iterable[Path]) -> str:
             row for row in held if isinstance(row, rows.DetectionRow) and row.case in took and row.images == images
         ]
         found = [row for row in found if row.detector == "neural-cleanse" and row.case.attack != "clean"]
-        right = sum(row.planted in row.targets for row in found)
+        right = sum(_named(row) for row in found)
         named = f"`neural-cleanse` names the planted target of {right} of {len(found)}; " if size else ""
         body.append([words, what, named + "; ".join(parts)])
     return tables.table(
         ["clean images", "do", "on our backdoored nets (ASR left / points of accuracy lost, medians)"], body
     )
+
+
+def measured(place: Path) -> str:
+    """README's paragraph on the bench."""
+    held = list(rows.read(place))
+    took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
+    said_of = [row for row in held if isinstance(row, rows.VerdictRow) and row.case in took]
+    bad = [row for row in said_of if row.case.attack != "clean"]
+    clean = [row for row in said_of if row.case.attack == "clean"]
+    missed = [f"{row.case.title} ({row.verdict})" for row in bad if not _named(row)]
+    accused = sum(row.verdict == "backdoored" for row in clean)
+    failed = dict.fromkeys(number for number, _, answer in gates.GATES if answer(gates.Bench(held))[1] is False)
+    nets = sorted({f"{row.case.data} {row.case.net}" for row in bad})
+    names = ("auto", "nc-unlearn", "fst", "mnp", "fine-pruning", "ft")
+    figures = "; ".join(_median(held, took, 1000, name) for name in names)
+    return (
+        f"- **The bench** ({len({row.case.attack for row in bad})} attacks on {', '.join(nets)}; 500 + 500 images of "
+        f"the defender's): the verdict named the planted target of {len(bad) - len(missed)} of {len(bad)} backdoored "
+        f"models, not of {' and '.join(missed) or 'none'}, and accused {accused} of {len(clean)} clean ones. ASR left / "
+        f"points of accuracy lost, medians over those whose attack took: {figures}. Gates of the specification that "
+        f"fail: {', '.join(failed) or 'none'}; figures and reasons in RESULTS.md."
+    )
+
+
+def _named(row: rows.DetectionRow | rows.VerdictRow) -> bool:
+    """Whether the planted target is among those named; where all classes have one of their own, whether it is found."""
+    return row.verdict == "backdoored" and row.planted in (*row.targets, None)
 
 
 def _median(held: list[rows.Row], took: set[rows.Case], images: int, defense: str) -> str:

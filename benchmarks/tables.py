@@ -49,7 +49,7 @@ def main() -> None:
     lines += locating(HERE / "results" / "locate-peers.json")
     lines += ["", *capturing(HERE / "results" / "capture.json")]
     lines += ["", *scan_tables.scan(HERE / "results")]
-    write_advice()
+    write_readme()
     (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
@@ -58,13 +58,18 @@ def bench_files() -> list[Path]:
     return [HERE / "results" / f"bench{name}.jsonl" for name in ("", "-50", "-5000")]
 
 
-def write_advice() -> None:
-    """Put the table of advice into README.md, between its marks."""
+def write_readme() -> None:
+    """Put the table of advice and the paragraph on the bench into README.md, between their marks."""
     place = HERE.parent / "README.md"
-    before, mark, rest = place.read_text().partition("<!-- advice -->\n")
-    _, end, after = rest.partition("\n<!-- end advice -->")
-    if mark and end:
-        place.write_text(before + mark + budget_tables.advice(bench_files()) + end + after)
+    text = place.read_text()
+    for name, block in (
+        ("advice", budget_tables.advice(bench_files())),
+        ("bench", budget_tables.measured(bench_files()[0])),
+    ):
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"\n<!-- end {name} -->")
+        text = before + mark + block + end + after if mark and end else text
+    place.write_text(text)
 
 
 def pruning(place: Path) -> list[str]:
