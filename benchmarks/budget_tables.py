@@ -113,8 +113,8 @@ def measured(place: Path) -> str:
     return (
         f"- **The bench** ({len({row.case.attack for row in bad})} attacks on {', '.join(nets)}; 500 + 500 images of "
         f"the defender's): the verdict named the planted target of {len(bad) - len(missed)} of {len(bad)} backdoored "
-        f"models, not of {' and '.join(missed) or 'none'}, and accused {accused} of {len(clean)} clean ones. ASR left / "
-        f"points of accuracy lost, medians over those whose attack took: {figures}. Gates of the specification that "
+        f"models, not of {' and '.join(missed) or 'none'}, and accused {accused} of {len(clean)} clean ones. Medians "
+        f"of ASR left / points of accuracy lost where the attack took: {figures}. Gates of the specification that "
         f"fail: {', '.join(failed) or 'none'}; figures and reasons in RESULTS.md."
     )
 
