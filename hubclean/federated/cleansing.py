@@ -10,7 +10,7 @@ import torch
 
 from hubclean import federation, votes, weight_limits
 from hubclean.errors import BallotError
-from hubclean.federated.averaging import average, load
+from hubclean.federated.averaging import Averaging, Clipping, Merging, average, load
 from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
@@ -64,6 +64,14 @@ class FederatedRounds:
     ] = "auto"
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 64
     weight_decay: Annotated[float, Doc("weight decay of the local training", 0.0, 1.0)] = 0.0
+    merging: Annotated[
+        str, Doc("how clients' weights are joined, coordinate by coordinate", choices=("mean", "median", "trimmed"))
+    ] = "mean"
+    clipping: Annotated[
+        str,
+        Doc("limit on the norm of an update: none, the round's median norm, or clip_norm", choices=("none", "median", "given")),
+    ] = "none"
+    clip_norm: Annotated[float, Doc("largest L2 norm of a client's update with clipping=given", 0.0, 1e9)] = 1.0
     adjust: Annotated[bool, Doc("adjust extreme weights last")] = True
     adjust_mode: Annotated[str, Doc("what extreme weights become: zero or the limit", choices=("zero", "clip"))] = (
         "zero"
@@ -146,6 +154,8 @@ class _Run:
     def _tune(self) -> None:
         plan, copy = self._plan, self._current.copy()
         held = zeros(copy, cast(Site, plan.site), self._dead, self._units) if self._dead else {}
+        joining = Averaging(cast(Merging, plan.merging), cast(Clipping, plan.clipping), plan.clip_norm)
+        weights = {name for name, _ in copy.model.named_parameters()}
         best, best_state, since, gone = self._accuracy, state_of(copy), 0, 0
         while gone < plan.rounds and since < plan.patience:
             gone += 1
@@ -155,7 +165,7 @@ class _Run:
             )  # fmt: skip
             before = state_of(copy)
             answers = self._rounds.ask(question, before)
-            load(copy.model, average(before, [answer.state for answer in answers.values()]), held)
+            load(copy.model, average(before, [answer.state for answer in answers.values()], joining, weights), held)
             accuracy = self._joined(copy)
             since = 0 if accuracy > best + 1e-9 else since + 1
             if not since:
