@@ -14,6 +14,7 @@ from hubclean.federated.averaging import Averaging, Clipping, Merging, average, 
 from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
+from hubclean.joint_options import JointOptions
 from hubclean.pruning import Site, cut
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
@@ -23,7 +24,7 @@ from hubclean.weight_limits import Mode
 
 
 @dataclass(frozen=True)
-class FederatedRounds:
+class FederatedRounds(JointOptions):
     """Prunes what clients find asleep, fine-tunes by federated averaging, adjusts extreme weights last.
 
     Clients send ranks (RAP) or votes (MVP) of the units, then their accuracy at every point of the joined sequence; the
@@ -43,18 +44,6 @@ class FederatedRounds:
     needs: ClassVar[Needs] = "nothing"
 
     crowd: InitVar[Crowd]
-    site: Annotated[str, Doc("units that are cut: final channels or last convolution", choices=("feature", "conv"))] = (
-        "feature"
-    )
-    scheme: Annotated[str, Doc("ranks or votes", choices=("rap", "mvp"))] = "rap"
-    rate: Annotated[float, Doc("share of the units that a client votes for", 0.0001, 1.0)] = 0.5
-    joining: Annotated[str, Doc("how ranks are joined", choices=("mean", "median", "trimmed"))] = "mean"
-    agree: Annotated[
-        str,
-        Doc("accuracies fed back: median of each one's loss, or of all, or mean", choices=("losses", "median", "mean")),
-    ] = "losses"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
-    max_drop: Annotated[float, Doc("largest loss of joined accuracy by pruning", 0.0, 1.0)] = 0.04
     rounds: Annotated[int, Doc("rounds of federated fine-tuning at most; 0: none", 0, 10_000)] = 10
     patience: Annotated[int, Doc("rounds without a higher joined accuracy before it ends", 1, 10_000)] = 2
     epochs: Annotated[int, Doc("local epochs a round", 1, 1000)] = 1
@@ -66,17 +55,12 @@ class FederatedRounds:
     weight_decay: Annotated[float, Doc("weight decay of the local training", 0.0, 1.0)] = 0.0
     merging: Annotated[
         str, Doc("how clients' weights are joined, coordinate by coordinate", choices=("mean", "median", "trimmed"))
-    ] = "mean"
+    ] = "median"
     clipping: Annotated[
         str,
         Doc("limit on the norm of an update: none, the round's median norm, or clip_norm", choices=("none", "median", "given")),
     ] = "none"
     clip_norm: Annotated[float, Doc("largest L2 norm of a client's update with clipping=given", 0.0, 1e9)] = 1.0
-    adjust: Annotated[bool, Doc("adjust extreme weights last")] = True
-    adjust_mode: Annotated[str, Doc("what extreme weights become: zero or the limit", choices=("zero", "clip"))] = (
-        "zero"
-    )
-    adjust_drop: Annotated[float, Doc("largest loss of joined accuracy by the adjustment", 0.0, 1.0)] = 0.01
     quorum: Annotated[float, Doc("a round needs more than this share of its clients", 0.0, 1.0)] = 0.5
 
     def __post_init__(self, crowd: Crowd) -> None:
@@ -210,7 +194,7 @@ class _Run:
         return votes.agreed(pairs, cast(Agreement, self._plan.agree))[1]
 
     def _told(self, kind: str, answers: dict[str, Answer]) -> None:
-        """Every client of the last round, as the audit and the card show files that were handed in."""
+        """Every client of the last round, in the place of files for audit and card."""
         report = self._rounds.reports[-1]
         refused = dict(report.left_out)
         for who in sorted([*answers, *refused]):
