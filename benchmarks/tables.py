@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import method_tables
+from benchmarks.federated import tables as federated_tables
 
 HERE = Path(__file__).parent
 HEAD = (
@@ -34,6 +35,7 @@ def main() -> None:
     lines += method_tables.bench(HERE / "results" / "bench.jsonl")
     lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
     lines += method_tables.trojanzoo(HERE / "results" / "trojanzoo.json")
+    lines += federated_tables.section(HERE / "results")
     for name in ("shared_models", "end_to_end"):
         place = HERE / "results" / f"{name}.jsonl"
         if place.exists():
