@@ -14,10 +14,15 @@ class JointOptions:
 
     site: Annotated[
         str,
-        Doc("units that are cut: final channels or last convolution; ballot files say theirs", choices=("feature", "conv")),
+        Doc(
+            "units that are cut: final channels or last convolution; ballot files say theirs",
+            choices=("feature", "conv"),
+        ),
     ] = "feature"
     scheme: Annotated[str, Doc("ranks or votes; ballot files say theirs", choices=("rap", "mvp"))] = "rap"
-    rate: Annotated[float, Doc("share of the units that a client votes for; ballot files say theirs", 0.0001, 1.0)] = 0.5
+    rate: Annotated[float, Doc("share of the units that a client votes for; ballot files say theirs", 0.0001, 1.0)] = (
+        0.5
+    )
     joining: Annotated[str, Doc("how ranks are joined", choices=("mean", "median", "trimmed"))] = "mean"
     agree: Annotated[
         str,

@@ -60,8 +60,8 @@ def test_every_ranking_is_a_ballot(entries: list[int], images: int, version: str
 
 def test_a_ballot_tells_no_more_than_its_fields() -> None:
     assert set(to_json(ranked())) == {
-        "weights", "site", "units", "scheme", "rate", "entries", "images_at_least", "versions", "nonce", "epsilon", "sha256",
-        "schema",
+        "weights", "site", "units", "scheme", "rate", "entries", "images_at_least", "versions", "nonce",
+        "epsilon", "sha256", "schema",
     }  # fmt: skip
     assert [coarse(images) for images in (1, 9, 10, 99, 100, 12345, 10**12)] == [1, 1, 10, 10, 100, 10000, 10**9]
 

@@ -119,11 +119,18 @@ def test_limits_of_an_update_hold_back_a_client_that_replaces_the_model(checkpoi
         def answer(self, question: Question, state: State) -> Answer:
             if not isinstance(question, Train):
                 return self.inner.answer(question, state)
-            return Answer(state={name: value - 50 * value if "head" in name else value for name, value in state.items()})
+            return Answer(
+                state={name: value - 50 * value if "head" in name else value for name, value in state.items()}
+            )
 
     rows, images = people(checkpoint, 5), image_set(80, CLASSES, SHAPE, 77)
     found = {}
-    for options in ({"merging": "mean"}, {"merging": "mean", "clipping": "median"}, {"merging": "median"}, {"merging": "trimmed"}):
+    for options in (
+        {"merging": "mean"},
+        {"merging": "mean", "clipping": "median"},
+        {"merging": "median"},
+        {"merging": "trimmed"},
+    ):
         crowd = Here(rows | {"0": Zeroing(rows["0"])})
         given = {"max_drop": 0.5, "rounds": 1, "learning_rate": 0.05, "batch_size": 16, "adjust": False, **options}
         made, _ = cleanse(crowd, checkpoint, **given)

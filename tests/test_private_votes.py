@@ -16,7 +16,9 @@ from hubclean.private_votes import private
 
 
 @settings(max_examples=100, deadline=None)
-@given(votes=st.lists(st.integers(0, 1), min_size=1, max_size=40), epsilon=st.floats(0.01, 500), seed=st.integers(0, 99))
+@given(
+    votes=st.lists(st.integers(0, 1), min_size=1, max_size=40), epsilon=st.floats(0.01, 500), seed=st.integers(0, 99)
+)
 def test_a_ballot_with_noise_votes_for_as_many_units(votes: list[int], epsilon: float, seed: int) -> None:
     found = private(votes, epsilon, Random(seed))
     assert len(found) == len(votes)
@@ -36,7 +38,9 @@ def test_every_ballot_is_as_likely_as_the_mechanism_says(units: int, chosen: int
     whole = sum(weights.values())
     assert len(seen) == comb(units, chosen)
     assert all(seen[one] / draws == pytest.approx(weight / whole, abs=0.015) for one, weight in weights.items())
-    assert max(weights.values()) / min(weights.values()) == pytest.approx(exp(epsilon))  # the promise, for any two owners
+    assert max(weights.values()) / min(weights.values()) == pytest.approx(
+        exp(epsilon)
+    )  # the promise, for any two owners
 
 
 def test_a_large_epsilon_tells_the_truth_and_a_small_one_nothing() -> None:

@@ -3,8 +3,8 @@
 A small CNN is trained on ``BEFORE`` images that no client has, as a public checkpoint would be, and then by federated
 averaging among honest clients for ``rounds`` rounds, once for all attacks and shares. The attackers, who were honest
 till then, strike in the ``struck`` rounds that follow, as DBA does with a model near convergence, and behave in a last
-round; a model without attackers goes on for as many. Their updates are multiplied by 1 / (their share of the clients), so that together they could
-put their model in place of the average (Bagdasaryan et al. 2020; methods.md 3.7).
+round; a model without attackers goes on for as many. Their updates are multiplied by 1 / (their share of the clients),
+so that together they could put their model in place of the average (Bagdasaryan et al. 2020; methods.md 3.7).
 """
 
 from __future__ import annotations

@@ -39,13 +39,20 @@ def main() -> None:
         checkpoint = trained(setting, pictures, session, given.models)
         units = federation.units_at(checkpoint, "conv")
         crowd = people(setting, checkpoint, pictures.clients, session, True).values()
-        seen = [federation.activity(checkpoint, units, one.images, session) for one in crowd if isinstance(one, Participant)]
+        seen = [
+            federation.activity(checkpoint, units, one.images, session) for one in crowd if isinstance(one, Participant)
+        ]
         order = federation.order_of(seen, "rap", 1.0)
         points, copy = [], checkpoint.copy()
         for gone in votes.steps(units.count, STEP):
             cut(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
             points.append({"cut": gone, **measured(copy, setting, pictures.test, session)})
-        lines.append(json.dumps({key: row[key] for key in ("data", "clients", "attack", "malicious", "seed")} | {"units": units.count, "points": points}))
+        lines.append(
+            json.dumps(
+                {key: row[key] for key in ("data", "clients", "attack", "malicious", "seed")}
+                | {"units": units.count, "points": points}
+            )
+        )
         given.out.write_text("\n".join(lines) + "\n")
 
 

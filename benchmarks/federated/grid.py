@@ -68,12 +68,16 @@ def settings(plan: str) -> Iterator[Setting]:
     """The settings of a plan, what answers most first."""
 
     def made(
-        data: str, clients: int, shares: tuple[float, ...], seed: int, attacks: tuple[str, ...] = ("dba", "model-replacement"),
-        lies: tuple[bool, ...] = (False, True), rounds: int = 3, images: int = 4000,
-    ) -> Iterator[Setting]:  # fmt: skip
+        data: str,
+        clients: int,
+        shares: tuple[float, ...],
+        seed: int,
+        attacks: tuple[str, ...] = ("dba", "model-replacement"),
+        lies: tuple[bool, ...] = (False, True),
+    ) -> Iterator[Setting]:
         for share, attack in itertools.product(shares, attacks):
             for lying in lies if share else (False,):
-                yield Setting(data, attack, clients, share, 0.5, seed, rounds, 4, images, lying)
+                yield Setting(data, attack, clients, share, 0.5, seed, 3, 4, 4000, lying)
 
     if plan == "smoke":
         yield Setting("mnist", "dba", 10, 0.4, 0.5, 0, 1, 2, 1500, True)
@@ -135,7 +139,7 @@ def cleansed(
         "stage": found.kept,
         "cut": found.cut,
         "asked": asked,
-        "client_seconds": round(cost.seconds / setting.clients, 2),
+        "client_cpu": round(cost.seconds / setting.clients, 2),
         "client_down": cost.down // setting.clients,
         "client_up": cost.up // setting.clients,
         "notes": list(found.notes),

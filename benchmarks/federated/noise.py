@@ -1,6 +1,6 @@
 """What noise on votes costs: MVP among honest and malicious clients who all hand in noisy ballots; a JSON line a draw.
 
-    python -m benchmarks.federated.noise --shared ../shared/data --out benchmarks/results/federated_noise.jsonl
+python -m benchmarks.federated.noise --shared ../shared/data --out benchmarks/results/federated_noise.jsonl
 """
 
 from __future__ import annotations
@@ -61,10 +61,19 @@ def main() -> None:
                 rows = people(setting, checkpoint, pictures.clients, session, True)
                 if epsilon:
                     rows = {name: Noisy(one, epsilon, Random(f"{name} {draw}")) for name, one in rows.items()}
-                plan = FederatedRounds(LocalCrowd(rows), site="conv", scheme="mvp", rate=RATE, step=STEP, max_drop=MAX_DROP, rounds=0)
+                plan = FederatedRounds(
+                    LocalCrowd(rows), site="conv", scheme="mvp", rate=RATE, step=STEP, max_drop=MAX_DROP, rounds=0
+                )
                 found = plan.cleanse(checkpoint, DefenseData.none(checkpoint.facts.input_size), (), session)
                 after = measured(found.checkpoint, setting, pictures.test, session)
-                row = {**asdict(setting), "epsilon": epsilon, "draw": draw, "cut": found.cut, "before": before, "after": after}
+                row = {
+                    **asdict(setting),
+                    "epsilon": epsilon,
+                    "draw": draw,
+                    "cut": found.cut,
+                    "before": before,
+                    "after": after,
+                }
                 lines.append(json.dumps(row))
                 given.out.write_text("\n".join(lines) + "\n")
 

@@ -115,8 +115,10 @@ def guesses(shadows: Tensor, answers: Tensor, victims: Tensor, one: bool, decay:
     def closure() -> Tensor:
         steps.zero_grad()
         logits = model(inputs)
-        loss = functional.cross_entropy(logits, answers) if one else functional.binary_cross_entropy_with_logits(
-            logits, answers.float()
+        loss = (
+            functional.cross_entropy(logits, answers)
+            if one
+            else functional.binary_cross_entropy_with_logits(logits, answers.float())
         )
         loss = loss + decay * model.weight.square().sum()
         loss.backward()
@@ -184,7 +186,9 @@ def main() -> None:
     session = open_session("cpu", MODEL.seed, 512)
     checkpoint = trained(MODEL, loaded(given.shared, MODEL, given.models), session, given.models)
     every = ImageSet(**load_file(given.models / f"{MODEL.data}-train.safetensors"))
-    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[MODEL.images + BEFORE :]  # unseen in training
+    order = torch.randperm(len(every), generator=torch.Generator().manual_seed(0))[
+        MODEL.images + BEFORE :
+    ]  # unseen in training
     images = every.subset(order)
     activity = unit_activity(checkpoint, images, session)
     middle = len(images) * 3 // 5

@@ -19,14 +19,14 @@ Key = tuple[str, bool, str, str]
 
 @dataclass
 class Memory:
-    """Replies and the seconds they took, of all crowds that ask about one trained model."""
+    """Replies and the processor seconds they took, of all crowds that ask about one trained model."""
 
     kept: dict[Key, tuple[Reply, float]] = field(default_factory=dict)
 
 
 @dataclass
 class Cost:
-    """What the clients of one cleansing spent together: seconds of work, bytes to them and from them."""
+    """What the clients of one cleansing spent together: processor seconds, bytes to them and from them."""
 
     seconds: float = 0.0
     down: int = 0
@@ -51,9 +51,9 @@ class Remembering(LocalCrowd):
         for name in who:
             key = (name, name in self.lying, repr(question), digest)
             if key not in self.memory.kept:
-                started = time.perf_counter()
+                started = time.process_time()
                 (reply,) = super().ask(question, state, [name])
-                self.memory.kept[key] = reply, time.perf_counter() - started
+                self.memory.kept[key] = reply, time.process_time() - started
             reply, seconds = self.memory.kept[key]
             self.cost.seconds += seconds
             self.cost.down += sent

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federated.rows import COST, TOOK, Grid, Row, gone, left, lost, read, way
+from benchmarks.federated.grid import ROUNDS
+from benchmarks.federated.limits import DEFAULT, NAMES, STAGES, WORDS, failing, noise, privacy
+from benchmarks.federated.rows import COST, TOOK, Grid, Row, left, lost, read, way
 from hubclean.bench.tables import table
-
-NAMES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "cifar10": "CIFAR-10"}
-STAGES = [(tuned, adjusted) for tuned in (False, True) for adjusted in (False, True)]
-WORDS = {(False, False): "pruned", (False, True): "pruned, adjusted", (True, False): "tuned", (True, True): "tuned, adjusted"}
-DEFAULT = "median"
 
 
 def section(results: Path) -> list[str]:
@@ -23,7 +19,11 @@ def section(results: Path) -> list[str]:
     if not grid.rows:
         return []
     lines = ["## Federated cleansing", "", _setup(grid), "", *models(grid), *cleansed(grid), *beside(grid)]
-    lines += [*joining(grid, Grid.of(read(results / "federated_dev.jsonl"))), *cost(grid), *failing(grid)]
+    lines += [
+        *joining(grid, Grid.of(read(results / "federated_dev.jsonl"))),
+        *cost(grid),
+        *failing(grid, read(results / "federated_curves.jsonl")),
+    ]
     return [*lines, *privacy(results / "federated_privacy.json"), *noise(read(results / "federated_noise.jsonl"))]
 
 
@@ -31,11 +31,11 @@ def _setup(grid: Grid) -> str:
     row = grid.rows[0]
     return (
         f"`python -m benchmarks.federated.grid` (`cells.py` says how models come about): a CNN of three convolutions, "
-        f"the last one pruned; {row['images']:,} images of all clients together, Dirichlet {row['alpha']:g}; the attackers "
-        f"strike in {row['struck']} rounds of federated averaging and rest for one; rates on {row['n']:,} test images. An "
-        f"attack took if its ASR is {TOOK:.0%} or more and the model within {100 * COST:.0f} points of the run without "
-        "attackers. Lies: the malicious clients also turn ranks around, vote for the most active units, report accuracy "
-        "0 and attack the fine-tuning. Clients are called in one process; no rate was looked at by any of them."
+        f"the last one pruned; {row['images']:,} images of all clients together, Dirichlet {row['alpha']:g}; the "
+        f"attackers strike in {row['struck']} rounds of federated averaging and rest for one; rates on {row['n']:,} "
+        f"test images. An attack took if its ASR is {TOOK:.0%} or more and the model within {100 * COST:.0f} points of "
+        "the run without attackers. Lies: the malicious clients also turn ranks around, vote for the most active "
+        "units, report accuracy 0 and attack the fine-tuning. Clients are called in one process and see no ASR."
     )
 
 
@@ -47,7 +47,8 @@ def models(grid: Grid) -> list[str]:
         verdict = "-" if not row["malicious"] else "yes" if grid.took(row) else "**no**"
         body.append([
             NAMES[row["data"]], str(row["clients"]), row["attack"], f"{row['malicious']:.0%}", str(row["seed"]),
-            f"{row['before']['ca']:.1%}", "-" if clean is None else f"{clean:.1%}", f"{row['before']['asr']:.1%}", verdict,
+            f"{row['before']['ca']:.1%}", "-" if clean is None else f"{clean:.1%}", f"{row['before']['asr']:.1%}",
+            verdict,
         ])  # fmt: skip
     head = ["data", "clients", "attack", "malicious", "seed", "CA", "CA without attackers", "ASR", "took"]
     return ["### The models", "", table(head, body), ""]
@@ -71,15 +72,11 @@ def cleansed(grid: Grid) -> list[str]:
             body.append([NAMES[data], str(clients), attack, f"{share:.0%}", "yes" if lies else "no", scheme.upper(),
                          str(max(counts)), f"{asr:.1f}", *cells])  # fmt: skip
     head = ["data", "clients", "attack", "malicious", "lies", "scheme", "n", "ASR before", *WORDS.values()]
-    lines = ["### ASR left / points of CA lost", "", "Medians over seeds (n models whose attack took). Fine-tuning joins "]
-    lines[-1] += f"weights by the {DEFAULT}, {_rounds()} rounds at most."
-    return [*lines, "", table(head, body), "", *_clean(grid)]
-
-
-def _rounds() -> int:
-    from benchmarks.federated.grid import ROUNDS
-
-    return ROUNDS
+    text = (
+        f"Medians over seeds (n models whose attack took). Fine-tuning joins weights by the {DEFAULT}, {ROUNDS} rounds "
+        "at most; `tuned` without a better round is `pruned`."
+    )
+    return ["### ASR left / points of CA lost", "", text, "", table(head, body), "", *_clean(grid)]
 
 
 def _clean(grid: Grid) -> list[str]:
@@ -103,13 +100,15 @@ def beside(grid: Grid) -> list[str]:
         cells = []
         for scheme in ("rap", "mvp"):
             picked = way(scheme, tuned, True, DEFAULT if tuned else None)
-            found = [r for r in grid.cleansed(picked) if (r["data"], r["clients"]) == (data, 10) and r["attack"] in attacks]
+            found = [
+                r for r in grid.cleansed(picked) if (r["data"], r["clients"]) == (data, 10) and r["attack"] in attacks
+            ]
             cells.append(_arrow(found))
         name = f"{NAMES[data]}, {'DBA' if len(attacks) == 1 else 'over attacks'}, {'' if tuned else 'not '}fine-tuned"
         body.append([name, theirs, *cells])
     text = (
-        "Means over models, adjusted last. The paper's nets, clients, split and tolerance are not known to us (its text "
-        "could not be read): the figures stand beside each other, they are not the same experiment."
+        "Means over models, adjusted last. The paper's nets, clients, split and tolerance are not known to us (its "
+        "text could not be read): the figures stand beside each other, they are not the same experiment."
     )
     return ["### Beside the paper (Wu et al., ICDCS 2022)", "", text, "", table(["", "paper", "RAP", "MVP"], body), ""]
 
@@ -126,12 +125,16 @@ def joining(grid: Grid, dev: Grid) -> list[str]:
     """Fine-tuning among clients that attack: how updates are joined."""
     body = []
     for name, held, lies in (("chosen on", dev, None), ("table", grid, True)):
-        rows = [row for row in held.rows if row["tuned"] and row["scheme"] == "rap" and "after" in row and row["malicious"]]
+        rows = [
+            row for row in held.rows if row["tuned"] and row["scheme"] == "rap" and "after" in row and row["malicious"]
+        ]
         rows = [row for row in rows if lies in (None, row["lies"]) and row["before"]["asr"] >= TOOK]
         for kind in sorted({(row["merging"], row["clipping"], row["lies"]) for row in rows}):
             cells = []
             for adjusted in (False, True):
-                found = [r for r in rows if (r["merging"], r["clipping"], r["lies"]) == kind and r["adjusted"] == adjusted]
+                found = [
+                    r for r in rows if (r["merging"], r["clipping"], r["lies"]) == kind and r["adjusted"] == adjusted
+                ]
                 cells += [f"{left(found):.1f} / {lost(found):.1f}" if found else "-", str(len(found))]
             merging, clipping, lying = kind
             words = merging + (", updates cut to the median norm" if clipping == "median" else "")
@@ -152,99 +155,24 @@ def cost(grid: Grid) -> list[str]:
             picked = way(scheme, tuned, True, DEFAULT if tuned else None)
             found = [
                 row for row in grid.rows
-                if picked(row) and row["clients"] == clients and row["data"] == "fashion_mnist" and "after" in row
+                if picked(row) and row["clients"] == clients and row["data"] == "fashion_mnist" and "client_cpu" in row
             ]  # fmt: skip
             if found:
                 each = found[0]["images"] // clients
                 figures = [statistics.median(row[key] for row in found) for key in _COSTS]
                 seconds, down, up, asked = figures
-                body.append([f"{scheme.upper()}, {WORDS[tuned, True]}", str(clients), str(each), f"{asked:.0f}", f"{seconds:.1f}",
-                             f"{clients * seconds:.0f}", f"{down / 1e6:.2f}", f"{up / 1e6:.2f}", str(len(found))])  # fmt: skip
+                body.append([f"{scheme.upper()}, {WORDS[tuned, True]}", str(clients), str(each), f"{asked:.0f}",
+                             f"{seconds:.1f}", f"{clients * seconds:.0f}", f"{down / 1e6:.2f}", f"{up / 1e6:.2f}",
+                             str(len(found))])  # fmt: skip
     text = (
-        "Fashion-MNIST; medians over runs. Seconds on one busy core, bytes of weights and numbers without envelope; the "
-        "images are shared out, so more clients have fewer each."
+        "Fashion-MNIST; medians over runs. Processor seconds of one thread, bytes of weights and numbers without "
+        "envelope; the images are shared out, so more clients have fewer each."
     )
     head = ["way", "clients", "images each", "questions", "s a client", "s all", "MB to a client", "MB from it", "n"]
     return ["### What it costs", "", text, "", table(head, body), ""] if body else []
 
 
-_COSTS = ("client_seconds", "client_down", "client_up", "asked")
-
-
-def failing(grid: Grid) -> list[str]:
-    """Where it fails, in words made of the rows."""
-    best = {}
-    for scheme, (tuned, adjusted) in itertools.product(("rap", "mvp"), STAGES):
-        found = grid.cleansed(way(scheme, tuned, adjusted, DEFAULT if tuned else None))
-        if found:
-            best[f"{scheme.upper()} {WORDS[tuned, adjusted]}"] = found
-    if not best:
-        return []
-    figures = "; ".join(f"{name} {gone(found):.0f}" for name, found in best.items())
-    every = [row for found in best.values() for row in found]
-    well = sum(100 * (r["before"]["asr"] - r["after"]["asr"]) >= 70 for r in every)
-    failed = [row for row in grid.rows if "failed" in row]
-    missed = sorted({f"{NAMES[r['data']]} {r['attack']} {r['malicious']:.0%} of {r['clients']} (seed {r['seed']})"
-                     for r in grid.models() if r["malicious"] and not grid.took(r)})  # fmt: skip
-    text = (
-        f"Points of ASR that each way takes away, medians over all models whose attack took, without lies: {figures}. "
-        f"{well} of {len(every)} runs take away 70 points or more. The backdoor of these small nets sits in units that clean "
-        "images use as well: who prunes what is asleep does not reach it, and more is not cut because the clients' "
-        "accuracies forbid it. Fine-tuning gives accuracy back, not safety. "
-        f"{len(failed)} runs ended without a model. Attacks that did not take: {', '.join(missed) or 'none'}."
-    )
-    return ["### Where it fails", "", text, ""]
-
-
-def privacy(place: Path) -> list[str]:
-    """How well labels are guessed from one ballot."""
-    if not place.exists():
-        return []
-    found: dict[str, Any] = json.loads(place.read_text())
-    setup = found["setup"]
-    body = [
-        [row["split"], _ballot(row), _interval(row["presence"]), _interval(row["largest"]), f"{row['largest']['right']:.0%}"]
-        for row in found["rows"]
-    ]
-    text = (
-        f"`python -m benchmarks.federated.privacy`: {setup['units']} units, {setup['images']} images a participant, "
-        f"{setup['victims']} victims and {setup['shadows']:,} shadow participants of other images a seed, {setup['seeds']} "
-        f"seeds; shards have {setup['labels_each']} labels, Dirichlet {setup['alpha']:g}. A linear attacker; AUC with 95 % "
-        "intervals, 0.5 is blind guessing (10 % for the label with most images)."
-    )
-    head = ["split", "ballot", "is a label there (AUC)", "which has most images (AUC)", "right at once"]
-    return ["### What a ballot tells of labels", "", text, "", table(head, body), ""]
-
-
-def _ballot(row: dict[str, Any]) -> str:
-    if row["scheme"] == "rap":
-        return "ranks (RAP)"
-    return f"votes at {row['rate']:g}" + ("" if row["epsilon"] is None else f", epsilon {row['epsilon']:g}")
-
-
-def _interval(one: dict[str, Any]) -> str:
-    low, high = one["interval"]
-    return f"{one['auc']:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def noise(rows: list[Row]) -> list[str]:
-    """What noise on votes costs: MVP, adjusted, without fine-tuning."""
-    body = []
-    for clients, epsilon in sorted({(row["clients"], row["epsilon"] or float("inf")) for row in rows}, reverse=True):
-        mine = [r for r in rows if (r["clients"], r["epsilon"] or float("inf")) == (clients, epsilon)]
-        shown = "none" if epsilon == float("inf") else f"{epsilon:g}"
-        spread = [f"{100 * row['after']['asr']:.0f}" for row in mine]
-        body.append([str(clients), shown, str(len(mine)), f"{statistics.median(r['cut'] for r in mine):.0f}",
-                     f"{left(mine):.1f} ({', '.join(spread)})", f"{lost(mine):.1f}"])  # fmt: skip
-    if not body:
-        return []
-    row = rows[0]
-    text = (
-        f"`python -m benchmarks.federated.noise`: {NAMES[row['data']]}, {row['attack']}, {row['malicious']:.0%} malicious, MVP at rate 0.5, adjusted, not "
-        "fine-tuned; draws of the noise, medians and, in brackets, each draw."
-    )
-    head = ["clients", "epsilon of a ballot", "draws", "units cut", "ASR left", "points of CA lost"]
-    return ["### What noise on votes costs", "", text, "", table(head, body), ""]
+_COSTS = ("client_cpu", "client_down", "client_up", "asked")
 
 
 def _kind(row: Row) -> tuple[str, int, str, float]:

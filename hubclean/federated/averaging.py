@@ -79,7 +79,9 @@ def average(
 
 def norms(start: State, updates: Sequence[State], names: Collection[str]) -> list[float]:
     """L2 norm of every client's update X_k - G over the entries ``names``."""
-    squares = (sum(float((one[name].double() - start[name].double()).square().sum()) for name in names) for one in updates)
+    squares = (
+        sum(float((one[name].double() - start[name].double()).square().sum()) for name in names) for one in updates
+    )
     return [square**0.5 for square in squares]
 
 

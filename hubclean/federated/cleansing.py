@@ -58,7 +58,10 @@ class FederatedRounds(JointOptions):
     ] = "median"
     clipping: Annotated[
         str,
-        Doc("limit on the norm of an update: none, the round's median norm, or clip_norm", choices=("none", "median", "given")),
+        Doc(
+            "limit on the norm of an update: none, the round's median norm, or clip_norm",
+            choices=("none", "median", "given"),
+        ),
     ] = "none"
     clip_norm: Annotated[float, Doc("largest L2 norm of a client's update with clipping=given", 0.0, 1e9)] = 1.0
     quorum: Annotated[float, Doc("a round needs more than this share of its clients", 0.0, 1.0)] = 0.5

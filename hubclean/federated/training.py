@@ -64,7 +64,9 @@ class FederatedTraining:
                 self.weight_decay,
             )  # fmt: skip
             answers = asking.ask(question, before, who)
-            load(checkpoint.model, average(before, [one.state for one in answers.values()], Averaging(eta=self.eta)), {})
+            load(
+                checkpoint.model, average(before, [one.state for one in answers.values()], Averaging(eta=self.eta)), {}
+            )
             if after_round is not None:
                 after_round(number)
 

@@ -1,0 +1,131 @@
+"""Where federated cleansing fails, what a ballot tells, what noise costs: parts of ``benchmarks.federated.tables``."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from benchmarks.federated.rows import Grid, Row, gone, left, lost, way
+from hubclean.bench.tables import table
+from hubclean.federated.cleansing import FederatedRounds
+
+NAMES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+STAGES = [(tuned, adjusted) for tuned in (False, True) for adjusted in (False, True)]
+WORDS = dict(zip(STAGES, ("pruned", "pruned, adjusted", "tuned", "tuned, adjusted"), strict=True))
+DEFAULT = FederatedRounds.merging
+
+
+def failing(grid: Grid, curves: list[dict[str, Any]]) -> list[str]:
+    """Where it fails, in words made of the rows.
+
+    Args:
+        curves: accuracy and ASR along the pruning sequence of models whose attack took.
+    """
+    best = {}
+    for scheme, (tuned, adjusted) in itertools.product(("rap", "mvp"), STAGES):
+        found = grid.cleansed(way(scheme, tuned, adjusted, DEFAULT if tuned else None))
+        if found:
+            best[f"{scheme.upper()} {WORDS[tuned, adjusted]}"] = found
+    if not best:
+        return []
+    figures = "; ".join(f"{name} {gone(found):.0f}" for name, found in best.items())
+    every = [row for found in best.values() for row in found]
+    well = sum(100 * (row["before"]["asr"] - row["after"]["asr"]) >= 70 for row in every)
+    failed = sum("failed" in row for row in grid.rows)
+    text = (
+        f"Points of ASR that each way takes away, medians over models whose attack took, without lies: {figures}. "
+        f"{well} of {len(every)} runs take away 70 points or more. {_reachable(curves)}{failed} runs "
+        f"ended without a model. Attacks that did not take: {_missed(grid)}."
+    )
+    return ["### Where it fails", "", text, ""]
+
+
+def _reachable(curves: list[dict[str, Any]]) -> str:
+    """Whether any point of the pruning sequence would have done."""
+    if not curves:
+        return ""
+    able, still = 0, []
+    for curve in curves:
+        start = curve["points"][0]
+        near = [one for one in curve["points"] if start["ca"] - one["ca"] <= 0.06 + 1e-9]
+        able += any(one["asr"] <= 0.1 for one in near)
+        still.append(near[-1] | {"share": near[-1]["cut"] / curve["units"]})
+    share, asr = (100 * statistics.median(one[key] for one in still) for key in ("share", "asr"))
+    text = (
+        "Along the whole RAP sequence (`curves.py`, looked at on the test images) an ASR of 10 % or less for 6 points "
+        f"of accuracy or less can be had in {able} of {len(curves)} models; with the {share:.0f} % of units cut that 6 "
+        f"points pay for, the median ASR is {asr:.0f} %. "
+    )
+    if 2 * able < len(curves):
+        text += "So it is the order of units that fails, not where clients stop: units that clean images use carry the "
+        text += "backdoor, and whoever prunes what is asleep does not reach them. "
+    return text
+
+
+def _missed(grid: Grid) -> str:
+    missed = {
+        f"{NAMES[row['data']]} {row['attack']} {row['malicious']:.0%} of {row['clients']} (seed {row['seed']})"
+        for row in grid.models()
+        if row["malicious"] and not grid.took(row)
+    }
+    return ", ".join(sorted(missed)) or "none"
+
+
+def privacy(place: Path) -> list[str]:
+    """How well labels are guessed from one ballot."""
+    if not place.exists():
+        return []
+    found: dict[str, Any] = json.loads(place.read_text())
+    setup = found["setup"]
+    body = [
+        [
+            row["split"],
+            _ballot(row),
+            _interval(row["presence"]),
+            _interval(row["largest"]),
+            f"{row['largest']['right']:.0%}",
+        ]
+        for row in found["rows"]
+    ]
+    text = (
+        f"`python -m benchmarks.federated.privacy`: {setup['units']} units, {setup['images']} images a participant, "
+        f"{setup['victims']} victims and {setup['shadows']:,} shadow participants of other images a seed, "
+        f"{setup['seeds']} seeds; shards have {setup['labels_each']} labels, Dirichlet {setup['alpha']:g}. A linear "
+        "attacker; AUC with 95 % intervals, 0.5 is blind guessing (10 % for the label with most images)."
+    )
+    head = ["split", "ballot", "is a label there (AUC)", "which has most images (AUC)", "right at once"]
+    return ["### What a ballot tells of labels", "", text, "", table(head, body), ""]
+
+
+def _ballot(row: dict[str, Any]) -> str:
+    if row["scheme"] == "rap":
+        return "ranks (RAP)"
+    return f"votes at {row['rate']:g}" + ("" if row["epsilon"] is None else f", epsilon {row['epsilon']:g}")
+
+
+def _interval(one: dict[str, Any]) -> str:
+    low, high = one["interval"]
+    return f"{one['auc']:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def noise(rows: list[Row]) -> list[str]:
+    """What noise on votes costs: MVP, adjusted, without fine-tuning."""
+    body = []
+    for clients, epsilon in sorted({(row["clients"], row["epsilon"] or float("inf")) for row in rows}, reverse=True):
+        mine = [r for r in rows if (r["clients"], r["epsilon"] or float("inf")) == (clients, epsilon)]
+        shown = "none" if epsilon == float("inf") else f"{epsilon:g}"
+        spread = [f"{100 * row['after']['asr']:.0f}" for row in mine]
+        body.append([str(clients), shown, str(len(mine)), f"{statistics.median(r['cut'] for r in mine):.0f}",
+                     f"{left(mine):.1f} ({', '.join(spread)})", f"{lost(mine):.1f}"])  # fmt: skip
+    if not body:
+        return []
+    row = rows[0]
+    text = (
+        f"`python -m benchmarks.federated.noise`: {NAMES[row['data']]}, {row['attack']}, {row['malicious']:.0%} "
+        "malicious, MVP at rate 0.5, adjusted, not fine-tuned; draws of the noise, medians and, in brackets, each draw."
+    )
+    head = ["clients", "epsilon of a ballot", "draws", "units cut", "ASR left", "points of CA lost"]
+    return ["### What noise on votes costs", "", text, "", table(head, body), ""]
