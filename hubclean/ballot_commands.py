@@ -52,6 +52,9 @@ _OUT = click.option("--out", required=True, type=click.Path(path_type=Path), hel
 def rank(target: str, data: str, out: Path, as_json: bool, **rest: Any) -> None:
     """Rank TARGET's units on private images and write a ballot; no image, label or activation is in it.
 
+    Whoever sees a ballot can still guess well which labels the images have, from ranks best; noise
+    (--epsilon) hides that, at a cost.
+
     Whoever gets the ballots of several owners runs hubclean clean TARGET --ballots *.json. All must be for the same
     weights, site, scheme and rate.
     """

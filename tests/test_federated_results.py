@@ -197,16 +197,16 @@ def test_every_way_of_a_plan_is_once_there_and_lies_bring_plain_averaging() -> N
 
 def test_an_attacker_learns_labels_from_activity_that_shows_them_and_nothing_from_none() -> None:
     generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(2000) % 10
-    telling = torch.rand(2000, 24, generator=generator) + 3 * torch.nn.functional.one_hot(labels, 24)
-    blind = torch.rand(2000, 24, generator=generator)
+    labels = torch.arange(20_000) % 10
+    telling = torch.rand(20_000, 24, generator=generator) + 3 * torch.nn.functional.one_hot(labels, 24)
+    blind = torch.rand(20_000, 24, generator=generator)
     found = {}
     for name, activity in (("telling", telling), ("blind", blind)):
-        shadows = privacy.dealt(labels[:1000], activity[:1000].double(), "shards", 150, 1)
-        victims = privacy.dealt(labels[1000:], activity[1000:].double(), "shards", 150, 2)  # of other images
+        shadows = privacy.dealt(labels[:10_000], activity[:10_000].double(), "shards", 300, 1)
+        victims = privacy.dealt(labels[10_000:], activity[10_000:].double(), "shards", 300, 2)  # of other images
         assert int((victims.counts > 0).sum(1).max()) == privacy.LABELS_EACH
         assert set(victims.counts.sum(1).tolist()) == {privacy.IMAGES}
-        shown = privacy.ballots(None, "mvp", 0.5, Random(0))
+        shown = privacy.ballots(None, "rap", 0.5, Random(0))
         known, seen = (torch.tensor(shown(one.activity), dtype=torch.float32) for one in (shadows, victims))
         truth = victims.counts > 0
         scores = privacy.guesses(known, shadows.counts > 0, seen, False)

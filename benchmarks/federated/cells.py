@@ -5,6 +5,9 @@ averaging among honest clients for ``rounds`` rounds, once for all attacks and s
 till then, strike in the ``struck`` rounds that follow, as DBA does with a model near convergence, and behave in a last
 round; a model without attackers goes on for as many. Their updates are multiplied by 1 / (their share of the clients),
 so that together they could put their model in place of the average (Bagdasaryan et al. 2020; methods.md 3.7).
+
+With ``rounds`` = 0 it is otherwise: nothing was trained before, and the attackers are there from the first of the
+``struck`` rounds to the last but one, without scaling.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from hubclean.tensors import Checkpoint, ImageSet, Session, Stamp
 from hubclean.training import Schedule, train
 
 CLASSES, TEST, BEFORE, EPOCHS = 10, 2000, 6000, 8
+RATE, FRESH_RATE = 0.02, 0.05  # learning rates of honest clients: of a trained net, of an untrained one
 SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 LIES = "reversed-ranks,active-votes,false-accuracies"
 # Epochs of poisoned training a round, and its learning rate (methods.md 3.7: 10, 6 for DBA, 2; fewer suffice here).
@@ -64,7 +68,7 @@ class Setting:
     Args:
         attack: ``dba`` or ``model-replacement``; with no malicious client it names the trigger that is measured.
         malicious: share of the clients.
-        rounds: among honest clients alone; ``struck`` more follow, with the attackers.
+        rounds: among honest clients alone; ``struck`` more follow, with the attackers. 0: an untrained net, see above.
         images: of all clients together.
         lies: whether the malicious ones also lie and attack while the model is cleansed.
     """
@@ -166,10 +170,14 @@ def people(
         rows[name] = own
         if number < setting.bad and (setting.lies or not cleansing):
             epochs, rate = POISONED[setting.attack]
-            given = {"tuning": "true", "epochs": epochs, "learning_rate": rate, "scale": f"{1 / setting.malicious:g}"}
+            given = {"tuning": "true", "epochs": epochs, "learning_rate": rate, "scale": _scale(setting)}
             options = {f"{setting.attack}.{key}": value for key, value in given.items()}
             rows[name] = hostile(own, number, setting.attack + (f",{LIES}" if cleansing else ""), options)
     return rows
+
+
+def _scale(setting: Setting) -> str:
+    return f"{1 / setting.malicious:g}" if setting.rounds else "1"
 
 
 def trained(setting: Setting, pictures: Pictures, session: Session, folder: Path) -> Checkpoint:
@@ -178,19 +186,20 @@ def trained(setting: Setting, pictures: Pictures, session: Session, folder: Path
     if _taken(checkpoint, folder / f"{setting.name}.safetensors"):
         return checkpoint
     place, images = folder / f"{setting.clean}.safetensors", pictures.clients
-    if not _taken(checkpoint, place):
+    if setting.rounds and not _taken(checkpoint, place):
         train(checkpoint.model, pictures.before, Schedule(EPOCHS, 0.05, batch_size=64), session, "before")
         honest = people(replace(setting, malicious=0.0), checkpoint, images, session, False)
-        _train(checkpoint, honest, setting.rounds, session)
+        _train(checkpoint, honest, setting.rounds, session, RATE)
         _keep(checkpoint, place)
-    _train(checkpoint, people(setting, checkpoint, images, session, False), setting.struck, session)
-    _train(checkpoint, people(replace(setting, malicious=0.0), checkpoint, images, session, False), 1, session)
+    rate = RATE if setting.rounds else FRESH_RATE
+    _train(checkpoint, people(setting, checkpoint, images, session, False), setting.struck, session, rate)
+    _train(checkpoint, people(replace(setting, malicious=0.0), checkpoint, images, session, False), 1, session, rate)
     _keep(checkpoint, folder / f"{setting.name}.safetensors")
     return checkpoint
 
 
-def _train(checkpoint: Checkpoint, crowd: dict[str, Member], rounds: int, session: Session) -> None:
-    plan = FederatedTraining(rounds=rounds, chosen=10, learning_rate=0.02, batch_size=32)
+def _train(checkpoint: Checkpoint, crowd: dict[str, Member], rounds: int, session: Session, rate: float) -> None:
+    plan = FederatedTraining(rounds=rounds, chosen=10, learning_rate=rate, batch_size=32)
     plan.train(checkpoint, Rounds(LocalCrowd(crowd)), session)
 
 

@@ -74,10 +74,11 @@ def settings(plan: str) -> Iterator[Setting]:
         seed: int,
         attacks: tuple[str, ...] = ("dba", "model-replacement"),
         lies: tuple[bool, ...] = (False, True),
+        rounds: tuple[int, int] = (3, 4),
     ) -> Iterator[Setting]:
         for share, attack in itertools.product(shares, attacks):
             for lying in lies if share else (False,):
-                yield Setting(data, attack, clients, share, 0.5, seed, 3, 4, 4000, lying)
+                yield Setting(data, attack, clients, share, 0.5, seed, *rounds, 4000, lying)
 
     if plan == "smoke":
         yield Setting("mnist", "dba", 10, 0.4, 0.5, 0, 1, 2, 1500, True)
@@ -91,7 +92,9 @@ def settings(plan: str) -> Iterator[Setting]:
         yield from made("cifar10", 10, (0.0, 0.4, 0.2), SEEDS[0], ("dba",), (False,))
         for seed in SEEDS[1:]:
             yield from made("fashion_mnist", 10, (0.0, 0.2, 0.4), seed, lies=(False,))
-        yield from made("mnist", 10, (0.0, 0.4), SEEDS[0], ("dba",))
+        yield from made("mnist", 10, (0.0, 0.4), SEEDS[0], ("dba",), (False,))
+        both = ("model-replacement", "dba")
+        yield from made("fashion_mnist", 10, (0.0, 0.4), SEEDS[0], both, (False,), rounds=(0, 25))
         for seed in SEEDS[1:]:
             yield from made("fashion_mnist", 10, (0.1, 0.2, 0.4), seed, lies=(True,))
         yield from made("fashion_mnist", 50, (0.2,), SEEDS[0], lies=(True,))

@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federated.rows import Grid, Row, gone, left, lost, way
+from benchmarks.federated.rows import Grid, Row, attack, gone, left, lost, way
 from hubclean.bench.tables import table
 from hubclean.federated.cleansing import FederatedRounds
 
@@ -67,7 +67,7 @@ def _reachable(curves: list[dict[str, Any]]) -> str:
 
 def _missed(grid: Grid) -> str:
     missed = {
-        f"{NAMES[row['data']]} {row['attack']} {row['malicious']:.0%} of {row['clients']} (seed {row['seed']})"
+        f"{NAMES[row['data']]} {attack(row)} {row['malicious']:.0%} of {row['clients']} (seed {row['seed']})"
         for row in grid.models()
         if row["malicious"] and not grid.took(row)
     }

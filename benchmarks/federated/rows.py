@@ -80,5 +80,10 @@ def way(scheme: str, tuned: bool, adjusted: bool, merging: str | None = None, li
     return picked
 
 
+def attack(row: Row) -> str:
+    """How a model was attacked, as tables say it."""
+    return str(row["attack"]) + ("" if row["rounds"] else ", from the first round")
+
+
 def _same(one: Row, other: Row) -> bool:
     return all(one[key] == other[key] for key in MODEL)

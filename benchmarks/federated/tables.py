@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.federated.grid import ROUNDS
 from benchmarks.federated.limits import DEFAULT, NAMES, STAGES, WORDS, failing, noise, privacy
-from benchmarks.federated.rows import COST, TOOK, Grid, Row, left, lost, read, way
+from benchmarks.federated.rows import COST, TOOK, Grid, Row, attack, left, lost, read, way
 from hubclean.bench.tables import table
 
 
@@ -46,7 +46,7 @@ def models(grid: Grid) -> list[str]:
         clean = grid.untouched(row)
         verdict = "-" if not row["malicious"] else "yes" if grid.took(row) else "**no**"
         body.append([
-            NAMES[row["data"]], str(row["clients"]), row["attack"], f"{row['malicious']:.0%}", str(row["seed"]),
+            NAMES[row["data"]], str(row["clients"]), attack(row), f"{row['malicious']:.0%}", str(row["seed"]),
             f"{row['before']['ca']:.1%}", "-" if clean is None else f"{clean:.1%}", f"{row['before']['asr']:.1%}",
             verdict,
         ])  # fmt: skip
@@ -68,8 +68,8 @@ def cleansed(grid: Grid) -> list[str]:
                 counts.append(len(found))
             before = [row for row in grid.models() if _kind(row) == tuple(kind) and grid.took(row)]
             asr = statistics.median(100 * row["before"]["asr"] for row in before)
-            data, clients, attack, share = kind
-            body.append([NAMES[data], str(clients), attack, f"{share:.0%}", "yes" if lies else "no", scheme.upper(),
+            data, clients, how, share = kind
+            body.append([NAMES[data], str(clients), how, f"{share:.0%}", "yes" if lies else "no", scheme.upper(),
                          str(max(counts)), f"{asr:.1f}", *cells])  # fmt: skip
     head = ["data", "clients", "attack", "malicious", "lies", "scheme", "n", "ASR before", *WORDS.values()]
     text = (
@@ -176,7 +176,7 @@ _COSTS = ("client_cpu", "client_down", "client_up", "asked")
 
 
 def _kind(row: Row) -> tuple[str, int, str, float]:
-    return row["data"], row["clients"], row["attack"], row["malicious"]
+    return row["data"], row["clients"], attack(row), row["malicious"]
 
 
 def _order(row: Row) -> tuple[Any, ...]:
