@@ -33,9 +33,9 @@ class FederatedRounds(JointOptions):
     Delta of the weight limits is searched by the clients' accuracies.
 
     A client that fails, is late or answers nonsense is left out of that round; the run ends where more than ``quorum``
-    of those asked no longer answer. Clients that attack may re-plant a backdoor while fine-tuning: updates are joined by
-    the median of every coordinate (``merging``; Yin et al., ICML 2018), their norm can be limited (``clipping``), and the
-    adjustment comes last. None of it is a proof against them.
+    of those asked no longer answer. Clients that attack may re-plant a backdoor while fine-tuning: updates are joined
+    by the median of every coordinate (``merging``; Yin et al., ICML 2018), their norm can be limited (``clipping``),
+    and the adjustment comes last. None of it is a proof against them.
 
     Reconstruction, as ``federated-pruning`` is; rounds, quorum and equal weights of clients are ours.
     """
@@ -159,7 +159,8 @@ class _Run:
             if not since:
                 best, best_state = accuracy, state_of(copy)
         self._notes.append(
-            f"{gone} rounds of federated fine-tuning (weights joined by the {plan.merging}): joined accuracy {self._accuracy:.1%} -> {best:.1%}"
+            f"{gone} rounds of federated fine-tuning (weights joined by the {plan.merging}): "
+            f"joined accuracy {self._accuracy:.1%} -> {best:.1%}"
             + ("" if best > self._accuracy + 1e-9 else ", no round was better: the pruned stage is kept")
         )
         if best > self._accuracy + 1e-9:
