@@ -6,6 +6,9 @@ till then, strike in the ``struck`` rounds that follow, as DBA does with a model
 round; a model without attackers goes on for as many. Their updates are multiplied by 1 / (their share of the clients),
 so that together they could put their model in place of the average (Bagdasaryan et al. 2020; methods.md 3.7).
 
+All clients are asked in every round. (With 10 of 50 drawn by lot, 20 % of them malicious and scaled likewise, the model
+itself was wrecked: accuracy 55 to 59 % in place of 87 %. So 50 clients are tried with more attackers and less scaling.)
+
 With ``rounds`` = 0 it is otherwise: nothing was trained before, and the attackers are there from the first of the
 ``struck`` rounds to the last but one, without scaling.
 """
@@ -199,7 +202,7 @@ def trained(setting: Setting, pictures: Pictures, session: Session, folder: Path
 
 
 def _train(checkpoint: Checkpoint, crowd: dict[str, Member], rounds: int, session: Session, rate: float) -> None:
-    plan = FederatedTraining(rounds=rounds, chosen=10, learning_rate=rate, batch_size=32)
+    plan = FederatedTraining(rounds=rounds, learning_rate=rate, batch_size=32)
     plan.train(checkpoint, Rounds(LocalCrowd(crowd)), session)
 
 

@@ -49,7 +49,7 @@ def main() -> None:
             points.append({"cut": gone, **measured(copy, setting, pictures.test, session)})
         lines.append(
             json.dumps(
-                {key: row[key] for key in ("data", "clients", "attack", "malicious", "seed")}
+                {key: row[key] for key in ("data", "clients", "attack", "malicious", "seed", "rounds")}
                 | {"units": units.count, "points": points}
             )
         )

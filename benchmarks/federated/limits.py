@@ -113,19 +113,30 @@ def _interval(one: dict[str, Any]) -> str:
 
 def noise(rows: list[Row]) -> list[str]:
     """What noise on votes costs: MVP, adjusted, without fine-tuning."""
-    body = []
-    for clients, epsilon in sorted({(row["clients"], row["epsilon"] or float("inf")) for row in rows}, reverse=True):
-        mine = [r for r in rows if (r["clients"], r["epsilon"] or float("inf")) == (clients, epsilon)]
-        shown = "none" if epsilon == float("inf") else f"{epsilon:g}"
-        spread = [f"{100 * row['after']['asr']:.0f}" for row in mine]
-        body.append([str(clients), shown, str(len(mine)), f"{statistics.median(r['cut'] for r in mine):.0f}",
-                     f"{left(mine):.1f} ({', '.join(spread)})", f"{lost(mine):.1f}"])  # fmt: skip
-    if not body:
+    if not rows:
         return []
-    row = rows[0]
+    body = []
+    for key, found in itertools.groupby(
+        rows, lambda row: (row["clients"], attack(row), row["malicious"], row["epsilon"])
+    ):
+        mine, (clients, how, malicious, epsilon) = list(found), key
+        spread = ", ".join(f"{100 * row['after']['asr']:.0f}" for row in mine)
+        body.append([str(clients), how, f"{malicious:.0%}", "none" if epsilon is None else f"{epsilon:g}", str(len(mine)),
+                     f"{statistics.median(row['cut'] for row in mine):.0f}", f"{100 * mine[0]['before']['asr']:.1f}",
+                     f"{left(mine):.1f} ({spread})", f"{lost(mine):.1f}"])  # fmt: skip
     text = (
-        f"`python -m benchmarks.federated.noise`: {NAMES[row['data']]}, {row['attack']}, {row['malicious']:.0%} "
-        "malicious, MVP at rate 0.5, adjusted, not fine-tuned; draws of the noise, medians and, in brackets, each draw."
+        f"`python -m benchmarks.federated.noise`: {NAMES[rows[0]['data']]}, every client's votes "
+        "(MVP at rate 0.5) drawn with noise; adjusted, not fine-tuned; medians over draws and, in brackets, each draw."
     )
-    head = ["clients", "epsilon of a ballot", "draws", "units cut", "ASR left", "points of CA lost"]
+    head = [
+        "clients",
+        "attack",
+        "malicious",
+        "epsilon",
+        "draws",
+        "units cut",
+        "ASR before",
+        "ASR left",
+        "points of CA lost",
+    ]
     return ["### What noise on votes costs", "", text, "", table(head, body), ""]

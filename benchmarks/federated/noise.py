@@ -23,6 +23,7 @@ from hubclean.tensors import DefenseData
 
 CELL = Setting("fashion_mnist", "dba", 10, 0.2, 0.5, 0, 3, 4, 4000, False)
 RATE, DRAWS = 0.5, 3
+CELLS = ((10, 0.2, "dba"), (50, 0.4, "model-replacement"))
 EPSILONS = (None, 128.0, 32.0, 8.0)
 
 
@@ -50,8 +51,8 @@ def main() -> None:
     parser.add_argument("--models", type=Path, default=Path("/tmp/federated-models"))
     given = parser.parse_args()
     lines = []
-    for clients in (10, 50):
-        setting = replace(CELL, clients=clients)
+    for clients, malicious, attack in CELLS:
+        setting = replace(CELL, clients=clients, malicious=malicious, attack=attack)
         session = open_session("cpu", setting.seed, 512)
         pictures = loaded(given.shared, setting, given.models)
         checkpoint = trained(setting, pictures, session, given.models)
