@@ -52,7 +52,7 @@ JOINED = {"fedavg": ("mean", "none"), "clip": ("mean", "median"), "median": ("me
 
 
 def ways(plan: str, setting: Setting) -> list[Way]:
-    """The ways of one setting: all stages with the default joining, and beside it plain averaging where clients lie."""
+    """The ways of one setting: all stages with the default joining, and plain averaging beside it where clients lie."""
     if plan == "dev":
         return [Way("rap", True, adjusted, *joined) for adjusted in (False, True) for joined in JOINED.values()]
     default = (FederatedRounds.merging, FederatedRounds.clipping)
@@ -60,6 +60,8 @@ def ways(plan: str, setting: Setting) -> list[Way]:
         Way(scheme, tuned, adjusted, *(default if tuned else ()))
         for scheme, tuned, adjusted in itertools.product(("rap", "mvp"), (False, True), (False, True))
     ]
+    if not setting.malicious and (setting.seed, setting.struck) != (SEEDS[0], 4):
+        return rows[:1]  # what cleansing costs a clean model is asked once; the others are there to compare with
     plain = [Way("rap", True, adjusted) for adjusted in (False, True)] if setting.lies else []
     return rows + [way for way in plain if way not in rows]
 
@@ -92,6 +94,7 @@ def settings(plan: str) -> Iterator[Setting]:
         yield from made("cifar10", 10, (0.0, 0.4), SEEDS[0], ("dba",), (False,))
         for seed in SEEDS[1:]:
             yield from made("fashion_mnist", 10, (0.0, 0.2, 0.4), seed, lies=(False,))
+        yield from made("cifar10", 10, (0.0, 0.4), SEEDS[0], ("dba",), (False,), rounds=(3, 10))
         yield from made("mnist", 10, (0.0, 0.4), SEEDS[0], ("dba",), (False,))
         both = ("model-replacement", "dba")
         yield from made("fashion_mnist", 10, (0.0, 0.4), SEEDS[0], both, (False,), rounds=(0, 25))

@@ -121,12 +121,12 @@ def noise(rows: list[Row]) -> list[str]:
     ):
         mine, (clients, how, malicious, epsilon) = list(found), key
         spread = ", ".join(f"{100 * row['after']['asr']:.0f}" for row in mine)
-        body.append([str(clients), how, f"{malicious:.0%}", "none" if epsilon is None else f"{epsilon:g}", str(len(mine)),
-                     f"{statistics.median(row['cut'] for row in mine):.0f}", f"{100 * mine[0]['before']['asr']:.1f}",
-                     f"{left(mine):.1f} ({spread})", f"{lost(mine):.1f}"])  # fmt: skip
+        shown = "none" if epsilon is None else f"{epsilon:g}"
+        body.append([str(clients), how, f"{malicious:.0%}", shown, str(len(mine)), f"{statistics.median(row['cut'] for row in mine):.0f}",
+                     f"{100 * mine[0]['before']['asr']:.1f}", f"{left(mine):.1f} ({spread})", f"{lost(mine):.1f}"])  # fmt: skip
     text = (
         f"`python -m benchmarks.federated.noise`: {NAMES[rows[0]['data']]}, every client's votes "
-        "(MVP at rate 0.5) drawn with noise; adjusted, not fine-tuned; medians over draws and, in brackets, each draw."
+        "(MVP at rate 0.5) drawn with noise; adjusted, not fine-tuned; medians over draws, each draw in brackets."
     )
     head = [
         "clients",
