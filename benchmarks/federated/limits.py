@@ -8,7 +8,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from benchmarks.federated.rows import Grid, Row, attack, gone, left, lost, way
+from benchmarks.federated.rows import MODEL, Grid, Row, attack, gone, left, lost, way
 from hubclean.bench.tables import table
 from hubclean.federated.cleansing import FederatedRounds
 
@@ -37,8 +37,8 @@ def failing(grid: Grid, curves: list[dict[str, Any]]) -> list[str]:
     failed = sum("failed" in row for row in grid.rows)
     text = (
         f"Points of ASR that each way takes away, medians over models whose attack took, without lies: {figures}. "
-        f"{well} of {len(every)} runs take away 70 points or more. {_reachable(curves)}{failed} runs "
-        f"ended without a model. Attacks that did not take: {_missed(grid)}."
+        f"{well} of {len(every)} runs take away 70 points or more. {_reachable(curves)}{_revived(grid)}{failed} "
+        f"runs ended without a model. Attacks that did not take: {_missed(grid)}."
     )
     return ["### Where it fails", "", text, ""]
 
@@ -63,6 +63,27 @@ def _reachable(curves: list[dict[str, Any]]) -> str:
         text += "So it is the order of units that fails, not where clients stop: units that clean images use carry the "
         text += "backdoor, and whoever prunes what is asleep does not reach them. "
     return text
+
+
+def _revived(grid: Grid) -> str:
+    """How often fine-tuning brought the backdoor back, among clients that attack it and among those that do not."""
+    said = []
+    for lies in (False, True):
+        moves = []
+        for scheme in ("rap", "mvp"):
+            pruned = {_cell(row): row["after"]["asr"] for row in grid.cleansed(way(scheme, False, False, None, lies))}
+            tuned = grid.cleansed(way(scheme, True, False, DEFAULT, lies))
+            moves += [100 * (row["after"]["asr"] - pruned[_cell(row)]) for row in tuned if _cell(row) in pruned]
+        if moves:
+            who = "where malicious clients attack it" if lies else "among clients that behave while cleansing"
+            said.append(f"in {sum(move > 1 for move in moves)} of {len(moves)} runs {who} (at most {max(moves):+.1f})")
+    return (
+        f"Fine-tuning raises the ASR by more than a point over the pruned model {' and '.join(said)}. " if said else ""
+    )
+
+
+def _cell(row: Row) -> tuple[Any, ...]:
+    return (*(row[key] for key in MODEL), row["attack"], row["malicious"], row["lies"], row["scheme"])
 
 
 def _missed(grid: Grid) -> str:
@@ -116,14 +137,13 @@ def noise(rows: list[Row]) -> list[str]:
     if not rows:
         return []
     body = []
-    for key, found in itertools.groupby(
-        rows, lambda row: (row["clients"], attack(row), row["malicious"], row["epsilon"])
-    ):
-        mine, (clients, how, malicious, epsilon) = list(found), key
+    for (clients, how, malicious, epsilon), found in itertools.groupby(rows, _noisy):
+        mine = list(found)
         spread = ", ".join(f"{100 * row['after']['asr']:.0f}" for row in mine)
+        cut, before = statistics.median(row["cut"] for row in mine), 100 * mine[0]["before"]["asr"]
         shown = "none" if epsilon is None else f"{epsilon:g}"
-        body.append([str(clients), how, f"{malicious:.0%}", shown, str(len(mine)), f"{statistics.median(row['cut'] for row in mine):.0f}",
-                     f"{100 * mine[0]['before']['asr']:.1f}", f"{left(mine):.1f} ({spread})", f"{lost(mine):.1f}"])  # fmt: skip
+        cells = [f"{cut:.0f}", f"{before:.1f}", f"{left(mine):.1f} ({spread})", f"{lost(mine):.1f}"]
+        body.append([str(clients), how, f"{malicious:.0%}", shown, str(len(mine)), *cells])
     text = (
         f"`python -m benchmarks.federated.noise`: {NAMES[rows[0]['data']]}, every client's votes "
         "(MVP at rate 0.5) drawn with noise; adjusted, not fine-tuned; medians over draws, each draw in brackets."
@@ -140,3 +160,7 @@ def noise(rows: list[Row]) -> list[str]:
         "points of CA lost",
     ]
     return ["### What noise on votes costs", "", text, "", table(head, body), ""]
+
+
+def _noisy(row: Row) -> tuple[Any, ...]:
+    return row["clients"], attack(row), row["malicious"], row["epsilon"]

@@ -82,7 +82,8 @@ def way(scheme: str, tuned: bool, adjusted: bool, merging: str | None = None, li
 
 def attack(row: Row) -> str:
     """How a model was attacked, as tables say it."""
-    return str(row["attack"]) + ("" if row["rounds"] else ", from the first round")
+    when = ", from the first round" if not row["rounds"] else f", {row['struck']} rounds" if row["struck"] != 4 else ""
+    return f"{row['attack']}{when}"
 
 
 def _same(one: Row, other: Row) -> bool:
