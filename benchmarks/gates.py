@@ -168,7 +168,8 @@ GATES: tuple[tuple[str, str, Callable[[Bench], Answer]], ...] = (
     ("3", "GTSRB, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
      lambda b: repaired(b, b.cleansed("nc-unlearn", "badnets", "gtsrb_roi"), 5, 4)),
     *(
-        ("4", f"10 clients, {attack}{', lies' * lies}, {scheme.upper()} + AW: ASR gone >= 70, CA lost <= 6",
+        ("4", f"Fashion-MNIST, 10 clients, {attack}{', lies' * lies}, "
+              f"{scheme.upper()} + AW: ASR gone >= 70, CA lost <= 6",
          lambda b, scheme=scheme, attack=attack, lies=lies: gate_4(b, scheme, attack, lies))  # type: ignore[misc]
         for lies in (False, True) for attack in ("model-replacement", "dba") for scheme in ("rap", "mvp")
     ),

@@ -23,6 +23,8 @@ from hubclean.federated.participants import Participant
 from hubclean.pruning import cut
 from hubclean.sessions import open_session
 
+MODEL = ("data", "clients", "attack", "malicious", "seed", "rounds", "struck")
+
 
 def main() -> None:
     """Measure and write."""
@@ -31,8 +33,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", type=Path, default=Path("/tmp/federated-models"))
     given = parser.parse_args()
-    grid, lines = Grid.of(read(given.out.with_name("federated.jsonl"))), []
+    grid, held = Grid.of(read(given.out.with_name("federated.jsonl"))), read(given.out)
     for row in (one for one in grid.models() if grid.took(one)):
+        model = {key: row[key] for key in MODEL}
+        if any(model.items() <= one.items() for one in held):
+            continue
         setting = Setting(**{**{field.name: row[field.name] for field in fields(Setting)}, "lies": False})
         session = open_session("cpu", setting.seed, 512)
         pictures = loaded(given.shared, setting, given.models)
@@ -47,13 +52,8 @@ def main() -> None:
         for gone in votes.steps(units.count, STEP):
             cut(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
             points.append({"cut": gone, **measured(copy, setting, pictures.test, session)})
-        lines.append(
-            json.dumps(
-                {key: row[key] for key in ("data", "clients", "attack", "malicious", "seed", "rounds")}
-                | {"units": units.count, "points": points}
-            )
-        )
-        given.out.write_text("\n".join(lines) + "\n")
+        held.append(model | {"units": units.count, "points": points})
+        given.out.write_text("".join(json.dumps(one) + "\n" for one in held))
 
 
 if __name__ == "__main__":
