@@ -96,6 +96,7 @@ def settings(plan: str) -> Iterator[Setting]:
             yield from made("fashion_mnist", 10, (0.0, 0.2, 0.4), seed, lies=(False,))
         yield from made("cifar10", 10, (0.0, 0.4), SEEDS[0], ("dba",), (False,), rounds=(3, 10))
         yield from made("mnist", 10, (0.0, 0.4), SEEDS[0], ("dba",), (False,))
+        yield from made("mnist", 10, (0.4,), SEEDS[0], ("model-replacement",), (False,))
         both = ("model-replacement", "dba")
         yield from made("fashion_mnist", 10, (0.0, 0.4), SEEDS[0], both, (False,), rounds=(0, 25))
         for seed in SEEDS[1:]:

@@ -100,10 +100,12 @@ def beside(grid: Grid) -> list[str]:
         cells = []
         for scheme in ("rap", "mvp"):
             picked = way(scheme, tuned, True, DEFAULT if tuned else None)
-            found = [
-                r for r in grid.cleansed(picked) if (r["data"], r["clients"]) == (data, 10) and r["attack"] in attacks
-            ]
-            cells.append(_arrow(found))
+            every = [row for row in grid.rows if row["malicious"] and "after" in row and picked(row)]
+            mine = [r for r in every if (r["data"], r["clients"]) == (data, 10) and r["attack"] in attacks]
+            found = [row for row in mine if grid.took(row)]
+            cells.append(
+                _arrow(found) if found or not mine else f"no attack took; on those that did not: {_arrow(mine)}"
+            )
         name = f"{NAMES[data]}, {'DBA' if len(attacks) == 1 else 'over attacks'}, {'' if tuned else 'not '}fine-tuned"
         body.append([name, theirs, *cells])
     text = (
@@ -115,7 +117,7 @@ def beside(grid: Grid) -> list[str]:
 
 def _arrow(found: list[Row]) -> str:
     if not found:
-        return "no attack took"
+        return "not run"
     before, after = (statistics.fmean(100 * row[when]["asr"] for row in found) for when in ("before", "after"))
     drop = statistics.fmean(100 * (row["before"]["ca"] - row["after"]["ca"]) for row in found)
     return f"{before:.1f} -> {after:.1f} %, {-drop:+.1f} points (n = {len(found)})"
