@@ -109,8 +109,8 @@ def beside(grid: Grid) -> list[str]:
         name = f"{NAMES[data]}, {'DBA' if len(attacks) == 1 else 'over attacks'}, {'' if tuned else 'not '}fine-tuned"
         body.append([name, theirs, *cells])
     text = (
-        "Means over models, shares and ways of planting, adjusted last. The paper's nets, clients, split and tolerance are "
-        "not known to us (its text could not be read): the figures stand beside each other, they are not the same "
+        "Means over models, shares and ways of planting, adjusted last. The paper's nets, clients, split and tolerance "
+        "are not known to us (its text could not be read): the figures stand beside each other, they are not the same "
         "experiment."
     )
     return ["### Beside the paper (Wu et al., ICDCS 2022)", "", text, "", table(["", "paper", "RAP", "MVP"], body), ""]
