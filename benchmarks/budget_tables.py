@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import gates
+from benchmarks.federated import rows as federated
 from hubclean.bench import rows, tables
 from hubclean.bench.tables import said
 
@@ -106,7 +107,8 @@ def measured(place: Path) -> str:
     clean = [row for row in said_of if row.case.attack == "clean"]
     missed = [f"{row.case.title} ({row.verdict})" for row in bad if not _named(row)]
     accused = sum(row.verdict == "backdoored" for row in clean)
-    failed = dict.fromkeys(number for number, _, answer in gates.GATES if answer(gates.Bench(held))[1] is False)
+    grid = federated.Grid.of(federated.read(place.with_name("federated.jsonl")))
+    failed = dict.fromkeys(number for number, _, answer in gates.GATES if answer(gates.Bench(held, grid))[1] is False)
     nets = sorted({f"{row.case.data} {row.case.net}" for row in bad})
     names = ("auto", "nc-unlearn", "fst", "mnp", "fine-pruning", "ft")
     figures = "; ".join(_median(held, took, 1000, name) for name in names)

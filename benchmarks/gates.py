@@ -2,6 +2,8 @@
 
     python -m benchmarks.gates benchmarks/results/bench.jsonl
 
+Gate 4 is answered by the federated grid (``results/federated.jsonl``).
+
 A gate passes or fails on the median over its models whose attack took (``planting.verify``), 500 + 500 images of the
 defender's; ``not run`` is a gate that no row of the file can answer. The specification asks for three seeds: fewer are
 named. Gate 8 asks whether methods run, so attacks that did not take are in.
@@ -14,20 +16,22 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from benchmarks.federated import rows as federated
 from hubclean.bench import rows, tables
 
 SMALL_RESNETS = ("hf-resnet", "resnet18-slim")
 OTHERS = ("vit-slim", "swin-slim", "mobilenetv3-small", "convnext-atto", "hf-vit")
 ASKED = ("vit-slim", "mobilenetv3-small", "convnext-atto")
 IMAGES = 1000
+EMPTY = federated.Grid(())
 Answer = tuple[str, bool | None]
 
 
 class Bench:
-    """The rows of a bench, to be asked."""
+    """The rows of a bench and of the federated grid, to be asked."""
 
-    def __init__(self, held: Iterable[rows.Row]) -> None:
-        self.held = list(held)
+    def __init__(self, held: Iterable[rows.Row], grid: federated.Grid = EMPTY) -> None:
+        self.held, self.grid = list(held), grid
         self.took = {row.case for row in self.held if isinstance(row, rows.ModelRow) and row.took}
 
     def cleansed(
@@ -98,6 +102,19 @@ def gate_2(bench: Bench) -> Answer:
     return text, smallest == len(bad) and 3 * above >= 2 * len(bad) and 3 * quiet >= 2 * len(clean)
 
 
+def gate_4(bench: Bench, scheme: str, attack: str, lies: bool) -> Answer:
+    """Pruned and adjusted, not fine-tuned, over the models of 10 clients whose attack took, whatever share attacked."""
+    picked = federated.way(scheme, False, True, None, lies)
+    found = [row for row in bench.grid.cleansed(picked) if (row["data"], row["clients"]) == ("fashion_mnist", 10)]
+    found = [row for row in found if row["attack"] == attack]
+    if not found:
+        return "-", None
+    gone, price = federated.gone(found), federated.lost(found)
+    seeds = len({row["seed"] for row in found})
+    text = f"ASR -{gone:.1f} points (left {federated.left(found):.1f} %), CA -{price:.1f} points, n = {len(found)}, "
+    return f"{text}{seeds} seed{'s' * (seeds > 1)}", gone >= 70 and price <= 6
+
+
 def gate_7(bench: Bench) -> Answer:
     """Pruning alone fails against the pruning-aware attack, the whole method works."""
     found = [row for row in bench.cleansed("fine-pruning", "pruning-aware") if row.case in bench.took]
@@ -155,6 +172,12 @@ GATES: tuple[tuple[str, str, Callable[[Bench], Answer]], ...] = (
     ("3", "GTSRB, BadNets, nc-unlearn: ASR <= 5 %, CA lost <= 4",
      lambda b: repaired(b, b.cleansed("nc-unlearn", "badnets", "gtsrb_roi"), 5, 4)),
     *(
+        ("4", f"Fashion-MNIST, 10 clients, {attack}{', lies' * lies}, "
+              f"{scheme.upper()} + AW: ASR gone >= 70, CA lost <= 6",
+         lambda b, scheme=scheme, attack=attack, lies=lies: gate_4(b, scheme, attack, lies))  # type: ignore[misc]
+        for lies in (False, True) for attack in ("model-replacement", "dba") for scheme in ("rap", "mvp")
+    ),
+    *(
         ("5", f"CIFAR-10, small ResNets, {attack}, FST: ASR <= 10 %, CA lost <= 4",
          lambda b, attack=attack: repaired(b, b.cleansed("fst", attack, "cifar10", SMALL_RESNETS), 10, 4))  # type: ignore[misc]
         for attack in ("badnets", "blended")
@@ -170,9 +193,9 @@ GATES: tuple[tuple[str, str, Callable[[Bench], Answer]], ...] = (
 )  # fmt: skip
 
 
-def render(held: Iterable[rows.Row]) -> str:
-    """The table: gate, what it asks, what was measured, pass or fail."""
-    bench, body = Bench(held), []
+def render(held: Iterable[rows.Row], grid: federated.Grid = EMPTY) -> str:
+    """The table: gate, what it asks, what was measured, pass or fail; ``grid`` answers gate 4."""
+    bench, body = Bench(held, grid), []
     for number, asks, answer in GATES:
         figure, passed = answer(bench)
         body.append([number, asks, figure, {True: "pass", False: "**fail**", None: "not run"}[passed]])
@@ -180,4 +203,5 @@ def render(held: Iterable[rows.Row]) -> str:
 
 
 if __name__ == "__main__":
-    print(render(rows.read(Path(sys.argv[1]))))
+    place = Path(sys.argv[1])
+    print(render(rows.read(place), federated.Grid.of(federated.read(place.with_name("federated.jsonl")))))

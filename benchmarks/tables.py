@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import budget_tables, method_tables
+from benchmarks.federated import tables as federated_tables
 from benchmarks.scan import tables as scan_tables
 
 HERE = Path(__file__).parent
@@ -38,6 +39,7 @@ def main() -> None:
     lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
     lines += method_tables.compiled(HERE / "results" / "compiled.json")
     lines += method_tables.trojanzoo(HERE / "results" / "trojanzoo.json")
+    lines += federated_tables.section(HERE / "results")
     for name in ("shared_models", "end_to_end"):
         place = HERE / "results" / f"{name}.jsonl"
         if place.exists():

@@ -35,6 +35,11 @@ _OUT = click.option("--out", required=True, type=click.Path(path_type=Path), hel
     help="Share of the units that mvp votes for.",
 )
 @click.option(
+    "--epsilon",
+    type=click.FloatRange(0, 1e6, min_open=True),
+    help="Draw the mvp votes with noise: local differential privacy of this ballot.  [default: none]",
+)
+@click.option(
     "--site",
     default="feature",
     show_default=True,
@@ -47,6 +52,9 @@ _OUT = click.option("--out", required=True, type=click.Path(path_type=Path), hel
 def rank(target: str, data: str, out: Path, as_json: bool, **rest: Any) -> None:
     """Rank TARGET's units on private images and write a ballot; no image, label or activation is in it.
 
+    Whoever sees a ballot can still guess well which labels the images have, from ranks best; noise
+    (--epsilon) hides that, at a cost.
+
     Whoever gets the ballots of several owners runs hubclean clean TARGET --ballots *.json. All must be for the same
     weights, site, scheme and rate.
     """
@@ -55,11 +63,12 @@ def rank(target: str, data: str, out: Path, as_json: bool, **rest: Any) -> None:
     ballots.check_new(out)
     opened = session(rest)
     source = balloting.Source(target, data, rest["revision"], rest["split"], rest["hooks"])
-    made = balloting.rank(source, opened, rest["scheme"], rest["rate"], rest["site"])
+    made = balloting.rank(source, opened, rest["scheme"], rest["rate"], rest["site"], rest["epsilon"])
     if opened.accelerator.is_main_process:
         ballots.write(made, out)
         what = f"ranks of {made.units} units" if made.rate is None else f"votes for {sum(made.entries)} of {made.units}"
         kind = f"{what}, site {made.site}, {made.images_at_least} images or more"
+        kind += "" if made.epsilon is None else f", noise of epsilon {made.epsilon:g}"
         print_result(made, as_json, lambda: f"{out}: {kind}\n  sha256 {made.sha256}")
 
 

@@ -34,6 +34,8 @@ class Ballot:
         images_at_least: the largest power of ten that is not above the number of images, no more is told.
         versions: of the packages that computed it.
         nonce: 32 random hex digits, so that two participants who agree do not hand in the same ballot.
+        epsilon: of the noise on ``mvp`` votes (see ``private_votes``); ``None``: they are the true ones. A claim, as
+            everything in a ballot is.
         sha256: of everything else, see ``digest``.
     """
 
@@ -46,6 +48,7 @@ class Ballot:
     images_at_least: int
     versions: dict[str, str]
     nonce: str
+    epsilon: float | None = None
     sha256: str = ""
     schema: str = BALLOT
 
@@ -117,6 +120,8 @@ def _ballot_fault(ballot: Ballot) -> str:
         return f"it names {_shown(ballot.units)} units; there are 1 to {_MOST_UNITS:,}"
     if len(ballot.entries) != ballot.units:
         return f"it has {len(ballot.entries)} entries for {ballot.units} units"
+    if ballot.epsilon is not None and not (ballot.scheme == "mvp" and 0 < ballot.epsilon < float("inf")):
+        return "its epsilon is no number above 0, or it has ranks, which have none"
     if ballot.scheme == "rap":
         if ballot.rate is not None:
             return "it has a rate, which ranks do not have"

@@ -13,11 +13,11 @@ from typing import Literal
 
 import torch
 
-from hubclean import ballots, federation, votes
+from hubclean import ballots, federation, private_votes, votes
 from hubclean.ballot_records import Ballot, Feedback, PruningSequence, coarse
 from hubclean.datasets import Sizes
 from hubclean.deep import load_with_data
-from hubclean.errors import BallotError
+from hubclean.errors import BallotError, OptionError
 from hubclean.memory import fitted
 from hubclean.pipeline import open_scanned
 from hubclean.records import BallotReport
@@ -60,16 +60,25 @@ def rank(
     scheme: Scheme = "rap",
     rate: float = 0.5,
     site: Literal["feature", "conv"] = "feature",
+    epsilon: float | None = None,
 ) -> Ballot:
     """One participant's ballot: ranks, or votes at ``rate``, of the units of ``site``; labels are not needed.
 
+    Args:
+        epsilon: makes the votes differentially private (``private_votes``); the noise is the system's, no seed's.
+
     Raises:
+        OptionError: ranks with an epsilon.
         HubcleanError: the checkpoint or the images cannot be opened, or units of that site cannot be cut.
     """
+    if epsilon is not None and scheme != "mvp":
+        raise OptionError("noise is for votes alone: give --scheme mvp with --epsilon")
     checkpoint, images, session = _opened(source, session, labelled=False)
     units = federation.units_at(checkpoint, site)
     activity = federation.activity(checkpoint, units, images, session)
     entries = votes.ranks(activity) if scheme == "rap" else votes.votes(activity, rate)
+    if epsilon is not None:
+        entries = private_votes.private(entries, epsilon)
     return ballots.sealed(
         Ballot(
             weights=federation.weights_of(checkpoint),
@@ -81,6 +90,7 @@ def rank(
             images_at_least=coarse(len(images)),
             versions=_versions(),
             nonce=ballots.fresh_nonce(),
+            epsilon=epsilon,
         )
     )
 

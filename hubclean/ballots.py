@@ -28,8 +28,10 @@ _WORDS: dict[type, str] = {Ballot: "ballot", PruningSequence: "pruning sequence"
 
 
 def digest(document: Ballot | PruningSequence | Feedback) -> str:
-    """Sha256 in hex of the content without its own hash, as JSON with sorted keys, no blanks, ASCII alone."""
+    """Sha256 in hex of the content without its own hash and an empty epsilon: JSON, keys sorted, no blanks, ASCII."""
     content = to_json(replace(document, sha256=""))
+    if content.get("epsilon", 0) is None:  # ballots without noise have the hash they had before there was any
+        del content["epsilon"]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

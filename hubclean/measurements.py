@@ -213,11 +213,11 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class BallotReport:
-    """One file that a participant of federated pruning handed in.
+    """What one participant of federated pruning said, in a file or as an answer to a server.
 
     Args:
-        file: its name.
-        sha256: of its bytes, in hex; empty where it could not be read whole.
+        file: name of the file; ``client ID`` where there was none.
+        sha256: in hex, of the file's bytes or the answer's numbers; empty where there is nothing whole.
         refused: why it was not counted; empty if it was.
     """
 
@@ -235,7 +235,7 @@ class CleansingReport:
     ``changed`` names the tensors on disk whose bytes differ. ``kept`` is the stage written as the checkpoint, ``cut``
     the number of channels that are dead in it. ``passes`` counts images forward and backward, ``trials`` are those of
     ``auto``, ``guard`` is the path of a runtime filter that belongs to the kept stage (empty: none), ``ballots`` are
-    the files that others handed in, refused ones among them.
+    what others said in files or as clients, refused ones among them.
     """
 
     defense: str

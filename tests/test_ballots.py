@@ -60,8 +60,8 @@ def test_every_ranking_is_a_ballot(entries: list[int], images: int, version: str
 
 def test_a_ballot_tells_no_more_than_its_fields() -> None:
     assert set(to_json(ranked())) == {
-        "weights", "site", "units", "scheme", "rate", "entries", "images_at_least", "versions", "nonce", "sha256",
-        "schema",
+        "weights", "site", "units", "scheme", "rate", "entries", "images_at_least", "versions", "nonce",
+        "epsilon", "sha256", "schema",
     }  # fmt: skip
     assert [coarse(images) for images in (1, 9, 10, 99, 100, 12345, 10**12)] == [1, 1, 10, 10, 100, 10000, 10**9]
 
@@ -265,3 +265,21 @@ def test_feedback_that_is_none_is_refused(made: PruningSequence, changes: dict[s
         ballots.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1), **changes))
     with pytest.raises(BallotError, match="NaN"):
         ballots.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1)).replace(b"0.1]", b"NaN]"))
+
+
+def test_noise_on_votes_is_named_in_the_ballot_and_ranks_have_none(tmp_path: Path) -> None:
+    made = voted(epsilon=4.0)
+    ballots.write(made, tmp_path / "noisy.json")
+    assert ballots.read(Ballot, tmp_path / "noisy.json").epsilon == 4.0
+    with pytest.raises(BallotError, match="damaged or edited"):
+        ballots.parse(Ballot, (tmp_path / "noisy.json").read_bytes().replace(b'"epsilon": 4.0', b'"epsilon": 1.0'))
+    for build in (lambda: ranked(epsilon=4.0), lambda: voted(epsilon=0.0), lambda: voted(epsilon=-1.0)):
+        with pytest.raises(BallotError, match="epsilon"):
+            build()
+
+
+def test_ballots_of_before_there_was_noise_are_still_read() -> None:
+    value = to_json(ranked(nonce="0" * 32))
+    del value["epsilon"]
+    assert value["sha256"] == "593f7d9bbf5f1ee903aebca047aa76230b214c051d8fa0a7f66d8d9b7d876294"
+    assert ballots.parse(Ballot, json.dumps(value).encode()).epsilon is None

@@ -411,6 +411,25 @@ def test_owners_cleanse_a_checkpoint_together_without_showing_an_image(
     assert "feedback0.json" in audit.command
 
 
+def test_votes_with_noise_say_so_and_ranks_have_none(
+    tmp_path: Path, owners: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    repo = str(make_repo(tmp_path / "repo", "timm-resnet"))
+    done = run("rank", repo, "--data", owners[0], "--out", "ranks.json", "--epsilon", "8", code=2)
+    assert "give --scheme mvp with --epsilon" in done.stderr
+    assert not Path("ranks.json").exists()
+    for name, options in {"true": (), "loud": ("--epsilon", "0.01"), "again": ("--epsilon", "0.01")}.items():
+        done = run("rank", repo, "--data", owners[0], "--out", f"{name}.json", "--scheme", "mvp", *options)
+        assert ("noise of epsilon 0.01" in done.stdout) == bool(options)
+    true, loud, again = (ballots.read(Ballot, Path(f"{name}.json")) for name in ("true", "loud", "again"))
+    assert [one.epsilon for one in (true, loud, again)] == [None, 0.01, 0.01]
+    assert sum(loud.entries) == sum(true.entries)
+    assert len({one.entries for one in (true, loud, again)}) == 3, "noise is not drawn by the seed"
+    done = run("tally", repo, "--ballots", "true.json", "loud.json", "again.json", "--out", "sequence.json")
+    assert "3 of 3 ballots counted" in done.stdout
+
+
 def test_commands_refuse_before_they_work(tmp_path: Path, owners: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     repo = str(make_repo(tmp_path / "repo", "timm-resnet"))

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 import torch
 from crowds import Here
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sets import image_set
 from small_nets import CLASSES, Pooled, made, trained
 from torch import Tensor
 
 from hubclean import checkpoints, federation, votes, weight_limits
 from hubclean.errors import BallotError, DataError
-from hubclean.federated.averaging import average, load
+from hubclean.federated.averaging import Averaging, average, load
 from hubclean.federated.cleansing import FederatedRounds
 from hubclean.federated.participants import Member, Participant, state_of, zeros
 from hubclean.federated.partitions import deal
@@ -107,6 +109,37 @@ def test_pruned_units_stay_zero_through_averaging_and_the_best_round_is_kept(che
     assert {question.phase for question in trained_on} == {"fine-tuning"}
 
 
+def test_limits_of_an_update_hold_back_a_client_that_replaces_the_model(checkpoint: Checkpoint) -> None:
+    @dataclass(frozen=True)
+    class Zeroing:
+        """Sends 50 times the way to an all-zero head."""
+
+        inner: Member
+
+        def answer(self, question: Question, state: State) -> Answer:
+            if not isinstance(question, Train):
+                return self.inner.answer(question, state)
+            return Answer(
+                state={name: value - 50 * value if "head" in name else value for name, value in state.items()}
+            )
+
+    rows, images = people(checkpoint, 5), image_set(80, CLASSES, SHAPE, 77)
+    found = {}
+    for options in (
+        {"merging": "mean"},
+        {"merging": "mean", "clipping": "median"},
+        {"merging": "median"},
+        {"merging": "trimmed"},
+    ):
+        crowd = Here(rows | {"0": Zeroing(rows["0"])})
+        given = {"max_drop": 0.5, "rounds": 1, "learning_rate": 0.05, "batch_size": 16, "adjust": False, **options}
+        made, _ = cleanse(crowd, checkpoint, **given)
+        found[str(options)] = (made.kept, clean_accuracy(made.checkpoint.model, images, SESSION).value)
+    (plain, worst), *robust = found.values()
+    assert plain == "pruned"  # every client saw that the averaged model is no better
+    assert all(kept == "fine-tuned" and accuracy > worst for kept, accuracy in robust)
+
+
 def test_fine_tuning_ends_after_rounds_without_gain(checkpoint: Checkpoint) -> None:
     crowd = Here(people(checkpoint))
     found, _ = cleanse(crowd, checkpoint, max_drop=0.0, rounds=50, patience=3, learning_rate=1e-9, adjust=False)
@@ -148,8 +181,57 @@ def test_the_mean_of_updates_with_the_servers_rate() -> None:
         {"w": torch.tensor([1.0, 6.0]), "n": torch.tensor(5)},
     ]
     assert average(start, updates)["w"].tolist() == [2.0, 4.0]
-    assert average(start, updates, 0.5)["w"].tolist() == [1.5, 3.0]
+    assert average(start, updates, Averaging(eta=0.5))["w"].tolist() == [1.5, 3.0]
     assert int(average(start, updates)["n"]) == 4
+
+
+def moved(*updates: tuple[float, ...], how: Averaging, extra: tuple[float, ...] = ()) -> dict[str, Tensor]:
+    """What clients that moved ``w`` from (1, 1) by ``updates`` make of it; ``extra`` are their running statistics."""
+    start = {"w": torch.ones(2), "running_var": torch.zeros(1)}
+    states = [
+        {"w": start["w"] + torch.tensor(one), "running_var": torch.tensor([more])}
+        for one, more in zip(updates, extra or (0.0,) * len(updates), strict=True)
+    ]
+    return average(start, states, how, {"w"})
+
+
+def test_a_long_update_is_cut_to_the_median_norm_of_the_round_or_a_given_one() -> None:
+    rows = ((3.0, 4.0), (0.0, 1.0), (0.0, 300.0), (2.0, 0.0))  # norms 5, 1, 300, 2: the lower middle one is 2
+    found = moved(*rows, how=Averaging(clipping="median"))["w"]
+    assert found.tolist() == pytest.approx([1 + (1.2 + 0 + 0 + 2) / 4, 1 + (1.6 + 1 + 2 + 0) / 4])
+    given = moved(*rows, how=Averaging(clipping="given", norm=1.0))["w"]
+    assert given.tolist() == pytest.approx([1 + (0.6 + 1) / 4, 1 + (0.8 + 1 + 1) / 4])
+    assert moved(*rows, how=Averaging())["w"].tolist() == pytest.approx([1 + 5 / 4, 1 + 305 / 4])
+
+
+def test_median_and_trimmed_mean_go_coordinate_by_coordinate() -> None:
+    rows = ((1.0, -9.0), (2.0, 1.0), (3.0, 2.0), (4.0, 3.0), (900.0, 4.0))
+    assert moved(*rows, how=Averaging("median"))["w"].tolist() == [4.0, 3.0]
+    assert moved(*rows[1:], how=Averaging("median"))["w"].tolist() == [4.5, 3.5]
+    assert moved(*rows, how=Averaging("trimmed"))["w"].tolist() == [4.0, 3.0]  # one of five goes at either end
+    assert moved((5.0, 5.0), how=Averaging("trimmed"))["w"].tolist() == [6.0, 6.0]
+
+
+def test_statistics_are_no_part_of_a_norm_and_one_client_does_not_set_them() -> None:
+    rows, huge = ((1.0, 0.0), (0.0, 1.0), (1.0, 0.0)), (1.0, 2.0, 1e6)
+    found = moved(*rows, how=Averaging(clipping="median"), extra=huge)
+    assert found["w"].tolist() == pytest.approx([1 + 2 / 3, 1 + 1 / 3])
+    assert found["running_var"].tolist() == [2.0]
+    assert float(moved(*rows, how=Averaging(), extra=huge)["running_var"]) > 1e5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    honest=st.lists(st.floats(-1, 1, width=32), min_size=3, max_size=9),
+    lie=st.floats(-1e6, 1e6, width=32),
+    how=st.sampled_from([Averaging("median"), Averaging("trimmed"), Averaging(clipping="median")]),
+)
+def test_one_client_cannot_carry_the_average_beyond_what_honest_ones_sent(
+    honest: list[float], lie: float, how: Averaging
+) -> None:
+    start = {"w": torch.zeros(1)}
+    found = float(average(start, [{"w": torch.tensor([one])} for one in (*honest, lie)], how)["w"])
+    assert abs(found) <= max(abs(one) for one in honest) + 1e-6
 
 
 RANK, CURVE = Rank("feature", "rap", 0.5, 4), Curve("feature", (0, 1, 2), (0, 1, 2))

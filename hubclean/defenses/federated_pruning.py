@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hubclean import federation, tallies, votes, weight_limits
 from hubclean.errors import BallotError
+from hubclean.joint_options import JointOptions
 from hubclean.pruning import Prunable, Site, curve, cut
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
@@ -34,7 +35,7 @@ class _Plan:
 
 
 @dataclass(frozen=True)
-class FederatedPruning(TuningOptions):
+class FederatedPruning(JointOptions, TuningOptions):
     """Prunes the units that most owners of images find asleep, fine-tunes, and adjusts extreme weights last.
 
     Every client ranks the units by their mean activation on its own clean images. RAP joins the ranks (``joining``) and
@@ -63,24 +64,7 @@ class FederatedPruning(TuningOptions):
     ballots: Annotated[str, Doc("ballot files, one path a line (clean --ballots)", files=True)] = ""
     feedback: Annotated[str, Doc("feedback files, one path a line (clean --feedback)", files=True)] = ""
     clients: Annotated[int, Doc("shards of the images that act as clients, without ballots", 1, 10_000)] = 5
-    site: Annotated[
-        str, Doc("units that are cut, without ballots: final channels or last convolution", choices=("feature", "conv"))
-    ] = "feature"
-    scheme: Annotated[str, Doc("ranks or votes, without ballots", choices=("rap", "mvp"))] = "rap"
-    rate: Annotated[float, Doc("share of the units that a client votes for, without ballots", 0.0001, 1.0)] = 0.5
-    joining: Annotated[str, Doc("how ranks are joined", choices=("mean", "median", "trimmed"))] = "mean"
-    agree: Annotated[
-        str,
-        Doc("accuracies fed back: median of each one's loss, or of all, or mean", choices=("losses", "median", "mean")),
-    ] = "losses"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy", 0.0, 1.0)] = 0.04
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
-    adjust: Annotated[bool, Doc("adjust extreme weights last")] = True
-    adjust_mode: Annotated[str, Doc("what extreme weights become: zero or the limit", choices=("zero", "clip"))] = (
-        "zero"
-    )
-    adjust_drop: Annotated[float, Doc("largest loss of accuracy on val by the adjustment", 0.0, 1.0)] = 0.01
 
     @property
     def needs(self) -> Needs:

@@ -10,10 +10,11 @@ import torch
 
 from hubclean import federation, votes, weight_limits
 from hubclean.errors import BallotError
-from hubclean.federated.averaging import average, load
+from hubclean.federated.averaging import Averaging, Clipping, Merging, average, load
 from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
+from hubclean.joint_options import JointOptions
 from hubclean.pruning import Site, cut
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
@@ -23,7 +24,7 @@ from hubclean.weight_limits import Mode
 
 
 @dataclass(frozen=True)
-class FederatedRounds:
+class FederatedRounds(JointOptions):
     """Prunes what clients find asleep, fine-tunes by federated averaging, adjusts extreme weights last.
 
     Clients send ranks (RAP) or votes (MVP) of the units, then their accuracy at every point of the joined sequence; the
@@ -32,8 +33,9 @@ class FederatedRounds:
     Delta of the weight limits is searched by the clients' accuracies.
 
     A client that fails, is late or answers nonsense is left out of that round; the run ends where more than ``quorum``
-    of those asked no longer answer. Clients that attack may re-plant a backdoor while fine-tuning: that is why the
-    adjustment comes last, and it is no proof against them.
+    of those asked no longer answer. Clients that attack may re-plant a backdoor while fine-tuning: updates are joined
+    by the median of every coordinate (``merging``; Yin et al., ICML 2018), their norm can be limited (``clipping``),
+    and the adjustment comes last. None of it is a proof against them.
 
     Reconstruction, as ``federated-pruning`` is; rounds, quorum and equal weights of clients are ours.
     """
@@ -43,18 +45,6 @@ class FederatedRounds:
     needs: ClassVar[Needs] = "nothing"
 
     crowd: InitVar[Crowd]
-    site: Annotated[str, Doc("units that are cut: final channels or last convolution", choices=("feature", "conv"))] = (
-        "feature"
-    )
-    scheme: Annotated[str, Doc("ranks or votes", choices=("rap", "mvp"))] = "rap"
-    rate: Annotated[float, Doc("share of the units that a client votes for", 0.0001, 1.0)] = 0.5
-    joining: Annotated[str, Doc("how ranks are joined", choices=("mean", "median", "trimmed"))] = "mean"
-    agree: Annotated[
-        str,
-        Doc("accuracies fed back: median of each one's loss, or of all, or mean", choices=("losses", "median", "mean")),
-    ] = "losses"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
-    max_drop: Annotated[float, Doc("largest loss of joined accuracy by pruning", 0.0, 1.0)] = 0.04
     rounds: Annotated[int, Doc("rounds of federated fine-tuning at most; 0: none", 0, 10_000)] = 10
     patience: Annotated[int, Doc("rounds without a higher joined accuracy before it ends", 1, 10_000)] = 2
     epochs: Annotated[int, Doc("local epochs a round", 1, 1000)] = 1
@@ -64,11 +54,17 @@ class FederatedRounds:
     ] = "auto"
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 64
     weight_decay: Annotated[float, Doc("weight decay of the local training", 0.0, 1.0)] = 0.0
-    adjust: Annotated[bool, Doc("adjust extreme weights last")] = True
-    adjust_mode: Annotated[str, Doc("what extreme weights become: zero or the limit", choices=("zero", "clip"))] = (
-        "zero"
-    )
-    adjust_drop: Annotated[float, Doc("largest loss of joined accuracy by the adjustment", 0.0, 1.0)] = 0.01
+    merging: Annotated[
+        str, Doc("how clients' weights are joined, coordinate by coordinate", choices=("mean", "median", "trimmed"))
+    ] = "median"
+    clipping: Annotated[
+        str,
+        Doc(
+            "limit on the norm of an update: none, the round's median norm, or clip_norm",
+            choices=("none", "median", "given"),
+        ),
+    ] = "none"
+    clip_norm: Annotated[float, Doc("largest L2 norm of a client's update with clipping=given", 0.0, 1e9)] = 1.0
     quorum: Annotated[float, Doc("a round needs more than this share of its clients", 0.0, 1.0)] = 0.5
 
     def __post_init__(self, crowd: Crowd) -> None:
@@ -146,6 +142,8 @@ class _Run:
     def _tune(self) -> None:
         plan, copy = self._plan, self._current.copy()
         held = zeros(copy, cast(Site, plan.site), self._dead, self._units) if self._dead else {}
+        joining = Averaging(cast(Merging, plan.merging), cast(Clipping, plan.clipping), plan.clip_norm)
+        weights = {name for name, _ in copy.model.named_parameters()}
         best, best_state, since, gone = self._accuracy, state_of(copy), 0, 0
         while gone < plan.rounds and since < plan.patience:
             gone += 1
@@ -155,13 +153,14 @@ class _Run:
             )  # fmt: skip
             before = state_of(copy)
             answers = self._rounds.ask(question, before)
-            load(copy.model, average(before, [answer.state for answer in answers.values()]), held)
+            load(copy.model, average(before, [answer.state for answer in answers.values()], joining, weights), held)
             accuracy = self._joined(copy)
             since = 0 if accuracy > best + 1e-9 else since + 1
             if not since:
                 best, best_state = accuracy, state_of(copy)
         self._notes.append(
-            f"{gone} rounds of federated fine-tuning: joined accuracy {self._accuracy:.1%} -> {best:.1%}"
+            f"{gone} rounds of federated fine-tuning (weights joined by the {plan.merging}): "
+            f"joined accuracy {self._accuracy:.1%} -> {best:.1%}"
             + ("" if best > self._accuracy + 1e-9 else ", no round was better: the pruned stage is kept")
         )
         if best > self._accuracy + 1e-9:
@@ -200,7 +199,7 @@ class _Run:
         return votes.agreed(pairs, cast(Agreement, self._plan.agree))[1]
 
     def _told(self, kind: str, answers: dict[str, Answer]) -> None:
-        """Every client of the last round, as the audit and the card show files that were handed in."""
+        """Every client of the last round, in the place of files for audit and card."""
         report = self._rounds.reports[-1]
         refused = dict(report.left_out)
         for who in sorted([*answers, *refused]):

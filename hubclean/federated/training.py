@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from hubclean.federated.averaging import average, load
+from hubclean.federated.averaging import Averaging, average, load
 from hubclean.federated.participants import state_of
 from hubclean.federated.questions import Train
 from hubclean.federated.rounds import Rounds
@@ -64,7 +64,9 @@ class FederatedTraining:
                 self.weight_decay,
             )  # fmt: skip
             answers = asking.ask(question, before, who)
-            load(checkpoint.model, average(before, [one.state for one in answers.values()], self.eta), {})
+            load(
+                checkpoint.model, average(before, [one.state for one in answers.values()], Averaging(eta=self.eta)), {}
+            )
             if after_round is not None:
                 after_round(number)
 
