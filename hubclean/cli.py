@@ -23,7 +23,7 @@ from hubclean.command_options import (
 )
 from hubclean.command_options import session as new_session
 from hubclean.convert_command import convert
-from hubclean.hf_extension import hf_register
+from hubclean.hf_command import hf_register
 from hubclean.scan_command import download, scan
 from hubclean.version import __version__
 

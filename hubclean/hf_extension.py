@@ -18,9 +18,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import click
-
-from hubclean.command_options import json_option, print_result
 from hubclean.errors import HubcleanError, OutputError
 from hubclean.escaping import printable
 
@@ -158,22 +155,11 @@ def _manifest(client: ModuleType, runs: Path) -> dict[str, Any]:
     return {field.name: known[field.name] for field in fields if field.name in known}
 
 
-def _render(result: Registration) -> str:
+def render(result: Registration) -> str:
+    """The registration in words."""
     if not result.registered:
         return f"hf hubclean is not registered any more ({printable(result.folder, 1000)})"
     text = (
         f"`hf hubclean` now runs {printable(result.runs or '', 1000)} (registered in {printable(result.folder, 1000)})"
     )
     return text if result.hf_found else text + "\nno `hf` is on your PATH: it comes with pip install huggingface-hub"
-
-
-@click.command("hf-register")
-@click.option("--remove", is_flag=True, help="Take the registration back.")
-@json_option
-def hf_register(remove: bool, as_json: bool) -> None:
-    """Make `hf hubclean scan org/model` mean `hubclean scan org/model`, same options, same exit code.
-
-    Needs huggingface-hub 1.5 or later. Register again after hubclean moved to another environment.
-    """
-    result = unregister() if remove else register()
-    print_result(result, as_json, lambda: _render(result))

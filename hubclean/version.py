@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
-
 __version__ = "0.1.0"
 _PACKAGES = ("torch", "timm", "transformers", "accelerate", "huggingface-hub", "safetensors", "datasets", "numpy")
 
 
 def versions() -> dict[str, str]:
     """Versions of hubclean, Python and what computes the numbers."""
+    import importlib.metadata
+    import platform  # neither is needed to start, and both take their time
+
     found = {"hubclean": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         try:
