@@ -74,6 +74,8 @@ def test_gate_8_needs_all_the_nets_that_it_asks_for() -> None:
     lines = [next(line for line in gates.render(some).splitlines() if line.startswith("| 8 |"))
              for some in (held[:-1], held)]  # fmt: skip
     assert [line.rsplit("|", 2)[1].strip() for line in lines] == ["not run", "pass"]
+    half = gates.render([*held, cleansed(case("badnets", net=gates.ASKED[0]), "fst", 0.95, 0.1)])
+    assert next(line for line in half.splitlines() if line.startswith("| 8 |")).endswith("| not run |")
 
 
 def test_options_of_a_defense_are_a_gate_of_their_own() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path("/tmp/federated-models"))
+    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
     given = parser.parse_args()
     grid, held = Grid.of(read(given.out.with_name("federated.jsonl"))), read(given.out)
     for row in (one for one in grid.models() if grid.took(one)):

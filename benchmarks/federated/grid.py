@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -158,7 +159,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path("/tmp/federated-models"))
+    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
     parser.add_argument("--plan", default="table", choices=("table", "dev", "smoke"))
     given = parser.parse_args()
     key = ["plan", *Setting.__dataclass_fields__, *Way.__dataclass_fields__]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path("/tmp/federated-models"))
+    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
     given = parser.parse_args()
     lines = []
     for clients, malicious, attack in CELLS:

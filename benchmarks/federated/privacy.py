@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path("/tmp/federated-models"))
+    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
     given = parser.parse_args()
     session = open_session("cpu", MODEL.seed, 512)
     checkpoint = trained(MODEL, loaded(given.shared, MODEL, given.models), session, given.models)
