@@ -15,7 +15,8 @@ HEADING = """## The bench
 
 `hubclean bench benchmarks/plans/NAME.toml --out OUT` for the plans of `plans/` (see each one's first line), then
 `python -m benchmarks.condense OUT/results.jsonl --out benchmarks/results/bench.jsonl`. 500 images fit, 500 val, 3,000
-test (rates are on test); methods at their defaults; every model, took or not, is in. Detectors and defenses never see
+test (rates are on test); methods at their defaults; every model, took or not, is in, but not every cell of every plan
+was run (MM-BD, retuning checks and later seeds were left out where time was short). Detectors and defenses never see
 the planted trigger. Seconds are of one thread on a machine that ran two benches at once."""
 
 GATES = """### Gates of the specification

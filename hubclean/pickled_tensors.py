@@ -151,9 +151,9 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
             }
             if sum(tensor.nbytes for tensor in tensors.values()) > 4 * size + _PIECE:
                 raise FormatError("written out, its tensors are more than four times as large as the file")
-            yield PickledWeights(tensors, state)
         except (BrokenZip, BudgetError, FormatError) as error:
             raise FormatError(f"{printable(place.name, 80)!r} cannot be read: {error}") from error
+        yield PickledWeights(tensors, state)
 
 
 def _places(source: _MappedSource, allow: frozenset[str]) -> tuple[PickleFile, dict[str, int], bool]:

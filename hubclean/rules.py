@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hubclean.escaping import printable
 from hubclean.records import Finding, Severity
 
-_CONVERT = "do not load it; use safetensors, or run `hubclean convert`"
+_CONVERT = "do not load it; use safetensors, or convert it on an isolated machine"
 _REFUSE = "do not load or unpack it; ask the author for a clean export"
 
 

@@ -82,6 +82,16 @@ def test_shards_become_shards_with_an_index(tmp_path: Path) -> None:
         assert torch.equal(load_file(tmp_path / "out" / written["weight_map"][name])[name], tensor)
 
 
+def test_what_is_wrong_between_shards_is_blamed_on_no_single_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        torch.save({"a": torch.ones(2), f"b{number}": torch.ones(1)}, tmp_path / f"pytorch_model-{number}.bin")
+    index = {"weight_map": {"a": "pytorch_model-1.bin", "b1": "pytorch_model-1.bin", "b2": "pytorch_model-2.bin"}}
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    with pytest.raises(FormatError, match=r"^the tensor 'a' is in two shards$"):
+        convert(tmp_path, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_finding_and_an_unchecked_file_refuse_it_and_nothing_is_written(hub: HubServer, tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> Any:

@@ -8,16 +8,13 @@ this: it tells whether a cleansing fails for its order of units or for where it 
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
 from dataclasses import fields
-from pathlib import Path
 
 import torch
 
 from benchmarks.federated.cells import Setting, loaded, measured, people, trained
-from benchmarks.federated.grid import STEP
+from benchmarks.federated.grid import STEP, arguments
 from benchmarks.federated.rows import Grid, read
 from hubclean import federation, votes
 from hubclean.federated.participants import Participant
@@ -29,11 +26,7 @@ MODEL = ("data", "clients", "attack", "malicious", "seed", "rounds", "struck")
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shared", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
-    given = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     grid, held = Grid.of(read(given.out.with_name("federated.jsonl"))), read(given.out)
     for row in (one for one in grid.models() if grid.took(one)):
         model = {key: row[key] for key in MODEL}

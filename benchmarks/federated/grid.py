@@ -154,12 +154,18 @@ def cleansed(
     }
 
 
-def main() -> None:
-    """Write rows that are not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+def arguments(text: str | None) -> argparse.ArgumentParser:
+    """What the scripts of this folder are told: the shared data, the file to write, where trained models are kept."""
+    parser = argparse.ArgumentParser(description=(text or "").partition("\n")[0])
     parser.add_argument("--shared", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
+    return parser
+
+
+def main() -> None:
+    """Write rows that are not there yet."""
+    parser = arguments(__doc__)
     parser.add_argument("--plan", default="table", choices=("table", "dev", "smoke"))
     given = parser.parse_args()
     key = ["plan", *Setting.__dataclass_fields__, *Way.__dataclass_fields__]

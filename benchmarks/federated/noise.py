@@ -5,15 +5,12 @@ python -m benchmarks.federated.noise --shared ../shared/data --out benchmarks/re
 
 from __future__ import annotations
 
-import argparse
 import json
-import tempfile
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from random import Random
 
 from benchmarks.federated.cells import Setting, loaded, measured, people, trained
-from benchmarks.federated.grid import MAX_DROP, STEP
+from benchmarks.federated.grid import MAX_DROP, STEP, arguments
 from hubclean.federated.cleansing import FederatedRounds
 from hubclean.federated.local_crowd import LocalCrowd
 from hubclean.federated.participants import Member
@@ -46,11 +43,7 @@ class Noisy:
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shared", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
-    given = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     lines = []
     for clients, malicious, attack in CELLS:
         setting = replace(CELL, clients=clients, malicious=malicious, attack=attack)

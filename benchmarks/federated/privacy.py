@@ -11,13 +11,10 @@ better one guesses no worse. 0.5 is what guessing blindly gives. Intervals: 95 %
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.federated.cells import BEFORE, CLASSES, Setting, loaded, trained
+from benchmarks.federated.grid import arguments
 from hubclean import federation, private_votes, votes
 from hubclean.sessions import open_session
 from hubclean.tensors import Checkpoint, ImageSet, Session
@@ -179,11 +177,7 @@ def row(
 
 def main() -> None:
     """Measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--shared", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--models", type=Path, default=Path(tempfile.gettempdir()) / "federated-models")
-    given = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     session = open_session("cpu", MODEL.seed, 512)
     checkpoint = trained(MODEL, loaded(given.shared, MODEL, given.models), session, given.models)
     every = ImageSet(**load_file(given.models / f"{MODEL.data}-train.safetensors"))
