@@ -11,7 +11,7 @@ from hubclean import adapters, checkpoints, datasets, judging, preprocessing
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.memory import fitted
 from hubclean.metrics import predictions
-from hubclean.records import SEVERITIES, ScanReport, Skipped
+from hubclean.records import ScanReport, Skipped
 from hubclean.registry import Kind, build, methods, options
 from hubclean.repos import Repo
 from hubclean.tensors import Checkpoint, DefenseData, Detection, ImageSet, Session
@@ -130,8 +130,8 @@ def deep_scan(
     Raises:
         OptionError: no such detector or option.
     """
-    options, gate = options or DeepOptions(), SEVERITIES.index(report.gate)
-    if any(SEVERITIES.index(finding.severity) >= gate for finding in report.findings):
+    options = options or DeepOptions()
+    if report.at_gate:
         return _skip(report, "the static stage has findings at the gate, so no weight was fetched"), ()
     texts = method_options(options.given, [("detectors", name) for name in options.detectors])
     made = [build("detectors", name, texts["detectors", name]) for name in options.detectors]

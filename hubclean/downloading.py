@@ -10,7 +10,7 @@ from hubclean.errors import IntegrityError
 from hubclean.escaping import printable
 from hubclean.folders import check_free, whole_folder
 from hubclean.formats import is_pickled_weights, suffix
-from hubclean.records import SEVERITIES, FileHash, ScanReport, Severity
+from hubclean.records import FileHash, ScanReport, Severity
 from hubclean.repos import Repo, open_target, sha256_of
 from hubclean.scanning import Progress, scan
 from hubclean.terminal import headline
@@ -129,15 +129,13 @@ def refusal(report: ScanReport, needed: Iterable[str]) -> Refusal | None:
 
 def unfit(report: ScanReport) -> dict[str, Refusal]:
     """The files that are not to be loaded, each with why: not checked, or a finding at the gate."""
-    at_gate = SEVERITIES.index(report.gate)
     why = {
         file.path: Refusal(f"not checked: {printable(file.reason, 300)}", False)
         for file in report.files
         if file.state == "unchecked"
     }
-    for row in reversed(report.findings):
-        if SEVERITIES.index(row.severity) >= at_gate:
-            why[row.path] = Refusal(f"has a finding at the gate: {row.rule}, {printable(row.what, 200)}", True)
+    for row in reversed(report.at_gate):
+        why[row.path] = Refusal(f"has a finding at the gate: {row.rule}, {printable(row.what, 200)}", True)
     return why
 
 

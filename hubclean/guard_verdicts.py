@@ -13,7 +13,7 @@ from hubclean.errors import AccessError, IntegrityError, RefusedError, TargetErr
 from hubclean.escaping import printable
 from hubclean.guard_options import Call, GuardOptions
 from hubclean.hub import HubRepo, discard, intact
-from hubclean.records import SEVERITIES, ScanReport
+from hubclean.records import ScanReport
 from hubclean.repos import LocalRepo, Repo, RepoEntry
 from hubclean.scanning import scan
 
@@ -170,9 +170,7 @@ def _refuse(report: ScanReport) -> None:
     if report.exit_code == 0:
         return
     name = printable(str(report.origin), 300)
-    at_gate = SEVERITIES.index(report.gate)
-    found = [row for row in report.findings if SEVERITIES.index(row.severity) >= at_gate]
-    if found:
+    if found := report.at_gate:
         first = f"{found[0].rule} in {printable(found[0].path)}: {printable(found[0].what, 200)}"
         why = f"the scan has {len(found)} findings at or above {report.gate}, first {first}"
     else:

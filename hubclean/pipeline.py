@@ -20,7 +20,6 @@ from hubclean.memory import fitted
 from hubclean.metrics import measure
 from hubclean.planting import check_fits
 from hubclean.records import (
-    SEVERITIES,
     Audit,
     CleansingReport,
     DataReport,
@@ -187,9 +186,8 @@ def open_scanned(
         return target, None
     repo = open_target(target, revision) if isinstance(target, str) else target
     scan = scanning.scan(repo)
-    gate = SEVERITIES.index(scan.gate)
-    worst = next((f for f in scan.findings if SEVERITIES.index(f.severity) >= gate), None)
-    if worst is not None:
+    if scan.at_gate:
+        worst = scan.at_gate[0]
         raise RefusedError(
             f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
         )

@@ -174,14 +174,19 @@ class ScanReport:
     @property
     def exit_code(self) -> int:
         """0 nothing at the gate and all checked, 1 a finding at the gate, 2 something could not be decided."""
-        at_gate = SEVERITIES.index(self.gate)
-        if any(SEVERITIES.index(finding.severity) >= at_gate for finding in self.findings):
+        if self.at_gate:
             return 1
         verdicts = _verdicts(self.judgement, self.detections)
         if "backdoored" in verdicts:
             return 1
         unsure = "undecided" in verdicts or bool(self.skipped)
         return 2 if unsure or self.unchecked else 0
+
+    @property
+    def at_gate(self) -> tuple[Finding, ...]:
+        """The findings at or above the gate, the worst first: with any, no weight is to be loaded."""
+        least = SEVERITIES.index(self.gate)
+        return tuple(row for row in self.findings if SEVERITIES.index(row.severity) >= least)
 
     @property
     def unchecked(self) -> tuple[FileVerdict, ...]:

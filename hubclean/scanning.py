@@ -81,12 +81,6 @@ def scan(
     )
 
 
-def gate_passed(report: ScanReport) -> bool:
-    """Whether the weights may be downloaded: no finding at or above the gate (files not checked do not count)."""
-    at_gate = SEVERITIES.index(report.gate)
-    return all(SEVERITIES.index(finding.severity) < at_gate for finding in report.findings)
-
-
 def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress | None) -> None:
     """Fetch what the scanners will ask for, several files at a time; errors wait in the reader for them.
 

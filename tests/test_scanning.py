@@ -14,7 +14,7 @@ from hubclean import reading, scanning
 from hubclean.errors import IntegrityError, OptionError, TargetError, TransportError
 from hubclean.records import ScanReport, from_json, to_json
 from hubclean.repos import LocalRepo, RepoEntry
-from hubclean.scanning import gate_passed, scan
+from hubclean.scanning import scan
 from hubclean.terminal import render_scan
 
 CLEAN: dict[str, bytes] = {
@@ -34,7 +34,7 @@ def test_a_clean_repo_has_a_verdict_for_every_file_and_exit_code_0(tmp_path: Pat
     assert (report.exit_code, report.findings) == (0, ())
     assert report.requests == 3
     assert report.bytes_read == sum(map(len, CLEAN.values()))
-    assert gate_passed(report)
+    assert not report.at_gate
     assert from_json(ScanReport, json.loads(json.dumps(to_json(report)))) == report
 
 
@@ -62,8 +62,8 @@ def test_a_repo_written_by_timm_save_for_hf_is_clean(tmp_path: Path) -> None:
 def test_a_finding_at_the_gate_is_exit_code_1_and_closes_the_gate(tmp_path: Path) -> None:
     folder = written(tmp_path / "repo", CLEAN | {"config.json": b'{"auto_map": {"AutoModel": "m.N"}}'})
     report = scan(folder)
-    assert (report.exit_code, states(report)["config.json"], gate_passed(report)) == (1, "finding", False)
-    assert (scan(folder, gate="critical").exit_code, gate_passed(scan(folder, gate="critical"))) == (0, True)
+    assert (report.exit_code, states(report)["config.json"], bool(report.at_gate)) == (1, "finding", True)
+    assert (scan(folder, gate="critical").exit_code, scan(folder, gate="critical").at_gate) == (0, ())
 
 
 def test_what_nobody_judged_is_exit_code_2_unless_allowed_by_name(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_what_nobody_judged_is_exit_code_2_unless_allowed_by_name(tmp_path: Path
     )
     report = scan(folder)
     assert report.exit_code == 2
-    assert gate_passed(report)
+    assert not report.at_gate
     unchecked = {path for path, state in states(report).items() if state == "unchecked"}
     assert unchecked == {"model.onnx", "runs/x.tfevents", "a.pkl"}
     assert "HC-INC-001" in {finding.rule for finding in report.findings if finding.path == "runs/x.tfevents"}
