@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmarks import gates
 from benchmarks.federated import rows as federated
-from hubclean.bench import rows, tables
-from hubclean.bench.tables import said
+from hubclean.lab.bench import rows, tables
+from hubclean.lab.bench.tables import said
 
 # What papers and peers report (clean accuracy and ASR, before and after, in percent), and the rows that are nearest.
 PAPERS: tuple[tuple[str, str, tuple[float, float, float, float], tuple[str, str, str]], ...] = (

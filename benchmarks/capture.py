@@ -33,11 +33,12 @@ import torch
 import transformers
 from torch import nn
 
-from hubclean import checkpoints, traces, unit_finder, units
-from hubclean.activations import feature_activations, unit_activations
-from hubclean.models import Classifier, logits_of
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, ImageSet, Session
+from hubclean.nets import loading
+from hubclean.nets.build.classifier import Classifier, logits_of
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.cut.activations import feature_activations, unit_activations
+from hubclean.nets.session import open_session
+from hubclean.nets.trace import recorder, unit_finder, units
 
 IMAGES, CLASSES, SIZE = 16, 10, (3, 224, 224)
 TIMM = ("resnet18", "vit_tiny_patch16_224", "convnext_atto", "swin_tiny_patch4_window7_224")
@@ -57,7 +58,7 @@ def made(name: str) -> Checkpoint:
     torch.manual_seed(0)
     net = hf_resnet() if name == "hf resnet tiny" else timm.create_model(name, num_classes=CLASSES)
     half, labels = (0.5, 0.5, 0.5), tuple(map(str, range(CLASSES)))
-    return checkpoints.wrap(
+    return loading.wrap(
         net.eval(), mean=half, std=half, input_size=SIZE, labels=labels, name=name.split()[0], adapters=()
     )
 
@@ -66,7 +67,7 @@ def groups_of(checkpoint: Checkpoint) -> tuple[tuple[units.UnitGroup, ...], list
     """The last units, and every group that can be seen."""
     assert isinstance(checkpoint.model, Classifier)
     net = checkpoint.model.net
-    trace = traces.record(net, torch.rand(2, *SIZE), logits_of)
+    trace = recorder.record(net, torch.rand(2, *SIZE), logits_of)
     found = unit_finder.find(trace, net)
     return units.last(found, trace, checkpoint.site), [group for group in found if group.watch or group.point]
 

@@ -19,10 +19,10 @@ import torch
 from torch import nn
 
 from benchmarks.tiny_configs import TINY
-from hubclean.adapters import load as load_adapters
-from hubclean.confined import quiet
 from hubclean.errors import ModelError
-from hubclean.models import count_parameters, patch_size
+from hubclean.nets.build.adapters import load as load_adapters
+from hubclean.nets.build.bounds import quiet
+from hubclean.nets.build.classifier import count_parameters, patch_size
 from hubclean.records import ModelFacts
 
 LIBRARIES = ("timm", "transformers", "torchvision")
@@ -80,7 +80,7 @@ class Entry:
     refused: str = ""
 
     def build(self, meta: bool = True, classes: int = 10, tiny: bool = False) -> tuple[nn.Module, ModelFacts]:
-        """The net in evaluation mode and its facts; ``models.run(net, pixels, facts.patch)`` holds logits ``(n, k)``.
+        """The net in evaluation mode and its facts; ``classifier.run(net, pixels, facts.patch)`` gives logits.
 
         The same entry always gets the same random weights; the global random numbers stay as they were.
 

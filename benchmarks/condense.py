@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hubclean.bench import rows
-from hubclean.conversion import to_json
+from hubclean.json_records import to_json
+from hubclean.lab.bench import rows
 
 
 def condensed(held: Iterable[rows.Row]) -> list[str]:

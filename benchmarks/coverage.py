@@ -31,11 +31,13 @@ from torch import Tensor, nn
 
 from benchmarks import coverage_table
 from benchmarks.catalogue import Entry, entries, smallest
-from hubclean import adapters, locating, masks, models, sites, unit_finder, units
 from hubclean.errors import HubcleanError
-from hubclean.models import Classifier, logits_of
+from hubclean.nets.build import adapters, classifier
+from hubclean.nets.build.classifier import Classifier, logits_of
+from hubclean.nets.cut import features, masks
+from hubclean.nets.trace import locate, unit_finder, units
+from hubclean.nets.trace.units import UnitGroup
 from hubclean.records import FeatureSite
-from hubclean.units import UnitGroup
 
 HERE = Path(__file__).parent
 TABLE, RESULTS = HERE.parent / "hooks" / "COVERAGE.md", HERE / "results" / "coverage.json"
@@ -51,8 +53,8 @@ def survey(entry: Entry) -> Row:
     try:
         model, facts = entry.build(meta=True)
         start = time.perf_counter()
-        trace = locating.recorded(model, facts)
-        site = locating.locate(model, facts, adapters.load(), trace)
+        trace = locate.recorded(model, facts)
+        site = locate.locate(model, facts, adapters.load(), trace)
         middle = time.perf_counter()
         groups = unit_finder.find(trace, model)
         conv = units.last(groups, trace, site)
@@ -82,10 +84,10 @@ def prove(entry: Entry) -> Row:
     model = Classifier(net, (0.5,) * count, (0.25,) * count, facts.patch).eval().requires_grad_(False)
     images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0))
     try:
-        trace = locating.recorded(net, facts)
-        site = locating.locate(net, facts, adapters.load(), trace)
+        trace = locate.recorded(net, facts)
+        site = locate.locate(net, facts, adapters.load(), trace)
         groups = unit_finder.find(trace, net)
-        feature, leak = sites.verify(model, site, images), feature_leak(model, site, images)
+        feature, leak = features.verify(model, site, images), feature_leak(model, site, images)
         proof = masks.prove(model, groups, images)
         good = [group for group in groups if group.name not in proof.failed]
         conv = units.last(good, trace, site)
@@ -111,9 +113,9 @@ def prove(entry: Entry) -> Row:
 def feature_leak(model: Classifier, site: FeatureSite, images: Tensor) -> float:
     """Change of the logits when a cut feature channel is disturbed by 1 at every head."""
     dead = torch.tensor([site.channels // 2])
-    hidden = sites.dead_mask(model, site, dead)
+    hidden = features.dead_mask(model, site, dead)
     kept = {name: model.get_parameter(name).clone() for name in hidden}
-    sites.zero_channels(model, site, dead)
+    features.zero_channels(model, site, dead)
     quiet, handles = model(images), []
     for head in site.heads:
         entries_off = hidden[f"net.{head.weight}"].flatten(1).any(0)
@@ -135,7 +137,7 @@ def hooks_and_modes(model: Classifier, site: FeatureSite, groups: Iterable[UnitG
     able = [group for group in groups if group.cut != "none"]
     modes = [module.training for module in model.modules()]
     try:
-        with sites.capture(model, site), masks.masked(model, able, [torch.ones(group.count) for group in able]):
+        with features.capture(model, site), masks.masked(model, able, [torch.ones(group.count) for group in able]):
             model(images[:, :, :3, :1].repeat(1, 2, 1, 1))
     except Exception:  # twice the channels: some layer raises something
         hooks = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
@@ -147,7 +149,7 @@ def after_reload(
     entry: Entry, model: Classifier, site: FeatureSite, conv: tuple[UnitGroup, ...], images: Tensor
 ) -> float:
     """Cut a channel and a unit, save to safetensors, reload with the library alone; difference of the logits."""
-    sites.zero_channels(model, site, torch.tensor([0]))
+    features.zero_channels(model, site, torch.tensor([0]))
     masks.cut(model, conv, {group.name: torch.tensor([0]) for group in conv})
     expected = model(images)
     with tempfile.TemporaryDirectory() as name:
@@ -161,7 +163,7 @@ def after_reload(
             state = OrderedDict(load_file(file))
             state._metadata = model.net.state_dict()._metadata  # type: ignore[attr-defined]  # MNASNet asks for a version
             again.load_state_dict(state)
-        found = logits_of(models.run(again, (images - model.mean) / model.std, model.patch))
+        found = logits_of(classifier.run(again, (images - model.mean) / model.std, model.patch))
     return float((found - expected).abs().max() / expected.abs().max())
 
 

@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
-from hubclean.clean_options import CleanOptions
-from hubclean.datasets import Sizes
-from hubclean.pipeline import clean
+from hubclean.cleansing.options import CleanOptions
+from hubclean.cleansing.pipeline import clean
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import open_session
+from hubclean.nets.triggers import load_trigger
 from hubclean.records import Audit, Metrics
-from hubclean.sessions import open_session
-from hubclean.triggers import load_trigger
 
 
 def row(audit: Audit, facts: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     python -m benchmarks.error_rates benchmarks/results/bench.jsonl --out model_cards/error_rates.json
 
 Counted are clean twins, and backdoored models whose attack took (``planting.verify``). They hold for one rule of
-``judging.judge``; without a file of its rule nothing is printed.
+``verdict.judge``; without a file of its rule nothing is printed.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from hubclean.bench import rows
-from hubclean.bench.plans import CLEAN
-from hubclean.conversion import to_json
-from hubclean.judging import RULE
+from hubclean.cleansing.verdict import RULE
+from hubclean.json_records import to_json
+from hubclean.lab.bench import rows
+from hubclean.lab.bench.plans import CLEAN
 from hubclean.measurements import ErrorRates, Rate
 
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.federated import rows as federated
-from hubclean.bench import rows, tables
+from hubclean.lab.bench import rows, tables
 
 SMALL_RESNETS = ("hf-resnet", "resnet18-slim")
 OTHERS = ("vit-slim", "swin-slim", "mobilenetv3-small", "convnext-atto", "hf-vit")

@@ -19,9 +19,9 @@ from hub_server import HubServer
 def run(shared: Path, hub: HubServer, work: Path) -> dict[str, object]:
     """What was measured; imported late, because the client reads its environment when it is imported."""
     import hubclean
-    from hubclean.datasets import Sizes
-    from hubclean.repos import open_target
-    from hubclean.sessions import open_session
+    from hubclean.hub.repos import open_target
+    from hubclean.nets.datasets import Sizes
+    from hubclean.nets.session import open_session
 
     source = shared / "models" / "imagenet_tf_efficientnet_lite0"
     hub.create("google/lite0", {name: source / name for name in ("config.json", "model.safetensors")})

@@ -14,7 +14,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.locate_judge import CLASSES
-from hubclean import adapters, sites
+from hubclean.nets.build import adapters
+from hubclean.nets.cut import features as sites
 from hubclean.records import ModelFacts
 
 Found = dict[str, Any]

@@ -13,9 +13,9 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.models import logits_of
+from hubclean.nets.build.classifier import logits_of
+from hubclean.nets.trace.recorder import tensors
 from hubclean.records import FeatureSite
-from hubclean.traces import tensors
 
 CLASSES = 10
 

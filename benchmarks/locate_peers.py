@@ -9,7 +9,7 @@ keeps one JSON line a model; a run broken off goes on there, unless a version or
 
 The finders get the same net, in eval mode on the meta device, after forwards that nobody times:
 
-* hubclean: ``hubclean.sites.locate``, two images.
+* hubclean: ``hubclean.nets.cut.features.locate``, two images.
 * torch-cam: its own rule, ``torchcam.methods._utils.locate_candidate_layer``; it runs one image on the net's device.
 * grad-cam: has no rule, the user names ``target_layers``. Taken here is the last of what its finder
   ``pytorch_grad_cam.utils.find_layers.find_layer_types_recursive(net, [nn.Conv2d])`` lists.

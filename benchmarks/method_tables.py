@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import gates
 from benchmarks.federated import rows as federated
-from hubclean.bench import plots, rows, tables
+from hubclean.lab.bench import plots, rows, tables
 
 PICTURES = Path(__file__).parent / "plots"
 HEADING = """## The bench

@@ -20,11 +20,11 @@ from typing import Any
 import torch
 
 from benchmarks.end_to_end import measured
-from hubclean.clean_options import CleanOptions
-from hubclean.datasets import Sizes
-from hubclean.pipeline import clean
-from hubclean.sessions import open_session
-from hubclean.triggers import load_trigger
+from hubclean.cleansing.options import CleanOptions
+from hubclean.cleansing.pipeline import clean
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import open_session
+from hubclean.nets.triggers import load_trigger
 
 SITES = ("feature", "conv")
 

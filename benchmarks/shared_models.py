@@ -21,12 +21,12 @@ import numpy
 import torch
 
 from benchmarks.end_to_end import row
-from hubclean import checkpoints
-from hubclean.clean_options import CleanOptions
-from hubclean.datasets import Sizes
-from hubclean.pipeline import clean
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, Trigger
+from hubclean.cleansing.options import CleanOptions
+from hubclean.cleansing.pipeline import clean
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, Trigger
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import open_session
 
 
 def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
@@ -40,7 +40,7 @@ def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     net, config = archs.load(folder)
     facts = {key: tuple(config[key]) for key in ("mean", "std", "input_size")}
     labels = tuple(f"class {index}" for index in range(config["num_classes"]))
-    return checkpoints.wrap(net, labels=labels, name=folder.name, folder=folder, **facts), config
+    return loading.wrap(net, labels=labels, name=folder.name, folder=folder, **facts), config
 
 
 def planted(folder: Path, config: dict[str, Any]) -> tuple[Trigger, ...]:

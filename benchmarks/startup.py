@@ -44,7 +44,7 @@ def main() -> None:
             "import torch": ["-c", "import torch"],
         }
         taken = {label: round(seconds([sys.executable, *words]), 3) for label, words in cases.items()}
-        script = f"from hubclean.cli import main; main(['scan', {name!r}], standalone_mode=False)"
+        script = f"from hubclean.cli.main import main; main(['scan', {name!r}], standalone_mode=False)"
         check = f"try:\n  {script}\nexcept SystemExit: pass\nprint('TORCH', 'torch' in sys.modules)"
         done = subprocess.run(
             [sys.executable, "-c", f"import sys\n{check}"], capture_output=True, text=True, check=True

@@ -19,14 +19,14 @@ import torch
 from torch import nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from hubclean.attacks.badnets import BadNets
-from hubclean.attacks.blended import Blended
-from hubclean.datasets import read_all
-from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.sessions import open_session
-from hubclean.tensors import ImageSet
-from hubclean.training import Schedule, train
-from hubclean.triggers import save_trigger
+from hubclean.lab.attacks.badnets import BadNets
+from hubclean.lab.attacks.blended import Blended
+from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.datasets import read_all
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import save_trigger
 
 ARCHITECTURES = ("timm-resnet", "timm-vit", "hf-resnet", "hf-convnext")
 MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)

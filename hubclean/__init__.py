@@ -14,15 +14,15 @@ from hubclean.version import __version__ as __version__
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from hubclean.converting import ConvertReport
-    from hubclean.download_guard import Guard
-    from hubclean.downloading import DownloadReport
-    from hubclean.guards import GuardedClassifier
-    from hubclean.pipeline import CleanResult
-    from hubclean.publishing import PushReport
+    from hubclean.cleansing.pipeline import CleanResult
+    from hubclean.hub.publish import PushReport
+    from hubclean.hub.repos import Repo
+    from hubclean.methods.runtime_filter import GuardedClassifier
+    from hubclean.nets.checkpoint import Checkpoint, Session
     from hubclean.records import ScanReport, SiteReport
-    from hubclean.repos import Repo
-    from hubclean.tensors import Checkpoint, Session
+    from hubclean.scanning.converting import ConvertReport
+    from hubclean.scanning.downloading import DownloadReport
+    from hubclean.scanning.guard.guard import Guard
 
 __all__ = ["__version__", "clean", "convert", "download", "guard", "load_guarded", "locate", "push", "scan", "site"]
 
@@ -40,7 +40,7 @@ def scan(
     Args:
         target: ``org/model``, ``org/model@rev``, a Hub URL, a local folder, or one file.
         data: images for ``deep``.
-        options: ``gate``, ``allow``, ``allow_unchecked`` of ``scanning.scan``; with ``deep`` also ``session`` and the
+        options: ``gate``, ``allow``, ``allow_unchecked`` of ``engine.scan``; with ``deep`` also ``session`` and the
             fields of ``deep.DeepOptions``.
 
     Returns:
@@ -49,18 +49,18 @@ def scan(
     Raises:
         HubcleanError: the target could not be scanned.
     """
-    from hubclean import scanning
-    from hubclean.repos import open_target
+    from hubclean.hub.repos import open_target
+    from hubclean.scanning import engine
 
     repo = open_target(str(target), revision)
     static = {key: options.pop(key) for key in ("gate", "allow", "allow_unchecked", "progress") if key in options}
-    report = scanning.scan(repo, **static)
+    report = engine.scan(repo, **static)
     if not deep:
         if options:
             raise TypeError(f"scan() got unexpected options {sorted(options)}; detector options need deep=True")
         return report
-    from hubclean.deep import DeepOptions, deep_scan
-    from hubclean.sessions import open_session
+    from hubclean.cleansing.deep import DeepOptions, deep_scan
+    from hubclean.nets.session import open_session
 
     session = options.pop("session", None) or open_session()
     return deep_scan(repo, report, session, None if data is None else str(data), DeepOptions(**options))[0]
@@ -68,14 +68,14 @@ def scan(
 
 def download(target: str | Path, out: str | Path | None = None, **options: Any) -> DownloadReport:
     """Scan a repo, then fetch what is needed and was judged (see ``downloading.download`` for the options)."""
-    from hubclean.downloading import download as run
+    from hubclean.scanning.downloading import download as run
 
     return run(target, None if out is None else Path(out), **options)
 
 
 def convert(target: str | Path, out: str | Path, **options: Any) -> ConvertReport:
     """Write pickled weights as safetensors, unpickling nothing (see ``converting.convert`` for the options)."""
-    from hubclean.converting import convert as run
+    from hubclean.scanning.converting import convert as run
 
     return run(target, Path(out), **options)
 
@@ -85,14 +85,14 @@ def guard(**options: Any) -> Guard:
 
     Args:
         options: ``gate``, ``allow``, ``allow_unchecked``, ``unscanned``, ``on_report``: the fields of
-            ``guard_options.GuardOptions``. See ``download_guard.Guard`` for what is guarded and what cannot be.
+            ``options.GuardOptions``. See ``guard.Guard`` for what is guarded and what cannot be.
 
     Raises:
         OptionError: an option that there is not, or a value it cannot have.
     """
-    from hubclean.download_guard import Guard
     from hubclean.errors import OptionError
-    from hubclean.guard_options import GuardOptions
+    from hubclean.scanning.guard.guard import Guard
+    from hubclean.scanning.guard.options import GuardOptions
 
     if odd := sorted(options.keys() - GuardOptions.__dataclass_fields__.keys()):
         raise OptionError(
@@ -102,9 +102,9 @@ def guard(**options: Any) -> Guard:
 
 
 def site(target: str | Path, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
-    """Where the feature layer and the heads of a model are, from its config alone (see ``survey.survey``)."""
-    from hubclean.repos import open_target
-    from hubclean.survey import survey
+    """Where the feature layer and the heads of a model are, from its config alone (see ``site_report.survey``)."""
+    from hubclean.hub.repos import open_target
+    from hubclean.nets.site_report import survey
 
     return survey(open_target(str(target), revision), hooks)
 
@@ -120,7 +120,7 @@ def locate(model: nn.Module, example: Tensor, *, hooks: Path | None = None) -> S
     Raises:
         ModelError: what could not be found, and how an adapter would say it.
     """
-    from hubclean.survey import survey_module
+    from hubclean.nets.site_report import survey_module
 
     return survey_module(model, example, hooks)
 
@@ -137,15 +137,15 @@ def clean(
     """Detect, cleanse, measure and write a sanitized checkpoint (see ``pipeline.clean``).
 
     Args:
-        target: as for ``scan``, or a checkpoint from ``checkpoints.wrap`` for a net that no library knows.
+        target: as for ``scan``, or a checkpoint from ``loading.wrap`` for a net that no library knows.
         data: clean labelled images: a folder, a parquet file, or a Hub dataset id; ``None`` for methods that need none.
         out: folder to write; it appears whole or not at all.
-        session: device, seed, batch size, from ``sessions.open_session``.
-        options: fields of ``clean_options.CleanOptions``.
+        session: device, seed, batch size, from ``session.open_session``.
+        options: fields of ``options.CleanOptions``.
     """
-    from hubclean.clean_options import CleanOptions
-    from hubclean.pipeline import clean as run
-    from hubclean.sessions import open_session
+    from hubclean.cleansing.options import CleanOptions
+    from hubclean.cleansing.pipeline import clean as run
+    from hubclean.nets.session import open_session
 
     place = str(target) if isinstance(target, Path) else target
     images = None if data is None else str(data)
@@ -155,7 +155,7 @@ def clean(
 def load_guarded(
     target: str | Path, *, revision: str | None = None, session: Session | None = None
 ) -> GuardedClassifier:
-    """Load a checkpoint that ``clean`` wrote together with its runtime guard (see ``guards.GuardedClassifier``).
+    """Load a checkpoint that ``clean`` wrote with its runtime guard (see ``runtime_filter.GuardedClassifier``).
 
     Args:
         target: the output folder of ``clean``, or where it was published: ``org/model``, ``org/model@rev``.
@@ -164,14 +164,14 @@ def load_guarded(
     Raises:
         DataError: there is no guard, or it is damaged. ModelError: it was made for other weights.
     """
-    from hubclean.guards import open_guarded
-    from hubclean.repos import open_target
+    from hubclean.hub.repos import open_target
+    from hubclean.methods.runtime_filter import open_guarded
 
     return open_guarded(open_target(str(target), revision), session)
 
 
 def push(folder: str | Path, repo_id: str, **options: Any) -> PushReport:
-    """Publish a folder that ``clean`` wrote, in one commit (see ``publishing.push`` for the options)."""
-    from hubclean.publishing import push as publish
+    """Publish a folder that ``clean`` wrote, in one commit (see ``publish.push`` for the options)."""
+    from hubclean.hub.publish import push as publish
 
     return publish(Path(folder), repo_id, **options)

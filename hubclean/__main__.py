@@ -1,5 +1,5 @@
 """``python -m hubclean``."""
 
-from hubclean.cli import main
+from hubclean.cli.main import main
 
 main()

@@ -10,8 +10,8 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hubclean.conversion import from_json as from_json
-from hubclean.conversion import to_json as to_json
+from hubclean.json_records import from_json as from_json
+from hubclean.json_records import to_json as to_json
 from hubclean.measurements import BallotReport as BallotReport
 from hubclean.measurements import CleansingReport as CleansingReport
 from hubclean.measurements import CurvePoint as CurvePoint

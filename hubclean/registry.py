@@ -23,6 +23,12 @@ from hubclean.records import MethodText, Option, OptionText
 
 Kind = Literal["scanners", "detectors", "defenses", "attacks"]
 KINDS: tuple[Kind, ...] = ("scanners", "detectors", "defenses", "attacks")
+_FOLDERS: dict[Kind, str] = {
+    "scanners": "hubclean.scanning.scanners",
+    "detectors": "hubclean.methods.detectors",
+    "defenses": "hubclean.methods.defenses",
+    "attacks": "hubclean.lab.attacks",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +64,8 @@ def methods(kind: Kind) -> dict[str, type]:
         OptionError: two methods share a name, or an entry point does not load; the message names the package at fault.
     """
     found: dict[str, type] = {}
-    package = importlib.import_module(f"hubclean.{kind}")
-    for info in pkgutil.iter_modules(package.__path__, f"hubclean.{kind}."):
+    package = importlib.import_module(_FOLDERS[kind])
+    for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         try:
             module = importlib.import_module(info.name)
         except ModuleNotFoundError as error:

@@ -7,13 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from hubclean import checkpoints, sites
-from hubclean.repos import LocalRepo
-from hubclean.tensors import Checkpoint
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.cut import features
 
 
 def load(folder: Path) -> Checkpoint:
-    return checkpoints.load(LocalRepo(folder))
+    return loading.load(LocalRepo(folder))
 
 
 def pixels(checkpoint: Checkpoint) -> Tensor:
@@ -22,12 +23,12 @@ def pixels(checkpoint: Checkpoint) -> Tensor:
 
 def dead(checkpoint: Checkpoint) -> Tensor:
     """Two channels that matter."""
-    return sites.features(checkpoint.model, checkpoint.site, pixels(checkpoint)).abs().mean(0).topk(2).indices
+    return features.features(checkpoint.model, checkpoint.site, pixels(checkpoint)).abs().mean(0).topk(2).indices
 
 
 def pruned(checkpoint: Checkpoint) -> Checkpoint:
     edited = checkpoint.copy()
-    sites.zero_channels(edited.model, edited.site, dead(checkpoint))
+    features.zero_channels(edited.model, edited.site, dead(checkpoint))
     return edited
 
 

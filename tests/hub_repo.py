@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hub_server import HubServer
 
-from hubclean import transport
-from hubclean.hub import HubRepo
+from hubclean.hub import transport
+from hubclean.hub.hub_repo import HubRepo
 
 WEIGHTS = bytes(i * 7 % 251 for i in range(100_000))
 CONFIG = b'{"architecture": "test_resnet"}'

@@ -6,11 +6,12 @@ import torch
 from sets import image_set
 from torch import Tensor, nn
 
-from hubclean import checkpoints, network_units
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, ImageSet
-from hubclean.training import Schedule, train
-from hubclean.units import UnitGroup
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, ImageSet
+from hubclean.nets.cut import searchable_units
+from hubclean.nets.session import open_session
+from hubclean.nets.trace.units import UnitGroup
+from hubclean.nets.training import Schedule, train
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 SHAPE, CLASSES = (3, 16, 16), 4
@@ -48,7 +49,7 @@ def images(count: int = 64, seed: int = 0) -> ImageSet:
 
 def units_of(checkpoint: Checkpoint) -> tuple[UnitGroup, ...]:
     """Its prunable units, proved on two images."""
-    return network_units.of_network(checkpoint, torch.rand(2, *checkpoint.facts.input_size))
+    return searchable_units.of_network(checkpoint, torch.rand(2, *checkpoint.facts.input_size))
 
 
 def small(kind: type[nn.Module], epochs: int = 3) -> Checkpoint:
@@ -57,7 +58,7 @@ def small(kind: type[nn.Module], epochs: int = 3) -> Checkpoint:
         torch.manual_seed(0)
         net = kind()
     labels = tuple(f"class {index}" for index in range(CLASSES))
-    wrapped = checkpoints.wrap(
+    wrapped = loading.wrap(
         net, mean=(0.2, 0.3, 0.4), std=(0.5, 0.4, 0.3), input_size=SHAPE, labels=labels, name="small"
     )
     train(wrapped.model, images(256, 9), Schedule(epochs, 0.01, "adamw", batch_size=32), SESSION, "small")

@@ -8,10 +8,10 @@ import torch
 from sets import image_set
 from torch import Tensor, nn
 
-from hubclean import checkpoints
-from hubclean.metrics import predictions
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, Cleansing, DefenseData, ImageSet
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet
+from hubclean.nets.metrics import predictions
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=1, batch_size=16)
 
@@ -59,9 +59,7 @@ def wrapped(net: nn.Module, seed: int = 0) -> Checkpoint:
                 tensor.copy_(torch.rand(tensor.shape, generator=draw) * 0.2 + (0.9 if tensor.ndim == 1 else -0.1))
                 tensor.mul_(0.1 if name.endswith(("bias", "running_mean")) else 1)
     labels = tuple(map(str, range(10)))
-    return checkpoints.wrap(
-        net.eval(), mean=(0.5,) * 3, std=(0.25,) * 3, input_size=(3, 8, 8), labels=labels, name="own"
-    )
+    return loading.wrap(net.eval(), mean=(0.5,) * 3, std=(0.25,) * 3, input_size=(3, 8, 8), labels=labels, name="own")
 
 
 def answered(checkpoint: Checkpoint, count: int = 40) -> DefenseData:

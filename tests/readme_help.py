@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
-from hubclean.cli import main
+from hubclean.cli.main import main
 
 if __name__ == "__main__":
     place = Path(__file__).parents[1] / "README.md"

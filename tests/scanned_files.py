@@ -9,9 +9,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from hubclean.hub.repos import LocalRepo, Repo
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import methods
-from hubclean.repos import LocalRepo, Repo
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
 TENSOR = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.sessions import open_session
-from hubclean.tensors import ImageSet, Session
-from hubclean.training import Schedule, train
+from hubclean.nets.checkpoint import ImageSet, Session
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
 
 CLASSES = 4
 

@@ -15,14 +15,16 @@ from test_sites import Branches, Flat, hooks_of, wrapped
 from tiny_models import make_repo
 from torch import Tensor, nn
 
-from hubclean import activations, checkpoints, traces, unit_finder
-from hubclean.activations import Activations, feature_activations, unit_activations
-from hubclean.models import Classifier, logits_of
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.sites import features
-from hubclean.tensors import Checkpoint, ImageSet, Session
-from hubclean.units import Point, UnitGroup
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.build.classifier import Classifier, logits_of
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.cut import activations
+from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
+from hubclean.nets.cut.features import features
+from hubclean.nets.session import open_session
+from hubclean.nets.trace import recorder, unit_finder
+from hubclean.nets.trace.units import Point, UnitGroup
 
 LABELS = [3, 1, 0, 7, 1]
 CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}  # batches of other sizes sum in another order
@@ -42,7 +44,7 @@ def images(size: tuple[int, int, int], labels: list[int]) -> ImageSet:
 @cache
 def any_group() -> UnitGroup:
     net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4))
-    return unit_finder.find(traces.record(net, torch.rand(2, 3, 2, 2), logits_of), net)[0]
+    return unit_finder.find(recorder.record(net, torch.rand(2, 3, 2, 2), logits_of), net)[0]
 
 
 def group(name: str, count: int, point: Point | None, watch: Point | None = None) -> UnitGroup:
@@ -52,7 +54,7 @@ def group(name: str, count: int, point: Point | None, watch: Point | None = None
 def groups_of(checkpoint: Checkpoint) -> list[UnitGroup]:
     assert isinstance(checkpoint.model, Classifier)
     net = checkpoint.model.net
-    found = unit_finder.find(traces.record(net, torch.rand(2, *checkpoint.facts.input_size), logits_of), net)
+    found = unit_finder.find(recorder.record(net, torch.rand(2, *checkpoint.facts.input_size), logits_of), net)
     return [group for group in found if group.watch or group.point]
 
 
@@ -89,7 +91,7 @@ KINDS = ["timm-resnet", "timm-convnext", "timm-vit", "timm-swin", "hf-swin", "hf
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_of_the_whole_network_are_measured_as_if_image_by_image(kind: str, tmp_path: Any) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, kind)))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, kind)))
     data, groups = images(checkpoint.facts.input_size, LABELS), groups_of(checkpoint)
     assert len(groups) > 3
     found = unit_activations(checkpoint.model, groups, data, session(), 10)
@@ -113,7 +115,7 @@ def test_units_of_the_whole_network_are_measured_as_if_image_by_image(kind: str,
 
 @pytest.mark.parametrize("kind", ["timm-resnet", "timm-resnetv2", "timm-vit", "timm-deit-distilled", "hf-deit"])
 def test_features_are_those_of_the_heads_inputs(kind: str, tmp_path: Any) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, kind)))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, kind)))
     data = images(checkpoint.facts.input_size, LABELS)
     found = feature_activations(checkpoint, data, session(3))
     every = features(checkpoint.model, checkpoint.site, data.images(slice(None))).double()

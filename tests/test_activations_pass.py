@@ -12,10 +12,10 @@ from test_activations import THREE, Still, group, images, measured, session
 from test_sites import hooks_of, wrapped
 from torch import Tensor, nn
 
-from hubclean.activations import unit_activations
 from hubclean.errors import DataError, ModelError
-from hubclean.tensors import ImageSet
-from hubclean.units import Point
+from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.cut.activations import unit_activations
+from hubclean.nets.trace.units import Point
 
 
 def test_every_image_passes_the_model_once_and_nothing_is_kept() -> None:

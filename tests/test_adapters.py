@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from hubclean import adapters
-from hubclean.adapters import Adapter
 from hubclean.errors import ModelError, OptionError
-from hubclean.models import patch_size
+from hubclean.nets.build import adapters
+from hubclean.nets.build.adapters import Adapter
+from hubclean.nets.build.classifier import patch_size
+from hubclean.nets.cut.features import locate
 from hubclean.records import ModelFacts
-from hubclean.sites import locate
 
 GOOD = 'library = "module"\nmatch = "Net*"\nreason = "why"\nexample = "Net"\n'
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from update_allowed_names import document
 
-from hubclean.pickle_names import allowed_names, is_allowed, is_dangerous, source
+from hubclean.scanning.pickles.allowed_names import allowed_names, is_allowed, is_dangerous, source
 
 
 def test_the_file_is_what_the_script_writes() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pickled import EVIL
 from scanned_files import judge, written, zipped
 
-from hubclean.array_headers import BrokenHeader, item_size, odd_type, read_array_header
-from hubclean.scanning import scan
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats.npy import BrokenHeader, item_size, odd_type, read_array_header
 
 
 def npy(descr: str, data: bytes = bytes(8), shape: str = "(1,)", version: int = 1) -> bytes:

@@ -12,14 +12,14 @@ import torch
 from sets import image_set
 from torch import Tensor, nn
 
-from hubclean import planting
 from hubclean.errors import DataError
-from hubclean.models import Classifier
+from hubclean.lab import planting
+from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.checkpoint import ImageSet, Session, Silent, Stamp, Trigger
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule
+from hubclean.nets.triggers import load_trigger
 from hubclean.registry import methods, options
-from hubclean.sessions import open_session
-from hubclean.tensors import ImageSet, Session, Silent, Stamp, Trigger
-from hubclean.training import Schedule
-from hubclean.triggers import load_trigger
 
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
 BRIEF = {"steps": 2, "epochs": 1, "batch_size": 4, "retries": 0}

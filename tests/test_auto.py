@@ -11,12 +11,13 @@ import torch
 from sets import image_set
 from torch import nn
 
-from hubclean import checkpoints, registry
-from hubclean.defenses.auto import Auto
+from hubclean import registry
 from hubclean.errors import ModelError, OptionError
+from hubclean.methods.defenses.auto import Auto
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Session, Stage, Trigger
+from hubclean.nets.session import open_session
 from hubclean.registry import Doc
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Session, Stage, Trigger
 
 SHAPE = (1, 8, 8)
 IMAGES = image_set(200, 4, SHAPE)
@@ -46,9 +47,7 @@ class Leaky(nn.Module):
 
 def net(accuracy: float, asr: float) -> Checkpoint:
     labels = tuple("abcd")
-    return checkpoints.wrap(
-        Leaky(accuracy, asr), mean=(0.0,), std=(1.0,), input_size=SHAPE, labels=labels, name="leaky"
-    )
+    return loading.wrap(Leaky(accuracy, asr), mean=(0.0,), std=(1.0,), input_size=SHAPE, labels=labels, name="leaky")
 
 
 def trigger() -> Trigger:
@@ -84,7 +83,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
     def go(*defenses: type, triggers: tuple[Trigger, ...] = (trigger(),), **options: Any) -> Cleansing:
         known = {d.name: d for d in defenses} | {"auto": Auto}  # type: ignore[attr-defined]
         monkeypatch.setattr(registry, "methods", lambda kind: known)
-        monkeypatch.setattr("hubclean.defenses.auto.methods", lambda kind: known)
+        monkeypatch.setattr("hubclean.methods.defenses.auto.methods", lambda kind: known)
         auto = Auto(order=",".join(name for name in known if name != "auto"), **options)
         return auto.cleanse(net(1.0, 1.0), DATA, triggers, open_session("cpu"))
 
@@ -195,7 +194,7 @@ def test_auto_on_the_command_line_writes_its_trials(tmp_path: Path) -> None:
     from tiny_models import make_repo
 
     from hubclean import resources
-    from hubclean.cli import main
+    from hubclean.cli.main import main
     from hubclean.records import Audit, from_json
 
     make_repo(tmp_path / "model", "timm-efficientnet")

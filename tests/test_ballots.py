@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubclean import ballots, tallies, votes
-from hubclean.ballot_records import Ballot, Feedback, PruningSequence, coarse
 from hubclean.errors import BallotError, OutputError
+from hubclean.methods.voting import ballot_files, tally, votes
+from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence, coarse
 from hubclean.records import to_json
 
 WEIGHTS = {"model.safetensors": "ab" * 32}
@@ -24,9 +24,9 @@ HOSTILE = "\x1b]0;owned\x07\u202eevil\n"
 
 def ranked(entries: tuple[int, ...] = (2, 1, 4, 3), **changes: Any) -> Ballot:
     made = Ballot(
-        WEIGHTS, "feature", len(entries), "rap", None, entries, 100, {"hubclean": "0.1"}, ballots.fresh_nonce()
+        WEIGHTS, "feature", len(entries), "rap", None, entries, 100, {"hubclean": "0.1"}, ballot_files.fresh_nonce()
     )
-    return ballots.sealed(replace(made, **changes))
+    return ballot_files.sealed(replace(made, **changes))
 
 
 def voted(entries: tuple[int, ...] = (0, 1, 1, 0), rate: float = 0.5, **changes: Any) -> Ballot:
@@ -38,24 +38,24 @@ def raw(document: Any, hashed: bool = True, **changes: Any) -> bytes:
     made = replace(document, **changes) if all(hasattr(document, key) for key in changes) else document
     value = to_json(made) | changes
     if hashed and made is not document:
-        value["sha256"] = ballots.digest(made)
+        value["sha256"] = ballot_files.digest(made)
     return json.dumps(value).encode()
 
 
 @pytest.mark.parametrize("document", [ranked(), voted(), ranked(weights={"a": "0" * 64, "b": "1" * 64}, site="conv")])
 def test_a_ballot_survives_its_file(document: Ballot, tmp_path: Path) -> None:
-    ballots.write(document, tmp_path / "ballot.json")
-    assert ballots.read(Ballot, tmp_path / "ballot.json") == document
+    ballot_files.write(document, tmp_path / "ballot.json")
+    assert ballot_files.read(Ballot, tmp_path / "ballot.json") == document
     with pytest.raises(OutputError, match="exists"):
-        ballots.write(document, tmp_path / "ballot.json")
+        ballot_files.write(document, tmp_path / "ballot.json")
     with pytest.raises(OutputError, match="cannot be written"):
-        ballots.write(document, tmp_path / "nowhere" / "ballot.json")
+        ballot_files.write(document, tmp_path / "nowhere" / "ballot.json")
 
 
 @given(st.permutations(range(1, 9)), st.integers(1, 10**6), st.text(max_size=5))
 def test_every_ranking_is_a_ballot(entries: list[int], images: int, version: str) -> None:
     made = ranked(tuple(entries), images_at_least=coarse(images), versions={version: version})
-    assert ballots.parse(Ballot, json.dumps(to_json(made)).encode()) == made
+    assert ballot_files.parse(Ballot, json.dumps(to_json(made)).encode()) == made
 
 
 def test_a_ballot_tells_no_more_than_its_fields() -> None:
@@ -113,7 +113,7 @@ def test_what_is_no_ballot_is_refused_in_one_harmless_sentence(data: bytes, why:
     place = tmp_path / f"{HOSTILE.strip()}.json"
     place.write_bytes(data)
     with pytest.raises(BallotError, match=why) as caught:
-        ballots.read(Ballot, place)
+        ballot_files.read(Ballot, place)
     text = str(caught.value)
     assert text.startswith("the ballot ")
     assert text.isprintable()
@@ -124,10 +124,10 @@ def test_what_is_no_ballot_is_refused_in_one_harmless_sentence(data: bytes, why:
 def test_files_beyond_the_bounds_are_not_read(tmp_path: Path) -> None:
     large = tmp_path / "large.json"
     with large.open("wb") as file:
-        file.truncate(ballots.MOST_BYTES + 1)
+        file.truncate(ballot_files.MOST_BYTES + 1)
     for place, why in ((large, "too large"), (tmp_path / "none.json", "no such file"), (tmp_path, "no such file")):
         with pytest.raises(BallotError, match=why):
-            ballots.read(Ballot, place)
+            ballot_files.read(Ballot, place)
 
 
 def test_what_breaks_its_own_rules_is_not_sealed() -> None:
@@ -159,7 +159,7 @@ def test_the_rest_is_counted_and_every_refusal_is_named(box: Callable[..., list[
     places = box(
         one, two, ranked(weights=OTHER), b"junk", three, one, voted(), same, ranked((1, 2, 3, 4, 5)), ranked(), ranked()
     )
-    found = tallies.count_ballots(places, WEIGHTS, four)
+    found = tally.count_ballots(places, WEIGHTS, four)
     reasons = [report.refused for report in found.reports]
     assert [bool(reason) for reason in reasons] == [0, 0, 1, 1, 0, 1, 1, 0, 1, 0, 0]
     assert [report.file for report in found.reports] == [place.name for place in places]
@@ -178,20 +178,20 @@ def test_the_rest_is_counted_and_every_refusal_is_named(box: Callable[..., list[
 
 def test_without_a_quorum_nothing_is_counted(box: Callable[..., list[Path]]) -> None:
     with pytest.raises(BallotError, match=r"2 of 4 ballot files .* more than half .*'2.json': it is not JSON"):
-        tallies.count_ballots(box(ranked(), ranked(), b"", b""), WEIGHTS, four)
+        tally.count_ballots(box(ranked(), ranked(), b"", b""), WEIGHTS, four)
     with pytest.raises(BallotError, match="0 of 0"):
-        tallies.count_ballots([], WEIGHTS, four)
+        tally.count_ballots([], WEIGHTS, four)
     with pytest.raises(BallotError, match="1 of 2"):  # neither kind of ballot is that of most
-        tallies.count_ballots(box(ranked(), voted()), WEIGHTS, four)
+        tally.count_ballots(box(ranked(), voted()), WEIGHTS, four)
 
 
 def test_copied_ranks_count_once_but_equal_votes_are_two_opinions(box: Callable[..., list[Path]]) -> None:
     long = tuple(range(1, 65))
-    found = tallies.count_ballots(box(ranked(long), ranked(long), ranked(long[::-1])), WEIGHTS, lambda _: 64)
+    found = tally.count_ballots(box(ranked(long), ranked(long), ranked(long[::-1])), WEIGHTS, lambda _: 64)
     assert len(found.ballots) == 2
     assert sorted(report.refused for report in found.reports)[-1] == "its ranks are those of another ballot"
     mark = (0, 1) * 32
-    assert len(tallies.count_ballots(box(voted(mark), voted(mark)), WEIGHTS, lambda _: 64).ballots) == 2
+    assert len(tally.count_ballots(box(voted(mark), voted(mark)), WEIGHTS, lambda _: 64).ballots) == 2
 
 
 def test_the_sequence_is_that_of_the_votes_and_does_not_depend_on_the_order_of_files(
@@ -199,7 +199,7 @@ def test_the_sequence_is_that_of_the_votes_and_does_not_depend_on_the_order_of_f
 ) -> None:
     papers = [ranked((1, 2, 3, 4)), ranked((2, 1, 4, 3)), ranked((4, 3, 2, 1))]
     made = [
-        tallies.sequence(tallies.count_ballots(box(*order), WEIGHTS, four), "median", 0.25)
+        tally.sequence(tally.count_ballots(box(*order), WEIGHTS, four), "median", 0.25)
         for order in (papers, papers[::-1])
     ]
     assert made[0] == made[1]
@@ -207,23 +207,23 @@ def test_the_sequence_is_that_of_the_votes_and_does_not_depend_on_the_order_of_f
     assert made[0].counts == (0, 1, 2, 3)
     assert made[0].ballots == tuple(sorted(paper.sha256 for paper in papers))
     marks = [voted((0, 1, 1, 0)), voted((0, 1, 0, 1)), voted((0, 1, 0, 1))]
-    of_votes = tallies.sequence(tallies.count_ballots(box(*marks), WEIGHTS, four), "median", 0.25)
+    of_votes = tally.sequence(tally.count_ballots(box(*marks), WEIGHTS, four), "median", 0.25)
     assert (of_votes.order, of_votes.counts, of_votes.rate) == ((1, 3), (0, 1, 2), 0.5)
 
 
 @pytest.fixture
 def made(box: Callable[..., list[Path]]) -> PruningSequence:
-    return tallies.sequence(tallies.count_ballots(box(ranked()), WEIGHTS, four), "mean", 0.25)
+    return tally.sequence(tally.count_ballots(box(ranked()), WEIGHTS, four), "mean", 0.25)
 
 
 def answer(made: PruningSequence, *accuracies: float, **changes: Any) -> Feedback:
-    row = Feedback(WEIGHTS, made.sha256, made.counts, accuracies, 10, {}, ballots.fresh_nonce())
-    return ballots.sealed(replace(row, **changes))
+    row = Feedback(WEIGHTS, made.sha256, made.counts, accuracies, 10, {}, ballot_files.fresh_nonce())
+    return ballot_files.sealed(replace(row, **changes))
 
 
 def test_a_sequence_survives_its_file_and_a_changed_one_is_refused(made: PruningSequence, tmp_path: Path) -> None:
-    ballots.write(made, tmp_path / "sequence.json")
-    assert ballots.read(PruningSequence, tmp_path / "sequence.json") == made
+    ballot_files.write(made, tmp_path / "sequence.json")
+    assert ballot_files.read(PruningSequence, tmp_path / "sequence.json") == made
     for changes, why in (
         ({"order": (0, 0, 1, 2)}, "each at most once"),
         ({"order": (0, 1, 2, 4)}, "units 0 to 3"),
@@ -234,20 +234,20 @@ def test_a_sequence_survives_its_file_and_a_changed_one_is_refused(made: Pruning
         ({"units": 10**9}, "units"),
     ):
         with pytest.raises(BallotError, match=why):
-            ballots.parse(PruningSequence, raw(made, **changes))
+            ballot_files.parse(PruningSequence, raw(made, **changes))
     with pytest.raises(BallotError, match="of the form"):
-        ballots.read(Ballot, tmp_path / "sequence.json")
+        ballot_files.read(Ballot, tmp_path / "sequence.json")
 
 
 def test_feedback_counts_when_it_answers_this_sequence(made: PruningSequence, box: Callable[..., list[Path]]) -> None:
     good = [answer(made, 0.9, 0.9, 0.8, 0.1), answer(made, 0.7, 0.7, 0.7, 0.7), answer(made, 0.5, 0.5, 0.4, 0.3)]
     bad = [answer(made, 0.9, 0.9, 0.8, 0.1, sequence="0" * 64), answer(made, 0.9, 0.8, counts=(0, 2))]
-    found = tallies.count_feedback(box(*good, *bad), made)
+    found = tally.count_feedback(box(*good, *bad), made)
     assert found.curves == tuple(one.accuracies for one in good)
     assert [bool(report.refused) for report in found.reports] == [False] * 3 + [True] * 2
     assert {report.kind for report in found.reports} == {"feedback"}
     with pytest.raises(BallotError, match="2 of 4 feedback files"):
-        tallies.count_feedback(box(*good[:2], *bad), made)
+        tally.count_feedback(box(*good[:2], *bad), made)
 
 
 @pytest.mark.parametrize(
@@ -262,17 +262,17 @@ def test_feedback_counts_when_it_answers_this_sequence(made: PruningSequence, bo
 )
 def test_feedback_that_is_none_is_refused(made: PruningSequence, changes: dict[str, Any], why: str) -> None:
     with pytest.raises(BallotError, match=why):
-        ballots.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1), **changes))
+        ballot_files.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1), **changes))
     with pytest.raises(BallotError, match="NaN"):
-        ballots.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1)).replace(b"0.1]", b"NaN]"))
+        ballot_files.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1)).replace(b"0.1]", b"NaN]"))
 
 
 def test_noise_on_votes_is_named_in_the_ballot_and_ranks_have_none(tmp_path: Path) -> None:
     made = voted(epsilon=4.0)
-    ballots.write(made, tmp_path / "noisy.json")
-    assert ballots.read(Ballot, tmp_path / "noisy.json").epsilon == 4.0
+    ballot_files.write(made, tmp_path / "noisy.json")
+    assert ballot_files.read(Ballot, tmp_path / "noisy.json").epsilon == 4.0
     with pytest.raises(BallotError, match="damaged or edited"):
-        ballots.parse(Ballot, (tmp_path / "noisy.json").read_bytes().replace(b'"epsilon": 4.0', b'"epsilon": 1.0'))
+        ballot_files.parse(Ballot, (tmp_path / "noisy.json").read_bytes().replace(b'"epsilon": 4.0', b'"epsilon": 1.0'))
     for build in (lambda: ranked(epsilon=4.0), lambda: voted(epsilon=0.0), lambda: voted(epsilon=-1.0)):
         with pytest.raises(BallotError, match="epsilon"):
             build()
@@ -282,4 +282,4 @@ def test_ballots_of_before_there_was_noise_are_still_read() -> None:
     value = to_json(ranked(nonce="0" * 32))
     del value["epsilon"]
     assert value["sha256"] == "593f7d9bbf5f1ee903aebca047aa76230b214c051d8fa0a7f66d8d9b7d876294"
-    assert ballots.parse(Ballot, json.dumps(value).encode()).epsilon is None
+    assert ballot_files.parse(Ballot, json.dumps(value).encode()).epsilon is None

@@ -15,14 +15,15 @@ from click.testing import CliRunner
 from PIL import Image
 
 from hubclean import resources
-from hubclean.bench import command, nets, rows, running, tables, zoo
-from hubclean.bench.plans import Method, Plan, read_plan
-from hubclean.cli import main
-from hubclean.detectors.neural_cleanse import NeuralCleanse
+from hubclean.cli.main import main
 from hubclean.errors import DataError, OptionError
+from hubclean.lab.bench import cells, rows, small_nets, tables, zoo
+from hubclean.lab.bench import run as command
+from hubclean.lab.bench.plans import Method, Plan, read_plan
 from hubclean.measurements import Rate
-from hubclean.sessions import open_session
-from hubclean.training import Schedule
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule
 
 DATA = str(resources.folder("demo_images") / "mnist")
 SMALL = Plan(
@@ -41,26 +42,30 @@ SMALL = Plan(
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One epoch: these tests are about the book-keeping."""
-    quick = {name: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for name, net in nets._NETS.items()}
-    monkeypatch.setattr(nets, "_NETS", quick)
+    quick = {
+        name: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for name, net in small_nets._NETS.items()
+    }
+    monkeypatch.setattr(small_nets, "_NETS", quick)
 
 
 def work(folder: Path, plan: Plan = SMALL, **more: Any) -> tuple[bool, list[str]]:
     said: list[str] = []
-    run = running.Run(plan, folder, lambda seed: open_session("cpu", seed, 64), said.append, **more)
+    run = cells.Run(plan, folder, lambda seed: open_session("cpu", seed, 64), said.append, **more)
     return run.work(), said
 
 
 def held(folder: Path) -> list[rows.Row]:
-    return list(rows.read(folder / running.RESULTS))
+    return list(rows.read(folder / cells.RESULTS))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
-        brief = {n: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for n, net in nets._NETS.items()}
-        patch.setattr(nets, "_NETS", brief)
+        brief = {
+            n: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for n, net in small_nets._NETS.items()
+        }
+        patch.setattr(small_nets, "_NETS", brief)
         assert work(folder)[0]
     return folder
 
@@ -89,21 +94,21 @@ def test_every_cell_of_the_plan_is_a_row(finished: Path) -> None:
 
 
 def test_a_second_run_does_nothing_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (finished / running.RESULTS).read_bytes()
-    monkeypatch.setattr("hubclean.bench.zoo.train", lambda *_: pytest.fail("trained again"))
+    before = (finished / cells.RESULTS).read_bytes()
+    monkeypatch.setattr("hubclean.lab.bench.zoo.train", lambda *_: pytest.fail("trained again"))
     assert work(finished)[0]
-    assert (finished / running.RESULTS).read_bytes() == before
+    assert (finished / cells.RESULTS).read_bytes() == before
 
 
 def test_a_run_goes_on_where_it_was_killed(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    train = running.zoo.train
-    monkeypatch.setattr(running.zoo, "train", lambda *args: (calls.append(1), train(*args))[1])  # the clean twin's
+    train = cells.zoo.train
+    monkeypatch.setattr(cells.zoo, "train", lambda *args: (calls.append(1), train(*args))[1])  # the clean twin's
     plan = dataclasses.replace(SMALL, retune=False, attacks=("clean",))
     assert work(tmp_path / "out", plan)[0]
-    lines = (tmp_path / "out" / running.RESULTS).read_text().splitlines()
+    lines = (tmp_path / "out" / cells.RESULTS).read_text().splitlines()
     torn = "\n".join(lines[:-1]) + "\n" + lines[-1][: len(lines[-1]) // 2]  # killed while the last line was written
-    (tmp_path / "out" / running.RESULTS).write_text(torn)
+    (tmp_path / "out" / cells.RESULTS).write_text(torn)
     assert len(held(tmp_path / "out")) == len(lines) - 1
     assert work(tmp_path / "out", plan)[0]
     again = {row.id: row for row in held(tmp_path / "out")}
@@ -126,7 +131,7 @@ def test_a_killed_process_leaves_no_half_trained_model(tmp_path: Path) -> None:
 
 
 def test_a_failing_cell_is_a_row_and_runs_again_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hubclean.defenses.none import NoDefense
+    from hubclean.methods.defenses.none import NoDefense
 
     def broken(*_: Any) -> None:
         raise ValueError("no\x1b[31m luck")
@@ -194,7 +199,7 @@ def test_a_batch_size_may_be_left_to_the_memory(tmp_path: Path) -> None:
     words = ["bench", "--data", DATA, "--out", str(tmp_path), "--train", "32", "--attack", "clean", "--batch-size"]
     assert CliRunner().invoke(main, [*words, "0"]).exit_code == 2
     plan = dataclasses.replace(SMALL, attacks=("clean",), detectors=(), defenses=("none",))
-    run = running.Run(plan, tmp_path, lambda seed: open_session("cpu", seed, 0), print)
+    run = cells.Run(plan, tmp_path, lambda seed: open_session("cpu", seed, 0), print)
     assert run.work()
     assert [row.kind for row in held(tmp_path)] == ["model", "defense"]
 
@@ -207,7 +212,7 @@ def test_time_that_is_over_begins_nothing(tmp_path: Path) -> None:
 
 
 def test_another_process_on_a_model_is_left_alone(finished: Path) -> None:
-    run = running.Run(SMALL, finished, lambda seed: open_session("cpu", seed), print)
+    run = cells.Run(SMALL, finished, lambda seed: open_session("cpu", seed), print)
     with run._claimed("one") as mine, run._claimed("one") as again, run._claimed("two") as other:
         assert (mine, again, other) == (True, False, True)
 
@@ -230,17 +235,17 @@ def test_the_plan_says_how_long_nets_train() -> None:
     assert [net.schedule.epochs for _, net, _, _ in plan.models()] == [3]
 
 
-@pytest.mark.parametrize("name", nets.names())
+@pytest.mark.parametrize("name", small_nets.names())
 def test_a_net_is_stored_and_restored_as_it_was(name: str, tmp_path: Path) -> None:
     if name in ("resnet18", "vit-tiny", "convnext-atto"):
         pytest.skip("full-size nets are built by the same functions as the slim ones")
-    net, shape, labels = nets.find(name), (3, 32, 32), tuple("abcdefg")
+    net, shape, labels = small_nets.find(name), (3, 32, 32), tuple("abcdefg")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model, args = nets.fresh(net, shape, len(labels))
+        model, args = small_nets.fresh(net, shape, len(labels))
     model.eval()
-    nets.store(net, model, args, labels, shape, tmp_path / "model")
-    checkpoint = nets.restore(net, labels, shape, tmp_path / "model")
+    small_nets.store(net, model, args, labels, shape, tmp_path / "model")
+    checkpoint = small_nets.restore(net, labels, shape, tmp_path / "model")
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         assert torch.allclose(checkpoint.model(images), model(images), atol=1e-6)
@@ -292,7 +297,7 @@ def test_a_method_carries_its_options() -> None:
 
 
 def test_the_command_prints_json_and_writes_tables(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "Run", lambda *args, **kwargs: running.Run(SMALL, *args[1:], **kwargs))
+    monkeypatch.setattr(command, "Run", lambda *args, **kwargs: cells.Run(SMALL, *args[1:], **kwargs))
     result = CliRunner().invoke(main, ["bench", "--data", DATA, "--out", str(finished), "--device", "cpu", "--json"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)

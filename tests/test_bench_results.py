@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import budget_tables, condense, error_rates, gates
-from hubclean.bench import rows, tables
-from hubclean.conversion import to_json
-from hubclean.judging import ERROR_RATES, RULE, measured_errors
+from hubclean.cleansing.verdict import ERROR_RATES, RULE, measured_errors
+from hubclean.json_records import to_json
+from hubclean.lab.bench import rows, tables
 from hubclean.measurements import Rate
 from hubclean.resources import folder
 

@@ -13,18 +13,19 @@ from tiny_models import make_repo
 from torch import Tensor, nn
 from torch.distributions import Normal, kl_divergence
 
-from hubclean import checkpoints, norms
-from hubclean.defenses.bnp import BatchNormPruning, gaussian_divergence
 from hubclean.errors import DataError
-from hubclean.repos import LocalRepo
-from hubclean.tensors import Checkpoint, DefenseData, ImageSet
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.defenses.bnp import BatchNormPruning, gaussian_divergence
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet
+from hubclean.nets.cut import batch_norms
 
 
 def test_the_divergence_is_that_of_gaussians() -> None:
     draw = torch.Generator().manual_seed(3)
     mean, other = torch.randn(2, 6, generator=draw, dtype=torch.float64)
     var, wide = torch.rand(2, 6, generator=draw, dtype=torch.float64) + 0.1
-    one, two = norms.Statistics(mean, var, 9), norms.Statistics(other, wide, 9)
+    one, two = batch_norms.Statistics(mean, var, 9), batch_norms.Statistics(other, wide, 9)
     wanted = kl_divergence(Normal(mean, (var + 1e-5).sqrt()), Normal(other, (wide + 1e-5).sqrt()))
     torch.testing.assert_close(gaussian_divergence(one, two, 1e-5), wanted)
     assert not torch.allclose(gaussian_divergence(two, one, 1e-5), wanted)
@@ -43,7 +44,7 @@ def test_statistics_are_those_of_all_that_enters_the_norm() -> None:
     checkpoint.model(images.images(slice(None)))
     for handle in handles:
         handle.remove()
-    found = norms.measured(checkpoint.model, images, SESSION)
+    found = batch_norms.measured(checkpoint.model, images, SESSION)
     assert found.keys() == seen.keys()
     for name, value in seen.items():
         rows = value.transpose(0, 1).flatten(1)
@@ -55,7 +56,7 @@ def test_statistics_are_those_of_all_that_enters_the_norm() -> None:
 def true_statistics(checkpoint: Checkpoint, images: ImageSet) -> None:
     """Running statistics as clean training on ``images`` would have left them, layer by layer."""
     for _ in range(2):
-        for name, seen in norms.measured(checkpoint.model, images, SESSION).items():
+        for name, seen in batch_norms.measured(checkpoint.model, images, SESSION).items():
             norm: Any = checkpoint.model.get_submodule(f"net.{name}")
             with torch.no_grad():
                 norm.running_mean.copy_(seen.mean)
@@ -91,7 +92,7 @@ def test_labels_do_not_matter_to_what_is_measured() -> None:
 
 
 def test_a_net_without_batch_norm_comes_back_as_it_was(tmp_path: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path / "r", "timm-vit")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path / "r", "timm-vit")))
     done = cleansed(BatchNormPruning(), checkpoint, answered(checkpoint, 12))
     assert done.kept == "unchanged"
     assert "no BatchNorm" in done.notes[0]

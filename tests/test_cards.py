@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from sample_audits import CIFAR, DIGEST, HOSTILE, ORIGINAL_CARD, PICTURES, cleansed, hostile, unsuspicious
 from update_goldens import goldens
 
-from hubclean.cards import environment, rate, render
+from hubclean.cleansing.card import environment, rate, render
 from hubclean.errors import HubcleanError
 from hubclean.records import Audit, Rate, RepoRef, Skipped
 

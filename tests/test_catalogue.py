@@ -10,8 +10,8 @@ from torch import nn
 
 from benchmarks.catalogue import Entry, entries, smallest
 from hubclean.errors import ModelError
-from hubclean.locating import recorded
-from hubclean.models import logits_of, run
+from hubclean.nets.build.classifier import logits_of, run
+from hubclean.nets.trace.locate import recorded
 from hubclean.records import ModelFacts
 
 HF = [entry for entry in entries("transformers") if not entry.refused]

@@ -7,11 +7,11 @@ import torch
 from test_sites import pixels, wrapped
 from torch import Tensor, nn
 
-from hubclean import sites
-from hubclean.pruning import FeatureChannels, Trial
-from hubclean.sessions import open_session
-from hubclean.sites import features, zero_channels
-from hubclean.tensors import ImageSet
+from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.cut import features as sites
+from hubclean.nets.cut.features import features, zero_channels
+from hubclean.nets.cut.pruning import FeatureChannels, Trial
+from hubclean.nets.session import open_session
 
 LABELLED = (
     ImageSet(

@@ -13,22 +13,23 @@ from safetensors.torch import load_file, save_file
 from tiny_models import KINDS, make_repo
 from torch import Tensor, nn
 
-from hubclean import checkpoints, sites
 from hubclean.errors import FormatError, ModelError, RefusedError
+from hubclean.hub.repos import LocalRepo, RepoEntry, sha256_of
+from hubclean.nets import loading
+from hubclean.nets.cut import features
 from hubclean.records import RepoRef
-from hubclean.repos import LocalRepo, RepoEntry, sha256_of
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pruned_model_reloads_plainly_with_the_logits_of_the_hook(kind: str, tmp_path: Path) -> None:
     original = load(make_repo(tmp_path / "repo", kind))
     out, edited, images = into(tmp_path), pruned(original), pixels(original)
-    assert checkpoints.same_logits(original, tmp_path / "repo", images) < 1e-6
-    names = checkpoints.write(original, edited, out)
-    with sites._hooked_off(original.model.net, original.site, dead(original)):
+    assert loading.same_logits(original, tmp_path / "repo", images) < 1e-6
+    names = loading.write(original, edited, out)
+    with features._hooked_off(original.model.net, original.site, dead(original)):
         by_hook = original.model(images)
     mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (original.facts.mean, original.facts.std))
-    plain = checkpoints.reload_plain(out)((images - mean) / std)
+    plain = loading.reload_plain(out)((images - mean) / std)
     torch.testing.assert_close(plain, by_hook, rtol=1e-5, atol=1e-5)
     assert (plain - original.model(images)).abs().max() > 1e-4
     assert len(names) == len(original.site.heads)
@@ -41,8 +42,8 @@ def test_a_pruned_model_reloads_plainly_with_the_logits_of_the_hook(kind: str, t
 def test_every_tensor_can_be_written_back(kind: str, tmp_path: Path) -> None:
     original = load(make_repo(tmp_path / "repo", kind))
     edited, out = shaken(original), into(tmp_path)
-    names = checkpoints.write(original, edited, out)
-    assert checkpoints.same_logits(edited, out, pixels(original)) < 1e-6
+    names = loading.write(original, edited, out)
+    assert loading.same_logits(edited, out, pixels(original)) < 1e-6
     assert set(names) == {k for k, v in load_file(out / "model.safetensors").items() if v.is_floating_point()}
 
 
@@ -102,12 +103,12 @@ def test_only_what_is_needed_is_fetched_and_weights_last(tmp_path: Path) -> None
         (place / name).write_bytes(b"x")
     small = ["LICENSE", "README.md", "config.json", "preprocessor_config.json"]
     repo = Spy(place, into(tmp_path, "cache"))
-    checkpoint = checkpoints.load(repo)
+    checkpoint = loading.load(repo)
     assert repo.fetched == [small, sorted([*small, "model.safetensors"])]
     assert checkpoint.folder == repo.cache
     assert str(checkpoint.origin) == "org/model@" + "0" * 40
     outline = Spy(place, into(tmp_path, "outline"))
-    assert checkpoints.load(outline, fetch=False).site == checkpoint.site
+    assert loading.load(outline, fetch=False).site == checkpoint.site
     assert outline.fetched == [small]
 
 
@@ -135,31 +136,31 @@ WRAP = {"mean": (0.5,), "std": (0.25,), "input_size": (1, 12, 12), "labels": ("a
 def test_a_net_of_ones_own_is_wrapped_and_written_back(tmp_path: Path) -> None:
     net, folder = Small(), into(tmp_path, "mine")
     save_file(net.state_dict(), folder / "weights.safetensors")
-    checkpoint = checkpoints.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
+    checkpoint = loading.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
     assert net.training
     assert all(p.requires_grad for p in net.parameters())
     images = pixels(checkpoint)
     torch.testing.assert_close(checkpoint.model(images), net.eval()((images - 0.5) / 0.25))
     out, edited = into(tmp_path), pruned(checkpoint)
-    assert checkpoints.write(checkpoint, edited, out) == ("fc.weight",)
-    assert checkpoints.same_logits(edited, out, images) < 1e-6
+    assert loading.write(checkpoint, edited, out) == ("fc.weight",)
+    assert loading.same_logits(edited, out, images) < 1e-6
     with pytest.raises(ModelError, match="do not hold"):
-        checkpoints.wrap(Small(), folder=folder, **WRAP)  # type: ignore[arg-type]
+        loading.wrap(Small(), folder=folder, **WRAP)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="built in memory"):
-        checkpoints.write(checkpoints.wrap(net, **WRAP), edited, out)  # type: ignore[arg-type]
+        loading.write(loading.wrap(net, **WRAP), edited, out)  # type: ignore[arg-type]
 
 
 def test_nothing_is_written_when_a_change_has_no_place(tmp_path: Path) -> None:
     net, folder, out = Small(), into(tmp_path, "mine"), into(tmp_path)
     save_file(net.state_dict(), folder / "model.safetensors")
-    checkpoint = checkpoints.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
+    checkpoint = loading.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
     state = load_file(folder / "model.safetensors")
     save_file({n: t for n, t in state.items() if n != "fc.weight"}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=r"fc\.weight"):
-        checkpoints.write(checkpoint, pruned(checkpoint), out)
+        loading.write(checkpoint, pruned(checkpoint), out)
     save_file({n: t.half() if t.is_floating_point() else t for n, t in state.items()}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=r"fc\.weight"):
-        checkpoints.write(checkpoint, pruned(checkpoint), out)
+        loading.write(checkpoint, pruned(checkpoint), out)
     assert list(out.iterdir()) == []
 
 
@@ -170,15 +171,15 @@ def test_the_real_efficientnet_lite0(shared_data: Path, tmp_path: Path) -> None:
     assert checkpoint.facts.mean == checkpoint.facts.std == (0.5, 0.5, 0.5)
     assert len(checkpoint.labels) == 1000
     assert checkpoint.facts.input_size == (3, 224, 224)
-    assert sites.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
-    assert checkpoints.write(checkpoint, checkpoint.copy(), tmp_path) == ()
+    assert features.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
+    assert loading.write(checkpoint, checkpoint.copy(), tmp_path) == ()
     assert sha256_of(tmp_path / "model.safetensors") == sha256_of(folder / "model.safetensors")
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_files_are_compared_in_float32(dtype: torch.dtype, tmp_path: Path) -> None:
     original = load(make_repo(tmp_path / "repo", "hf-resnet", dtype=dtype))
-    assert checkpoints.same_logits(original, tmp_path / "repo", pixels(original)) < 1e-6
+    assert loading.same_logits(original, tmp_path / "repo", pixels(original)) < 1e-6
 
 
 def test_a_small_file_is_not_loaded_into_a_huge_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +187,6 @@ def test_a_small_file_is_not_loaded_into_a_huge_model(tmp_path: Path, monkeypatc
     config = json.loads((repo / "config.json").read_text())
     config["model_args"] = {"layers": [4, 4, 8, 4], "channels": [1024, 2048, 4096, 4096]}
     (repo / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(checkpoints.models, "read_weights", lambda *_: pytest.fail("memory was taken"))
+    monkeypatch.setattr(loading.models, "read_weights", lambda *_: pytest.fail("memory was taken"))
     with pytest.raises(ModelError, match=r"describes 4,336,792,890 parameters, the weights hold only"):
         load(repo)

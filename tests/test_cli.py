@@ -15,9 +15,9 @@ from hub_server import HubServer
 from sets import image_set
 from tiny_models import make_repo
 
-from hubclean.cli import main
+from hubclean.cli.main import main
 from hubclean.records import Audit, SiteReport, from_json
-from hubclean.scan_records import ScanDocument
+from hubclean.scanning.document import ScanDocument
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push", "methods", "demo")
@@ -96,7 +96,7 @@ def test_findings_are_1_and_no_verdict_is_2(model: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize("words", [["--help"], ["scan", "--help"], ["push", "--help"], ["scan", "MODEL"]])
 def test_help_and_scan_load_nothing_heavy(words: list[str], model: Path) -> None:
     script = (
-        "import sys\nfrom hubclean.cli import main\n"
+        "import sys\nfrom hubclean.cli.main import main\n"
         f"try:\n    main({[str(model) if word == 'MODEL' else word for word in words]!r})\n"
         "except SystemExit:\n    pass\n"
         "heavy = {'torch', 'timm', 'transformers', 'numpy', 'datasets', 'accelerate', 'matplotlib', 'PIL'}\n"
@@ -256,7 +256,7 @@ def test_a_missing_extra_is_named(model: Path, pictures: Path, tmp_path: Path) -
         "import sys\nclass Gone:\n    def find_spec(self, name, path=None, target=None):\n"
         "        if name == 'torch':\n"
         "            raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
-        "sys.meta_path.insert(0, Gone())\nfrom hubclean.cli import main\n"
+        "sys.meta_path.insert(0, Gone())\nfrom hubclean.cli.main import main\n"
         f"main(['clean', {str(model)!r}, '--data', {str(pictures)!r}, '--out', {str(tmp_path / 'out')!r}])"
     )
     done = subprocess.run(

@@ -13,12 +13,12 @@ from sets import defense_data
 from tiny_models import make_repo
 from torch import nn
 
-from hubclean import checkpoints
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session, Trigger
+from hubclean.nets.session import open_session
 from hubclean.records import to_json
 from hubclean.registry import KINDS, chosen, methods, options
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Session, Trigger
 
 MODELS = ("timm-resnet", "timm-vit", "timm-swin", "timm-deit-distilled", "hf-convnext")
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
@@ -34,7 +34,7 @@ def brief(kind: Any, name: str) -> Any:
 
 @pytest.fixture(scope="module", params=MODELS)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), request.param)))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), request.param)))
 
 
 @pytest.fixture
@@ -120,7 +120,7 @@ NEEDY = [(kind, name) for kind, name in ALL if kind in ("detectors", "defenses")
 def test_a_method_needs_what_it_says_and_no_more(kind: Any, name: str, tmp_path: Path, session: Session) -> None:
     method, data = brief(kind, name), defense_data()
     assert method.needs in ("nothing", "images", "labels")
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path / "repo", "timm-resnet")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path / "repo", "timm-resnet")))
     if method.needs == "nothing":
         given: tuple[DefenseData, ...] = (DefenseData.none((3, 32, 32)),)
     elif method.needs == "images":  # other labels, same result
@@ -152,7 +152,7 @@ def test_a_detector_leaves_its_input_alone_repeats_and_reports_in_json(
 
 
 def test_a_new_file_in_the_folder_is_a_new_method(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    import hubclean.defenses as package
+    import hubclean.methods.defenses as package
 
     source = Path(package.__path__[0], "none.py").read_text().replace('"none"', '"nothing-at-all"')
     (tmp_path / "nothing.py").write_text(source)

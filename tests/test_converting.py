@@ -17,11 +17,11 @@ from hub_repo import quick as quick
 from hub_server import HubServer
 from safetensors.torch import load_file
 
-from hubclean import checkpoints
-from hubclean.cli import main
-from hubclean.converting import convert
+from hubclean.cli.main import main
 from hubclean.errors import FormatError, OutputError, RefusedError
-from hubclean.repos import LocalRepo
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.scanning.converting import convert
 
 CONFIG = {"architecture": "test_resnet", "num_classes": 3}
 
@@ -136,7 +136,7 @@ def test_a_pickled_checkpoint_is_loaded_without_unpickling(
 ) -> None:
     folder = saved(tmp_path / "repo", **options)
     monkeypatch.setattr(torch, "load", None)
-    checkpoint = checkpoints.load(LocalRepo(folder))
+    checkpoint = loading.load(LocalRepo(folder))
     expected = net().state_dict()
     found = checkpoint.model.net.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(found[name], expected[name]) for name in expected)
@@ -165,7 +165,7 @@ def test_memory_stays_near_a_piece_and_not_the_file(tmp_path: Path) -> None:
     folder.mkdir()
     torch.save({f"w{n}": torch.full((8 << 20,), float(n)) for n in range(5)}, folder / "model.pth")  # 160 MB
     script = (
-        "import resource, sys; from hubclean.converting import convert; from pathlib import Path\n"
+        "import resource, sys; from hubclean.scanning.converting import convert; from pathlib import Path\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "assert convert(Path(sys.argv[1]), Path(sys.argv[2])).exit_code == 0\n"
         "print(open('/proc/self/status').read().split('RssAnon:')[1].split()[0], 'torch' in sys.modules)"

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from sets import image_set
 
-from hubclean.datasets import Sizes, load, read_all
 from hubclean.errors import DataError
-from hubclean.sessions import open_session
+from hubclean.nets.datasets import Sizes, load, read_all
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=2)
 NAMES = ("cat", "dog", "Golden_Retriever, golden", "tiger cat")

@@ -16,15 +16,17 @@ from sets import image_set
 from tiny_models import make_repo
 
 import hubclean
-from hubclean import checkpoints, deep, scanning
-from hubclean.cli import main
-from hubclean.datasets import Sizes
-from hubclean.deep import DeepOptions, deep_scan, method_options
+from hubclean.cleansing import deep
+from hubclean.cleansing.deep import DeepOptions, deep_scan, method_options
+from hubclean.cli.main import main
+from hubclean.cli.text.clean import before_after, render_clean
 from hubclean.errors import DataError, OptionError
-from hubclean.printing import before_after, render_clean
+from hubclean.hub.repos import LocalRepo, open_target
+from hubclean.nets import loading
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import open_session
 from hubclean.records import Audit, Rate, ScanReport, from_json
-from hubclean.repos import LocalRepo, open_target
-from hubclean.sessions import open_session
+from hubclean.scanning import engine
 
 SESSION = open_session("cpu", seed=5, batch_size=64)
 SHORT = ("mm-bd.steps=2", "mm-bd.images=4")
@@ -47,7 +49,7 @@ def loose(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def scanned(repo: Path, data: str | None = None, **options: Any) -> ScanReport:
     target = LocalRepo(repo)
-    return deep_scan(target, scanning.scan(target), SESSION, data, DeepOptions(**options))[0]
+    return deep_scan(target, engine.scan(target), SESSION, data, DeepOptions(**options))[0]
 
 
 def test_without_images_what_needs_none_runs_and_the_rest_is_said(repo: Path) -> None:
@@ -68,7 +70,7 @@ def test_no_weight_is_fetched_when_nothing_will_run(
 ) -> None:
     hub.create("org/model", {file.name: file for file in repo.iterdir()})
     target = open_target("org/model")
-    report = scanning.scan(target)
+    report = engine.scan(target)
     asked = len(hub.asked("GET", "model.safetensors"))
     done, found = deep_scan(target, report, SESSION, None, DeepOptions(("neural-cleanse",)))
     assert found == ()
@@ -102,7 +104,7 @@ def test_options_go_to_the_method_that_has_them() -> None:
 
 
 def test_images_without_labels_get_the_models_own_answers(repo: Path, loose: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(repo))
+    checkpoint = loading.load(LocalRepo(repo))
     loaded = deep.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION, labelled=False)
     splits = loaded.splits
     assert (splits.report.fit, splits.report.val, splits.report.test) == (20, 20, 0)
@@ -150,7 +152,7 @@ def test_clean_without_images_writes_and_claims_no_number(repo: Path, tmp_path: 
 def test_clean_without_images_names_what_needs_them(
     options: dict[str, str], said: str, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checkpoints, "load", lambda *_, **__: pytest.fail("the weights were loaded first"))
+    monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("the weights were loaded first"))
     with pytest.raises(OptionError, match=said):
         hubclean.clean(repo, None, tmp_path / "out", session=SESSION, **options)
     assert not (tmp_path / "out").exists()

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hub_server import HubServer
 
-from hubclean import demo
 from hubclean.errors import OutputError
+from hubclean.hub.audited_folder import check_folder
+from hubclean.lab import demo
+from hubclean.nets.checkpoint import Silent
+from hubclean.nets.training import Schedule
 from hubclean.records import Audit, from_json
-from hubclean.sanitized import check_folder
-from hubclean.tensors import Silent
-from hubclean.training import Schedule
 
 
 @pytest.fixture

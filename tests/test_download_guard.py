@@ -21,7 +21,6 @@ from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntr
 from scanned_files import safetensors
 
 import hubclean
-from hubclean import client_seam, guard_verdicts, scanning, transport
 from hubclean.errors import (
     AccessError,
     HubcleanError,
@@ -31,9 +30,12 @@ from hubclean.errors import (
     TransportError,
     UnsafeRepoError,
 )
-from hubclean.hub import intact
+from hubclean.hub import transport
+from hubclean.hub.hub_repo import intact
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import ScanReport
-from hubclean.repos import RepoEntry
+from hubclean.scanning import engine
+from hubclean.scanning.guard import client_seam, verdicts
 
 WEIGHTS = safetensors({"a": {"dtype": "F32", "shape": [1 << 15], "data_offsets": [0, 1 << 17]}}, bytes(1 << 17))
 SAFE = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": WEIGHTS, "sub/labels.json": b"[1]"}
@@ -237,7 +239,7 @@ def test_a_file_is_hashed_once_while_it_stays_as_it_is(hub: HubServer, monkeypat
         hashed.append(place)
         return intact(place, entry)
 
-    monkeypatch.setattr(guard_verdicts, "intact", counted)
+    monkeypatch.setattr(verdicts, "intact", counted)
     with hubclean.guard():
         for _ in range(3):
             hf_hub_download("org/model", "model.safetensors")
@@ -468,7 +470,7 @@ def test_a_scan_that_breaks_leaves_no_verdict(hub: HubServer, monkeypatch: pytes
 
     with hubclean.guard() as guard:
         with monkeypatch.context() as patch:
-            patch.setattr(scanning, "_read_ahead", broken)
+            patch.setattr(engine, "_read_ahead", broken)
             with pytest.raises(OSError, match="no disk"):
                 hf_hub_download("org/model", "config.json")
         assert guard.reports == ()

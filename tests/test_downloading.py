@@ -14,12 +14,13 @@ from hub_repo import quick as quick
 from hub_server import HubServer
 from scanned_files import safetensors, written
 
-from hubclean import downloading, transport
-from hubclean.cli import main
-from hubclean.downloading import download
+from hubclean.cli.main import main
 from hubclean.errors import HubcleanError, IntegrityError, OutputError
-from hubclean.repos import LocalRepo
-from hubclean.scanning import scan
+from hubclean.hub import transport
+from hubclean.hub.repos import LocalRepo
+from hubclean.scanning import downloading
+from hubclean.scanning.downloading import download
+from hubclean.scanning.engine import scan
 
 WEIGHTS = safetensors({"a": {"dtype": "F32", "shape": [1 << 15], "data_offsets": [0, 1 << 17]}}, bytes(1 << 17))
 FILES = {

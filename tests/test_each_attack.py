@@ -12,21 +12,22 @@ from small_nets import CLASSES, Small, made, trained
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean import planting, sites, stamps
-from hubclean.attacks.adaptive_blend import AdaptiveBlend
-from hubclean.attacks.badnets import BadNets
-from hubclean.attacks.blended import Blended
-from hubclean.attacks.bpp import Bpp, Quantised
-from hubclean.attacks.input_aware import InputAware, Painted
-from hubclean.attacks.label_consistent import LabelConsistent
-from hubclean.attacks.lf import LowFrequency
-from hubclean.attacks.sig import Sig
-from hubclean.attacks.trojannn import TrojanNN
-from hubclean.attacks.wanet import WaNet
 from hubclean.errors import DataError, OptionError
-from hubclean.sessions import open_session
-from hubclean.tensors import ImageSet, Session, Trigger
-from hubclean.training import Schedule
+from hubclean.lab import planting, stamps
+from hubclean.lab.attacks.adaptive_blend import AdaptiveBlend
+from hubclean.lab.attacks.badnets import BadNets
+from hubclean.lab.attacks.blended import Blended
+from hubclean.lab.attacks.bpp import Bpp, Quantised
+from hubclean.lab.attacks.input_aware import InputAware, Painted
+from hubclean.lab.attacks.label_consistent import LabelConsistent
+from hubclean.lab.attacks.lf import LowFrequency
+from hubclean.lab.attacks.sig import Sig
+from hubclean.lab.attacks.trojannn import TrojanNN
+from hubclean.lab.attacks.wanet import WaNet
+from hubclean.nets.checkpoint import ImageSet, Session, Trigger
+from hubclean.nets.cut import features
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule
 
 SCHEDULE = Schedule(1, 0.01, batch_size=16)
 
@@ -204,12 +205,12 @@ def test_trojannns_trigger_drives_the_neurons_it_chose() -> None:
     pixels = images.images(slice(None))
     noise = replace(stamp, pattern=torch.rand(1, 16, 16, generator=torch.Generator().manual_seed(0)))
     driven, clean, random = (
-        sites.features(checkpoint.model, checkpoint.site, values)[:, chosen].mean()
+        features.features(checkpoint.model, checkpoint.site, values)[:, chosen].mean()
         for values in (stamp.stamp(pixels), pixels, noise.stamp(pixels))
     )
     assert driven > clean
     assert driven > random
-    awake = sites.features(checkpoint.model, checkpoint.site, pixels).mean(0) > 0
+    awake = features.features(checkpoint.model, checkpoint.site, pixels).mean(0) > 0
     weight = model.head.weight.abs().sum(0)  # type: ignore[union-attr]
     assert set(chosen.tolist()) == set(weight.masked_fill(~awake, -1).topk(2).indices.tolist())
 

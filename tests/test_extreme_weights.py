@@ -16,15 +16,16 @@ from tiny_models import make_repo
 from torch import Tensor, nn
 
 import hubclean
-from hubclean import checkpoints, guards, weight_limits
-from hubclean.datasets import Sizes
-from hubclean.defenses.extreme_weights import ExtremeWeights
 from hubclean.errors import DataError, ModelError
-from hubclean.metrics import clean_accuracy
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, DefenseData, ImageSet, InputRange
-from hubclean.weight_limits import Limited
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods import runtime_filter, weight_limits
+from hubclean.methods.defenses.extreme_weights import ExtremeWeights
+from hubclean.methods.weight_limits import Limited
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, InputRange
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
 CONVS = {
@@ -40,7 +41,7 @@ CONVS = {
 
 @pytest.fixture(scope="module")
 def open_kind(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
-    return lambda kind: checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), kind)))
+    return lambda kind: loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), kind)))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +72,7 @@ class Shortcut(nn.Module):
 
 
 def test_neither_a_shortcut_nor_a_depthwise_layer_is_the_last_convolution() -> None:
-    own = checkpoints.wrap(
+    own = loading.wrap(
         Shortcut(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=(3, 16, 16), labels=tuple("abcdefghij"), name="own"
     )
     assert weight_limits.layers(own) == ("net.two.weight",)
@@ -150,7 +151,7 @@ def small() -> Checkpoint:
     with torch.no_grad():
         weight = net.get_parameter("conv.weight")
         weight[0, 0, 0, 0], weight[5, 0, 4, 4] = 8 * weight.std(), -8 * weight.std()
-    return checkpoints.wrap(net, mean=(0.0,), std=(1.0,), input_size=(1, 16, 16), labels=tuple("abcd"), name="small")
+    return loading.wrap(net, mean=(0.0,), std=(1.0,), input_size=(1, 16, 16), labels=tuple("abcd"), name="small")
 
 
 GREY = defense_data(CLASSES, (1, 16, 16))
@@ -200,10 +201,10 @@ def dim(count: int, seed: int) -> ImageSet:
 def test_the_range_of_inputs_is_that_of_the_images() -> None:
     images = dim(40, 1)
     floats = images.images(slice(None)).double()
-    found = guards.input_range(images)
+    found = runtime_filter.input_range(images)
     assert found.low == pytest.approx(floats.amin((0, 2, 3)).tolist())
     assert found.high == pytest.approx(floats.amax((0, 2, 3)).tolist())
-    spread = guards.input_range(images, 3.0)
+    spread = runtime_filter.input_range(images, 3.0)
     mean, std = floats.mean((0, 2, 3)), floats.permute(1, 0, 2, 3).flatten(1).std(1, correction=0)
     assert spread.low == pytest.approx((mean - 3 * std).clamp(0, 1).tolist())
     assert spread.high == pytest.approx((mean + 3 * std).clamp(0, 1).tolist())
@@ -211,7 +212,7 @@ def test_the_range_of_inputs_is_that_of_the_images() -> None:
     loud = found.limit(torch.ones(2, 3, 4, 4))
     assert torch.allclose(loud[1, :, 0, 0], torch.tensor(found.high))
     empty = ImageSet(torch.zeros(0, 3, 4, 4, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64))
-    assert not guards.input_range(empty).excludes
+    assert not runtime_filter.input_range(empty).excludes
 
 
 def test_limited_inputs_are_a_stage_of_their_own_and_hold_what_goes_in(resnet: Checkpoint) -> None:
@@ -223,7 +224,7 @@ def test_limited_inputs_are_a_stage_of_their_own_and_hold_what_goes_in(resnet: C
     assert adjusted.guards == ()
     (front,) = limited.guards
     assert isinstance(front, InputRange)
-    model = guards.guarded(limited.checkpoint, limited.guards)
+    model = runtime_filter.guarded(limited.checkpoint, limited.guards)
     loud = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     answer = model.answer(loud)
     assert torch.equal(answer.logits, adjusted.checkpoint.model(front.limit(loud)))
@@ -244,17 +245,17 @@ def test_nothing_stands_in_front_where_images_use_all_values(resnet: Checkpoint)
 def test_clean_writes_the_limits_and_load_guarded_applies_them(tmp_path: Path, resnet: Checkpoint) -> None:
     front = (InputRange((0.1, 0.2, 0.1), (0.6, 0.7, 0.5)), InputRange((0.0, 0.0, 0.0), (0.5, 1.0, 1.0)))
     place = make_repo(tmp_path / "repo", "timm-resnet")
-    path = guards.save(front, resnet.site, place)
-    assert guards.load(place, resnet) == front
+    path = runtime_filter.save(front, resnet.site, place)
+    assert runtime_filter.load(place, resnet) == front
     model = hubclean.load_guarded(place)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     both = front[1].limit(front[0].limit(images))
     assert torch.equal(model.answer(images).logits, resnet.model(both))
     (place / path).write_bytes((place / path).read_bytes().replace(b"0.7", b"1.7"))
     with pytest.raises(DataError, match=r"\[0, 1\]"):
-        guards.load(place, resnet)
+        runtime_filter.load(place, resnet)
     with pytest.raises(ModelError, match="3 channels"):
-        guards.guarded(resnet, (InputRange((0.0,), (1.0,)),))
+        runtime_filter.guarded(resnet, (InputRange((0.0,), (1.0,)),))
 
 
 @pytest.mark.slow
@@ -270,7 +271,7 @@ def test_clean_delivers_the_kept_limits(tmp_path: Path) -> None:
         repo, tmp_path / "images", tmp_path / "out", detectors=("skip",), defense="extreme-weights",
         given=("max_drop=0.9",), sizes=Sizes(30, 20, 30), session=SESSION,
     )  # fmt: skip
-    assert result.audit.cleansing.guard == guards.PATH
+    assert result.audit.cleansing.guard == runtime_filter.PATH
     assert hubclean.load_guarded(result.folder).ranges[0].excludes
     assert "runtime" in (result.folder / "README.md").read_text()
 

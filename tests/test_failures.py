@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from hubclean import terminal
-from hubclean.cli import main
+from hubclean.cli.main import main
+from hubclean.cli.text import scan
 from hubclean.errors import OutputError
-from hubclean.folders import check_free, whole_folder
+from hubclean.whole_folder import check_free, whole_folder
 
 ROOT = Path(__file__).parents[1]
 HOSTILE = "\x1b]0;owned\x07\u202e\nline"
@@ -38,7 +38,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def streams() -> Iterator[None]:
     factory, shown = logging.getLogRecordFactory(), warnings.formatwarning
-    terminal.guard_streams()
+    scan.guard_streams()
     yield
     logging.setLogRecordFactory(factory)
     warnings.formatwarning = shown

@@ -20,20 +20,23 @@ from sets import defense_data, image_set
 from small_nets import CLASSES, Pooled, made, trained
 from tiny_models import make_repo
 
-from hubclean import ballots, checkpoints, federation, tallies, votes, weight_limits
-from hubclean.ballot_records import Ballot, Feedback, PruningSequence
-from hubclean.cli import main
-from hubclean.command_options import FileLists, file_list
-from hubclean.defenses.federated_pruning import FederatedPruning
-from hubclean.defenses.fine_pruning import FinePruning
+from hubclean.cli.main import main
+from hubclean.cli.options import FileLists, file_list
 from hubclean.errors import BallotError
-from hubclean.metrics import clean_accuracy
-from hubclean.pruning import cut
+from hubclean.methods import weight_limits
+from hubclean.methods.defenses.federated_pruning import FederatedPruning
+from hubclean.methods.defenses.fine_pruning import FinePruning
+from hubclean.methods.stages import Chain
+from hubclean.methods.voting import ballot_files as ballots
+from hubclean.methods.voting import participant, tally, votes
+from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, Stage, Trigger
+from hubclean.nets.cut.pruning import cut
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
 from hubclean.records import Audit, CleansingReport, from_json, to_json
 from hubclean.registry import build, chosen
-from hubclean.sessions import open_session
-from hubclean.stage_chain import Chain
-from hubclean.tensors import Checkpoint, DefenseData, Stage, Trigger
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
 SHAPE = (1, 16, 16)
@@ -47,7 +50,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     net = trained(made(Pooled), image_set(160, CLASSES, SHAPE, 9), 6, SESSION)
     folder = tmp_path_factory.mktemp("weights")
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, folder / "model.safetensors")
-    return checkpoints.wrap(
+    return loading.wrap(
         net, mean=(0.0,), std=(1.0,), input_size=SHAPE, labels=tuple("abcd"), name="pooled", folder=folder
     )
 
@@ -78,9 +81,9 @@ def test_the_shards_rank_and_their_ranks_are_joined(joining: votes.Joining, chec
     found = FederatedPruning(clients=4, joining=joining, step=0.25, max_drop=1.0, **ALONE).cleanse(
         checkpoint, DATA, (), SESSION
     )
-    units = federation.units_at(checkpoint, "feature")
+    units = participant.units_at(checkpoint, "feature")
     rows = []
-    for shard in federation.shards(DATA.fit, 4, SESSION):
+    for shard in participant.shards(DATA.fit, 4, SESSION):
         order = torch.argsort(units.activity(checkpoint, shard, SESSION), stable=True).tolist()
         rows.append([len(order) - order.index(unit) for unit in range(len(order))])
     assert len({tuple(row) for row in rows}) > 1, "clients that agree test nothing"
@@ -89,11 +92,11 @@ def test_the_shards_rank_and_their_ranks_are_joined(joining: votes.Joining, chec
 
 
 def test_shards_are_a_partition_of_the_images() -> None:
-    parts = federation.shards(DATA.fit, 7, SESSION)
+    parts = participant.shards(DATA.fit, 7, SESSION)
     assert [len(part) for part in parts] == [6] * 5 + [5] * 2
     joined = torch.cat([part.pixels.flatten(1).float().mean(1) for part in parts]).sort().values
     assert torch.equal(joined, DATA.fit.pixels.flatten(1).float().mean(1).sort().values)
-    assert len(federation.shards(DATA.fit.subset(torch.arange(2)), 5, SESSION)) == 2
+    assert len(participant.shards(DATA.fit.subset(torch.arange(2)), 5, SESSION)) == 2
 
 
 def test_votes_cut_no_more_than_was_voted_for(checkpoint: Checkpoint) -> None:
@@ -101,9 +104,9 @@ def test_votes_cut_no_more_than_was_voted_for(checkpoint: Checkpoint) -> None:
         checkpoint, DATA, (), SESSION
     )
     assert found.cut == ceil(0.3 * 24) == len(dead(found.checkpoint))
-    units = federation.units_at(checkpoint, "feature")
+    units = participant.units_at(checkpoint, "feature")
     activities = [
-        federation.activity(checkpoint, units, one, SESSION) for one in federation.shards(DATA.fit, 5, SESSION)
+        participant.activity(checkpoint, units, one, SESSION) for one in participant.shards(DATA.fit, 5, SESSION)
     ]
     counts = votes.mvp_counts([votes.votes(row, 0.3) for row in activities])
     gone = dead(found.checkpoint)
@@ -150,7 +153,7 @@ def test_parts_can_be_left_out(checkpoint: Checkpoint) -> None:
 
 
 def ballot(checkpoint: Checkpoint, entries: Any, **changes: Any) -> Ballot:
-    weights = federation.weights_of(checkpoint)
+    weights = participant.weights_of(checkpoint)
     row = Ballot(weights, "feature", len(entries), "rap", None, tuple(entries), 10, {}, ballots.fresh_nonce())
     return ballots.sealed(replace(row, **changes))
 
@@ -173,9 +176,9 @@ def lines(places: list[Path]) -> str:
 
 
 def honest(checkpoint: Checkpoint, clients: int = 3) -> list[tuple[int, ...]]:
-    units = federation.units_at(checkpoint, "feature")
-    shards = federation.shards(DATA.fit, clients, SESSION)
-    return [votes.ranks(federation.activity(checkpoint, units, shard, SESSION)) for shard in shards]
+    units = participant.units_at(checkpoint, "feature")
+    shards = participant.shards(DATA.fit, clients, SESSION)
+    return [votes.ranks(participant.activity(checkpoint, units, shard, SESSION)) for shard in shards]
 
 
 def test_ballots_decide_what_is_cut_and_all_are_named(checkpoint: Checkpoint, box: Callable[..., list[Path]]) -> None:
@@ -212,7 +215,7 @@ def answers(made: PruningSequence, *curves: list[float]) -> list[Feedback]:
 
 
 def sequence(checkpoint: Checkpoint, places: list[Path], step: float) -> PruningSequence:
-    return federation.gather(checkpoint, places, "mean", step)[1]
+    return participant.gather(checkpoint, places, "mean", step)[1]
 
 
 def test_feedback_alone_says_how_much_without_an_image(checkpoint: Checkpoint, box: Callable[..., list[Path]]) -> None:
@@ -260,8 +263,8 @@ def test_without_anything_that_says_how_much_nothing_is_cut(
 
 
 def test_a_clients_accuracies_are_those_of_the_pruned_net(checkpoint: Checkpoint) -> None:
-    units, order = federation.units_at(checkpoint, "conv"), tuple(range(24))[::-1]
-    found = federation.accuracies(checkpoint, units, order, (0, 5, 20), DATA.val, SESSION)
+    units, order = participant.units_at(checkpoint, "conv"), tuple(range(24))[::-1]
+    found = participant.accuracies(checkpoint, units, order, (0, 5, 20), DATA.val, SESSION)
     for accuracy, gone in zip(found, (0, 5, 20), strict=True):
         copy = checkpoint.copy()
         cut(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
@@ -450,10 +453,10 @@ def test_a_tally_of_one_kind_is_the_same_from_files_and_from_clients(
     checkpoint: Checkpoint, box: Callable[..., list[Path]]
 ) -> None:
     """Flower hands activities around in memory, ballots lie in files: one arithmetic."""
-    units = federation.units_at(checkpoint, "feature")
+    units = participant.units_at(checkpoint, "feature")
     activities = [
-        federation.activity(checkpoint, units, one, SESSION) for one in federation.shards(DATA.fit, 3, SESSION)
+        participant.activity(checkpoint, units, one, SESSION) for one in participant.shards(DATA.fit, 3, SESSION)
     ]
     papers = box(*(ballot(checkpoint, votes.ranks(row)) for row in activities))
-    counted = tallies.count_ballots(papers, checkpoints.weight_hashes(checkpoint.folder), lambda _: 24)  # type: ignore[arg-type]
-    assert tallies.sequence(counted, "trimmed").order == federation.order_of(activities, "rap", 0.5, "trimmed")
+    counted = tally.count_ballots(papers, loading.weight_hashes(checkpoint.folder), lambda _: 24)  # type: ignore[arg-type]
+    assert tally.sequence(counted, "trimmed").order == participant.order_of(activities, "rap", 0.5, "trimmed")

@@ -17,11 +17,12 @@ from benchmarks import gates
 from benchmarks.federated import cells, grid, noise, privacy, tables
 from benchmarks.federated.remembering import Memory, Remembering
 from benchmarks.federated.rows import Grid, read
-from hubclean import checkpoints, votes
 from hubclean.federated.local_crowd import LocalCrowd
 from hubclean.federated.participants import Participant, state_of
 from hubclean.federated.questions import Accuracy, Answer, Question, Rank, State, Train
-from hubclean.sessions import open_session
+from hubclean.methods.voting import votes
+from hubclean.nets import loading
+from hubclean.nets.session import open_session
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -115,7 +116,7 @@ def test_where_it_fails_follows_the_rows() -> None:
 
 
 def crowd(memory: Memory | None = None) -> LocalCrowd:
-    checkpoint = checkpoints.wrap(
+    checkpoint = loading.wrap(
         made(Pooled), mean=(0.0,), std=(1.0,), input_size=(1, 16, 16), labels=tuple("abcd"), name="pooled"
     )
     rows = {

@@ -14,7 +14,6 @@ from sets import image_set
 from small_nets import CLASSES, Pooled, made, trained
 from torch import Tensor
 
-from hubclean import checkpoints, federation, votes, weight_limits
 from hubclean.errors import BallotError, DataError
 from hubclean.federated.averaging import Averaging, average, load
 from hubclean.federated.cleansing import FederatedRounds
@@ -23,9 +22,12 @@ from hubclean.federated.partitions import deal
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, State, Train, refused
 from hubclean.federated.rounds import Rounds
 from hubclean.federated.training import FederatedTraining
-from hubclean.metrics import clean_accuracy
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, Cleansing, DefenseData
+from hubclean.methods import weight_limits
+from hubclean.methods.voting import participant, votes
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 SHAPE = (1, 16, 16)
@@ -39,7 +41,7 @@ def checkpoint() -> Checkpoint:
 
 
 def wrapped(net: torch.nn.Module) -> Checkpoint:
-    return checkpoints.wrap(net, mean=(0.0,), std=(1.0,), input_size=SHAPE, labels=tuple("abcd"), name="pooled")
+    return loading.wrap(net, mean=(0.0,), std=(1.0,), input_size=SHAPE, labels=tuple("abcd"), name="pooled")
 
 
 def people(checkpoint: Checkpoint, count: int = 3) -> dict[str, Member]:
@@ -75,9 +77,9 @@ def dead(one: Checkpoint) -> set[int]:
 def test_ranks_of_the_clients_decide_what_goes_and_their_accuracies_how_much(checkpoint: Checkpoint) -> None:
     crowd = Here(people(checkpoint))
     found, _ = cleanse(crowd, checkpoint, **ALONE)
-    units = federation.units_at(checkpoint, "feature")
+    units = participant.units_at(checkpoint, "feature")
     rows = [
-        votes.ranks(federation.activity(checkpoint, units, one.images, SESSION))
+        votes.ranks(participant.activity(checkpoint, units, one.images, SESSION))
         for one in crowd.people.values()
         if isinstance(one, Participant)
     ]

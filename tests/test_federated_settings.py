@@ -8,13 +8,15 @@ import pytest
 from crowds import Here
 from flower_config import APPS, NODES, config, place
 
-from hubclean import pipeline, registry, sanitized
-from hubclean.clean_options import CleanOptions
+from hubclean import registry
+from hubclean.cleansing import pipeline
+from hubclean.cleansing.options import CleanOptions
 from hubclean.errors import DataError, OptionError
 from hubclean.federated import settings
 from hubclean.federated.cleansing import FederatedRounds
 from hubclean.federated.training import FederatedTraining
-from hubclean.sessions import open_session
+from hubclean.hub import audited_folder
+from hubclean.nets.session import open_session
 
 __all__ = ["place"]  # the fixture
 
@@ -72,7 +74,7 @@ def test_a_defense_that_is_ready_goes_through_clean(place: Path, tmp_path: Path)
     defense = FederatedRounds(crowd, step=0.5, max_drop=1.0, rounds=0, adjust=False)
     options = CleanOptions(("skip",), defense.name, retune=False, ready=defense, command="flwr run it")
     pipeline.clean(str(place / "model"), None, tmp_path / "out", open_session("cpu"), options)
-    audit, card, _ = sanitized.check_folder(tmp_path / "out")
+    audit, card, _ = audited_folder.check_folder(tmp_path / "out")
     assert audit.command == "flwr run it"
     assert audit.cleansing.defense == "federated-rounds"
     assert [one.file for one in audit.cleansing.ballots] == [f"client {n}" for n in range(NODES)] * 2

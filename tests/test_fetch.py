@@ -12,13 +12,8 @@ from hub_repo import quick as quick
 from hub_repo import repo as repo
 from hub_server import HubServer
 
-from hubclean.errors import (
-    HubcleanError,
-    IntegrityError,
-    OutputError,
-    TransportError,
-)
-from hubclean.hub import HubRepo
+from hubclean.errors import HubcleanError, IntegrityError, OutputError, TransportError
+from hubclean.hub.hub_repo import HubRepo
 
 
 def blobs(cache: Path) -> list[Path]:

@@ -11,26 +11,28 @@ import torch
 from sets import defense_data, image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints, pruning, stage_chain
-from hubclean.activations import feature_activations
-from hubclean.defenses import fine_pruning
-from hubclean.defenses.fine_pruning import FinePruning
 from hubclean.errors import ModelError
-from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.pruning import FeatureChannels, Trial
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods import stages
+from hubclean.methods.defenses import fine_pruning
+from hubclean.methods.defenses.fine_pruning import FinePruning
+from hubclean.methods.stages import Chain
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Trigger
+from hubclean.nets.cut import pruning
+from hubclean.nets.cut.activations import feature_activations
+from hubclean.nets.cut.features import features, zero_channels
+from hubclean.nets.cut.pruning import FeatureChannels, Trial
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
 from hubclean.records import Rate, to_json
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.sites import features, zero_channels
-from hubclean.stage_chain import Chain
-from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Trigger
-from hubclean.training import Schedule, train
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
 
 
 def trained(folder: object, kind: str) -> Checkpoint:
-    checkpoint = checkpoints.load(LocalRepo(folder)).copy()  # type: ignore[arg-type]
+    checkpoint = loading.load(LocalRepo(folder)).copy()  # type: ignore[arg-type]
     epochs = 20 if kind == "hf-vit" else 3
     train(checkpoint.model, image_set(240, 10, seed=9), Schedule(epochs, 1e-2, "adamw", batch_size=32), SESSION, "test")
     return checkpoint
@@ -105,7 +107,7 @@ def test_pruning_stops_within_the_tolerance(checkpoint: Checkpoint) -> None:
 
 def test_several_heads_take_the_slow_way_and_agree(tmp_path_factory: pytest.TempPathFactory) -> None:
     repo = make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")
-    checkpoint, val = checkpoints.load(LocalRepo(repo)), defense_data().val
+    checkpoint, val = loading.load(LocalRepo(repo)), defense_data().val
     cut = Trial(checkpoint, FeatureChannels(checkpoint), val, None, SESSION)
     dead = torch.arange(0, checkpoint.site.channels, 2)
     cut.remove(dead)
@@ -130,7 +132,7 @@ def test_fine_tuning_that_revives_the_trigger_is_not_kept(
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,7 @@ def test_channels_are_ranked_on_fit_and_everything_stops_on_val(
 
     spy("means", pruning, "feature_activations", 1)
     spy("cut", Trial, "__init__", 3)
-    for module in (fine_pruning, stage_chain):
+    for module in (fine_pruning, stages):
         spy("accuracy", module, "clean_accuracy", 1)
     spy("train", fine_pruning, "train", 1)
     FinePruning(step=0.3, max_drop=1.0, epochs=2).cleanse(untrained, data, (trigger(),), SESSION)
@@ -213,7 +215,7 @@ def marking(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], values: li
         return 100 * schedule.epochs
 
     monkeypatch.setattr(fine_pruning, "train", train)
-    for module in (fine_pruning, stage_chain):
+    for module in (fine_pruning, stages):
         monkeypatch.setattr(module, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
     monkeypatch.setattr(Trial, "accuracy", lambda self: 0.9)
 
@@ -267,7 +269,7 @@ def test_fine_tuning_trains_as_told(
 
 
 def test_a_site_that_does_not_hold_is_refused_before_anything_is_cut(tmp_path_factory: pytest.TempPathFactory) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")))
     half = replace(checkpoint, site=replace(checkpoint.site, heads=checkpoint.site.heads[:1]))
     with pytest.raises(ModelError, match="gives out something else"):
         FinePruning(step=0.3, epochs=1).cleanse(half, defense_data(), (), SESSION)

@@ -12,11 +12,12 @@ import pytest
 import torch
 from flower_config import NODES, config, place
 
-from hubclean import checkpoints, sanitized
 from hubclean.errors import BallotError, FormatError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, Train
+from hubclean.hub import audited_folder
+from hubclean.hub.repos import open_target
+from hubclean.nets import loading
 from hubclean.records import Audit, from_json
-from hubclean.repos import open_target
 
 pytest.importorskip("flwr", reason="hubclean[federated] is not installed")
 
@@ -24,9 +25,9 @@ import numpy
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Error, Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-from hubclean.federated import client_app, server_app
-from hubclean.federated.flower_records import pack_answer, pack_question, unpack_answer, unpack_question
-from hubclean.federated.hostile import app as hostile_app
+from hubclean.federated.flower import client_app, server_app
+from hubclean.federated.flower.records import pack_answer, pack_question, unpack_answer, unpack_question
+from hubclean.lab.hostile_clients import app as hostile_app
 
 __all__ = ["place"]  # the fixture
 
@@ -107,7 +108,7 @@ def test_what_is_no_answer_is_refused() -> None:
 def test_the_round_trip_writes_a_folder_that_push_takes(place: Path, tmp_path: Path) -> None:
     grid = LoopGrid(client_app.app, config(place, tmp_path / "out", **{"cleanse.rounds": 1, "cleanse.patience": 1}))
     out = run(grid)
-    audit, card, _ = sanitized.check_folder(out)
+    audit, card, _ = audited_folder.check_folder(out)
     assert audit.cleansing.defense == "federated-rounds"
     assert audit.cleansing.cut > 0
     assert {one.file for one in audit.cleansing.ballots} == {"client 100", "client 101", "client 102"}
@@ -116,7 +117,7 @@ def test_the_round_trip_writes_a_folder_that_push_takes(place: Path, tmp_path: P
     rounds = json.loads((tmp_path / "out.rounds.json").read_text())["rounds"]
     assert [one["kind"] for one in rounds[:3]] == ["rank", "curve", "train"]
     assert rounds[-1]["kind"] == "accuracy"
-    weight = checkpoints.load(open_target(str(out))).model.get_parameter("net.fc.weight")
+    weight = loading.load(open_target(str(out))).model.get_parameter("net.fc.weight")
     assert int((weight == 0).all(0).sum()) == audit.cleansing.cut
     types = {kind for _, kind in grid.sent}
     assert types == {"query.rank", "evaluate.curve", "train.train", "evaluate.accuracy"}
@@ -143,7 +144,7 @@ def test_the_hostile_app_makes_hostile_whom_the_config_names(place: Path, tmp_pa
         "hostile-options": "false-accuracies.value=0.125",
     }
     rows = config(place, tmp_path / "out", "hostile/flower", **given)
-    state = checkpoints.load(open_target(str(place / "model"))).model.state_dict()
+    state = loading.load(open_target(str(place / "model"))).model.state_dict()
     said = []
     for node in range(NODES):
         context = Context(1, node, {"partition-id": node, "num-partitions": NODES}, RecordDict(), rows)
@@ -154,7 +155,7 @@ def test_the_hostile_app_makes_hostile_whom_the_config_names(place: Path, tmp_pa
 def test_training_writes_a_checkpoint_that_loads(place: Path, tmp_path: Path) -> None:
     given = {"job": "train", "train.rounds": 1, "train.batch-size": 8}
     out = run(LoopGrid(client_app.app, config(place, tmp_path / "out", **given)))
-    before, after = (checkpoints.load(open_target(str(one))).model.state_dict() for one in (place / "model", out))
+    before, after = (loading.load(open_target(str(one))).model.state_dict() for one in (place / "model", out))
     assert any(not torch.equal(value, after[name]) for name, value in before.items())
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from flower_config import APPS, NODES, place
 
-from hubclean import sanitized
+from hubclean.hub import audited_folder
 
 pytest.importorskip("flwr", reason="hubclean[federated] is not installed")
 pytest.importorskip("ray", reason="hubclean[federated] is not installed")
@@ -49,6 +49,6 @@ def test_a_simulation_of_three_nodes_writes_a_cleansed_folder(place: Path, tmp_p
     command = ["flwr", "run", str(APPS / "flower"), "sim", "--stream", "--run-config", f"{values} {options}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert out.exists(), done.stdout[-3000:] + done.stderr[-3000:]
-    audit, _, _ = sanitized.check_folder(out)
+    audit, _, _ = audited_folder.check_folder(out)
     assert audit.cleansing.cut > 0
     assert len({one.file for one in audit.cleansing.ballots}) == NODES

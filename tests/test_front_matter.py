@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubclean.front_matter import dump, read
+from hubclean.cleansing.front_matter import dump, read
 
 SCALARS = st.one_of(st.text(), st.sampled_from(["---", "\n---\n", "a\r\n---\r\nb", "\u2028---", "{{x}}", "&a *a"]),
                     st.integers(), st.floats(allow_nan=False), st.booleans(), st.none())  # fmt: skip

@@ -10,27 +10,27 @@ import torch
 from sets import defense_data
 from tiny_models import make_repo
 
-from hubclean import checkpoints
-from hubclean.defenses import fst
-from hubclean.defenses.fst import FST, GRID
-from hubclean.metrics import clean_accuracy
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint
-from hubclean.training import cross_entropy
-from hubclean.tuning import Tuned, head_weights, restart_heads
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.defenses import fst
+from hubclean.methods.defenses.fst import FST, GRID
+from hubclean.methods.tuning import Tuned, head_weights, restart_heads
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import cross_entropy
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 
 
 @pytest.fixture(scope="module", params=["timm-resnet", "timm-deit-distilled", "timm-resnetv2"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
 
 
 def heads(checkpoint: Checkpoint) -> list[torch.Tensor]:

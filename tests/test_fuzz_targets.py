@@ -58,13 +58,13 @@ def test_a_check_that_fails_counts_as_a_crash(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("name", "module", "attribute"),
     [
-        ("pickle", "hubclean.pickle_streams", "Walker"),
-        ("zip", "hubclean.zip_members", "structure"),
-        ("safetensors", "hubclean.headers", "read_json"),
-        ("index", "hubclean.headers", "index_problems"),
-        ("config", "hubclean.formats", "read_json"),
-        ("sniff", "hubclean.formats", "is_pickle"),
-        ("scan", "hubclean.scanning", "_judge"),
+        ("pickle", "hubclean.scanning.pickles.streams", "Walker"),
+        ("zip", "hubclean.scanning.formats.zip_members", "structure"),
+        ("safetensors", "hubclean.scanning.formats.safetensors_header", "read_json"),
+        ("index", "hubclean.scanning.formats.safetensors_header", "index_problems"),
+        ("config", "hubclean.scanning.formats.content", "read_json"),
+        ("sniff", "hubclean.scanning.formats.content", "is_pickle"),
+        ("scan", "hubclean.scanning.engine", "_judge"),
     ],
 )
 def test_an_error_nobody_declared_is_not_swallowed(

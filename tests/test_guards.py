@@ -19,25 +19,26 @@ from sets import image_set
 from tiny_models import make_repo
 
 import hubclean
-from hubclean import checkpoints, guards
-from hubclean.cards import render
-from hubclean.datasets import Sizes
-from hubclean.detectors.neural_cleanse import NeuralCleanse
+from hubclean.cleansing.card import render
 from hubclean.errors import DataError, HubcleanError, ModelError
-from hubclean.guards import GuardedClassifier, feature_rows, guarded
-from hubclean.metrics import attack_rates, clean_accuracy, predictions
-from hubclean.publishing import publish_to_folder
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.sites import features
-from hubclean.tensors import Checkpoint, Guard, Trigger
+from hubclean.hub.publish import publish_to_folder
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods import runtime_filter
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.methods.runtime_filter import GuardedClassifier, feature_rows, guarded
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, Guard, Trigger
+from hubclean.nets.cut.features import features
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.metrics import attack_rates, clean_accuracy, predictions
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=1, batch_size=16)
 
 
 @pytest.fixture(scope="module", params=["timm-resnet", "timm-deit-distilled", "hf-vit"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), request.param)))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), request.param)))
 
 
 def guard(checkpoint: Checkpoint, images: torch.Tensor, units: tuple[int, ...], share: float) -> Guard:
@@ -136,14 +137,14 @@ def written(tmp_path: Path) -> tuple[Path, Checkpoint, tuple[Guard, ...]]:
     folder = make_repo(tmp_path / "repo", "hf-resnet", shard="20KB")
     assert len(list(folder.glob("model-*.safetensors"))) > 1
     made = Guard(torch.tensor([3, 7]), 0.1 + 0.2, 0.025, 2), Guard(torch.tensor([0]), -1e-30, 0.025, None)
-    checkpoint = checkpoints.load(LocalRepo(folder))
-    assert guards.save(made, checkpoint.site, folder) == "hubclean/guard.safetensors"
+    checkpoint = loading.load(LocalRepo(folder))
+    assert runtime_filter.save(made, checkpoint.site, folder) == "hubclean/guard.safetensors"
     return folder, checkpoint, made
 
 
 def test_what_was_saved_comes_back_exactly(written: tuple[Path, Checkpoint, tuple[Guard, ...]]) -> None:
     folder, checkpoint, made = written
-    found = guards.load(folder, checkpoint)
+    found = runtime_filter.load(folder, checkpoint)
     for one, other in zip(made, found, strict=True):
         assert torch.equal(one.units, other.units)
         assert (one.threshold, one.false_alarms, one.target) == (other.threshold, other.false_alarms, other.target)
@@ -192,9 +193,9 @@ def test_a_file_that_does_not_fit_is_refused_in_one_sentence(
     message: str,
 ) -> None:
     folder, checkpoint, _ = written
-    change(folder / guards.PATH)
+    change(folder / runtime_filter.PATH)
     with pytest.raises(kind, match=message) as error:
-        guards.load(folder, checkpoint)
+        runtime_filter.load(folder, checkpoint)
     assert "\n" not in str(error.value)
     with pytest.raises(kind, match="no hubclean/guard" if "runtime" in message else message):
         hubclean.load_guarded(folder)
@@ -207,7 +208,7 @@ def test_other_weights_are_noticed(written: tuple[Path, Checkpoint, tuple[Guard,
     content[-1] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ModelError, match=shard.name):
-        guards.load(folder, checkpoint)
+        runtime_filter.load(folder, checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +234,8 @@ def test_clean_delivers_the_guard_and_the_hub_brings_it_back(
     ).audit
 
     assert (out / "model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
-    assert audit.cleansing.guard == guards.PATH
-    assert guards.PATH in {row.path for row in audit.outputs}
+    assert audit.cleansing.guard == runtime_filter.PATH
+    assert runtime_filter.PATH in {row.path for row in audit.outputs}
     model = hubclean.load_guarded(out)
     assert model.guards[0].target == 2
     assert audit.cleansing.after != audit.cleansing.before, "measured behind the guard"
@@ -246,7 +247,7 @@ def test_clean_delivers_the_guard_and_the_hub_brings_it_back(
     assert 'hubclean.load_guarded("THIS/REPO")' in card
     assert "**Guard:**" in card
 
-    assert guards.PATH in publish_to_folder(out, tmp_path / "copy")
+    assert runtime_filter.PATH in publish_to_folder(out, tmp_path / "copy")
     hubclean.push(out, "alice/guarded", token=hub.write_token)
     again = hubclean.load_guarded("alice/guarded")
     assert torch.equal(again.answer(stamped).score, model.answer(stamped).score)
@@ -258,7 +259,7 @@ def test_without_a_guard_there_is_none(pictures: Path, tmp_path: Path) -> None:
         repo, pictures, out, session=SESSION, detectors=("skip",), defense="nc-filter", sizes=Sizes(40, 40, 40)
     ).audit
     assert (audit.cleansing.guard, audit.cleansing.kept) == ("", "unchanged")
-    assert not (out / guards.PATH).exists()
+    assert not (out / runtime_filter.PATH).exists()
     assert "load_guarded" not in (out / "README.md").read_text()
     with pytest.raises(DataError, match="no runtime guard"):
         hubclean.load_guarded(out)
@@ -273,10 +274,10 @@ def test_the_card_shows_how_to_use_a_guard_and_only_ours() -> None:
         return render(changed, None, (), DIGEST)
 
     assert card("[x](http://evil.example)") == card("")
-    with_guard = card(guards.PATH)
+    with_guard = card(runtime_filter.PATH)
     assert "weights answer without it" in with_guard
     assert 'hubclean.load_guarded("THIS/REPO")' in with_guard
-    own = card(guards.PATH, "module")
+    own = card(runtime_filter.PATH, "module")
     assert "load_guarded" not in own
     assert "guards.GuardedClassifier(checkpoint, guards.load(folder, checkpoint))" in own
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from safetensors import SafetensorError, deserialize, safe_open
 
 from hubclean.errors import BudgetError, FormatError, HubcleanError
-from hubclean.headers import (
+from hubclean.hub.repos import LocalRepo
+from hubclean.scanning.formats.safetensors_header import (
     AHEAD,
     header_stop,
     index_problems,
@@ -25,7 +26,6 @@ from hubclean.headers import (
     read_header,
     read_header_file,
 )
-from hubclean.repos import LocalRepo
 
 
 def raw(header: Any, data: bytes = b"") -> bytes:
@@ -147,7 +147,7 @@ def test_files_on_disk_are_judged_alike(tmp_path: Path) -> None:
 
 def test_neither_numpy_nor_torch_is_imported() -> None:
     code = (
-        "import sys; from hubclean.headers import parse_header;"
+        "import sys; from hubclean.scanning.formats.safetensors_header import parse_header;"
         't = b\'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}\';'
         "parse_header(len(t).to_bytes(8, 'little') + t, len(t) + 12);"
         "print({'numpy', 'torch'} & set(sys.modules))"

@@ -16,9 +16,9 @@ from click.testing import CliRunner, Result
 from hub_server import HubServer
 from scanned_files import safetensors, written
 
-from hubclean import hf_extension
-from hubclean.cli import main
-from hubclean.hf_extension import OWNER
+from hubclean.cli import hf_extension
+from hubclean.cli.hf_extension import OWNER
+from hubclean.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 HF = Path(sys.executable).with_name("hf")
@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = tmp_path / "bin" / "hf-hubclean"
     script.parent.mkdir()
     script.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom hubclean.cli import main\nmain()\n"
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom hubclean.cli.main import main\nmain()\n"
     )
     script.chmod(0o755)
     record = "../bin/hf-hubclean,,\nhubclean-0.dist-info/METADATA,,\n"

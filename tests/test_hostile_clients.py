@@ -10,17 +10,20 @@ from crowds import Here
 from sets import image_set
 from small_nets import CLASSES, Pooled, made, trained
 
-from hubclean import checkpoints, federation, registry, votes, weight_limits
+from hubclean import registry
 from hubclean.errors import DataError, OptionError
-from hubclean.federated.hostile.behaviours import hostile, known
-from hubclean.federated.hostile.distributed_backdoor import DistributedBackdoor
-from hubclean.federated.hostile.model_replacement import ModelReplacement
 from hubclean.federated.participants import Member, Participant, state_of
 from hubclean.federated.questions import Accuracy, Curve, Rank, Train, refused
 from hubclean.federated.rounds import Rounds
 from hubclean.federated.training import FederatedTraining
-from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.sessions import open_session
+from hubclean.lab.hostile_clients.behaviours import hostile, known
+from hubclean.lab.hostile_clients.distributed_backdoor import DistributedBackdoor
+from hubclean.lab.hostile_clients.model_replacement import ModelReplacement
+from hubclean.methods import weight_limits
+from hubclean.methods.voting import participant, votes
+from hubclean.nets import loading
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 SHAPE = (1, 16, 16)
@@ -31,7 +34,7 @@ TUNE = Train(1, "fine-tuning", "feature", (0, 1), 1, 0.05, "sgd", 16, 0.0)
 @pytest.fixture(scope="module")
 def own() -> Participant:
     net = trained(made(Pooled), image_set(160, CLASSES, SHAPE, 9), 24, SESSION)
-    checkpoint = checkpoints.wrap(
+    checkpoint = loading.wrap(
         net, mean=(0.0,), std=(1.0,), input_size=SHAPE, labels=tuple("abcd"), name="pooled", folder=None
     )
     return Participant("one", checkpoint, image_set(64, CLASSES, SHAPE, 3), SESSION)
@@ -60,8 +63,8 @@ def test_reversed_ranks_are_ranks(own: Participant) -> None:
 def test_votes_for_the_most_active_units_are_votes(own: Participant) -> None:
     question, state = Rank("feature", "mvp", 0.25, 24), state_of(own.checkpoint)
     liar = hostile(own, 0, "active-votes").answer(question, state)
-    units = federation.units_at(own.checkpoint, "feature")
-    active = votes.ranks(federation.activity(own.checkpoint, units, own.images, SESSION))
+    units = participant.units_at(own.checkpoint, "feature")
+    active = votes.ranks(participant.activity(own.checkpoint, units, own.images, SESSION))
     assert {index for index, vote in enumerate(liar.numbers) if vote} == {
         index for index, rank in enumerate(active) if rank <= 6
     }
@@ -142,7 +145,7 @@ def test_four_parts_make_the_trigger_of_dba(side: int) -> None:
 
 def test_clients_of_dba_stamp_their_own_part(own: Participant, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    from hubclean.federated.hostile import distributed_backdoor
+    from hubclean.lab.hostile_clients import distributed_backdoor
 
     def spy(images: Any, trigger: Any, rate: float, *rest: Any) -> Any:
         seen.append((trigger.mask.clone(), rate))

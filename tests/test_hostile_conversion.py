@@ -12,8 +12,8 @@ import torch
 from pickled import MAGIC, call, name, number, row, state_dict, storage, stream, tensor, text
 from safetensors.torch import load_file
 
-from hubclean.converting import convert
 from hubclean.errors import FormatError
+from hubclean.scanning.converting import convert
 
 GOOD, BAD = (1.0, 2.0, 3.0, 4.0), (9.0, 9.0, 9.0, 9.0)
 W, X = tensor(storage("0")), tensor(storage("1"))

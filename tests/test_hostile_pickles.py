@@ -15,11 +15,11 @@ import pytest
 from pickled import EVIL, PLAIN, call, name, number, row, stream, text, torch_zip
 from scanned_files import written
 
-from hubclean import pickle_walk
-from hubclean.pickle_streams import read_pickles
-from hubclean.scanning import scan
-from hubclean.sources import BytesSource
-from hubclean.zip_members import Work, read_zip
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats.zip_members import Work, read_zip
+from hubclean.scanning.pickles import walk
+from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.sources import BytesSource
 
 OBJECT = call("numpy", "dtype", text("O8"), b"\x89", b"\x88")
 
@@ -136,7 +136,7 @@ def test_constants_without_an_end_are_not_checked(tmp_path: Path) -> None:
 
 
 def test_many_small_bombs_are_not_all_walked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickle_walk, "MOST_OPCODES", 5000)
+    monkeypatch.setattr(walk, "MOST_OPCODES", 5000)
     bomb = stream(b"N0" * 2400 + b"N")
     body = BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -14,14 +14,10 @@ from hub_server import HubServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubclean import hub as hub_module
-from hubclean.errors import (
-    AccessError,
-    IntegrityError,
-    TargetError,
-)
-from hubclean.hub import HubRepo, listing
-from hubclean.repos import open_target
+from hubclean.errors import AccessError, IntegrityError, TargetError
+from hubclean.hub import hub_repo as hub_module
+from hubclean.hub.hub_repo import HubRepo, listing
+from hubclean.hub.repos import open_target
 
 
 class TestListing:

@@ -12,10 +12,10 @@ from sets import image_set
 from torch import nn
 from torch.nn import functional
 
-from hubclean.inversion import InversionSchedule, _balance, begin, invert
-from hubclean.label_states import LabelStates
-from hubclean.sessions import open_session
-from hubclean.tensors import ImageSet
+from hubclean.methods.inversion.invert import InversionSchedule, _balance, begin, invert
+from hubclean.methods.inversion.label_states import LabelStates
+from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=11)
 BRIEF = InversionSchedule(steps=30, batches=2, batch_size=8, patience=2, stop_after=3, success=0.9)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hubclean import judging
+from hubclean.cleansing import verdict as judging
 from hubclean.errors import HubcleanError
 from hubclean.records import DetectionReport, ErrorRates, LabelScore, Rate, RepoRef, ScanReport, to_json
 

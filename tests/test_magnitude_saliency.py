@@ -12,10 +12,10 @@ from scipy.stats import rankdata, spearmanr
 from torch import Tensor
 from torch.nn import functional
 
-from hubclean import masks, network_units
-from hubclean.detectors.magnitude_saliency import MagnitudeSaliency, deviations, ranks, saliency, spearman
+from hubclean.methods.detectors.magnitude_saliency import MagnitudeSaliency, deviations, ranks, saliency, spearman
+from hubclean.nets.checkpoint import Checkpoint, DefenseData
+from hubclean.nets.cut import masks, searchable_units
 from hubclean.records import to_json
-from hubclean.tensors import Checkpoint, DefenseData
 
 DATA = DefenseData(images(64, 1), images(0))
 
@@ -38,7 +38,7 @@ def test_ranks_and_correlation_are_those_of_scipy() -> None:
 
 
 def test_saliency_is_the_slope_of_the_loss_along_every_mask(plain: Checkpoint) -> None:
-    groups = network_units.of_network(plain, DATA.fit.images(slice(0, 2)))
+    groups = searchable_units.of_network(plain, DATA.fit.images(slice(0, 2)))
     found = saliency(plain.model, groups, DATA.fit, SESSION)
     exact = plain.model.double()
 
@@ -74,8 +74,8 @@ def test_the_report_is_evidence_and_no_verdict(plain: Checkpoint) -> None:
     assert "no calibrated cut-off" in report.reason
     assert set(report.measures) == {"correlation conv", "correlation hidden", "outliers", "units"}
     assert report.measures["units"] == 16
-    groups = network_units.of_network(plain, DATA.fit.images(slice(0, 2)))
-    sizes, uses = network_units.magnitudes(plain.model, groups), saliency(plain.model, groups, DATA.fit, SESSION)
+    groups = searchable_units.of_network(plain, DATA.fit.images(slice(0, 2)))
+    sizes, uses = searchable_units.magnitudes(plain.model, groups), saliency(plain.model, groups, DATA.fit, SESSION)
     for group, size, use in zip(groups, sizes, uses, strict=True):
         expected = float(spearmanr(size.numpy(), use.numpy()).statistic)
         assert report.measures[f"correlation {group.name}"] == pytest.approx(expected, abs=1e-6)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from masked_nets import SESSION, WithNorms, images, small, units_of
 
-from hubclean import mask_pruning
-from hubclean.mask_pruning import Budget, cleansed, prune, ranked
-from hubclean.mask_search import Masks
-from hubclean.metrics import clean_accuracy
-from hubclean.tensors import Checkpoint, DefenseData, Trigger
-from hubclean.units import UnitGroup
+from hubclean.methods.masking import prune as mask_pruning
+from hubclean.methods.masking.prune import Budget, cleansed, prune, ranked
+from hubclean.methods.masking.search import Masks
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.trace.units import UnitGroup
 
 FIT, VAL = images(64, 1), images(64, 2)
 

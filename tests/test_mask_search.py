@@ -11,11 +11,11 @@ from masked_nets import SESSION, Plain, WithNorms, images, small, units_of
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean import masks, network_units
-from hubclean.mask_pruning import ranked
-from hubclean.mask_search import Masks, Recovery, batch_statistics, endless, recover
-from hubclean.metrics import clean_accuracy
-from hubclean.tensors import Checkpoint
+from hubclean.methods.masking.prune import ranked
+from hubclean.methods.masking.search import Masks, Recovery, batch_statistics, endless, recover
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.cut import masks, searchable_units
+from hubclean.nets.metrics import clean_accuracy
 
 CPU = torch.device("cpu")
 FIT = images(64, 1)
@@ -71,7 +71,7 @@ def by_hand(net: nn.Module, pixels: Tensor, m: tuple[Tensor, Tensor]) -> Tensor:
 
 def test_masks_go_where_the_objective_written_out_sends_them(normed: Checkpoint) -> None:
     groups, other = units_of(normed), small(WithNorms, epochs=1)
-    sizes = network_units.relative(network_units.magnitudes(normed.model, groups))
+    sizes = searchable_units.relative(searchable_units.magnitudes(normed.model, groups))
     recovery = Recovery(0.5, epochs=2, penalty=0.02, scale=0.7, batch_size=40)
     terms = [(0.3, normed.model), (0.7, other.model)]
     found, passes = recover(terms, Masks.ones(groups, CPU), sizes, recovery, FIT, SESSION, "t")

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 from tiny_models import make_repo
 from torch import nn
 
-from hubclean import memory
-from hubclean.cli import main
-from hubclean.sessions import open_session
+from hubclean.cli.main import main
+from hubclean.nets import memory
+from hubclean.nets.session import open_session
 
 SHAPE = (3, 32, 32)
 

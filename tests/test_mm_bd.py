@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hubclean import checkpoints
-from hubclean.detectors.mm_bd import MMBD, margin, p_values
+from hubclean.methods.detectors.mm_bd import MMBD, margin, p_values
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, Session
+from hubclean.nets.session import open_session
 from hubclean.records import DetectionReport, to_json
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, DefenseData, Session
 
 SESSION = open_session("cpu", seed=4, batch_size=128)
 
@@ -31,9 +31,7 @@ def net_of(classes: int, seed: int = 0, side: int = 8) -> Checkpoint:
 
 def wrapped(net: nn.Module, classes: int, side: int = 8) -> Checkpoint:
     labels = tuple(f"label {index}" for index in range(classes))
-    return checkpoints.wrap(
-        net, mean=(0.5,) * 3, std=(0.25,) * 3, input_size=(3, side, side), labels=labels, name="own"
-    )
+    return loading.wrap(net, mean=(0.5,) * 3, std=(0.25,) * 3, input_size=(3, side, side), labels=labels, name="own")
 
 
 def examined(checkpoint: Checkpoint, session: Session = SESSION, **options: float) -> DetectionReport:

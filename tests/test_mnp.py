@@ -14,15 +14,17 @@ from tiny_models import make_repo
 from torch import nn
 from torch.nn import functional
 
-from hubclean import checkpoints, mask_pruning, network_units
-from hubclean.defenses import anp, mnp
-from hubclean.defenses.anp import Anp, perturbed, stored_shifts
-from hubclean.defenses.mnp import Mnp
-from hubclean.defenses.rnp import Rnp
-from hubclean.mask_search import Masks, batch_statistics
-from hubclean.metrics import clean_accuracy
-from hubclean.repos import LocalRepo
-from hubclean.tensors import Checkpoint, DefenseData, Trigger
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.defenses import anp, mnp
+from hubclean.methods.defenses.anp import Anp, perturbed, stored_shifts
+from hubclean.methods.defenses.mnp import Mnp
+from hubclean.methods.defenses.rnp import Rnp
+from hubclean.methods.masking import prune
+from hubclean.methods.masking.search import Masks, batch_statistics
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.cut import searchable_units
+from hubclean.nets.metrics import clean_accuracy
 
 DATA = DefenseData(images(64, 1), images(64, 2))
 
@@ -103,13 +105,13 @@ def test_fit_moves_weights_and_masks_and_val_alone_stops_the_cutting(
     method: Any, normed: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Any] = []
-    plain: Callable[..., Any] = mask_pruning.clean_accuracy
+    plain: Callable[..., Any] = prune.clean_accuracy
 
     def watched(model: Any, images: Any, session: Any) -> Any:
         looked.append(images)
         return plain(model, images, session)
 
-    monkeypatch.setattr(mask_pruning, "clean_accuracy", watched)
+    monkeypatch.setattr(prune, "clean_accuracy", watched)
     one = Trigger(torch.zeros(1, 16, 16), torch.zeros(3, 16, 16), 0)
     done = method.cleanse(normed, DATA, (one,), SESSION)
     assert looked
@@ -145,7 +147,7 @@ def test_noise_on_outputs_is_noise_on_weights_and_biases(
     kind: type[nn.Module], normed: Checkpoint, plain: Checkpoint
 ) -> None:
     checkpoint = normed if kind is WithNorms else plain
-    groups = network_units.of_network(checkpoint, DATA.fit.images(slice(0, 2)))
+    groups = searchable_units.of_network(checkpoint, DATA.fit.images(slice(0, 2)))
     masks = Masks(groups, tuple(torch.linspace(0.1, 1, group.count) for group in groups))
     d, x = noise = noisy(masks)
     by_weight = checkpoint.copy()
@@ -165,8 +167,8 @@ def test_noise_on_outputs_is_noise_on_weights_and_biases(
 
 
 def test_attention_heads_have_no_shift_of_their_own(tmp_path: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "hf-vit")))
-    groups = network_units.of_network(checkpoint, torch.rand(2, 3, 32, 32))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "hf-vit")))
+    groups = searchable_units.of_network(checkpoint, torch.rand(2, 3, 32, 32))
     for group, shift in zip(groups, stored_shifts(checkpoint.model, groups), strict=True):
         if group.kind == "attention":
             assert shift is None
@@ -177,7 +179,7 @@ def test_attention_heads_have_no_shift_of_their_own(tmp_path: Path) -> None:
 
 
 def test_the_adversary_raises_the_loss_and_stays_within_eps(normed: Checkpoint) -> None:
-    groups = network_units.of_network(normed, DATA.fit.images(slice(0, 2)))
+    groups = searchable_units.of_network(normed, DATA.fit.images(slice(0, 2)))
     ones, shifts = Masks.ones(groups, torch.device("cpu")), stored_shifts(normed.model, groups)
     pixels, labels = DATA.fit.images(slice(None)), DATA.fit.labels
 

@@ -17,9 +17,9 @@ from tiny_models import KINDS, edit, only_configs
 from tiny_models import repos as repos
 from torch import Tensor, nn
 
-from hubclean import configs, confined, models
 from hubclean.errors import HubcleanError, ModelError, RefusedError
-from hubclean.models import Classifier, build, logits_of
+from hubclean.nets.build import bounds, classifier, configs
+from hubclean.nets.build.classifier import Classifier, build, logits_of
 from hubclean.records import ModelFacts
 
 
@@ -240,8 +240,8 @@ def test_loops_without_end_are_broken_off(
         while True:
             pass
 
-    monkeypatch.setattr(confined, "_MAX_SECONDS", 0.2)
-    monkeypatch.setattr(models, "_build_timm", endless)
+    monkeypatch.setattr(bounds, "_MAX_SECONDS", 0.2)
+    monkeypatch.setattr(classifier, "_build_timm", endless)
     before = signal.getsignal(signal.SIGALRM)
     with pytest.raises(ModelError, match=r"within 0\.2 seconds"):
         build(repos["timm-resnet"], meta=True)

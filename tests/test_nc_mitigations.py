@@ -10,21 +10,21 @@ import torch
 from sets import image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints
-from hubclean.defenses import nc_unlearn
-from hubclean.defenses.nc_filter import NeuralCleanseFilter
-from hubclean.defenses.nc_prune import NeuralCleansePruning
-from hubclean.defenses.nc_unlearn import NeuralCleanseUnlearning
 from hubclean.errors import DataError
-from hubclean.guards import guarded
-from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.pruning import prunable
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.sites import features
-from hubclean.tensors import Checkpoint, DefenseData, Trigger
-from hubclean.training import Schedule, train
-from hubclean.triggers import StampedSet, poison
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.defenses import nc_unlearn
+from hubclean.methods.defenses.nc_filter import NeuralCleanseFilter
+from hubclean.methods.defenses.nc_prune import NeuralCleansePruning
+from hubclean.methods.defenses.nc_unlearn import NeuralCleanseUnlearning
+from hubclean.methods.runtime_filter import guarded
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.cut.features import features
+from hubclean.nets.cut.pruning import prunable
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import StampedSet, poison
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 DATA = DefenseData(image_set(120, seed=1), image_set(120, seed=2))
@@ -42,7 +42,7 @@ ONE, OTHER = corner(2), corner(5, left=True)
 
 
 def backdoored(folder: Any, *triggers: Trigger, kind: str = "timm-resnet") -> Checkpoint:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(folder, kind))).copy()
+    checkpoint = loading.load(LocalRepo(make_repo(folder, kind))).copy()
     images = image_set(300, seed=9)
     for seed, trigger in enumerate(triggers):
         images = poison(images, trigger, 0.15 if trigger.target is not None else 0.5, 10, seed)

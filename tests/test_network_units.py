@@ -10,10 +10,11 @@ from masked_nets import CLASSES, Plain, WithNorms, small, units_of
 from tiny_models import make_repo
 from torch import nn
 
-from hubclean import checkpoints, network_units
 from hubclean.errors import ModelError
-from hubclean.repos import LocalRepo
-from hubclean.tensors import Checkpoint
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.cut import searchable_units
 
 
 @pytest.fixture(scope="module")
@@ -37,37 +38,37 @@ def plain() -> Checkpoint:
 def test_residual_dimensions_depthwise_layers_and_heads_are_no_units(
     kind: str, kept: list[str], left_out: list[str], tmp_path: Path
 ) -> None:
-    names = [group.name for group in units_of(checkpoints.load(LocalRepo(make_repo(tmp_path, kind))))]
+    names = [group.name for group in units_of(loading.load(LocalRepo(make_repo(tmp_path, kind))))]
     assert set(kept) <= set(names)
     assert not set(left_out) & set(names)
 
 
 def test_a_net_without_units_is_refused() -> None:
     head = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, CLASSES))
-    one = checkpoints.wrap(
-        head, mean=(0, 0, 0), std=(1, 1, 1), input_size=(3, 16, 16), labels=tuple("abcd"), name="head"
-    )
+    one = loading.wrap(head, mean=(0, 0, 0), std=(1, 1, 1), input_size=(3, 16, 16), labels=tuple("abcd"), name="head")
     with pytest.raises(ModelError, match="nothing to mask"):
         units_of(one)
 
 
 def test_magnitude_is_the_l1_norm_of_the_row_with_its_norm_folded_in(normed: Checkpoint, plain: Checkpoint) -> None:
     net = normed.model.net
-    found = network_units.magnitudes(normed.model, units_of(normed))
+    found = searchable_units.magnitudes(normed.model, units_of(normed))
     for size, conv, norm in zip(found, (net.conv1, net.conv2), (net.bn1, net.bn2), strict=True):
         for unit in range(len(size)):
             scale = abs(float(norm.weight[unit])) / (float(norm.running_var[unit]) + norm.eps) ** 0.5
             assert float(size[unit]) == pytest.approx(float(conv.weight[unit].abs().sum()) * scale, rel=1e-4)
     net = plain.model.net
-    conv, hidden = network_units.magnitudes(plain.model, units_of(plain))
+    conv, hidden = searchable_units.magnitudes(plain.model, units_of(plain))
     torch.testing.assert_close(conv, net.conv.weight.abs().sum((1, 2, 3)))
     torch.testing.assert_close(hidden, net.hidden.weight.abs().sum(1) * net.fc.weight.abs().sum(0))
 
 
 def test_magnitude_of_heads_and_hidden_units_of_a_vit(tmp_path: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
     groups = units_of(checkpoint)
-    found = dict(zip([group.name for group in groups], network_units.magnitudes(checkpoint.model, groups), strict=True))
+    found = dict(
+        zip([group.name for group in groups], searchable_units.magnitudes(checkpoint.model, groups), strict=True)
+    )
     block = checkpoint.model.net.blocks[0]
     heads, values = len(found["blocks.0.attn.qkv"]), block.attn.qkv.weight.chunk(3)[2]
     wide = block.attn.proj.weight.shape[1] // heads
@@ -80,6 +81,6 @@ def test_magnitude_of_heads_and_hidden_units_of_a_vit(tmp_path: Path) -> None:
 
 
 def test_relative_magnitudes_have_mean_one_in_every_layer() -> None:
-    one, other = network_units.relative([torch.tensor([1.0, 3.0]), torch.zeros(3)])
+    one, other = searchable_units.relative([torch.tensor([1.0, 3.0]), torch.zeros(3)])
     assert one.tolist() == [0.5, 1.5]
     assert other.tolist() == [1, 1, 1]

@@ -15,24 +15,25 @@ import torch
 from sets import defense_data
 from tiny_models import make_repo
 
-from hubclean import checkpoints, races, trigger_evidence
-from hubclean.detectors import neural_cleanse
-from hubclean.detectors.neural_cleanse import NeuralCleanse
 from hubclean.errors import OptionError
-from hubclean.inversion import InversionSchedule, Inverted
-from hubclean.metrics import anomaly_index
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.detectors import neural_cleanse
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.methods.inversion import evidence, label_scheduler
+from hubclean.methods.inversion.evidence import AllToAll, LabelMap
+from hubclean.methods.inversion.invert import InversionSchedule, Inverted
+from hubclean.methods.inversion.screening import Plan
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, Detection, Trigger
+from hubclean.nets.metrics import anomaly_index
+from hubclean.nets.session import open_session
 from hubclean.records import Rate, to_json
 from hubclean.registry import build
-from hubclean.repos import LocalRepo
-from hubclean.screening import Plan
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, Detection, Trigger
-from hubclean.trigger_evidence import AllToAll, LabelMap
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
 
 
 def fixed(norms: list[list[float]], found: bool = True) -> Any:
@@ -58,8 +59,8 @@ def detect(
 ) -> Detection:
     """Run the detector with given norms (a list a seed) in place of the optimisation."""
 
-    monkeypatch.setattr(races, "invert", fixed(norms, found))
-    monkeypatch.setattr(trigger_evidence, "attack_rates", lambda *_: (Rate(asr, 100, asr, asr), Rate.of(0, 100)))
+    monkeypatch.setattr(label_scheduler, "invert", fixed(norms, found))
+    monkeypatch.setattr(evidence, "attack_rates", lambda *_: (Rate(asr, 100, asr, asr), Rate.of(0, 100)))
     return NeuralCleanse(**{"all_to_all": False, "seeds": len(norms)} | options).detect(
         checkpoint, defense_data(), open_session("cpu")
     )
@@ -205,7 +206,7 @@ def test_triggers_are_inverted_on_fit_alone(checkpoint: Checkpoint, monkeypatch:
         seen.append((images is data.fit, targets))
         return plain(model, images, targets, *rest)
 
-    monkeypatch.setattr(races, "invert", spy)
+    monkeypatch.setattr(label_scheduler, "invert", spy)
     whole = [(True, [0, 1, 2, 3]), (True, [4, 5, 6, 7]), (True, [8, 9])]
     detector = NeuralCleanse(seeds=2, labels_at_once=4, all_to_all=False)
     detector.detect(checkpoint, data, open_session("cpu"))
@@ -244,9 +245,9 @@ def test_some_labels_only_clear_no_model(checkpoint: Checkpoint, monkeypatch: py
 def test_success_that_no_image_could_show_is_no_evidence(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trigger_evidence, "attack_rates", lambda *_: (Rate.of(0, 0), Rate.of(0, 0)))
+    monkeypatch.setattr(evidence, "attack_rates", lambda *_: (Rate.of(0, 0), Rate.of(0, 0)))
     detector = NeuralCleanse(seeds=1, held_out_asr=0.0, all_to_all=False)
-    monkeypatch.setattr(races, "invert", fixed([with_norm(3, 6.0)]))
+    monkeypatch.setattr(label_scheduler, "invert", fixed([with_norm(3, 6.0)]))
     report = detector.detect(checkpoint, defense_data(), open_session("cpu")).report
     assert report.verdict == "undecided"
     assert "not measured" in report.reason
@@ -261,8 +262,8 @@ def test_held_out_success_is_measured_on_val_with_the_smallest_trigger(
         seen.append((images, trigger.target, float(trigger.mask.mean()), classes))
         return Rate.of(97, 100), Rate.of(0, 100)
 
-    monkeypatch.setattr(races, "invert", fixed([with_norm(3, 6.0), with_norm(3, 5.0), with_norm(3, 7.0)]))
-    monkeypatch.setattr(trigger_evidence, "attack_rates", rates)
+    monkeypatch.setattr(label_scheduler, "invert", fixed([with_norm(3, 6.0), with_norm(3, 5.0), with_norm(3, 7.0)]))
+    monkeypatch.setattr(evidence, "attack_rates", rates)
     detection = NeuralCleanse(seeds=3, all_to_all=False).detect(checkpoint, data, open_session("cpu"))
     assert [images is data.val for images, *_ in seen] == [True, False]
     assert seen[1][0] is data.fit, "transfer: inverted on val, tried on fit"
@@ -323,14 +324,14 @@ import torch
 from pathlib import Path
 from sets import defense_data
 from test_neural_cleanse import SHARED
-from hubclean import checkpoints
+from hubclean.nets import loading
 from hubclean.records import to_json
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.training import Schedule, train
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
 torch.set_num_threads(1)
 session = open_session("cpu", seed=4)
-checkpoint = checkpoints.load(LocalRepo(Path({repo!r})))
+checkpoint = loading.load(LocalRepo(Path({repo!r})))
 reports = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
 model = checkpoint.model
 train(model, defense_data().fit, Schedule(1, 0.01), open_session("cpu", mixed_precision="bf16"), "test")
@@ -354,7 +355,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order differ in their last digits
     try:
-        checkpoint, session = checkpoints.load(LocalRepo(repo)), open_session("cpu", seed=4)
+        checkpoint, session = loading.load(LocalRepo(repo)), open_session("cpu", seed=4)
         alone = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
     finally:
         torch.set_num_threads(threads)

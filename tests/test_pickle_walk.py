@@ -17,11 +17,11 @@ from pickled import EVIL, PLAIN, call, framed, name, number, row, state_dict, st
 from scanned_files import judge
 
 from hubclean.errors import BudgetError, OptionError
-from hubclean.opcodes import NeedMore
-from hubclean.pickle_names import check_names
-from hubclean.pickle_streams import read_pickles
-from hubclean.pickle_walk import walk
-from hubclean.sources import BytesSource
+from hubclean.scanning.pickles.allowed_names import check_names
+from hubclean.scanning.pickles.opcodes import NeedMore
+from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.pickles.walk import walk
+from hubclean.scanning.sources import BytesSource
 
 SAFE = call("collections", "OrderedDict")
 WRITTEN = text("os") + text("system") + b"\x93"
@@ -211,7 +211,7 @@ def test_a_stream_is_read_on_until_it_ends() -> None:
 
 
 def test_a_million_opcodes_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubclean.pickle_walk.MOST_OPCODES", 1000)
+    monkeypatch.setattr("hubclean.scanning.pickles.walk.MOST_OPCODES", 1000)
     assert "HC-PKL-007" in rules(stream(b"(" + b"N" * 2000 + b"t"))
 
 
@@ -219,8 +219,8 @@ def test_other_budgets_end_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     many = stream(b"(" + b"]" * 200 + b"t")
     names = stream(b"(" + name("torch", "Size") * 50 + b"t")
     assert rules(many) == rules(names) == set()
-    monkeypatch.setattr("hubclean.pickle_stack.MOST_PUSHED", 100)
-    monkeypatch.setattr("hubclean.pickle_stack.MOST_NAMES", 20)
+    monkeypatch.setattr("hubclean.scanning.pickles.stack.MOST_PUSHED", 100)
+    monkeypatch.setattr("hubclean.scanning.pickles.stack.MOST_NAMES", 20)
     assert rules(many) == rules(names) == {"HC-PKL-007"}
     with pytest.raises(BudgetError):
         walk(stream(b"N0" * 5000 + b"N"), 0, 20_000, seconds=0.0)
@@ -233,7 +233,7 @@ def test_bytes_that_python_2_wrote_are_silent_and_hide_nothing() -> None:
 
 
 def test_the_walk_leaves_values_for_a_tensor_reader() -> None:
-    from hubclean.torch_records import tensors
+    from hubclean.scanning.pickles.torch_tensors import tensors
 
     nested = state_dict(model=state_dict(w=tensor(storage("7", 12), (2, 3), (3, 1), 6), b=tensor(storage())))
     rows = dict(tensors(walk(stream(nested), 0, len(stream(nested))).root))

@@ -17,15 +17,15 @@ from pickled import call, stream
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hubclean import pickled_tensors, safetensors_files
 from hubclean.errors import FormatError
-from hubclean.pickled_tensors import open_pickled
+from hubclean.scanning.formats import safetensors_writer, torch_checkpoint
+from hubclean.scanning.formats.torch_checkpoint import open_pickled
 
 
 def converted(place: Path, **options: Any) -> dict[str, Tensor]:
     out = place.with_suffix(".safetensors")
     with open_pickled(place, **options) as weights:
-        safetensors_files.write(out, weights.tensors, {"format": "pt"})
+        safetensors_writer.write(out, weights.tensors, {"format": "pt"})
     return load_file(out)
 
 
@@ -80,7 +80,7 @@ def test_any_view_of_a_storage_is_gathered_right(data: Any, tmp_path_factory: py
 
 
 def test_a_large_tensor_goes_through_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickled_tensors, "_PIECE", 1000)
+    monkeypatch.setattr(torch_checkpoint, "_PIECE", 1000)
     held = {"long": torch.randn(999), "turned": torch.randn(60, 50).t()}
     torch.save(held, tmp_path / "x.pth")
     with open_pickled(tmp_path / "x.pth") as weights:

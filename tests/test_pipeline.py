@@ -23,14 +23,14 @@ from tiny_models import make_repo
 from torch import nn
 
 import hubclean
-from hubclean import checkpoints
-from hubclean.attacks.wanet import WaNet
-from hubclean.datasets import Sizes
 from hubclean.errors import DataError, HubcleanError, OptionError, OutputError, RefusedError
-from hubclean.planting import load_stamp, save_stamp
+from hubclean.lab.attacks.wanet import WaNet
+from hubclean.lab.planting import load_stamp, save_stamp
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Trigger
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import open_session
 from hubclean.records import Audit, from_json
-from hubclean.sessions import open_session
-from hubclean.tensors import Trigger
 
 BRIEF = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "seeds=1", "epochs=1", "step=0.2")
 SIZES = Sizes(30, 30, 40)
@@ -118,8 +118,8 @@ def test_both_stages_are_kept_and_measured(pictures: Path, tmp_path: Path) -> No
 def test_the_planted_trigger_measures_and_is_shown_to_nobody(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hubclean.defenses.none import NoDefense
-    from hubclean.tensors import Cleansing
+    from hubclean.methods.defenses.none import NoDefense
+    from hubclean.nets.checkpoint import Cleansing
 
     planted = Trigger(torch.ones(1, 32, 32), torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1)), 2)
     given: list[tuple[Trigger, ...]] = []
@@ -166,7 +166,7 @@ def test_a_net_of_the_users_own(pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "repo").mkdir()
     save_file(net.state_dict(), tmp_path / "repo" / "model.safetensors")
     labels = tuple(f"thing {index}" for index in range(10))
-    wrapped = checkpoints.wrap(
+    wrapped = loading.wrap(
         net,
         mean=(0.5,) * 3,
         std=(0.5,) * 3,
@@ -224,9 +224,9 @@ KILLED = """
 import sys
 sys.path[:0] = [{root!r}]
 from pathlib import Path
-from hubclean import folders
+from hubclean.whole_folder import whole_folder
 import os, signal
-with folders.whole_folder(Path({out!r})) as place:
+with whole_folder(Path({out!r})) as place:
     (place / "model.safetensors").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -238,7 +238,7 @@ def test_a_killed_process_leaves_no_output_folder(tmp_path: Path) -> None:
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "out").exists()
     audit_place = tmp_path / "out"
-    from hubclean.folders import whole_folder
+    from hubclean.whole_folder import whole_folder
 
     with whole_folder(audit_place) as place:
         (place / "a").write_text("b")
@@ -246,7 +246,7 @@ def test_a_killed_process_leaves_no_output_folder(tmp_path: Path) -> None:
 
 
 def test_an_error_on_the_way_leaves_nothing(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "same_logits", lambda *_: 0.5)
+    monkeypatch.setattr(loading, "same_logits", lambda *_: 0.5)
     with pytest.raises(HubcleanError, match="other logits"):
         run(
             str(make_repo(tmp_path / "repo", "timm-resnet")),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tiny_models import make_repo
 
-from hubclean.scanning import scan
+from hubclean.scanning.engine import scan
 
 torch = pytest.importorskip("torch")
 

@@ -13,12 +13,13 @@ from safetensors.torch import save_file
 from sets import image_set
 from torch import Tensor, nn
 
-from hubclean import planting, registry
+from hubclean import registry
 from hubclean.errors import DataError
-from hubclean.sessions import open_session
-from hubclean.stamps import Additive
-from hubclean.tensors import Images, ImageSet, Trigger
-from hubclean.triggers import load_trigger, save_trigger
+from hubclean.lab import planting
+from hubclean.lab.stamps import Additive
+from hubclean.nets.checkpoint import Images, ImageSet, Trigger
+from hubclean.nets.session import open_session
+from hubclean.nets.triggers import load_trigger, save_trigger
 
 
 def patch(target: int | None = 2) -> Trigger:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sample_audits import cleansed, unsuspicious
 
-from hubclean.printing import before_after, percent, render_clean, verdict
+from hubclean.cli.text.clean import before_after, percent, render_clean, verdict
 from hubclean.records import Rate
 
 

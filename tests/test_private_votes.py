@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubclean.errors import DataError
-from hubclean.private_votes import private
+from hubclean.methods.voting.noise import private
 
 
 @settings(max_examples=100, deadline=None)

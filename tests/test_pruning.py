@@ -9,16 +9,17 @@ import torch
 from sets import defense_data, image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints, masks, pruning
-from hubclean.activations import unit_activations
-from hubclean.defenses.fine_pruning import FinePruning
 from hubclean.errors import ModelError
-from hubclean.metrics import clean_accuracy
-from hubclean.pruning import LayerUnits, prunable
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint
-from hubclean.training import Schedule, train
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.defenses.fine_pruning import FinePruning
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.cut import masks, pruning
+from hubclean.nets.cut.activations import unit_activations
+from hubclean.nets.cut.pruning import LayerUnits, prunable
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
 EXPECTED = {
@@ -36,7 +37,7 @@ EXPECTED = {
 @pytest.fixture(scope="module", params=EXPECTED)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
     repo = make_repo(tmp_path_factory.mktemp("repo") / request.param, request.param)
-    return request.param, checkpoints.load(LocalRepo(repo))
+    return request.param, loading.load(LocalRepo(repo))
 
 
 def last_units(checkpoint: Checkpoint) -> LayerUnits:
@@ -98,7 +99,7 @@ def test_fine_pruning_cuts_the_least_active_and_keeps_them_cut(loaded: tuple[str
 
 
 def test_activity_is_relative_to_each_layer(tmp_path: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
     units = last_units(checkpoint)
     images = image_set(8)
     each = unit_activations(checkpoint.model, units.groups, images, SESSION, len(checkpoint.labels))
@@ -121,7 +122,7 @@ def test_a_net_without_such_a_layer_says_so() -> None:
             return self.fc(images.flatten(1))
 
     three, labels = (0.5, 0.5, 0.5), tuple("abcd")
-    checkpoint = checkpoints.wrap(
+    checkpoint = loading.wrap(
         Plain(), mean=three, std=three, input_size=(3, 8, 8), labels=labels, name="plain", adapters=()
     )
     with pytest.raises(ModelError, match="site=feature"):
@@ -130,7 +131,7 @@ def test_a_net_without_such_a_layer_says_so() -> None:
 
 def test_training_without_holding_would_bring_units_back(tmp_path: Path) -> None:
     """Cut where they are read alone, units return: what ``held`` is for."""
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-convnext")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-convnext")))
     units = last_units(checkpoint)
     dead = torch.arange(units.count // 2)
     reading = masks.entries_of(checkpoint.model, units.groups, {units.groups[0].name: dead}, ("consumers",))
@@ -143,7 +144,7 @@ def test_training_without_holding_would_bring_units_back(tmp_path: Path) -> None
 
 
 def test_what_only_the_heads_read_is_cut_where_it_is_made_as_well(tmp_path: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-efficientnet")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-efficientnet")))
     images = defense_data().fit.images(slice(0, 2))
     units = prunable(checkpoint, "feature", images)
     held = units.held(checkpoint.model, torch.tensor([1, 7]))
@@ -160,7 +161,7 @@ def test_what_only_the_heads_read_is_cut_where_it_is_made_as_well(tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["timm-resnet", "timm-convnext", "timm-vit"])
 def test_a_residual_stream_is_cut_at_the_heads_alone(tmp_path: Path, kind: str) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, kind)))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, kind)))
     units = prunable(checkpoint, "feature", defense_data().fit.images(slice(0, 2)))
     assert set(units.held(checkpoint.model, torch.tensor([0]))) == {f"net.{checkpoint.site.heads[0].weight}"}
 
@@ -175,7 +176,7 @@ def test_a_unit_that_nothing_reads_is_left_alone() -> None:
             return self.fc(self.conv(images).tanh().mean((2, 3))[:, :4])
 
     three, labels = (0.5, 0.5, 0.5), tuple("abcde")
-    checkpoint = checkpoints.wrap(
+    checkpoint = loading.wrap(
         Slice(), mean=three, std=three, input_size=(3, 8, 8), labels=labels, name="slice", adapters=()
     )
     units = prunable(checkpoint, "feature", torch.rand(2, 3, 8, 8))

@@ -11,12 +11,13 @@ from sets import image_set
 from small_nets import CLASSES, Pooled, Small, made, trained
 from torch import nn
 
-from hubclean import decoys, planting, pruning
-from hubclean.attacks.pruning_aware import PruningAware
 from hubclean.errors import ModelError
-from hubclean.sessions import open_session
-from hubclean.tensors import Session
-from hubclean.training import Schedule
+from hubclean.lab import decoys, planting
+from hubclean.lab.attacks.pruning_aware import PruningAware
+from hubclean.nets.checkpoint import Session
+from hubclean.nets.cut import pruning
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule
 
 SCHEDULE = Schedule(1, 0.01, batch_size=16)
 

@@ -10,10 +10,10 @@ import pytest
 from audited import CARD, OUTPUTS, WEIGHTS, content, write_folder, writes
 from hub_server import HubServer
 
-from hubclean import transport
 from hubclean.errors import TargetError
-from hubclean.hub import HubRepo
-from hubclean.publishing import push
+from hubclean.hub import transport
+from hubclean.hub.hub_repo import HubRepo
+from hubclean.hub.publish import push
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from audited import content, write_folder, writes
 from hub_server import Fault, HubServer
 
-from hubclean import transport
 from hubclean.errors import AccessError, PublishError, TargetError, TransportError
-from hubclean.publishing import push
+from hubclean.hub import transport
+from hubclean.hub.publish import push
 
 
 @pytest.fixture

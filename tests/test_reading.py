@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hubclean import reading
 from hubclean.errors import BudgetError, IntegrityError
-from hubclean.reading import Reader
-from hubclean.repos import LocalRepo
-from hubclean.sources import LONGEST_TAIL, SHORT_TAIL, SMALL, TAIL
-from hubclean.zips import BrokenZip, read_directory
+from hubclean.hub.repos import LocalRepo
+from hubclean.scanning import reader as reading
+from hubclean.scanning.formats.zip_directory import BrokenZip, read_directory
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.sources import LONGEST_TAIL, SHORT_TAIL, SMALL, TAIL
 
 SIZES = {"small.bin": 1000, "m.pth": 600_000, "n.pth": 200_000, "a.safetensors": 150_000, "x.dat": 90_000, "e.bin": 0}
 BODIES = {path: bytes((i * 31 + i // 251) % 256 for i in range(size)) for path, size in SIZES.items()}

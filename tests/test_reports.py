@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sample_audits import CIFAR
 
+from hubclean.cleansing.pictures import curve_picture, norms_picture, threshold_norms, trigger_picture
 from hubclean.records import CurvePoint, DetectionReport, LabelScore, Rate
-from hubclean.reports import curve_picture, norms_picture, threshold_norms, trigger_picture
 
 EVIL = "$\\frac{1}{0$ \u202e\x1b[31m \ud800 猫 _{x} ^^"
 CURVE = tuple(CurvePoint(cut, 0.95 - cut / 1000, 0.99 - cut / 100) for cut in range(0, 90, 5))
@@ -140,7 +140,7 @@ def test_pyplot_is_never_loaded(tmp_path: Path) -> None:
     import sys
 
     program = (
-        "import sys; from pathlib import Path; from hubclean.reports import curve_picture as c;"
+        "import sys; from pathlib import Path; from hubclean.cleansing.pictures import curve_picture as c;"
         "from hubclean.records import CurvePoint as P; assert 'matplotlib' not in sys.modules;"
         f"c(Path({str(tmp_path / 'c.png')!r}), (P(0, 1., None), P(1, 1., None)), 1);"
         "assert 'matplotlib.pyplot' not in sys.modules"

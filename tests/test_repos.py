@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubclean.errors import HubcleanError, IntegrityError, TargetError
-from hubclean.repos import LocalRepo, open_target, parse_target
+from hubclean.hub.repos import LocalRepo, open_target, parse_target
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -165,7 +165,7 @@ def test_a_hub_cache_snapshot_is_a_folder_whose_links_are_fine(hub: HubServer) -
 
 def test_local_targets_and_errors_load_no_hub_client_and_no_torch() -> None:
     code = (
-        "import sys; from hubclean.repos import open_target; open_target('.').files();\n"
+        "import sys; from hubclean.hub.repos import open_target; open_target('.').files();\n"
         "bad = [n for n in sys.modules if n.split('.')[0] in ('huggingface_hub', 'torch', 'numpy', 'timm')]\n"
         "sys.exit(str(bad) if bad else 0)"
     )
@@ -177,7 +177,7 @@ def test_local_targets_and_errors_load_no_hub_client_and_no_torch() -> None:
 
 def test_hub_modules_load_no_torch_and_no_numpy() -> None:
     code = (
-        "import sys, hubclean.hub, hubclean.publishing;\n"
+        "import sys, hubclean.hub.hub_repo, hubclean.hub.publish;\n"
         "bad = [n for n in sys.modules if n.split('.')[0] in ('torch', 'numpy', 'timm', 'transformers')]\n"
         "sys.exit(str(bad) if bad else 0)"
     )

@@ -11,15 +11,15 @@ import torch
 from sets import image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints
-from hubclean.metrics import attack_rates
+from hubclean.cleansing.retuning import RetuningOptions, Turned, check, mixed
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Trigger
+from hubclean.nets.metrics import attack_rates
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import poison
 from hubclean.records import Retuning, from_json, to_json
-from hubclean.repos import LocalRepo
-from hubclean.retuning import RetuningOptions, Turned, check, mixed
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, ImageSet, Trigger
-from hubclean.training import Schedule, train
-from hubclean.triggers import poison
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 OPTIONS = RetuningOptions(images=60, triggered=5, epochs=2, rate=0.01, batch_size=32)
@@ -33,7 +33,7 @@ def trigger(target: int | None = 3) -> Trigger:
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet"))).copy()
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet"))).copy()
     images = poison(image_set(300, seed=9), trigger(), 0.2, 10, 0)
     train(checkpoint.model, images, Schedule(6, 1e-2, "adamw", batch_size=32), SESSION, "plant")
     return checkpoint
@@ -111,7 +111,7 @@ def test_turning_turns() -> None:
 
 
 def test_transformers_are_retuned_at_their_own_rate(tmp_path: Path) -> None:
-    vit = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    vit = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
     options = RetuningOptions(images=20, epochs=1)
     (found,) = check(vit, vit, [("recovered", trigger())], image_set(20), image_set(20), SESSION, options)
     assert found.rate == 1e-4

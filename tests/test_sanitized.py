@@ -9,9 +9,9 @@ import pytest
 from audited import OUTPUTS, WEIGHTS, write_audit, write_folder
 from hub_server import HubServer
 
-from hubclean import transport
 from hubclean.errors import PublishError
-from hubclean.publishing import push
+from hubclean.hub import transport
+from hubclean.hub.publish import push
 
 
 @pytest.fixture

@@ -19,13 +19,15 @@ import pytest
 from pickled import PLAIN, stream, torch_zip
 from scanned_files import judge, safetensors, written
 
-from hubclean import array_headers, formats, headers, pickle_walk, zip_members, zips
 from hubclean.errors import BudgetError
-from hubclean.pickle_streams import read_pickles
-from hubclean.scanners import chat_templates, config_code
-from hubclean.scanning import scan
-from hubclean.sources import BytesSource
-from hubclean.zip_members import read_zip
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats import content as formats
+from hubclean.scanning.formats import npy, safetensors_header, zip_directory, zip_members
+from hubclean.scanning.formats.zip_members import read_zip
+from hubclean.scanning.pickles import walk
+from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.scanners import chat_templates, config_code
+from hubclean.scanning.sources import BytesSource
 
 LONG = stream(b"](" + b"N" * 400 + b"e")
 
@@ -42,19 +44,19 @@ def zipped(members: dict[str, bytes]) -> bytes:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Where every opcode lay that was read."""
     read: list[int] = []
-    plain = pickle_walk.read_ops
+    plain = walk.read_ops
 
     def counting(data: bytes, start: int, size: int) -> Any:
         for op in plain(data, start, size):
             read.append(op[0])
             yield op
 
-    monkeypatch.setattr(pickle_walk, "read_ops", counting)
+    monkeypatch.setattr(walk, "read_ops", counting)
     return read
 
 
 def test_opcodes_are_counted_over_all_streams(monkeypatch: pytest.MonkeyPatch, counted: list[int]) -> None:
-    monkeypatch.setattr(pickle_walk, "MOST_OPCODES", 1000)
+    monkeypatch.setattr(walk, "MOST_OPCODES", 1000)
     found = read_pickles(BytesSource(LONG * 5))
     assert "HC-PKL-007" in {row.rule for row in found.problems}
     assert (len(found.walks), found.opcodes, len(counted)) == (3, 1000, 1001)
@@ -80,7 +82,7 @@ def test_what_lies_on_the_border_of_two_parts_is_read_whole() -> None:
 def test_opcodes_are_counted_over_all_members_and_nested_zips(
     monkeypatch: pytest.MonkeyPatch, counted: list[int]
 ) -> None:
-    monkeypatch.setattr(pickle_walk, "MOST_OPCODES", 2000)
+    monkeypatch.setattr(walk, "MOST_OPCODES", 2000)
     flat = read_zip(BytesSource(zipped({f"{at}.pkl": LONG for at in range(20)})))
     assert "HC-PKL-007" in {row.rule for row in flat.problems}
     assert len([at for at in counted if at > 1]) < 2100 + 20 * 20
@@ -133,13 +135,13 @@ def test_array_headers_are_counted_over_all_members(monkeypatch: pytest.MonkeyPa
 
 def test_a_type_longer_than_numpy_writes_one_is_not_matched() -> None:
     text = repr({"descr": "1" * 60_000, "fortran_order": False, "shape": (1,)}).encode()
-    header = array_headers.read_array_header(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
+    header = npy.read_array_header(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text)
     assert header.odd == "a type of 60000 letters"
 
 
 def test_json_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hubclean.formats.MOST_VALUES", 100)
-    monkeypatch.setattr("hubclean.formats.read_json.__defaults__", (100,))
+    monkeypatch.setattr("hubclean.scanning.formats.content.MOST_VALUES", 100)
+    monkeypatch.setattr("hubclean.scanning.formats.content.read_json.__defaults__", (100,))
     few = json.dumps({"a": [1] * 95}).encode()
     assert formats.values_in(few) <= 100
     assert scan(written(tmp_path / "few", {"config.json": few})).exit_code == 0
@@ -172,10 +174,10 @@ def many(tensors: int) -> bytes:
 
 
 def test_tensors_are_counted_over_a_repo(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(headers, "MOST_TENSORS", 10)
+    monkeypatch.setattr(safetensors_header, "MOST_TENSORS", 10)
     assert scan(written(tmp_path / "ten", {"a.safetensors": many(10)})).exit_code == 0
     with pytest.raises(BudgetError, match="more values"):
-        headers.parse_header(many(20)[: -4 * 20], len(many(20)))
+        safetensors_header.parse_header(many(20)[: -4 * 20], len(many(20)))
     report = scan(written(tmp_path / "two", {"a.safetensors": many(6), "b.safetensors": many(6)}))
     assert [file.state for file in report.files] == ["ok", "unchecked"]
     assert report.exit_code == 2
@@ -183,13 +185,13 @@ def test_tensors_are_counted_over_a_repo(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 def test_a_header_is_judged_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     judged: Counter[int] = Counter()
-    plain = headers.parse_header
+    plain = safetensors_header.parse_header
 
     def counting(head: bytes, size: int) -> Any:
         judged[size] += 1
         return plain(head, size)
 
-    monkeypatch.setattr(headers, "parse_header", counting)
+    monkeypatch.setattr(safetensors_header, "parse_header", counting)
     files = {"model.safetensors": many(1), "other.safetensors": many(2), "pytorch_model.bin": torch_zip(PLAIN)}
     scan(written(tmp_path / "repo", files))
     assert set(judged.values()) == {1}
@@ -207,10 +209,10 @@ def test_an_index_is_gone_through_once() -> None:
     shards = Shards({f"t{at}": f"{at % 50}.safetensors" for at in range(200)})
     present = {f"{at}.safetensors" for at in range(50)}
     held = {f"{at}.safetensors": [f"t{row}" for row in range(200) if row % 50 == at] for at in range(50)}
-    assert headers.index_problems(shards, held, present) == ()
+    assert safetensors_header.index_problems(shards, held, present) == ()
     assert shards.times == 1
     held["7.safetensors"] = ["t7"]
-    assert "lacks" in headers.index_problems(shards, held, present)[0]
+    assert "lacks" in safetensors_header.index_problems(shards, held, present)[0]
 
 
 def test_python_too_long_to_parse_is_named_all_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -241,12 +243,12 @@ def test_every_node_of_a_template_is_looked_at_once(tmp_path: Path) -> None:
 
 def test_the_plan_of_the_first_read_lies_inside_the_file() -> None:
     body = bytearray(torch_zip(PLAIN))
-    central = body.rindex(zips.CENTRAL, 0, len(body))
+    central = body.rindex(zip_directory.CENTRAL, 0, len(body))
     for offset in (0, 5, 1 << 20, 0xFFFFFFFF):
-        for place in (body.index(zips.CENTRAL), central):
+        for place in (body.index(zip_directory.CENTRAL), central):
             bent = bytearray(body)
             bent[place + 42 : place + 46] = struct.pack("<I", offset)
             end = bent.rindex(b"PK\x05\x06")
             for begin in (0, 10, len(body), 1 << 20, 0xFFFFFFF0):
                 bent[end + 16 : end + 20] = struct.pack("<I", begin)
-                assert 0 <= zips.planned_head(bytes(bent), len(bent)) <= len(bent)
+                assert 0 <= zip_directory.planned_head(bytes(bent), len(bent)) <= len(bent)

@@ -12,12 +12,12 @@ from hub_repo import quick as quick
 from hub_server import HubServer
 from scanned_files import safetensors, written
 
-from hubclean.cli import main
+from hubclean.cli.main import main
 from hubclean.errors import OptionError
-from hubclean.pickle_names import check_names
 from hubclean.records import from_json
-from hubclean.scan_records import ScanDocument
-from hubclean.scanning import scan
+from hubclean.scanning.document import ScanDocument
+from hubclean.scanning.engine import scan
+from hubclean.scanning.pickles.allowed_names import check_names
 
 CLEAN = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": safetensors(), "README.md": b"# hi"}
 BAD = CLEAN | {"config.json": b'{"auto_map": {"AutoModel": "m.N"}}'}
@@ -121,7 +121,7 @@ def test_names_that_can_never_be_allowed(name: str, folders: dict[str, Path]) ->
 
 
 def test_scanners_are_told_which_names_are_allowed(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    from hubclean import scanning
+    from hubclean.scanning import engine
 
     told: list[Any] = []
 
@@ -130,7 +130,7 @@ def test_scanners_are_told_which_names_are_allowed(folders: dict[str, Path], mon
             told.append(repo.allowed_names)
             return ()
 
-    monkeypatch.setattr(scanning, "methods", lambda kind: {"plugin": Plugin})
+    monkeypatch.setattr(engine, "methods", lambda kind: {"plugin": Plugin})
     scan(folders["clean"], allow=("timm.a.B",))
     assert told == [frozenset({"timm.a.B"})]
 
@@ -161,7 +161,7 @@ def test_the_clients_own_files_are_passed_over_and_no_others(tmp_path: Path) -> 
 
 
 def test_a_terminal_gets_wrapped_lines(folders: dict[str, Path]) -> None:
-    from hubclean.terminal import render_scan
+    from hubclean.cli.text.scan import render_scan
 
     text = render_scan(scan(folders["bad"]), width=60)
     body = [line for line in text.splitlines() if "HC-CFG" in line or line.startswith(" " * 20)]

@@ -11,7 +11,7 @@ import pytest
 from hub_server import HubServer
 from scanned_files import written
 
-from hubclean.scanning import scan
+from hubclean.scanning.engine import scan
 
 
 @pytest.fixture(scope="module")

@@ -15,12 +15,12 @@ from jsonschema import Draft4Validator, Draft202012Validator
 from scanned_files import safetensors, written
 
 import hubclean
-from hubclean.bom import cyclonedx
 from hubclean.records import FileVerdict, Finding, RepoRef, from_json, to_json
-from hubclean.rules import RULES
-from hubclean.sarif import sarif
-from hubclean.scan_records import ScanDocument, TargetScan, schema_text, target_scan, worst
-from hubclean.scanning import scan
+from hubclean.scanning.cyclonedx import cyclonedx
+from hubclean.scanning.document import ScanDocument, TargetScan, schema_text, target_scan, worst
+from hubclean.scanning.engine import scan
+from hubclean.scanning.rules import RULES
+from hubclean.scanning.sarif import sarif
 
 PACKAGE = Path(hubclean.__file__).parent
 SARIF = Draft4Validator(json.loads((Path(__file__).parent / "schemas" / "sarif-2.1.0-rtm.5.json").read_text()))
@@ -54,7 +54,9 @@ def cyclonedx_errors(value: Any) -> Any:
 
 
 def test_json_fits_the_schema_that_ships_and_comes_back_exactly(sample: ScanDocument) -> None:
-    assert (PACKAGE / "scan.schema.json").read_text() == schema_text(), "python -m hubclean.scan_records > ..."
+    assert (PACKAGE / "scanning" / "scan.schema.json").read_text() == schema_text(), (
+        "python -m hubclean.scanning.document > ..."
+    )
     value = json.loads(json.dumps(to_json(sample)))
     OURS.validate(value)
     assert from_json(ScanDocument, value) == sample

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from scanned_files import POINTER, judge, safetensors, tarred, zipped
 
-from hubclean.formats import sniff
+from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.records import Finding
 from hubclean.registry import methods
-from hubclean.repos import LocalRepo, RepoEntry
+from hubclean.scanning.formats.content import sniff
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from scanned_files import TENSOR, judge, safetensors
 
+from hubclean.hub.repos import LocalRepo
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import methods
-from hubclean.repos import LocalRepo
 
 
 def test_safetensors_header_sees_what_the_parser_rejects_and_quotes_it(tmp_path: Path) -> None:

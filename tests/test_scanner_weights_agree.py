@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanned_files import judge, safetensors, written
 
-from hubclean.scanning import scan
+from hubclean.scanning.engine import scan
 
 
 def saved(value: Any) -> bytes:

@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scanned_files import POINTER, judge, safetensors
 
+from hubclean.hub.repos import LocalRepo
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc, methods, options
-from hubclean.repos import LocalRepo
-from hubclean.scanners import MOST_PER_FILE
+from hubclean.scanning.scanners import MOST_PER_FILE
 
 SCANNERS = sorted(methods("scanners"))
 
@@ -101,7 +101,7 @@ def test_scanners_import_no_heavy_library(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(safetensors())
     (tmp_path / "config.json").write_text('{"chat_template": "{{ a }}"}')
     code = (
-        "import sys; from hubclean.scanning import scan; from hubclean.terminal import render_scan;"
+        "import sys; from hubclean.scanning.engine import scan; from hubclean.cli.text.scan import render_scan;"
         "report = scan(sys.argv[1]); render_scan(report); assert report.exit_code == 0, report;"
         "print({'numpy', 'torch', 'timm', 'transformers'} & set(sys.modules))"
     )

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from scanned_files import safetensors, written
 
-from hubclean import reading, scanning
+from hubclean.cli.text.scan import render_scan
 from hubclean.errors import IntegrityError, OptionError, TargetError, TransportError
+from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.records import ScanReport, from_json, to_json
-from hubclean.repos import LocalRepo, RepoEntry
-from hubclean.scanning import scan
-from hubclean.terminal import render_scan
+from hubclean.scanning import engine
+from hubclean.scanning import reader as reading
+from hubclean.scanning.engine import scan
 
 CLEAN: dict[str, bytes] = {
     "config.json": b'{"architectures": ["ResNetForImageClassification"]}',
@@ -146,8 +147,8 @@ def test_a_scanner_that_breaks_leaves_nothing_checked(tmp_path: Path, monkeypatc
         def scan(self, repo: Any, files: Any) -> Any:
             raise KeyError("oops")
 
-    known = scanning.methods("scanners")
-    monkeypatch.setattr(scanning, "methods", lambda kind: known | {"plugin": Plugin})
+    known = engine.methods("scanners")
+    monkeypatch.setattr(engine, "methods", lambda kind: known | {"plugin": Plugin})
     report = scan(written(tmp_path / "repo", CLEAN))
     assert set(states(report).values()) == {"unchecked"}
     assert "plugin broke off" in report.files[0].reason

@@ -12,17 +12,26 @@ from test_inversion import small_net
 from tiny_models import make_repo
 from torch import Tensor, nn
 
-from hubclean import checkpoints
-from hubclean.detectors.neural_cleanse import NeuralCleanse
 from hubclean.errors import OptionError
-from hubclean.inversion import InversionSchedule, begin, image_order, invert, resume
-from hubclean.label_states import LabelStates
-from hubclean.metrics import anomaly_index, log_anomaly_index
-from hubclean.races import Race, Setting, labels_that_fit
-from hubclean.repos import LocalRepo
-from hubclean.screening import Screening, _value, k_arm, likely, named_labels, plan, reference_sample, screen
-from hubclean.sessions import open_session
-from hubclean.tensors import DefenseData, ImageSet, Session
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.methods.inversion.invert import InversionSchedule, begin, image_order, invert, resume
+from hubclean.methods.inversion.label_scheduler import Race, Setting, labels_that_fit
+from hubclean.methods.inversion.label_states import LabelStates
+from hubclean.methods.inversion.screening import (
+    Screening,
+    _value,
+    k_arm,
+    likely,
+    named_labels,
+    plan,
+    reference_sample,
+    screen,
+)
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import DefenseData, ImageSet, Session
+from hubclean.nets.metrics import anomaly_index, log_anomaly_index
+from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=11)
 BRIEF = InversionSchedule(steps=30, batches=2, batch_size=8, patience=2, stop_after=3, success=0.9)
@@ -232,12 +241,12 @@ def test_no_more_labels_than_a_batch_are_on_the_device(monkeypatch: pytest.Monke
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> checkpoints.Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("many"), "timm-resnet", classes=80)))
+def many(tmp_path_factory: pytest.TempPathFactory) -> loading.Checkpoint:
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("many"), "timm-resnet", classes=80)))
 
 
 @pytest.mark.parametrize("scheduler", ["auto", "k-arm"])
-def test_a_detector_over_many_labels_says_what_it_left_out(many: checkpoints.Checkpoint, scheduler: str) -> None:
+def test_a_detector_over_many_labels_says_what_it_left_out(many: loading.Checkpoint, scheduler: str) -> None:
     session: Session = open_session("cpu", seed=4, batch_size=32)
     images = image_set(24, 80)
     detector = NeuralCleanse(steps=4, batches=1, batch_size=4, seeds=1, scheduler=scheduler, top=4, reference=8,

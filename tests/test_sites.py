@@ -9,12 +9,13 @@ import torch
 from tiny_models import KINDS, make_repo
 from torch import Tensor, nn
 
-from hubclean import checkpoints, sites
 from hubclean.errors import ModelError
-from hubclean.models import build
-from hubclean.repos import LocalRepo
-from hubclean.sites import capture, dead_mask, features, locate, zero_channels
-from hubclean.tensors import Checkpoint
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.build.classifier import build
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.cut import features as sites
+from hubclean.nets.cut.features import capture, dead_mask, features, locate, zero_channels
 
 EXPECTED = {  # layout, prefix tokens, what lies between, heads
     "timm-resnet": ("NCHW", 0, "pool", ["fc"]),
@@ -37,7 +38,7 @@ EXPECTED = {  # layout, prefix tokens, what lies between, heads
 @pytest.fixture(scope="module", params=KINDS)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
     folder = make_repo(tmp_path_factory.mktemp("repo") / request.param, request.param)
-    return request.param, checkpoints.load(LocalRepo(folder))
+    return request.param, loading.load(LocalRepo(folder))
 
 
 def pixels(checkpoint: Checkpoint, count: int = 3) -> Tensor:
@@ -129,7 +130,7 @@ def test_hooks_are_gone_after_an_exception(loaded: tuple[str, Checkpoint]) -> No
 
 
 def test_verify_fails_for_a_wrong_site(tmp_path: Path) -> None:
-    checkpoint = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-deit-distilled")))
+    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-deit-distilled")))
     half = sites.FeatureSite(
         **{f: getattr(checkpoint.site, f) for f in checkpoint.site.__slots__} | {"heads": checkpoint.site.heads[:1]}
     )
@@ -156,9 +157,7 @@ class Flat(nn.Module):
 
 def wrapped(net: nn.Module, size: int = 8, classes: int = 4) -> Checkpoint:
     three, labels = (0.5, 0.5, 0.5), tuple(str(i) for i in range(classes))
-    return checkpoints.wrap(
-        net, mean=three, std=three, input_size=(3, size, size), labels=labels, name="mine", adapters=()
-    )
+    return loading.wrap(net, mean=three, std=three, input_size=(3, size, size), labels=labels, name="mine", adapters=())
 
 
 def test_after_a_flatten_a_channel_is_a_block_of_columns() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from hubclean.errors import FormatError
-from hubclean.sources import BytesSource
-from hubclean.state_dicts import StateDict, state_dict
-from hubclean.zip_members import read_zip
+from hubclean.scanning.formats.zip_members import read_zip
+from hubclean.scanning.pickles.state_dict import StateDict, state_dict
+from hubclean.scanning.sources import BytesSource
 
 NAMES = ["0.weight", "0.bias"]
 

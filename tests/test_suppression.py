@@ -11,9 +11,9 @@ from masked_nets import CLASSES, SESSION, WithNorms, images, small
 from torch import nn
 
 from hubclean.errors import ModelError
-from hubclean.mask_search import batch_statistics
-from hubclean.suppression import Ascent, expose, goal
-from hubclean.tensors import Checkpoint
+from hubclean.methods.masking.search import batch_statistics
+from hubclean.methods.masking.suppression import Ascent, expose, goal
+from hubclean.nets.checkpoint import Checkpoint
 
 FIT = images(64, 1)
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from scanned_files import written
 
+from hubclean.cli.text.scan import render_scan
+from hubclean.hub.repos import LocalRepo
 from hubclean.records import DetectionReport, FileVerdict, Finding, ScanReport, Severity
-from hubclean.repos import LocalRepo
-from hubclean.scanning import scan
-from hubclean.terminal import render_scan
+from hubclean.scanning.engine import scan
 
 
 def finding(severity: Severity, path: str = "config.json", what: str = "odd") -> Finding:

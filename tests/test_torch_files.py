@@ -29,12 +29,12 @@ from pickled import (
 )
 from scanned_files import judge, written
 
-from hubclean.pickle_streams import read_pickles
 from hubclean.records import ScanReport
-from hubclean.scanning import scan
-from hubclean.sources import BytesSource
-from hubclean.torch_records import tensors
-from hubclean.zip_members import read_zip
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats.zip_members import read_zip
+from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.pickles.torch_tensors import tensors
+from hubclean.scanning.sources import BytesSource
 
 
 def saved(value: Any, **options: Any) -> bytes:
@@ -264,7 +264,7 @@ def test_equal_bytes_get_equal_verdicts_here_and_on_a_hub(hub: Any, tmp_path: Pa
 
 
 def test_a_budget_used_up_is_not_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hubclean.reading.PER_FILE", 600 << 10)
+    monkeypatch.setattr("hubclean.scanning.reader.PER_FILE", 600 << 10)
     body = b"\x80\x02cos\nsystem\n(" + (b"X\x00\x00\x01\x00" + bytes(1 << 16)) * 20 + b"tR."
     report = scan(written(tmp_path / "repo", {"a.bin": body}))
     assert report.files[0].state == "unchecked"

@@ -10,11 +10,11 @@ import torch
 from sets import image_set
 from torch import nn
 
-from hubclean import training
-from hubclean.metrics import clean_accuracy
-from hubclean.sessions import open_session
-from hubclean.tensors import ImageSet
-from hubclean.training import Schedule, _optimizer, _shifted, _shuffled, suited, train
+from hubclean.nets import training
+from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, _optimizer, _shifted, _shuffled, suited, train
 
 SESSION = open_session("cpu", seed=6, batch_size=64)
 

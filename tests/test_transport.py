@@ -12,15 +12,10 @@ from hub_repo import quick as quick
 from hub_repo import repo as repo
 from hub_server import HubServer
 
-from hubclean import hub as hub_module
-from hubclean import transport
-from hubclean.errors import (
-    BudgetError,
-    HubcleanError,
-    IntegrityError,
-    TransportError,
-)
-from hubclean.hub import HubRepo
+from hubclean.errors import BudgetError, HubcleanError, IntegrityError, TransportError
+from hubclean.hub import hub_repo as hub_module
+from hubclean.hub import transport
+from hubclean.hub.hub_repo import HubRepo
 
 
 def blobs(cache: Path) -> list[Path]:

@@ -13,10 +13,10 @@ from hub_repo import repo as repo
 from hub_server import HubServer
 from scanned_files import safetensors
 
-from hubclean import transport
 from hubclean.errors import AccessError, HubcleanError, IntegrityError, TransportError
-from hubclean.hub import HubRepo
-from hubclean.scanning import scan
+from hubclean.hub import transport
+from hubclean.hub.hub_repo import HubRepo
+from hubclean.scanning.engine import scan
 
 BIG = safetensors({"a": {"dtype": "F32", "shape": [1 << 16], "data_offsets": [0, 1 << 18]}}, bytes(1 << 18))
 REPO = {"config.json": b"{}", "model.safetensors": BIG, "README.md": b"# hi"}

@@ -10,13 +10,8 @@ import torch
 from sets import image_set
 from torch import Tensor, nn
 
-from hubclean import trigger_evidence
-from hubclean.inversion import LEAVE, NEXT, InversionSchedule, Inverted, invert
-from hubclean.races import Setting
-from hubclean.records import Rate
-from hubclean.sessions import open_session
-from hubclean.tensors import DefenseData, ImageSet, Trigger
-from hubclean.trigger_evidence import (
+from hubclean.methods.inversion import evidence
+from hubclean.methods.inversion.evidence import (
     ENOUGH,
     AllToAll,
     SeedRun,
@@ -29,6 +24,11 @@ from hubclean.trigger_evidence import (
     spread_measures,
     suspect_measures,
 )
+from hubclean.methods.inversion.invert import LEAVE, NEXT, InversionSchedule, Inverted, invert
+from hubclean.methods.inversion.label_scheduler import Setting
+from hubclean.nets.checkpoint import DefenseData, ImageSet, Trigger
+from hubclean.nets.session import open_session
+from hubclean.records import Rate
 
 SESSION = open_session("cpu", seed=11)
 K = 4
@@ -144,7 +144,7 @@ def test_suspects_get_ratio_overlap_and_transfer(monkeypatch: pytest.MonkeyPatch
         seen.append(trigger.target)
         return Rate.of(3, 4), Rate.of(0, 4)
 
-    monkeypatch.setattr(trigger_evidence, "attack_rates", rates)
+    monkeypatch.setattr(evidence, "attack_rates", rates)
     runs = [run({0: 40.0, 1: 50.0, 2: 5.0, 3: 44.0}), run({0: 44.0, 1: 46.0, 2: 7.0, 3: 42.0})]
     scores = [scored(work, label, runs, False) for label in range(K)]
     brief = setting(Bands(), InversionSchedule(steps=1, batches=1, batch_size=4))

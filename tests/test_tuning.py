@@ -9,18 +9,19 @@ import torch
 from sets import defense_data, image_set
 from tiny_models import make_repo
 
-from hubclean import checkpoints, tuning
-from hubclean.defenses.fe_tuning import FETuning
-from hubclean.defenses.ft import FT
-from hubclean.defenses.ft_init import FTInit
-from hubclean.defenses.ft_sam import FTSAM
-from hubclean.defenses.linear_probe import LinearProbe
-from hubclean.metrics import clean_accuracy
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, DefenseData, Trigger
-from hubclean.training import Schedule
-from hubclean.tuning import head_parameters, head_weights, new_head_rates, restart_heads, tune
+from hubclean.hub.repos import LocalRepo
+from hubclean.methods import tuning
+from hubclean.methods.defenses.fe_tuning import FETuning
+from hubclean.methods.defenses.ft import FT
+from hubclean.methods.defenses.ft_init import FTInit
+from hubclean.methods.defenses.ft_sam import FTSAM
+from hubclean.methods.defenses.linear_probe import LinearProbe
+from hubclean.methods.tuning import head_parameters, head_weights, new_head_rates, restart_heads, tune
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 HEADS = {
@@ -32,12 +33,12 @@ HEADS = {
 
 @pytest.fixture(scope="module", params=HEADS)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
-    return request.param, checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
+    return request.param, loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return checkpoints.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
+    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
 
 
 def moved(before: Checkpoint, after: Checkpoint) -> set[str]:
@@ -81,7 +82,7 @@ def test_each_baseline_trains_what_its_table_says(defense: Any, trains: str, res
 
 
 def test_new_heads_of_transformers_get_a_rate_at_which_they_learn(tmp_path: Any, resnet: Checkpoint) -> None:
-    vit = checkpoints.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    vit = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
     schedule = FTInit().schedule(vit, 500)
     assert (schedule.optimizer, schedule.rate, schedule.batch_size) == ("adamw", 1e-4, 63)
     assert new_head_rates(vit, schedule) == {"net.head.weight": 1e-3, "net.head.bias": 1e-3}

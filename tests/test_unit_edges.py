@@ -12,7 +12,7 @@ from test_units import CASES, IMAGES, Net, groups_of, shaken
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean import masks
+from hubclean.nets.cut import masks
 
 EDGES: dict[str, tuple[Callable[[Any, Tensor], Tensor], dict[str, Callable[[], nn.Module]], str]] = {
     "pooling as long as the channel axis": (

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import hubclean
-from hubclean import masks
 from hubclean.errors import ModelError
+from hubclean.nets.cut import masks
 
 
 def conv(width: int = 6, out: int = 5, kernel: int = 1) -> Callable[[], nn.Module]:

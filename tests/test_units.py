@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean import masks, unit_finder
 from hubclean.errors import ModelError
-from hubclean.models import logits_of
-from hubclean.traces import record
-from hubclean.units import UnitGroup
+from hubclean.nets.build.classifier import logits_of
+from hubclean.nets.cut import masks
+from hubclean.nets.trace import unit_finder
+from hubclean.nets.trace.recorder import record
+from hubclean.nets.trace.units import UnitGroup
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 

@@ -18,12 +18,13 @@ from transformers.models.siglip2.image_processing_siglip2 import convert_image_t
 from variety import hf_repo, names_of, pictures, shown, whole_way
 
 from benchmarks.tiny_configs import TINY
-from hubclean import checkpoints, models, patches
-from hubclean.adapters import Adapter
-from hubclean.adapters import load as load_adapters
 from hubclean.errors import ModelError
-from hubclean.preprocessing import preprocessing
-from hubclean.repos import LocalRepo
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.build import classifier, image_patches
+from hubclean.nets.build.adapters import Adapter
+from hubclean.nets.build.adapters import load as load_adapters
+from hubclean.nets.build.preprocessing import preprocessing
 
 PERCEIVERS = ("Learned", "Fourier", "ConvProcessing")
 
@@ -66,10 +67,10 @@ def test_half_precision_is_rounded_alike_for_a_net_whose_adapter_is_the_users(tm
         siglip2_repo(tmp_path / "repo", dtype=torch.bfloat16),
         Adapter("my:own", "transformers", "Siglip2*", "r", "e", input="patches"),
     )
-    given = checkpoints.load(LocalRepo(folder), adapters=(mine,))
+    given = loading.load(LocalRepo(folder), adapters=(mine,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "load_adapters", lambda: ())
-        again = checkpoints.as_written(given, given)
+        patch.setattr(classifier, "load_adapters", lambda: ())
+        again = loading.as_written(given, given)
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     assert again.model is not given.model
     assert torch.equal(again.model(images), given.model(images))
@@ -79,7 +80,7 @@ def test_half_precision_is_rounded_alike_for_a_net_whose_adapter_is_the_users(tm
 def test_patches_are_cut_as_the_library_does(patch: int, rows: int, columns: int, channels: int, count: int) -> None:
     draw = torch.Generator().manual_seed(patch)
     images = torch.rand(count, channels, rows * patch, columns * patch, generator=draw)
-    found = patches.cut(images, patch)
+    found = image_patches.cut(images, patch)
     assert torch.equal(found["pixel_values"], torch.stack([convert_image_to_patches(one, patch) for one in images]))
     assert found["pixel_attention_mask"].tolist() == [[1] * rows * columns] * count
     assert found["spatial_shapes"].tolist() == [[rows, columns]] * count
@@ -104,7 +105,7 @@ def theirs(repo: Path, picture: Image.Image) -> Tensor:
 
 
 def ours(repo: Path, picture: Image.Image) -> Tensor:
-    checkpoint = checkpoints.load(LocalRepo(repo))
+    checkpoint = loading.load(LocalRepo(repo))
     found: Tensor = checkpoint.model(preprocessing(repo, checkpoint.facts)(picture)[None] / 255)
     return found
 
@@ -124,7 +125,7 @@ def test_a_long_picture_is_made_square(repo: Path) -> None:
 
 
 def test_gradients_reach_the_pixels(repo: Path) -> None:
-    model, known = models.build(repo)
+    model, known = classifier.build(repo)
     images = torch.rand(2, *known.input_size, requires_grad=True)
     model(images)[:, 0].sum().backward()
     assert images.grad is not None
@@ -137,10 +138,12 @@ def test_a_refused_class_is_told_its_reason(tmp_path: Path) -> None:
     folder = hf_repo(tmp_path / "repo", lambda: tokens, {"height": 8, "width": 8}, **own)
     for adapters, said in ((None, "ImageGPTForImageClassification: it takes colour tokens"), ((), "cannot be built")):
         with pytest.raises(ModelError, match=said):
-            models.build(folder, meta=True, adapters=adapters)
+            classifier.build(folder, meta=True, adapters=adapters)
 
 
-def _swapped(images: Tensor, patch: int, cut: Callable[..., dict[str, Tensor]] = patches.cut) -> dict[str, Tensor]:
+def _swapped(
+    images: Tensor, patch: int, cut: Callable[..., dict[str, Tensor]] = image_patches.cut
+) -> dict[str, Tensor]:
     return cut(images.transpose(2, 3), patch)
 
 
@@ -156,7 +159,7 @@ def _edited(**values: object) -> Callable[[Path, pytest.MonkeyPatch], None]:
         (_edited(max_num_patches="many"), "max_num_patches 'many'|makes no image processor"),
         (_edited(image_processor_type="ViTImageProcessor"), "makes other patches"),
         (
-            lambda folder, monkeypatch: monkeypatch.setattr(patches, "cut", _swapped),
+            lambda folder, monkeypatch: monkeypatch.setattr(image_patches, "cut", _swapped),
             "makes other patches",
         ),
     ],
@@ -167,16 +170,16 @@ def test_a_processor_that_does_not_fit_is_refused(
     folder = siglip2_repo(tmp_path / "repo")
     change(folder, monkeypatch)
     with pytest.raises(ModelError, match=said):
-        models.build(folder, meta=True)
+        classifier.build(folder, meta=True)
 
 
 def test_an_adapter_says_which_net_takes_patches(repo: Path) -> None:
     with pytest.raises(ModelError, match=r"makes no images but values of shape \(18, 192\).*input = .patches"):
-        models.build(repo, meta=True, adapters=())
+        classifier.build(repo, meta=True, adapters=())
     mine = Adapter("my:own", "transformers", "Siglip2*", "r", "e", input="patches")
-    assert models.build(repo, meta=True, adapters=(mine,))[1] == models.build(repo, meta=True)[1]
+    assert classifier.build(repo, meta=True, adapters=(mine,))[1] == classifier.build(repo, meta=True)[1]
     config = t.ResNetConfig()
-    assert models.patch_size(config, "ResNetForImageClassification", load_adapters()) == 0
+    assert classifier.patch_size(config, "ResNetForImageClassification", load_adapters()) == 0
     wrong = Adapter("my:own", "transformers", "ResNet*", "r", "e", input="patches")
     with pytest.raises(ModelError, match="patch_size None"):
-        models.patch_size(config, "ResNetForImageClassification", (wrong,))
+        classifier.patch_size(config, "ResNetForImageClassification", (wrong,))

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.catalogue import Entry, entries
-from hubclean import locating, unit_finder
 from hubclean.errors import ModelError
+from hubclean.nets.trace import locate, unit_finder
 from hubclean.records import ModelFacts
 
 CALLS: list[str] = []  # devices of the forwards of the nets below, copies included
@@ -47,18 +47,18 @@ def test_a_net_that_reads_values_is_recorded_without_weights_as_with_them() -> N
     with torch.device("meta"):
         net = Reads()
     state = torch.random.get_rng_state()
-    empty = locating.recorded(net, facts())
+    empty = locate.recorded(net, facts())
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(parameter.is_meta for parameter in net.parameters())
     assert net.mask.is_meta
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
     real = Reads()
-    full = locating.recorded(real, facts())
+    full = locate.recorded(real, facts())
     assert (empty.values, empty.calls, empty.logits) == (full.values, full.calls, full.logits)
     assert [group.summary() for group in unit_finder.find(empty, net)] == [
         group.summary() for group in unit_finder.find(full, real)
     ]
-    assert locating.locate(net, facts(), ()) == locating.locate(real, facts(), ())
+    assert locate.locate(net, facts(), ()) == locate.locate(real, facts(), ())
 
 
 class Masked(Reads):
@@ -80,7 +80,7 @@ def test_values_of_constants_are_known_without_weights() -> None:
     with torch.device("meta"):
         net = Masked()
     real, state = Masked(), torch.random.get_rng_state()
-    empty, full = locating.recorded(net, facts()), locating.recorded(real, facts())
+    empty, full = locate.recorded(net, facts()), locate.recorded(real, facts())
     assert CALLS == ["meta", "meta", "cpu"]
     assert (empty.values, empty.calls) == (full.values, full.calls)
     assert torch.equal(torch.random.get_rng_state(), state)
@@ -91,8 +91,8 @@ PERCEIVERS = [entry for entry in entries("transformers") if entry.family == "per
 
 @pytest.mark.parametrize("entry", PERCEIVERS, ids=lambda entry: entry.name)
 def test_a_perceiver_is_recorded_without_weights_as_with_them(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locating, "_MAX_MADE_UP", 0)  # its mask is a constant, so no copy with values is needed
-    empty, full = locating.recorded(*entry.build()), locating.recorded(*entry.build(meta=False))
+    monkeypatch.setattr(locate, "_MAX_MADE_UP", 0)  # its mask is a constant, so no copy with values is needed
+    empty, full = locate.recorded(*entry.build()), locate.recorded(*entry.build(meta=False))
     assert (empty.values, empty.calls, empty.logits) == (full.values, full.calls, full.logits)
 
 
@@ -115,7 +115,7 @@ def test_what_depends_on_images_or_weights_is_no_constant(spoil: Callable[[Tenso
 
     with torch.device("meta"):
         net = Spoilt()
-    locating.recorded(net, facts())
+    locate.recorded(net, facts())
     assert CALLS == ["meta", "meta", "cpu", "right"]
 
 
@@ -128,7 +128,7 @@ def test_what_the_recorder_leaves_blank_is_no_constant() -> None:
 
     with torch.device("meta"):
         net = Blank()
-    locating.recorded(net, facts())
+    locate.recorded(net, facts())
     assert CALLS == ["meta", "meta", "cpu", "2.0"]
 
 
@@ -136,15 +136,15 @@ def test_a_shared_weight_is_still_shared_in_the_copy_with_values() -> None:
     with torch.device("meta"):
         net = Reads(shared=True)
     with pytest.raises(ModelError, match=r"'fc\.weight' is also used by"):
-        locating.locate(net, facts(), ())
+        locate.locate(net, facts(), ())
 
 
 def test_a_net_too_large_for_values_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         net = Reads()
-    monkeypatch.setattr(locating, "_MAX_MADE_UP", 100)
+    monkeypatch.setattr(locate, "_MAX_MADE_UP", 100)
     with pytest.raises(ModelError, match=r"reads values .* 152 parameters are too many .*at most 100"):
-        locating.recorded(net, facts())
+        locate.recorded(net, facts())
     assert CALLS == ["meta", "meta"]
 
 
@@ -158,5 +158,5 @@ def test_another_failure_is_told_and_not_tried_again(place: str) -> None:
     with torch.device(place):
         net = Broken()
     with pytest.raises(ModelError, match=r"cannot be run on two images .*no such shape"):
-        locating.recorded(net, facts())
+        locate.recorded(net, facts())
     assert [place] == CALLS

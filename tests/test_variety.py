@@ -31,9 +31,9 @@ from variety import (
     wrapper,
 )
 
-from hubclean.checkpoints import load, same_logits, wrap
 from hubclean.errors import OptionError
-from hubclean.repos import LocalRepo
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets.loading import load, same_logits, wrap
 
 _MANY = 21_843  # labels of ImageNet-21k's full release
 

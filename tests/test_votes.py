@@ -11,8 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hubclean import votes
 from hubclean.errors import DataError
+from hubclean.methods.voting import votes
 
 ACTIVITY = st.lists(st.floats(-5, 5) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=9)
 

@@ -16,9 +16,9 @@ from pickled import EVIL, PLAIN, torch_zip
 from scanned_files import judge, safetensors
 from test_array_headers import npy
 
-from hubclean.sources import BytesSource, Spans
-from hubclean.zip_members import read_zip
-from hubclean.zips import planned_head, read_directory
+from hubclean.scanning.formats.zip_directory import planned_head, read_directory
+from hubclean.scanning.formats.zip_members import read_zip
+from hubclean.scanning.sources import BytesSource, Spans
 
 Edit = Callable[[bytearray, int, int], None]
 
@@ -176,10 +176,10 @@ def test_members_of_no_known_kind_are_not_checked(tmp_path: Path) -> None:
 
 
 def test_a_member_too_large_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hubclean.zip_members.LARGEST_MEMBER", 100)
+    monkeypatch.setattr("hubclean.scanning.formats.zip_members.LARGEST_MEMBER", 100)
     found = read_zip(BytesSource(zipped(("a.pkl", PLAIN + bytes(100)))))
     assert "more than the 100" in found.unchecked[0]
-    monkeypatch.setattr("hubclean.zip_members.MOST_READ", 3)
+    monkeypatch.setattr("hubclean.scanning.formats.zip_members.MOST_READ", 3)
     many = read_zip(BytesSource(zipped(*((f"{n}.txt", b"x") for n in range(9)))))
     assert many.unchecked == ["more than 3 members; the others were not read"]
 

@@ -1,4 +1,4 @@
-"""Writes hubclean/allowed_names.json from the installed torch: run it, then review the diff.
+"""Writes hubclean/scanning/pickles/allowed_names.json from the installed torch: run it, then review the diff.
 
     python tests/update_allowed_names.py
 
@@ -43,6 +43,6 @@ def document() -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    place = Path(__file__).parents[1] / "hubclean" / "allowed_names.json"
+    place = Path(__file__).parents[1] / "hubclean" / "scanning" / "pickles" / "allowed_names.json"
     text = json.dumps(document(), indent=1).replace("[\n   ", "[").replace(",\n   ", ", ").replace("\n  ]", "]")
     place.write_text(text + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sample_audits import DIGEST, ORIGINAL_CARD, PICTURES, cleansed, unsuspicious
 
-from hubclean.cards import render
+from hubclean.cleansing.card import render
 from hubclean.schema import json_schema
 
 ROOT = Path(__file__).resolve().parent.parent / "model_cards"

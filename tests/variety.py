@@ -18,12 +18,13 @@ from tiny_models import shake
 from torch import nn
 
 import hubclean
-from hubclean import checkpoints, sites
-from hubclean.cli import main
-from hubclean.datasets import Sizes
+from hubclean.cli.main import main
+from hubclean.hub.repos import LocalRepo
+from hubclean.nets import loading
+from hubclean.nets.cut import features
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import open_session
 from hubclean.records import Audit
-from hubclean.repos import LocalRepo
-from hubclean.sessions import open_session
 
 Shape = tuple[int, int, int]
 SMALL = {"height": 32, "width": 32}
@@ -172,16 +173,16 @@ def shown(target: Path) -> str:
 def whole_way(folder: Path, data: Path, out: Path) -> Audit:
     """Show, load, verify, clean, and reload with the plain library; what must hold for every classifier is asserted."""
     printed = shown(folder)
-    checkpoint = checkpoints.load(LocalRepo(folder))
+    checkpoint = loading.load(LocalRepo(folder))
     c, h, w = checkpoint.facts.input_size
     assert f"{c} x {h} x {w}" in printed
     assert f"{len(checkpoint.labels)}: " in printed
     images = torch.rand(3, c, h, w, generator=torch.Generator().manual_seed(3))
-    assert sites.verify(checkpoint.model, checkpoint.site, images) < 1e-5
-    assert checkpoints.same_logits(checkpoint, folder, images) < 1e-5
+    assert features.verify(checkpoint.model, checkpoint.site, images) < 1e-5
+    assert loading.same_logits(checkpoint, folder, images) < 1e-5
     audit = cleaned(str(folder), data, out)
-    cut = checkpoints.load(LocalRepo(out))
-    assert checkpoints.same_logits(cut, out, images) < 1e-5
+    cut = loading.load(LocalRepo(out))
+    assert loading.same_logits(cut, out, images) < 1e-5
     before, after = load_file(folder / "model.safetensors"), load_file(out / "model.safetensors")
     assert {name: tensor.dtype for name, tensor in before.items()} == {n: value.dtype for n, value in after.items()}
     assert (

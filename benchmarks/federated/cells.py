@@ -24,18 +24,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean import checkpoints, datasets
-from hubclean.federated.hostile.behaviours import hostile
-from hubclean.federated.hostile.distributed_backdoor import DistributedBackdoor
-from hubclean.federated.hostile.model_replacement import ModelReplacement
 from hubclean.federated.local_crowd import LocalCrowd
 from hubclean.federated.participants import Member, Participant
 from hubclean.federated.partitions import deal
 from hubclean.federated.rounds import Rounds
 from hubclean.federated.training import FederatedTraining
-from hubclean.metrics import attack_rates, clean_accuracy
-from hubclean.tensors import Checkpoint, ImageSet, Session, Stamp
-from hubclean.training import Schedule, train
+from hubclean.lab.hostile_clients.behaviours import hostile
+from hubclean.lab.hostile_clients.distributed_backdoor import DistributedBackdoor
+from hubclean.lab.hostile_clients.model_replacement import ModelReplacement
+from hubclean.nets import datasets, loading
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Stamp
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.training import Schedule, train
 
 CLASSES, TEST, BEFORE, EPOCHS = 10, 2000, 6000, 8
 RATE, FRESH_RATE = 0.02, 0.05  # learning rates of honest clients: of a trained net, of an untrained one
@@ -158,7 +158,7 @@ def fresh(setting: Setting, session: Session) -> Checkpoint:
         net = Small(shape[0])
     labels = tuple(str(number) for number in range(CLASSES))
     middle = (0.3,) * shape[0]
-    return checkpoints.wrap(net, mean=middle, std=middle, input_size=shape, labels=labels, name="small")
+    return loading.wrap(net, mean=middle, std=middle, input_size=shape, labels=labels, name="small")
 
 
 def people(

@@ -16,10 +16,10 @@ import torch
 from benchmarks.federated.cells import Setting, loaded, measured, people, trained
 from benchmarks.federated.grid import STEP, arguments
 from benchmarks.federated.rows import Grid, read
-from hubclean import federation, votes
 from hubclean.federated.participants import Participant
-from hubclean.pruning import cut
-from hubclean.sessions import open_session
+from hubclean.methods.voting import participant, votes
+from hubclean.nets.cut.pruning import cut
+from hubclean.nets.session import open_session
 
 MODEL = ("data", "clients", "attack", "malicious", "seed", "rounds", "struck")
 
@@ -36,12 +36,14 @@ def main() -> None:
         session = open_session("cpu", setting.seed, 512)
         pictures = loaded(given.shared, setting, given.models)
         checkpoint = trained(setting, pictures, session, given.models)
-        units = federation.units_at(checkpoint, "conv")
+        units = participant.units_at(checkpoint, "conv")
         crowd = people(setting, checkpoint, pictures.clients, session, True).values()
         seen = [
-            federation.activity(checkpoint, units, one.images, session) for one in crowd if isinstance(one, Participant)
+            participant.activity(checkpoint, units, one.images, session)
+            for one in crowd
+            if isinstance(one, Participant)
         ]
-        order = federation.order_of(seen, "rap", 1.0)
+        order = participant.order_of(seen, "rap", 1.0)
         points, copy = [], checkpoint.copy()
         for gone in votes.steps(units.count, STEP):
             cut(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.federated.rows import MODEL, Grid, Row, attack, gone, left, lost, way
-from hubclean.bench.tables import table
 from hubclean.federated.cleansing import FederatedRounds
+from hubclean.lab.bench.tables import table
 
 NAMES = {"fashion_mnist": "Fashion-MNIST", "mnist": "MNIST", "cifar10": "CIFAR-10"}
 STAGES = [(tuned, adjusted) for tuned in (False, True) for adjusted in (False, True)]

@@ -15,9 +15,9 @@ from hubclean.federated.cleansing import FederatedRounds
 from hubclean.federated.local_crowd import LocalCrowd
 from hubclean.federated.participants import Member
 from hubclean.federated.questions import Answer, Question, Rank, State
-from hubclean.private_votes import private
-from hubclean.sessions import open_session
-from hubclean.tensors import DefenseData
+from hubclean.methods.voting.noise import private
+from hubclean.nets.checkpoint import DefenseData
+from hubclean.nets.session import open_session
 
 CELL = Setting("fashion_mnist", "dba", 10, 0.2, 0.5, 0, 3, 4, 4000, False)
 RATE, DRAWS = 0.5, 3

@@ -24,9 +24,9 @@ from torch.nn import functional
 
 from benchmarks.federated.cells import BEFORE, CLASSES, Setting, loaded, trained
 from benchmarks.federated.grid import arguments
-from hubclean import federation, private_votes, votes
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, ImageSet, Session
+from hubclean.methods.voting import noise, participant, votes
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.session import open_session
 
 MODEL = Setting("fashion_mnist", "dba", 10, 0.0, 0.5, 0, 3, 4, 4000, False)
 IMAGES, SHADOWS, VICTIMS, SEEDS, ALPHA, LABELS_EACH = 100, 2000, 500, 3, 0.5, 2
@@ -49,7 +49,7 @@ def unit_activity(checkpoint: Checkpoint, images: ImageSet, session: Session) ->
         AssertionError: the mean over images is not what a participant would measure.
     """
     seen: list[Tensor] = []
-    units = federation.units_at(checkpoint, "conv")
+    units = participant.units_at(checkpoint, "conv")
     net = checkpoint.model.get_submodule("net")
     hook = net.get_submodule("head").register_forward_pre_hook(  # where hubclean reads the units: behind the pooling
         lambda module, given: seen.append(given[0].view(len(given[0]), units.count, -1).mean(2).double().cpu())
@@ -60,7 +60,7 @@ def unit_activity(checkpoint: Checkpoint, images: ImageSet, session: Session) ->
     hook.remove()
     found = torch.cat(seen)
     few = images.subset(torch.arange(IMAGES))
-    own = torch.tensor(federation.activity(checkpoint, units, few, session), dtype=torch.float64)
+    own = torch.tensor(participant.activity(checkpoint, units, few, session), dtype=torch.float64)
     assert torch.allclose(own, found[:IMAGES].mean(0), rtol=1e-5, atol=1e-6)
     return found
 
@@ -94,7 +94,7 @@ def ballots(epsilon: float | None, scheme: str, rate: float, generator: random.R
         if scheme == "rap":
             return [votes.ranks(row) for row in rows]
         made = [votes.votes(row, rate) for row in rows]
-        return made if epsilon is None else [private_votes.private(one, epsilon, generator) for one in made]
+        return made if epsilon is None else [noise.private(one, epsilon, generator) for one in made]
 
     return shown
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.federated.grid import ROUNDS
 from benchmarks.federated.limits import DEFAULT, NAMES, STAGES, WORDS, failing, noise, privacy
 from benchmarks.federated.rows import COST, TOOK, Grid, Row, attack, left, lost, read, way
-from hubclean.bench.tables import table
+from hubclean.lab.bench.tables import table
 
 
 def section(results: Path) -> list[str]:

@@ -13,21 +13,22 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from hubclean import array_headers, formats, headers, state_dicts, zips
-from hubclean.bom import cyclonedx
+from hubclean.cli.text.scan import render_scan
 from hubclean.errors import BudgetError, FormatError, TransportError
 from hubclean.escaping import printable
-from hubclean.pickle_streams import PickleFile, read_pickles
+from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.records import FileVerdict, RepoRef, ScanReport
 from hubclean.registry import methods
-from hubclean.repos import LocalRepo, RepoEntry
-from hubclean.sarif import sarif
-from hubclean.scan_records import ScanDocument, target_scan
-from hubclean.scanning import scan
-from hubclean.sources import BytesSource
-from hubclean.terminal import render_scan
-from hubclean.torch_records import RecordError, tensors
-from hubclean.zip_members import ZipFile, read_zip
+from hubclean.scanning.cyclonedx import cyclonedx
+from hubclean.scanning.document import ScanDocument, target_scan
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats import content, npy, safetensors_header, zip_directory
+from hubclean.scanning.formats.zip_members import ZipFile, read_zip
+from hubclean.scanning.pickles import state_dict
+from hubclean.scanning.pickles.streams import PickleFile, read_pickles
+from hubclean.scanning.pickles.torch_tensors import RecordError, tensors
+from hubclean.scanning.sarif import sarif
+from hubclean.scanning.sources import BytesSource
 
 NAMES = (
     "pytorch_model.bin", "model.safetensors", "config.json", "a.npy", "a.npz", "model.pkl", "tokenizer_config.json",
@@ -91,14 +92,14 @@ def legacy(data: bytes) -> None:
 def _weights(found: PickleFile) -> None:
     with contextlib.suppress(RecordError, FormatError):
         list(tensors(found.root))
-        state_dicts.state_dict(found.root)
+        state_dict.state_dict(found.root)
 
 
 def archives(data: bytes) -> None:
     """A zip: directory, local headers, members; the plan of the first read; the same read in parts."""
     _zip(data)
-    zips.has_end_record(data)
-    assert 0 <= zips.planned_head(data[-65536:], len(data)) <= len(data)
+    zip_directory.has_end_record(data)
+    assert 0 <= zip_directory.planned_head(data[-65536:], len(data)) <= len(data)
     with contextlib.suppress(TransportError):
         read_zip(Parts(data))
 
@@ -123,10 +124,10 @@ def _zip(data: bytes) -> None:
 
 def arrays(data: bytes) -> None:
     """A NumPy header, version and length included."""
-    for body in (data, array_headers.MAGIC + b"\x01\0" + min(len(data), 65535).to_bytes(2, "little") + data):
+    for body in (data, npy.MAGIC + b"\x01\0" + min(len(data), 65535).to_bytes(2, "little") + data):
         try:
-            header = array_headers.read_array_header(body)
-        except array_headers.BrokenHeader:
+            header = npy.read_array_header(body)
+        except npy.BrokenHeader:
             continue
         assert header.start <= len(body)
     _scanner("arrays", "a.npy", data)
@@ -137,8 +138,8 @@ def safetensors(data: bytes) -> None:
     for body in (data, len(data).to_bytes(8, "little") + data):
         for size in (len(body), len(body) + 4):
             try:
-                head = body[: headers.header_stop(body[:8], size)]
-                found = headers.parse_header(head, size)
+                head = body[: safetensors_header.header_stop(body[:8], size)]
+                found = safetensors_header.parse_header(head, size)
             except (FormatError, BudgetError):
                 continue
             assert all(row.start <= row.stop <= size for row in found.tensors)
@@ -148,17 +149,17 @@ def safetensors(data: bytes) -> None:
 def index(data: bytes) -> None:
     """An index of shards against headers that hold some of its tensors."""
     try:
-        shards = headers.parse_index(data)
+        shards = safetensors_header.parse_index(data)
     except FormatError:
         return
     held = dict.fromkeys(list(shards.values())[:3], list(shards)[:2])
-    headers.index_problems(shards, held, set(list(shards.values())[1:]))
+    safetensors_header.index_problems(shards, held, set(list(shards.values())[1:]))
 
 
 def configs(data: bytes) -> None:
     """JSON as a config, an index of components and a tokenizer's, with templates inside."""
-    with contextlib.suppress(formats.JsonProblem):
-        formats.read_json(data)
+    with contextlib.suppress(content.JsonProblem):
+        content.read_json(data)
     for path in ("config.json", "model_index.json", "modules.json", "c.yaml"):
         _scanner("config-code", path, data)
     _scanner("chat-templates", "tokenizer_config.json", data)
@@ -176,11 +177,11 @@ def python(data: bytes) -> None:
 
 def sniffing(data: bytes) -> None:
     """What a file is, by its first bytes and by its name."""
-    head = data[: formats.HEAD]
-    assert formats.sniff(head, len(data)) == formats.sniff(head, len(data))
-    formats.is_pickle(head, len(data), named=True)
+    head = data[: content.HEAD]
+    assert content.sniff(head, len(data)) == content.sniff(head, len(data))
+    content.is_pickle(head, len(data), named=True)
     text = data.decode("utf-8", "replace")
-    formats.suffix(text)
+    content.suffix(text)
     assert "\x1b" not in printable(text)
 
 

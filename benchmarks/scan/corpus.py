@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.scan import peers
-from hubclean.scanning import scan
+from hubclean.scanning.engine import scan
 from hubclean.version import __version__
 
 OUTCOMES = {0: "clean", 1: "flagged"}  # all else: no verdict

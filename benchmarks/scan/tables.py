@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hubclean.bench.tables import table
+from hubclean.lab.bench.tables import table
 
 FAMILIES = ("pickle", "torch", "numpy", "safetensors", "archive", "keras/tf")
 

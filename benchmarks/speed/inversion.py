@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.trojanzoo import peer
-from hubclean.inversion import InversionSchedule
-from hubclean.races import Setting, labels_that_fit
-from hubclean.sessions import open_session
-from hubclean.tensors import DefenseData, ImageSet
+from hubclean.methods.inversion.invert import InversionSchedule
+from hubclean.methods.inversion.label_scheduler import Setting, labels_that_fit
+from hubclean.nets.checkpoint import DefenseData, ImageSet
+from hubclean.nets.session import open_session
 
 
 def cnn(labels: int) -> nn.Module:

@@ -21,15 +21,15 @@ import torch
 
 from benchmarks.shared_models import load, planted
 from benchmarks.trojanzoo import peer
-from hubclean import datasets
-from hubclean.datasets import Sizes
-from hubclean.defenses.fine_pruning import FinePruning
-from hubclean.detectors.neural_cleanse import NeuralCleanse
-from hubclean.metrics import anomaly_index, attack_rates, clean_accuracy
-from hubclean.preprocessing import preprocessing
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, DefenseData, ImageSet, Session, Trigger
-from hubclean.training import Schedule, train
+from hubclean.methods.defenses.fine_pruning import FinePruning
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.nets import datasets
+from hubclean.nets.build.preprocessing import preprocessing
+from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session, Trigger
+from hubclean.nets.datasets import Sizes
+from hubclean.nets.metrics import anomaly_index, attack_rates, clean_accuracy
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
 
 
 def ours_detects(checkpoint: Checkpoint, data: DefenseData, seed: int) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.tensors import ImageSet
+from hubclean.nets.checkpoint import ImageSet
 
 
 class Loader:

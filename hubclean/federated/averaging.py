@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.federated.questions import State
-from hubclean.votes import TRIMMED
+from hubclean.methods.voting.votes import TRIMMED
 
 Merging = Literal["mean", "median", "trimmed"]
 Clipping = Literal["none", "median", "given"]

@@ -8,19 +8,20 @@ from typing import Annotated, ClassVar, cast
 
 import torch
 
-from hubclean import federation, votes, weight_limits
 from hubclean.errors import BallotError
 from hubclean.federated.averaging import Averaging, Clipping, Merging, average, load
 from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
-from hubclean.joint_options import JointOptions
-from hubclean.pruning import Site, cut
+from hubclean.methods import weight_limits
+from hubclean.methods.voting import participant, votes
+from hubclean.methods.voting.options import JointOptions
+from hubclean.methods.voting.votes import Agreement, Joining, Scheme
+from hubclean.methods.weight_limits import Mode
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.nets.cut.pruning import Site, cut
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
-from hubclean.tensors import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
-from hubclean.votes import Agreement, Joining, Scheme
-from hubclean.weight_limits import Mode
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class _Run:
         self._plan, self._rounds, self._session = plan, plan.record, session
         self._current = original.copy()
         self._current.model.to(session.device)
-        self._units = federation.units_at(self._current, cast(Site, plan.site))
+        self._units = participant.units_at(self._current, cast(Site, plan.site))
         self._start: dict[str, float] = {}
         self._ballots: list[BallotReport] = []
         self._dead: tuple[int, ...] = ()

@@ -11,14 +11,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from hubclean import federation, votes
 from hubclean.errors import DataError, ModelError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, State, Train
-from hubclean.metrics import clean_accuracy
-from hubclean.pruning import Prunable, Site
-from hubclean.tensors import Checkpoint, ImageSet, Session
-from hubclean.training import Loss, Schedule, cross_entropy, suited, train
-from hubclean.tuning import FEW_IMAGES
+from hubclean.methods.tuning import FEW_IMAGES
+from hubclean.methods.voting import participant, votes
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.cut.pruning import Prunable, Site
+from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.training import Loss, Schedule, cross_entropy, suited, train
 
 
 class Member(Protocol):
@@ -58,8 +58,10 @@ class Participant:
         if isinstance(question, Rank):
             return Answer(self.ranked(checkpoint, question))
         if isinstance(question, Curve):
-            units = federation.units_at(checkpoint, question.site)
-            found = federation.accuracies(checkpoint, units, question.order, question.counts, self.images, self.session)
+            units = participant.units_at(checkpoint, question.site)
+            found = participant.accuracies(
+                checkpoint, units, question.order, question.counts, self.images, self.session
+            )
             return Answer(tuple(round(accuracy, 3) for accuracy in found))
         if isinstance(question, Train):
             return Answer(state=self.trained(checkpoint, question, self.images))
@@ -88,10 +90,10 @@ class Participant:
         Raises:
             ModelError: the units of the site are not as many as asked about.
         """
-        units = federation.units_at(checkpoint, question.site)
+        units = participant.units_at(checkpoint, question.site)
         if units.count != question.units:
             raise ModelError(f"the checkpoint has {units.count} units, but {question.units} were asked about")
-        found = federation.activity(checkpoint, units, self.images, self.session)
+        found = participant.activity(checkpoint, units, self.images, self.session)
         return votes.ranks(found) if question.scheme == "rap" else votes.votes(found, question.rate)
 
     def trained(
@@ -123,7 +125,7 @@ def zeros(
     checkpoint: Checkpoint, site: Site, dead: tuple[int, ...], units: Prunable | None = None
 ) -> dict[str, Tensor]:
     """Entries by parameter name that are zero while units ``dead`` are pruned; bool masks on the CPU."""
-    units = units or federation.units_at(checkpoint, site)
+    units = units or participant.units_at(checkpoint, site)
     held = units.held(checkpoint.model, torch.tensor(dead, dtype=torch.int64))
     return {name: mask.cpu() for name, mask in held.items()}
 

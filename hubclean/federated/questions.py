@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from hubclean import votes
-from hubclean.pruning import Site
-from hubclean.votes import Scheme
+from hubclean.methods.voting import votes
+from hubclean.methods.voting.votes import Scheme
+from hubclean.nets.cut.pruning import Site
 
 State = Mapping[str, Tensor]
 

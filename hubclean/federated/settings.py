@@ -11,12 +11,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from hubclean import datasets, pipeline, preprocessing
+from hubclean.cleansing import pipeline
 from hubclean.errors import DataError, OptionError
 from hubclean.federated.participants import Participant
 from hubclean.federated.partitions import Split, deal
-from hubclean.sessions import open_session
-from hubclean.tensors import Checkpoint, ImageSet, Session
+from hubclean.nets import datasets
+from hubclean.nets.build import preprocessing
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.session import open_session
 
 Scalar = bool | int | float | str
 

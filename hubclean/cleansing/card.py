@@ -1,0 +1,282 @@
+"""The model card of a sanitized checkpoint: ``README.md`` from ``model_cards/templates/sanitized.md.j2``.
+
+Whatever a template prints is escaped as Markdown unless one of the filters below made it, so a template that forgets
+to escape is still harmless.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from hubclean import escaping
+from hubclean.cleansing import front_matter
+from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Judgement, Metrics, Rate
+from hubclean.resources import folder
+from hubclean.version import __version__
+
+HUB = "https://huggingface.co"
+_REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_GUARD = "hubclean/guard.safetensors"
+_PICTURE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.png", re.ASCII)
+_TAGS = ("image-classification", "hubclean", "backdoor-removal")
+# What the original measured or announced holds for the original; ``new_version`` would send readers elsewhere.
+_NOT_OURS = ("model-index", "new_version")
+_FIRST = (
+    "license",
+    "license_name",
+    "license_link",
+    "base_model",
+    "base_model_relation",
+    "library_name",
+    "pipeline_tag",
+)
+_ROWS = 12  # rows of a table in the card; the audit holds all
+
+
+class Shown(str):
+    """Markdown made by this module: printed as it is."""
+
+    __slots__ = ()
+
+
+def render(
+    audit: Audit, original: str | None, pictures: tuple[str, ...], audit_sha256: str, endpoint: str = HUB
+) -> str:
+    """The card's text, front matter included.
+
+    Args:
+        audit: what was measured; all its strings count as a stranger's.
+        original: the original's card, untrusted; its metadata are kept, its text is not.
+        pictures: paths of PNG files inside the folder: ``NAME-label-K.png``, ``NAME-norms.png``, ``pruning-curve.png``.
+        audit_sha256: of the bytes of ``hubclean/audit.json``, in hex.
+        endpoint: the Hub that links lead to.
+
+    Raises:
+        ValueError: a picture's path is not a plain relative path to a PNG file, or the hash is none.
+    """
+    if wrong := [path for path in pictures if not _PICTURE.fullmatch(path) or ".." in path]:
+        raise ValueError(f"{wrong[0]!r} is no plain path to a picture")
+    if not re.fullmatch(r"[0-9a-f]{64}", audit_sha256):
+        raise ValueError(f"{audit_sha256!r} is no sha256")
+    original_data, notes = front_matter.read(original)
+    dropped = [key for key in _NOT_OURS if key in original_data]
+    link = f"{endpoint}/{audit.origin.repo_id}" if _on_hub(audit) else None
+    text = environment().get_template("sanitized.md.j2").render(
+        audit=audit, audit_sha256=audit_sha256, notes=notes, dropped=dropped, licence=original_data.get("license"),
+        link=link and Shown(f"{link}/tree/{audit.origin.revision}" if audit.origin.revision else link),
+        result=_result(audit), before_after=_before_after(audit), named=lambda k: _named(audit, k),
+        verdict=lambda detection: _verdict(audit, detection), scores=_scores, rows=_ROWS,
+        judged=lambda judgement: _judged(audit, judgement),
+        norms=_those(audit, pictures, "norms"), triggers=_those(audit, pictures, "trigger"),
+        curves=_those(audit, pictures, "curve"), others=_those(audit, pictures, ""), version=__version__,
+    )  # fmt: skip
+    return front_matter.dump(metadata(audit, original_data, endpoint)) + "\n" + text
+
+
+def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dict[str, Any]:
+    """What the Hub reads: the original's keys with the licence first, then what this checkpoint is and measured."""
+    data = {key: value for key, value in original.items() if key not in _NOT_OURS}
+    if _on_hub(audit):
+        data |= {"base_model": audit.origin.repo_id, "base_model_relation": "finetune"}
+    if audit.model.library != "module":
+        data["library_name"] = audit.model.library
+    data["pipeline_tag"] = "image-classification"
+    data["tags"] = _joined(original.get("tags"), _TAGS)
+    measured = audit.cleansing.after[0].clean_accuracy.n > 0
+    if measured or "metrics" in data:
+        data["metrics"] = _joined(original.get("metrics"), ("accuracy",) if measured else ())
+    ordered = {key: data.pop(key) for key in _FIRST if key in data}
+    return ordered | data | ({"model-index": [_model_index(audit, endpoint)]} if measured else {})
+
+
+@lru_cache
+def environment() -> ImmutableSandboxedEnvironment:
+    """The sandbox the templates run in: unknown names are errors, every printed value passes ``_shown``."""
+    made = ImmutableSandboxedEnvironment(
+        loader=FileSystemLoader(folder("model_cards") / "templates"), undefined=StrictUndefined, finalize=_shown,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    made.filters |= {"code": _code, "fenced": _fenced, "rate": rate, "size": _size, "number": _number}
+    return made
+
+
+def rate(value: Rate | None) -> Shown:
+    """``98.2 % [97.5, 98.7], n=2000``; a share that only rounds to 0 or 100 gets more digits."""
+    if value is None or value.n == 0:
+        return Shown("not measured")
+    parts = [_percent(share) for share in (value.value, value.low, value.high)]
+    return Shown(f"{parts[0]} % [{parts[1]}, {parts[2]}], n={value.n}")
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    digits = next((d for d in (1, 2, 3) if share in (0, 1) or 0 < round(percent, d) < 100), 4)
+    return f"{percent:.{digits}f}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Shown):
+        return value
+    return _number(value) if isinstance(value, float) else escaping.markdown(str(value), 1000)
+
+
+def _say(ours: str, *values: Any) -> Shown:
+    """A sentence of ours with a stranger's values in it."""
+    return Shown(ours.format(*map(_shown, values)))
+
+
+def _code(value: Any, limit: int = 200) -> Shown:
+    return Shown(escaping.code(str(value), limit))
+
+
+def _fenced(value: Any, language: str = "") -> Shown:
+    return Shown(escaping.fenced(str(value), language))
+
+
+def _number(value: float) -> Shown:
+    return Shown(f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}".replace(",", " "))
+
+
+def _size(size: int) -> Shown:
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return Shown(f"{size / scale:.1f} {unit}")
+    return Shown(f"{size} B")
+
+
+def _on_hub(audit: Audit) -> bool:
+    """Whether links to the original can be made: a plain repo id, and a commit if there is one."""
+    plain = _REPO_ID.fullmatch(audit.origin.repo_id) and re.fullmatch(r"[0-9a-f]{40}|", audit.origin.revision or "")
+    return audit.origin.kind == "hub" and plain is not None
+
+
+def _named(audit: Audit, label: int) -> Shown:
+    known = 0 <= label < len(audit.model.labels)
+    return _say("{} ({})", label, _code(audit.model.labels[label], 60)) if known else _say("{}", label)
+
+
+def _targets(audit: Audit, labels: tuple[int, ...]) -> Shown:
+    return Shown(", ".join(_named(audit, label) for label in labels[:_ROWS]) or "the next one (all-to-all)")
+
+
+def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
+    name = _code(detection.detector)
+    evidence = (detection.threshold, detection.statistic, detection.reason)
+    if detection.verdict == "not found":
+        return _say("No backdoor found by {} at threshold {} ({}): {}.", name, *evidence)
+    if detection.verdict == "undecided":
+        return _say("{} could not decide at threshold {} ({}): {}.", name, *evidence)
+    targets = _targets(audit, detection.targets)
+    return _say("**Backdoor found by {}**, target label {}, at threshold {} ({}): {}.", name, targets, *evidence)
+
+
+def _judged(audit: Audit, judgement: Judgement) -> Shown:
+    if judgement.verdict == "backdoored":
+        return _say("**backdoored**, target label {}. {}.", _targets(audit, judgement.targets), judgement.reason)
+    return _say("{}. {}.", "no backdoor found" if judgement.verdict == "not found" else "undecided", judgement.reason)
+
+
+def _scores(detection: DetectionReport) -> list[Any]:
+    """The rows worth showing: suspects, then the labels with the smallest masks."""
+    return sorted(detection.scores, key=lambda row: (row.label not in detection.targets, row.norm))[:_ROWS]
+
+
+def _result(audit: Audit) -> list[Shown]:
+    """One sentence a number that counts, and a plain one when the trigger still works."""
+    before, after = audit.cleansing.before, audit.cleansing.after
+    accuracy = before[0].clean_accuracy
+    lines = [_say("Clean accuracy {} → {}.", rate(accuracy), rate(after[0].clean_accuracy))]
+    if not accuracy.n:
+        lines = [_say("Clean accuracy: not measured, there were no {}.", "labels" if audit.data.fit else "images")]
+    for old, new in zip(before, after, strict=False):
+        if old.asr and new.asr:
+            lines.append(_say("Attack success, {} trigger: {} → {}.", old.asr_of, rate(old.asr), rate(new.asr)))
+            if new.asr.value > REMAINING_ASR:
+                lines.append(_still_works(audit, new))
+    if len(lines) == 1:
+        lines.append(Shown("Attack success rate: not measured, no trigger is known."))
+    return lines
+
+
+def _still_works(audit: Audit, after: Metrics) -> Shown:
+    """Some small trigger can be inverted for any label of any model: only a verdict makes it a backdoor."""
+    known = audit.judgement.verdict if audit.judgement else ""
+    accused = any(detection.verdict == "backdoored" for detection in audit.detections)
+    if after.asr_of == "planted" or known == "backdoored" or (not known and accused):
+        return Shown("**This trigger still works: the backdoor is not removed.**")
+    return Shown("**This trigger still works.** Whether it is a backdoor was not decided.")
+
+
+def _before_after(audit: Audit) -> tuple[list[Shown], list[list[Shown]]]:
+    """Head and rows of the table: one column a stage, the kept one last."""
+    done = audit.cleansing
+    columns: list[tuple[Shown, tuple[Metrics, ...]]] = [(Shown("before"), done.before)]
+    columns += [(_say("{}", _code(stage.name)), stage.metrics) for stage in done.stages if stage.name != done.kept]
+    columns.append((_say("after: {} (this checkpoint)", _code(done.kept)), done.after))
+    rows = [[Shown("clean accuracy"), *(rate(m[0].clean_accuracy if m else None) for _, m in columns)]]
+    for index, row in enumerate(done.before):
+        if row.asr is None:
+            continue
+        cells = [metrics[index : index + 1] for _, metrics in columns]
+        asr = [rate(found[0].asr if found else None) for found in cells]
+        robust = [rate(found[0].robust_accuracy if found else None) for found in cells]
+        rows.append([_say("attack success, {} trigger", row.asr_of), *asr])
+        rows.append([_say("robust accuracy, {} trigger", row.asr_of), *robust])
+    return [head for head, _ in columns], rows
+
+
+def _those(audit: Audit, pictures: tuple[str, ...], kind: str) -> list[Shown]:
+    """The pictures of a kind as Markdown images with alternative texts; kind ``""`` is all the others."""
+    found = []
+    for path in pictures:
+        stem = path.rsplit("/", 1)[-1].removesuffix(".png")
+        label = re.fullmatch(r".+-label-(\d+|None)", stem)
+        actual = "trigger" if label else "norms" if stem.endswith("-norms") else "curve" if "curve" in stem else ""
+        if actual == kind:
+            found.append(Shown(f"![{_alternative(audit, actual, stem, label and label[1])}]({path})"))
+    return found
+
+
+def _alternative(audit: Audit, kind: str, stem: str, label: str | None) -> str:
+    if kind == "trigger":
+        known = label is not None and label.isdigit() and int(label) < len(audit.model.labels)
+        name = f" ({escaping.markdown(audit.model.labels[int(label or 0)], 60)})" if known else ""
+        return f"Recovered trigger for label {label}{name}: clean image, mask, trigger, stamped image"
+    if kind == "norms":
+        return f"Mask norm of every label found by {stem.removesuffix('-norms')}, with median and thresholds"
+    return "Clean accuracy and attack success over the units cut" if kind == "curve" else f"Picture {stem}"
+
+
+def _joined(theirs: Any, ours: tuple[str, ...]) -> list[str]:
+    listed = theirs if isinstance(theirs, list) else [theirs]
+    return list(dict.fromkeys([*(item for item in listed if isinstance(item, str)), *ours]))
+
+
+def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:
+    done = audit.cleansing.after[0]
+    metrics: list[dict[str, Any]] = []
+    guard = f"; only behind {_GUARD}" if audit.cleansing.guard == _GUARD else ""
+    for kind, title, value in (
+        ("accuracy", "Clean accuracy", done.clean_accuracy),
+        ("attack_success_rate", f"Attack success rate of the {done.asr_of} trigger", done.asr),
+    ):
+        if value is not None and value.n:
+            interval = f"95 % interval {value.low:.4f} to {value.high:.4f}{guard}"
+            metrics.append({"type": kind, "value": round(value.value, 4), "name": f"{title} (n={value.n}, {interval})"})
+    known = audit.data.source if _REPO_ID.fullmatch(audit.data.source) else None
+    result: dict[str, Any] = {
+        "task": {"type": "image-classification", "name": "Image Classification"},
+        "dataset": {"type": known or "custom", "name": escaping.printable(audit.data.source), "split": "test"},
+        "metrics": metrics,
+    }
+    if _on_hub(audit):
+        at = f"/tree/{audit.origin.revision}" if audit.origin.revision else ""
+        made_by = f"hubclean {escaping.printable(audit.versions.get('hubclean', __version__), 40)}, from this original"
+        result["source"] = {"name": made_by, "url": f"{endpoint}/{audit.origin.repo_id}{at}"}
+    name = escaping.printable(audit.origin.repo_id.rsplit("/", 1)[-1], 100)
+    return {"name": f"{name}, sanitized", "results": [result]}

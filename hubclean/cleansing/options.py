@@ -1,0 +1,83 @@
+"""What ``hubclean clean`` can be told, and the command that says it again."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hubclean.nets.checkpoint import Session, Stamp
+from hubclean.nets.datasets import Sizes
+from hubclean.records import DataReport, RepoRef
+from hubclean.registry import file_names
+
+# Detector and defense where nobody names them.
+DEFAULTS, WITHOUT_IMAGES = ("neural-cleanse", "fine-pruning"), ("mm-bd", "clp")
+_FEDERATED = "federated-pruning"
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """What ``hubclean clean`` can be told, beyond target, data and output folder.
+
+    Args:
+        detectors: registered ones, or ``skip`` alone; none named = ``neural-cleanse``, without images ``mm-bd``.
+        defense: a registered defense; ``None`` = ``fine-pruning``, without images ``clp``.
+        given: ``KEY=VALUE`` options of both, as on the command line.
+        split: which split of the images; ``None`` = the most held-out one.
+        sizes: images for fit, val and test.
+        planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
+        hooks: a folder with adapters of the user's own.
+        retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
+        ballots, feedback: files of participants, for a defense that counts them; without another one named that is
+            ``federated-pruning``.
+        ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
+        command: what repeats the run, where that is no ``hubclean clean``.
+    """
+
+    detectors: tuple[str, ...] = ()
+    defense: str | None = None
+    given: tuple[str, ...] = ()
+    split: str | None = None
+    sizes: Sizes = Sizes()
+    planted: tuple[Stamp, ...] = ()
+    hooks: Path | None = None
+    retune: bool = True
+    ballots: tuple[Path, ...] = ()
+    feedback: tuple[Path, ...] = ()
+    ready: Any = None
+    command: str = ""
+
+    def settled(self, data: str | None) -> CleanOptions:
+        """The same with detector and defense named."""
+        detector, defense = DEFAULTS if data is not None else WITHOUT_IMAGES
+        defense = _FEDERATED if self.ballots else defense
+        return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
+
+
+def command(origin: RepoRef, report: DataReport, options: CleanOptions, session: Session) -> str:
+    """The command that repeats the run; local paths are given by their last name only."""
+    words = ["hubclean", "clean", str(origin)]
+    if report.fit:
+        words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
+    if report.test:
+        words += ["--test", str(report.test)]
+    for name in options.detectors:
+        words += ["--detector", name]
+    words += ["--defense", str(options.defense)]
+    if not options.retune:
+        words += ["--no-retune"]
+    for text in options.given:
+        key, _, value = text.partition("=")
+        words += ["-o", f"{key}={file_names(value)}" if key.endswith(("ballots", "feedback")) else text]
+    for name, places in (("--ballots", options.ballots), ("--feedback", options.feedback)):
+        words += [word for place in places for word in (name, place.name)]
+    for number, _ in enumerate(options.planted):
+        words += ["--planted", f"planted-{number}.safetensors"]
+    if options.hooks:
+        words += ["--hooks", options.hooks.name]
+    words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]
+    if session.accelerator.mixed_precision != "no":
+        words += ["--mixed-precision", session.accelerator.mixed_precision]
+    return shlex.join([*words, "--out", "OUT"])

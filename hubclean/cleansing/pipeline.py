@@ -1,0 +1,234 @@
+"""The main job: load, detect, cleanse, measure before and after, write one folder."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hubclean.cleansing import retuning, verdict
+from hubclean.cleansing.deep import Method, lacking, load_with_data, method_options, needs_labels
+from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, command
+from hubclean.cleansing.output_folder import deliver
+from hubclean.errors import OptionError, RefusedError
+from hubclean.hub.repos import Repo, open_target
+from hubclean.lab.planting import check_fits
+from hubclean.methods.runtime_filter import guarded
+from hubclean.nets import loading
+from hubclean.nets.build import adapters
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, Detection, Session, Stage, Stamp, Trigger
+from hubclean.nets.datasets import Splits
+from hubclean.nets.memory import fitted
+from hubclean.nets.metrics import measure
+from hubclean.records import Audit, CleansingReport, DataReport, Metrics, Retuning, ScanReport, Skipped, StageReport
+from hubclean.registry import build, chosen
+from hubclean.scanning import engine
+from hubclean.version import versions
+from hubclean.whole_folder import check_free
+
+_NONE = "skip"
+_MOST_RETUNED = 3  # each is a short training
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """What ``clean`` made: the folder, the audit in it, and warnings that are worth reading."""
+
+    folder: Path
+    audit: Audit
+    warnings: tuple[str, ...] = ()
+
+
+def clean(
+    target: str | Repo | Checkpoint,
+    data: str | None,
+    out: Path,
+    session: Session,
+    options: CleanOptions | None = None,
+    revision: str | None = None,
+) -> CleanResult:
+    """Detect, cleanse and measure one checkpoint, and write the sanitized folder ``out``.
+
+    Args:
+        target: what ``open_target`` takes, an open repo, or a checkpoint from ``loading.wrap``.
+        data: images, see ``datasets.load``. The numbers reported come from its test part only; with ``None``, or
+            where the images have no labels, they are not measured.
+
+    Raises:
+        OptionError: no such method or option, or a method needs images and there are none.
+        RefusedError: the static scan has findings at ``high`` or above; nothing of the repo was loaded.
+        HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
+    """
+    started, options = time.monotonic(), (options or CleanOptions()).settled(data)
+    check_free(out)
+    detectors, defense = _made(options, data)
+    checkpoint, scan = open_scanned(target, revision, options.hooks)
+    session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
+    for stamp in options.planted:
+        check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
+    labelled = needs_labels((*detectors, defense))
+    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled)
+    splits = loaded.splits
+    detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
+    recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
+    report, cleansing = _cleanse(checkpoint, defense, splits, recovered, options.planted, session)
+    retuned, why = _retuned(checkpoint, cleansing, splits, recovered, options, session)
+    audit = _audit(checkpoint, scan, splits.report, detections, report, session)
+    audit = replace(
+        audit,
+        command=options.command or command(checkpoint.origin, splits.report, options, session),
+        retuning=retuned,
+        skipped=(*audit.skipped, *why),
+        seconds=time.monotonic() - started,
+    )
+    if session.accelerator.is_main_process:
+        audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
+    session.accelerator.wait_for_everyone()
+    return CleanResult(out, audit, splits.warnings)
+
+
+def _audit(
+    checkpoint: Checkpoint,
+    scan: ScanReport | None,
+    data: DataReport,
+    detections: tuple[Detection, ...],
+    cleansing: CleansingReport,
+    session: Session,
+) -> Audit:
+    """The record, but for what ``clean`` alone knows and the files that are still to be written."""
+    reports = tuple(detection.report for detection in detections)
+    skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
+    skipped += [] if detections else [Skipped("detection", "not asked for (--detector skip)")]
+    return Audit(
+        origin=checkpoint.origin,
+        command="",
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        model=checkpoint.facts,
+        site=checkpoint.site,
+        data=data,
+        scan=scan,
+        detections=reports,
+        cleansing=cleansing,
+        skipped=tuple(skipped),
+        inputs=loading.inputs(checkpoint),
+        outputs=(),
+        versions=versions(),
+        device=str(session.device),
+        seed=session.seed,
+        seconds=0.0,
+        judgement=verdict.judge(reports, verdict.measured_errors()) if reports else None,
+        conversion=checkpoint.conversion,
+    )
+
+
+def _made(options: CleanOptions, data: str | None) -> tuple[tuple[Any, ...], Any]:
+    """The detectors, unless they are left out, and the defense, with their options.
+
+    Raises:
+        OptionError: there is no such method or option, or one needs images and there are none.
+    """
+    assert options.defense is not None
+    wanted = () if options.detectors == (_NONE,) else options.detectors
+    names: list[Method] = [("detectors", name) for name in wanted]
+    names += [] if options.ready else [("defenses", options.defense)]
+    files = [("ballots", options.ballots), ("feedback", options.feedback)]
+    paths = tuple(f"{key}=" + "\n".join(map(str, places)) for key, places in files if places)
+    texts = method_options((*options.given, *paths), names)
+    *detectors, defense = [build(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
+    if lack := lacking((*detectors, defense), data):
+        raise OptionError(
+            f"{' and '.join(lack)}: give --data; without it --detector {WITHOUT_IMAGES[0]} and "
+            f"--defense {WITHOUT_IMAGES[1]} can run"
+        )
+    return tuple(detectors), defense
+
+
+def _retuned(
+    checkpoint: Checkpoint,
+    cleansing: Cleansing,
+    splits: Splits,
+    recovered: tuple[Trigger, ...],
+    options: CleanOptions,
+    session: Session,
+) -> tuple[tuple[Retuning, ...], tuple[Skipped, ...]]:
+    """Whether known and recovered triggers come back, or why that was not measured."""
+    stamps = [("planted", one) for one in options.planted] + [("recovered", one) for one in recovered[:_MOST_RETUNED]]
+    if not options.retune:
+        return (), (Skipped("retuning check", "not asked for (--no-retune)"),)
+    if not stamps:
+        return (), (Skipped("retuning check", "no trigger is known or was recovered"),)
+    if not len(splits.test):
+        return (), (Skipped("retuning check", "there are no labelled test images"),)
+    if cleansing.stage.guards:
+        return (), (Skipped("retuning check", "what is kept works behind a runtime guard only"),)
+    kept, fit = cleansing.checkpoint, splits.defense.fit
+    return retuning.check(kept, checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
+
+
+def open_scanned(
+    target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
+) -> tuple[Checkpoint, ScanReport | None]:
+    """Load a checkpoint after the static scan; one in memory is handed through without.
+
+    Raises:
+        RefusedError: the scan has findings at its gate; nothing was loaded.
+        HubcleanError: it cannot be opened or loaded.
+    """
+    if isinstance(target, Checkpoint):
+        return target, None
+    repo = open_target(target, revision) if isinstance(target, str) else target
+    scan = engine.scan(repo)
+    if scan.at_gate:
+        worst = scan.at_gate[0]
+        raise RefusedError(
+            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
+        )
+    return loading.load(repo, adapters=adapters.load(hooks)), scan
+
+
+def _cleanse(
+    checkpoint: Checkpoint,
+    defense: object,
+    splits: Splits,
+    recovered: tuple[Trigger, ...],
+    planted: tuple[Stamp, ...],
+    session: Session,
+) -> tuple[CleansingReport, Cleansing]:
+    """Run the defense and measure every stage alike, on test images that nobody tuned on."""
+
+    def measured(stage: Stage) -> tuple[Metrics, ...]:
+        one = stage.checkpoint
+        model = guarded(one, stage.guards) if stage.guards else one.model
+        return measure(model, splits.test, len(checkpoint.labels), session, planted, recovered)
+
+    before = measured(Stage("before", checkpoint))
+    started = time.monotonic()
+    cleansing: Cleansing = defense.cleanse(checkpoint, splits.defense, recovered, session)  # type: ignore[attr-defined]
+    seconds = time.monotonic() - started
+    cleansing = replace(
+        cleansing,
+        stages=tuple(
+            replace(stage, checkpoint=loading.as_written(checkpoint, stage.checkpoint)) for stage in cleansing.stages
+        ),
+    )
+    stages = tuple(StageReport(stage.name, measured(stage), "") for stage in cleansing.stages)
+    report = CleansingReport(
+        defense=type(defense).name,  # type: ignore[attr-defined]
+        paper=type(defense).paper,  # type: ignore[attr-defined]
+        options=chosen(defense),
+        before=before,
+        after=next(stage.metrics for stage in stages if stage.name == cleansing.kept),
+        stages=stages,
+        kept=cleansing.kept,
+        curve=cleansing.curve,
+        changed=(),
+        notes=cleansing.notes,
+        seconds=seconds,
+        cut=cleansing.cut,
+        passes=cleansing.passes,
+        trials=cleansing.trials,
+        ballots=cleansing.ballots,
+    )
+    return report, cleansing

@@ -1,0 +1,47 @@
+"""``hubclean convert``: pickled weights to safetensors."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hubclean.cli.options import json_option, print_result
+from hubclean.cli.scan import allow_option, gate_option
+
+
+@click.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit; everything is read from the commit it names.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it appears whole or not at all."
+)
+@click.option("--file", help="Checkpoint of the repo, where there are several.")
+@click.option("--key", help="Where in nested dicts the weights are, e.g. ema.state_dict  [default: looked for]")
+@gate_option
+@allow_option
+@json_option
+def convert(
+    target: str,
+    revision: str | None,
+    out: Path,
+    file: str | None,
+    key: str | None,
+    fail_on: str,
+    allow: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Scan TARGET, then write its pickled weights as safetensors, unpickling nothing.
+
+    TARGET is a repo, a folder, or one checkpoint. What it holds besides the weights is left behind and listed. Exit
+    code 0: converted. 1: refused for a finding. 2: refused because something could not be checked or converted.
+    """
+    from hubclean.cli.progress_bars import Bars
+    from hubclean.scanning.converting import convert as run
+    from hubclean.scanning.converting import render
+
+    options = {"revision": revision, "file": file, "key": key, "gate": fail_on, "allow": allow}
+    report = run(target, out, **options, progress=Bars())  # type: ignore[arg-type]
+    print_result(report, as_json, lambda: render(report))
+    sys.exit(report.exit_code)

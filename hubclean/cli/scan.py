@@ -1,0 +1,232 @@
+"""``hubclean scan`` and ``hubclean download``: one target or many, four formats, one exit code."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from hubclean.cli.options import data_options, json_option, model_options, print_result, session
+
+if TYPE_CHECKING:
+    from hubclean.records import ScanReport
+    from hubclean.scanning.document import ScanDocument, TargetScan
+
+LEVELS = ["info", "low", "medium", "high", "critical"]
+MOST_TARGETS = 10_000
+
+gate_option = click.option(
+    "--fail-on",
+    default="high",
+    show_default=True,
+    type=click.Choice(LEVELS),
+    help="Findings from this level on give exit code 1.",
+)
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="One exact name that pickles may hold, e.g. timm.models.resnet.ResNet; recorded in the report.",
+)
+
+
+@click.command()
+@click.argument("targets", nargs=-1, metavar="TARGET...")
+@click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
+@click.option(
+    "--from",
+    "listed",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File with more targets, one a line; # starts a comment.",
+)
+@gate_option
+@allow_option
+@click.option(
+    "--allow-unchecked",
+    multiple=True,
+    metavar="PATTERN",
+    help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
+)
+@click.option(
+    "--format",
+    "form",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json", "sarif", "cyclonedx"]),
+    help="SARIF 2.1.0 is for code scanning, CycloneDX 1.6 is a bill of materials.",
+)
+@click.option("-q", "--quiet", is_flag=True, help="Print counts only: a line for one target, a table for many.")
+@click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
+@click.option(
+    "--data",
+    help="Images for --deep: a folder, a parquet file, or a Hub dataset id. Without any, detectors that need none run.",
+)
+@click.option(
+    "--detector",
+    "detectors",
+    multiple=True,
+    default=["neural-cleanse", "mm-bd"],
+    show_default=True,
+    help="Detector for --deep; repeatable. mm-bd needs no images.",
+)
+@click.option(
+    "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
+)
+@data_options
+@model_options
+@json_option
+def scan(
+    targets: tuple[str, ...],
+    listed: Path | None,
+    fail_on: str,
+    allow: tuple[str, ...],
+    allow_unchecked: tuple[str, ...],
+    form: str,
+    quiet: bool,
+    **rest: Any,
+) -> None:
+    """Is TARGET safe to download? Reads the listing, headers and configs; fetches no weight.
+
+    TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file; of several, findings in one give exit
+    code 1, and no verdict on one gives 2.
+    """
+    from hubclean.scanning.document import ScanDocument, worst
+    from hubclean.scanning.pickles.allowed_names import check_names
+
+    names = (*targets, *(_listed(listed) if listed else ()))
+    if not names:
+        raise click.UsageError("Missing argument 'TARGET...': name a target, or --from FILE.")
+    if len(names) > 1 and (rest["revision"] or rest["deep"]):
+        raise click.UsageError("--revision and --deep go with one target.")
+    check_names(allow)
+    static = {"gate": fail_on, "allow": allow, "allow_unchecked": allow_unchecked}
+    form = "json" if rest["as_json"] else form
+    rows = [_one(name, static, rest, alone=len(names) == 1, shown=form == "text" and not quiet) for name in names]
+    document = ScanDocument(
+        fail_on,  # type: ignore[arg-type]
+        allow_unchecked,
+        tuple(sorted(set(allow))),
+        worst([row.exit_code for row in rows]),
+        tuple(rows),
+    )
+    _print(document, form, quiet)
+    sys.exit(document.exit_code)
+
+
+def _listed(place: Path) -> tuple[str, ...]:
+    """The targets of a file, without comments and empty lines."""
+    from hubclean.errors import OptionError
+    from hubclean.escaping import printable
+
+    try:
+        lines = place.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise OptionError(f"{printable(str(place))} is not UTF-8 text") from error
+    names = tuple(line for line in (line.split(" #")[0].strip() for line in lines) if line and line[0] != "#")
+    if not names or len(names) > MOST_TARGETS:
+        raise OptionError(f"{printable(str(place))} names {len(names)} targets; 1 to {MOST_TARGETS} are scanned")
+    return names
+
+
+def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool, shown: bool) -> TargetScan:
+    """Scan one target; alone, its failure ends the command, among many it is a row of the table."""
+    from hubclean.errors import HubcleanError
+    from hubclean.scanning.document import TargetScan, target_scan
+    from hubclean.scanning.engine import scan as run
+
+    try:
+        from hubclean.hub.repos import open_target
+
+        repo = open_target(target, rest["revision"])
+        report = run(repo, **static, progress=_bars(repo))
+        if rest["deep"]:
+            report = _deepened(repo, report, rest)
+    except (HubcleanError, OSError) as error:
+        if alone:
+            raise
+        return TargetScan(target, 2, str(error) or type(error).__name__)
+    if shown:
+        _show(report, last=alone)
+    return target_scan(target, report)
+
+
+def _bars(repo: Any) -> Any:
+    """Progress on stderr for a Hub, whose client brings the bars; a folder is read faster than they are loaded."""
+    if repo.ref.kind == "local":
+        return None
+    from hubclean.cli.progress_bars import Bars
+
+    return Bars()
+
+
+def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport:
+    from hubclean.cleansing.deep import DeepOptions, deep_scan
+    from hubclean.nets.datasets import Sizes
+
+    sizes = Sizes(rest["fit"], rest["val"], rest["test"])
+    options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
+    return deep_scan(repo, report, session(rest), rest["data"], options)[0]
+
+
+def _show(report: ScanReport, last: bool) -> None:
+    from hubclean.cli.text.scan import render_scan
+
+    on_terminal = bool(sys.stdout and sys.stdout.isatty())
+    width = shutil.get_terminal_size().columns if on_terminal else 0
+    click.echo(render_scan(report, on_terminal, width, named=not last) + ("" if last else "\n"))
+
+
+def _print(document: ScanDocument, form: str, quiet: bool) -> None:
+    """Everything that stands behind the reports: a document, a line, or the table of many targets."""
+    from hubclean.cli.text.scan import counted, render_table
+    from hubclean.records import to_json
+
+    if form == "text":
+        if len(document.scans) > 1:
+            click.echo(render_table(document))
+        elif quiet:
+            click.echo(counted(document.scans[0]))
+        return
+    if form == "sarif":
+        from hubclean.scanning.sarif import sarif
+
+        value = sarif(document)
+    elif form == "cyclonedx":
+        from hubclean.scanning.cyclonedx import cyclonedx
+
+        value = cyclonedx(document)
+    else:
+        value = to_json(document)
+    click.echo(json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False))
+
+
+@click.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit; everything is read from the commit it names.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
+)
+@gate_option
+@allow_option
+@json_option
+def download(
+    target: str, revision: str | None, out: Path | None, fail_on: str, allow: tuple[str, ...], as_json: bool
+) -> None:
+    """Scan TARGET, then fetch what is needed and was judged: weights, configs, texts; every byte checked.
+
+    No pickle is fetched where there are safetensors, and no Python file ever. Exit code 0: downloaded. 1: refused for
+    a finding. 2: refused because something needed was not checked, or a byte was not what the commit says.
+    """
+    from hubclean.cli.progress_bars import Bars
+    from hubclean.scanning.downloading import download as run
+    from hubclean.scanning.downloading import render
+
+    report = run(target, out, revision=revision, gate=fail_on, allow=allow, progress=Bars())  # type: ignore[arg-type]
+    print_result(report, as_json, lambda: render(report))
+    sys.exit(report.exit_code)

@@ -1,0 +1,229 @@
+"""Results as text for a terminal. Every string from a repo goes through ``escaping.printable``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import textwrap
+import traceback
+import warnings
+from collections import Counter
+from typing import Any
+
+from hubclean.errors import HubcleanError, MissingExtraError
+from hubclean.escaping import printable
+from hubclean.records import SEVERITIES, DetectionReport, Finding, Judgement, ScanReport
+from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
+
+_COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
+_MODELS = frozenset(
+    ("torch", "timm", "transformers", "accelerate", "datasets", "matplotlib", "scipy", "PIL", "numpy", "torchvision")
+)
+_MOST_EVIDENCE = 20
+_MOST_ALIKE = 5  # files listed one by one for the same reason
+
+_EXITS = {
+    0: "exit code 0: every file was checked and nothing was found at or above {gate}",
+    1: "exit code 1: a finding at or above {gate}",
+    2: "exit code 2: no verdict, because not everything could be checked",
+}
+
+
+def render_scan(report: ScanReport, colour: bool = False, width: int = 0, named: bool = False) -> str:
+    """The scan as text: counts first, then findings by severity, files not checked, cost and exit code.
+
+    Args:
+        report: from ``engine.scan``, with detections if the deep stage ran.
+        colour: whether to use ANSI colours.
+        width: columns of the terminal, at which findings are wrapped; 0 keeps each on one line, for ``grep``.
+        named: whether every finding names the repo too, for output of many.
+    """
+    lines = [_paint(headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
+    if report.findings:
+        lines += ["", *_findings(report, colour, width, named)]
+    if any(file.state == "unchecked" for file in report.files):
+        lines += ["", *_unchecked(report)]
+    if report.detections:
+        lines += ["", *map(_detection, report.detections)]
+    if report.judgement:
+        lines += [*judged(report.judgement)]
+    lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
+    lines += ["", f"{_plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
+    if not report.detections:
+        lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
+    lines.append(_exit(report))
+    return "\n".join(lines)
+
+
+def headline(report: ScanReport) -> str:
+    """The counts: static findings by severity, files ok, files not checked."""
+    return counted(target_scan("", report))
+
+
+def counted(scan: TargetScan) -> str:
+    """The same for one target of a document."""
+    total, unchecked = scan.counts.files, scan.counts.unchecked
+    seen = [finding for finding in scan.findings if finding.severity != "info"]
+    if seen:
+        counts = Counter(finding.severity for finding in seen)
+        listed = ", ".join(f"{counts[name]} {name}" for name in reversed(SEVERITIES) if counts[name])
+        files = len({finding.path for finding in seen})
+        text = f"{_plural(len(seen), 'static finding')} ({listed}) in {files} of {_plural(total, 'file')}"
+        text += f"; {scan.counts.ok} ok"
+    else:
+        text = f"no static finding in {total - unchecked} of {_plural(total, 'file')}"
+    return text + (f"; {unchecked} not checked" if unchecked else "")
+
+
+def _findings(report: ScanReport, colour: bool, width: int, named: bool) -> list[str]:
+    """One line a finding: severity, rule, file and offset, what was seen, what to do.
+
+    Those that only say "not checked" stand in their own list.
+    """
+    rows = [row for row in report.findings if row.severity != "info" or row.rule not in ("HC-INC-001", "HC-FMT-002")]
+    lines = [f"{'SEVERITY':<8}  {'RULE':<10}  FILE: WHAT -> WHAT TO DO"] if rows else []
+    origin = f"{printable(str(report.origin), 300)}/" if named else ""
+    for row in rows:
+        severity = _paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
+        text = f"{printable(row.rule):<10}  {origin}{_place(row)}: {printable(row.what, 300)}"
+        text += f" -> {printable(row.advice, 300)}"
+        wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
+        lines.append(f"{severity}  " + f"\n{'':<22}".join(wrapped))
+    return lines
+
+
+def _place(finding: Finding) -> str:
+    return printable(finding.path) + (f" at byte {finding.offset}" if finding.offset is not None else "")
+
+
+def _unchecked(report: ScanReport) -> list[str]:
+    """Files not checked, grouped by reason; those the caller allows are marked."""
+    counted = {file.path for file in report.unchecked}
+    groups: dict[str, list[str]] = {}
+    for file in report.files:
+        if file.state == "unchecked":
+            mark = "" if file.path in counted else " (allowed)"
+            groups.setdefault(file.reason, []).append(f"{printable(file.path)} ({file.size:,} bytes){mark}")
+    lines = ["NOT CHECKED"]
+    for reason, files in groups.items():
+        lines.append(f"  {printable(reason, 400)}")
+        lines += [f"    {name}" for name in files[:_MOST_ALIKE]]
+        if len(files) > _MOST_ALIKE:
+            lines.append(f"    and {len(files) - _MOST_ALIKE} more")
+    return lines
+
+
+def render_table(document: ScanDocument) -> str:
+    """Many targets in one table, and the one exit code; a target without a report shows its error."""
+    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  TARGET"]
+    for scan in document.scans:
+        seen = [row.severity for row in scan.findings if row.severity != "info"]
+        highest = max(seen, key=SEVERITIES.index, default="-")
+        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}"
+        name = printable(str(scan.origin) if scan.origin else scan.target, 300)
+        lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
+        if scan.error:
+            lines.append(f"{'':<6}{printable(scan.error, 1000)}")
+    return "\n".join([*lines, "", f"exit code {document.exit_code} over {_plural(len(document.scans), 'target')}"])
+
+
+def _detection(report: DetectionReport) -> str:
+    labels = {score.label: score.name for score in report.scores}
+    targets = ", ".join(f"{target} {printable(labels.get(target, ''), 60)}".strip() for target in report.targets)
+    leads = f" leading to label {targets}" if targets else ""
+    return f"{printable(report.detector)}: backdoor {_said(report)}{leads} ({printable(report.reason, 300)})"
+
+
+def judged(judgement: Judgement) -> list[str]:
+    """The one verdict, what it rests on, its measured error rates, and what it cannot see."""
+    lines = [f"verdict: {judgement.verdict} ({printable(judgement.reason, 300)})"]
+    width = max((len(row.name) for row in judgement.evidence), default=0)
+    for row in judgement.evidence[:_MOST_EVIDENCE]:
+        label = "" if row.label is None else f"label {row.label}"
+        lines.append(f"  {printable(row.name):<{width}}  {label:<10} {row.value:9.3f}  says {row.says}")
+    if len(judgement.evidence) > _MOST_EVIDENCE:
+        lines.append(f"  and {len(judgement.evidence) - _MOST_EVIDENCE} more rows (--json)")
+    if judgement.errors:
+        found, accused = judgement.errors.found, judgement.errors.accused
+        lines.append(
+            f"  on known models this rule found {found.value:.0%} of {found.n} backdoored and accused "
+            f"{accused.value:.0%} of {accused.n} clean ones"
+        )
+    return [*lines, f"  it cannot see: {'; '.join(judgement.blind_to)}"]
+
+
+def _said(report: DetectionReport) -> str:
+    return {"backdoored": "found", "not found": "not found", "undecided": "undecided"}[report.verdict]
+
+
+def _exit(report: ScanReport) -> str:
+    line = _EXITS[report.exit_code].format(gate=report.gate)
+    if any(row.verdict == "backdoored" for row in report.detections):
+        line += " or a detected backdoor" if report.exit_code == 1 else ""
+    if report.allowed_names:
+        line += f" (names allowed in pickles: {', '.join(map(printable, report.allowed_names))})"
+    if report.allowed_unchecked:
+        patterns = ", ".join(printable(pattern) for pattern in report.allowed_unchecked)
+        line += f" (files that may stay not checked: {patterns})"
+    return line
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+def _paint(text: str, code: str, colour: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+
+def guard_streams() -> None:
+    """Escapes what libraries log or warn about (they quote configs), and lets no narrow encoding break a result."""
+    logging.setLogRecordFactory(_escaped)
+    warnings.formatwarning = lambda message, category, *_, **__: (
+        f"{category.__name__}: {printable(str(message), 500)}\n"
+    )
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _escaped(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*args, **kwargs)
+    try:
+        text = record.getMessage()
+    except Exception:  # arguments that do not fit the message
+        text = str(record.msg)
+    record.msg, record.args, record.exc_info = printable(text, 2000), None, None
+    return record
+
+
+def complain(error: Exception | str, command: str = "hubclean") -> None:
+    """Writes to stderr, in one sentence, why ``command`` ended; a reader of stdout that went away needs none."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # the streams may be gone, or None
+        try:
+            sys.stdout.flush()
+        except OSError:  # Python would try again at its end, and complain
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not isinstance(error, BrokenPipeError):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"hubclean: {error if isinstance(error, str) else _sentence(error, command)}\n")
+
+
+def _sentence(error: Exception, command: str) -> str:
+    """Only what nobody foresaw is preceded by its traceback, escaped."""
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _MODELS:
+        error = MissingExtraError(command, "models", str(error.name))
+    if isinstance(error, HubcleanError):
+        return printable(str(error), 1000)
+    if isinstance(error, OSError):
+        place = f"{str(error.filename)!r}: " if error.filename else ""
+        return printable(f"a file or stream cannot be read or written: {place}{error.strerror or error}", 1000)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second is torch's
+        return "not enough memory for this model; a smaller --batch-size or -o batch_size, or fewer images, may fit"
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    what = printable(f"{type(error).__name__}: {error}", 300)
+    return "\n".join(
+        ["a bug:", *(printable(line, 300) for line in lines), f"hubclean: broke off without a verdict: {what}"]
+    )

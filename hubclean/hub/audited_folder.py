@@ -1,0 +1,61 @@
+"""A folder written by ``clean``, compared with its own audit before anything of it leaves this machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from hubclean.errors import PublishError
+from hubclean.escaping import printable
+from hubclean.hub.repos import sha256_of
+from hubclean.records import Audit, from_json
+
+AUDIT, CARD = "hubclean/audit.json", "README.md"
+AUDIT_LIMIT = 64 * 1024 * 1024
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".mar", ".pt2", ".t7")
+CODE = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ipynb")
+
+
+def check_folder(folder: Path) -> tuple[Audit, bytes, bytes]:
+    """Compare a folder with its own audit, byte for byte; the audit, the card and the audit's own bytes.
+
+    Raises:
+        PublishError: something is missing, changed, unlisted, a link, a pickle or code; the message names the file.
+    """
+    if not folder.is_dir():
+        raise PublishError(f"{str(folder)!r} is not a folder")
+    for needed in (AUDIT, CARD):
+        place = folder / needed
+        if not place.is_file() or place.stat().st_size > AUDIT_LIMIT:
+            raise PublishError(f"{needed} is missing: push takes a folder written by `hubclean clean`")
+    evidence = (folder / AUDIT).read_bytes()
+    try:
+        audit = from_json(Audit, json.loads(evidence))
+    except (ValueError, RecursionError) as error:
+        raise PublishError(f"{AUDIT} cannot be read: {printable(str(error), 160)}") from error
+    listed = {row.path: row for row in audit.outputs}
+    found = {place.relative_to(folder).as_posix() for place in folder.rglob("*") if not place.is_dir()}
+    found |= {place.relative_to(folder).as_posix() for place in folder.rglob("*") if place.is_symlink()}
+    for path in sorted(found | listed.keys()):
+        shown, place = repr(printable(path, 120)), folder / path
+        if path not in found:
+            raise PublishError(f"{shown} is in the audit but not in the folder")
+        if path not in listed and path not in (AUDIT, CARD):
+            raise PublishError(f"{shown} is not in the audit, so it is not pushed: remove it")
+        if place.is_symlink() or place.parent.resolve() != (folder.resolve() / path).parent:
+            raise PublishError(f"{shown} is a link, which is not pushed")
+        if path.lower().endswith(PICKLES + CODE) or (not path.endswith(".safetensors") and _is_pickle(place)):
+            raise PublishError(f"{shown} is a pickle or code, which hubclean never publishes")
+        row = listed.get(path)
+        if row and (place.stat().st_size != row.size or sha256_of(place) != row.sha256):
+            raise PublishError(f"{shown} is not the file the audit describes: it was changed after `hubclean clean`")
+    if not any(path.endswith(".safetensors") for path in listed):
+        raise PublishError("the folder holds no safetensors weights")
+    return audit, (folder / CARD).read_bytes(), evidence
+
+
+def _is_pickle(place: Path) -> bool:
+    """By content: a pickle of protocol 2 or later, or a zip as torch writes it."""
+    with place.open("rb") as file:
+        start = file.read(4)
+    return start == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))

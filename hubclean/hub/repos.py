@@ -1,0 +1,242 @@
+"""A repo to read from: pinned Hub repo, local folder or single file, with one interface and no torch.
+
+``open_target`` understands ``org/model``, ``org/model@rev``, ``hf://org/model@rev``, a Hub URL, a folder, a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from hubclean.errors import IntegrityError, TargetError
+from hubclean.escaping import printable
+from hubclean.records import RepoRef
+
+
+@dataclass(frozen=True, slots=True)
+class RepoEntry:
+    """One file of a listing. ``sha256`` is known for LFS files, ``blob_id`` (git sha1) for the others on a Hub."""
+
+    path: str
+    size: int
+    sha256: str | None = None
+    blob_id: str | None = None
+
+
+class Repo(Protocol):
+    """What a scan and a load need of a repo, wherever it lies.
+
+    Attributes:
+        ref: origin, pinned to a commit on a Hub.
+        requests: number of body requests made so far (file opens on disk).
+        bytes_read: body bytes asked for so far.
+    """
+
+    ref: RepoRef
+    requests: int
+    bytes_read: int
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        """All files, sorted by path."""
+        ...
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        """Exactly the bytes ``start..stop-1`` of a file.
+
+        Raises:
+            IntegrityError: the server answered with other bytes than asked for, or from another commit.
+            TransportError: the Hub could not be reached.
+        """
+        ...
+
+    def read(self, path: str, limit: int) -> bytes:
+        """A whole small file, its hash checked against the listing.
+
+        Raises:
+            IntegrityError: wrong hash or size, or larger than ``limit`` bytes.
+        """
+        ...
+
+    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        """Bring files to disk, every byte checked against the listing, and return their folder.
+
+        ``into`` is a folder to copy to; without it, a cache or the local folder itself is used.
+        """
+        ...
+
+
+class LocalRepo:
+    """A folder or a single file on disk. Links that leave the folder are refused."""
+
+    def __init__(self, place: Path) -> None:
+        place = Path(os.path.abspath(place))
+        self._root = place if place.is_dir() else place.parent
+        self._only = None if place.is_dir() else place.name
+        self.alone = self._only is not None
+        self.ref = RepoRef(place.name or "folder", None, "local")
+        self.requests = 0
+        self.bytes_read = 0
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        if self._only is not None:
+            return (RepoEntry(self._only, (self._root / self._only).stat().st_size),)
+        rows = []
+        for folder, names, files in os.walk(self._root, onerror=_unreadable):
+            if Path(folder) == self._root:
+                names[:] = [name for name in names if name != ".git"]  # no commit of a Hub can hold one
+            if Path(folder).relative_to(self._root).parts[:2] == (".cache", "huggingface"):
+                files = [name for name in files if not _CLIENT_FILES.fullmatch(name)]
+            for name in names:
+                if not (Path(folder) / name).resolve().is_relative_to(self._root.resolve()):
+                    raise TargetError(f"{printable(name)!r} is a link that leaves the folder")
+            rows += [self._entry(Path(folder) / name) for name in files]
+        return tuple(sorted(rows, key=lambda row: row.path))
+
+    def _entry(self, place: Path) -> RepoEntry:
+        path = place.relative_to(self._root).as_posix()
+        return RepoEntry(path, self._inside(path).stat().st_size)
+
+    def _inside(self, path: str) -> Path:
+        place = self._root / path
+        if not place.is_file():
+            raise TargetError(f"{path!r} is missing, no plain file, or a broken link")
+        root = self._root.resolve()
+        model = root.parent.parent  # a Hub cache snapshot links to ../../blobs, or with Xet on to a store of all models
+        real, stores = place.resolve(), (model, model.parent / "blobs")
+        cached = root.parent.name == "snapshots" and any(real.is_relative_to(store) for store in stores)
+        if not real.is_relative_to(root) and not cached:
+            raise TargetError(f"{path!r} is a link that leaves the folder")
+        return place
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        self.requests += 1
+        with self._inside(path).open("rb") as file:
+            file.seek(start)
+            body = file.read(stop - start)
+        self.bytes_read += len(body)
+        if len(body) != stop - start:
+            raise IntegrityError(f"{path!r} ends before byte {stop}")
+        return body
+
+    def read(self, path: str, limit: int) -> bytes:
+        size = self._inside(path).stat().st_size
+        if size > limit:
+            raise IntegrityError(f"{path!r} has {size} bytes, more than the {limit} allowed here")
+        return self.read_range(path, 0, size)
+
+    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        if into is None:
+            for path in paths:
+                self._inside(path)
+            return self._root
+        for path in paths:
+            place = into / path
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(self._inside(path).read_bytes())
+        return into
+
+
+# What the client of the Hub leaves in ``--local-dir`` folders; anything else there came with the repo.
+_CLIENT_FILES = re.compile(r".*\.(?:metadata|lock|incomplete)|CACHEDIR\.TAG|\.gitignore")
+
+
+def _unreadable(error: OSError) -> None:
+    """``os.walk`` would leave such a folder out, and nobody would know that it was not looked at."""
+    raise TargetError(f"{printable(str(error.filename))!r} cannot be read: {error.strerror}") from error
+
+
+def sha256_of(place: Path) -> str:
+    """sha256 of a file on disk in hex, read in blocks."""
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_target(target: str, revision: str | None = None) -> Repo:
+    """Open what the user named; on a Hub this resolves the commit once and pins everything to it.
+
+    A path that exists wins over a repo id of the same name.
+
+    Raises:
+        TargetError: not understood, or nothing there.
+        AccessError: the Hub refused.
+        TransportError: the Hub could not be reached.
+    """
+    try:
+        place = Path(target)
+        here = bool(target) and place.exists()
+    except (OSError, ValueError):  # too long, or a NUL in it
+        here = False
+    if here:
+        if not place.is_dir() and not place.is_file():
+            raise TargetError(f"{printable(target)!r} is neither a folder nor a plain file")
+        if revision:
+            raise TargetError(f"{printable(target)!r} is on this disk, so --revision means nothing")
+        return LocalRepo(place)
+    repo_id, named = parse_target(target)
+    if named and revision and named != revision:
+        raise TargetError(f"two revisions: {named!r} in the target and {printable(revision)!r} in --revision")
+    if revision and not _REVISION.fullmatch(revision):
+        raise TargetError(f"{printable(revision)!r} is no branch, tag or commit")
+    from hubclean.hub.hub_repo import HubRepo  # here, so that --help and local targets never load the Hub client
+
+    return HubRepo(repo_id, named or revision)
+
+
+_REPO_ID = re.compile(
+    r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?/[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
+)
+_REVISION = re.compile(r"(?!.*(?:\.\.|//))[A-Za-z0-9_][A-Za-z0-9._/+-]{0,254}")
+_HOSTS = ("huggingface.co", "www.huggingface.co", "hf.co")
+
+
+def parse_target(target: str) -> tuple[str, str | None]:
+    """Split ``org/model[@rev]``, ``hf://org/model[@rev]`` or a Hub URL into repo id and revision.
+
+    Raises:
+        TargetError: none of these, or not a model.
+    """
+    shown = printable(target)
+    if re.match(r"https?://", target):
+        rest, revision = _parse_url(target)
+    else:
+        rest, at, named = target.removeprefix("hf://").partition("@")
+        revision = named if at else None
+    kind, _, tail = rest.partition("/")
+    if kind in ("datasets", "spaces", "buckets", "kernels", "models") and tail:
+        if kind != "models":
+            raise TargetError(f"{shown!r} is one of the Hub's {kind}; hubclean looks at models")
+        rest = tail
+    if not _REPO_ID.fullmatch(rest) or ".." in rest or "--" in rest or rest.endswith(".git"):
+        raise TargetError(f"there is nothing at {shown!r} on this disk, and it is no repo id like org/model")
+    if revision is not None and not _REVISION.fullmatch(revision):
+        raise TargetError(f"{printable(revision)!r} in {shown!r} is no branch, tag or commit")
+    return rest, revision
+
+
+def _parse_url(url: str) -> tuple[str, str | None]:
+    """``https://HOST/org/model[/tree/REVISION]``; the host is huggingface.co or the one of ``HF_ENDPOINT``."""
+    shown = printable(url)
+    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    try:
+        parts = urlsplit(url)
+        ours = (parts.scheme, parts.netloc) == (endpoint.scheme, endpoint.netloc)
+        ours = ours or (parts.scheme == "https" and parts.netloc in _HOSTS)
+    except ValueError:
+        ours = False
+    if not ours:
+        raise TargetError(f"{shown!r} is not an address of the Hub at {endpoint.geturl()}")
+    names = [unquote(part) for part in parts.path.strip("/").split("/")]
+    lead = 3 if names[0] in ("datasets", "spaces", "buckets", "kernels", "models") else 2
+    rest, tail = "/".join(names[:lead]), names[lead:]
+    if not tail:
+        return rest, None
+    whole = tail[1:] if len(tail) == 2 or tail[1:3] == ["refs", "pr"] else []
+    if tail[0] not in ("tree", "commit") or not whole:
+        raise TargetError(f"{shown!r} is not the address of a whole model: give https://HOST/org/model[/tree/REVISION]")
+    return rest, "/".join(whole)

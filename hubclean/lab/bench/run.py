@@ -1,0 +1,107 @@
+"""``hubclean bench``: a plan from a file and options, worked through, with tables and plots at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hubclean.errors import OptionError, OutputError
+from hubclean.lab.bench import plots, rows, tables
+from hubclean.lab.bench.cells import RESULTS, Run, with_limit
+from hubclean.lab.bench.plans import Plan, read_plan
+from hubclean.nets.checkpoint import Session
+from hubclean.nets.session import open_session
+
+TABLES = "RESULTS.md"
+
+
+@dataclass(frozen=True, slots=True)
+class BenchReport:
+    """What a bench folder holds now. ``done`` is false while cells are missing."""
+
+    folder: str
+    done: bool
+    models: int
+    detections: int
+    defenses: int
+    failures: int
+    tables: str
+    pictures: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when the whole plan is there, 2 when cells are missing or failed."""
+        return 0 if self.done and not self.failures else 2
+
+    @property
+    def text(self) -> str:
+        state = "the whole plan is done" if self.done else "cells are missing: run the same command again"
+        counts = f"{self.models} models, {self.detections} detections, {self.defenses} cleansings"
+        return f"{counts}, {self.failures} failures; {state}\ntables: {self.tables}"
+
+
+def run(
+    plan: Path | None,
+    given: dict[str, Any],
+    out: Path,
+    session: dict[str, Any],
+    hours: float,
+    again: bool,
+    say: Callable[[str], None],
+) -> BenchReport:
+    """Work on ``out`` until the plan is done or ``hours`` are over, then draw what is there.
+
+    Args:
+        given: fields of ``Plan`` by name, empty ones left to the plan; ``seeds`` is their number.
+        session: device and batch size.
+
+    Raises:
+        OptionError: no data, or an unknown name or option in the plan.
+        OutputError: ``out`` cannot be written.
+    """
+    wanted = _merged(read_plan(plan) if plan else Plan(()), given).checked()
+    if not wanted.data:
+        raise OptionError("a bench needs --data, or a plan with data = [...]")
+    sessions: dict[int, Session] = {}
+
+    def session_for(seed: int) -> Session:
+        if seed not in sessions:
+            first = next(iter(sessions.values()), None)
+            sessions[seed] = replace(first, seed=seed) if first else open_session(seed=seed, **session)
+        return sessions[seed]
+
+    try:
+        done = with_limit(Run(wanted, out, session_for, say, again=again), hours).work()
+        return report(out, done)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}") from error
+
+
+def report(out: Path, done: bool) -> BenchReport:
+    """Tables and plots of the rows in ``out``."""
+    held = list(rows.read(out / RESULTS))
+    (out / TABLES).write_text(tables.render(held), encoding="utf-8")
+    pictures = plots.draw(held, out)
+
+    def count(kind: type) -> int:
+        return sum(isinstance(row, kind) for row in held)
+
+    return BenchReport(
+        folder=str(out),
+        done=done,
+        models=count(rows.ModelRow),
+        detections=count(rows.DetectionRow),
+        defenses=count(rows.DefenseRow),
+        failures=count(rows.FailureRow),
+        tables=str(out / TABLES),
+        pictures=tuple(str(path) for path in pictures),
+    )
+
+
+def _merged(plan: Plan, given: dict[str, Any]) -> Plan:
+    changes = {key: value for key, value in given.items() if value not in (None, ())}
+    if "seeds" in changes:
+        changes["seeds"] = tuple(range(changes["seeds"]))
+    return replace(plan, **changes)

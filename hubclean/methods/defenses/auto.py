@@ -1,0 +1,168 @@
+"""``auto``: tries defenses in a documented order within a tolerance and a budget of time, and keeps the best."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar
+
+import torch
+
+from hubclean.errors import HubcleanError, OptionError
+from hubclean.escaping import printable
+from hubclean.measurements import TrialReport
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.registry import Doc, build, methods, options
+
+_ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"
+
+
+@dataclass(frozen=True)
+class Auto:
+    """Runs the defenses of ``order`` one after the other and keeps the stage that leaves least of the triggers.
+
+    Every stage of every defense is judged on ``val`` alone, by clean accuracy and by the mean ASR of the triggers that
+    a detector recovered. Accepted are stages that lose at most ``max_drop`` of the clean accuracy; among them the one
+    with the lowest ASR is kept, at a tie of less than 0.005 the one with the higher accuracy. It stops early once an
+    accepted stage has an ASR of at most ``enough``, and begins no further defense after ``budget`` seconds. The planted
+    trigger is never seen: a recovered one only stands in for it, and a defense that was made from the same trigger
+    (nc-unlearn, nc-prune) is judged by it too kindly. ``max_drop`` is handed to every defense that has one.
+
+    Without a recovered trigger only accuracy can judge: the first defense of ``order`` that works without triggers and
+    stays within the tolerance is kept. If nothing is accepted the checkpoint stays as it was, and a note says so.
+    Filters (``nc-filter``) change no weights and are not tried. No paper; the order follows ``benchmarks/RESULTS.md``:
+    what was most often within tolerance with a low planted ASR comes first.
+    """
+
+    name: ClassVar[str] = "auto"
+    paper: ClassVar[str] = "none: hubclean's own choice among the other defenses"
+    needs: ClassVar[Needs] = "labels"
+
+    order: Annotated[str, Doc("defenses to try, in this order, separated by commas")] = _ORDER
+    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    enough: Annotated[float, Doc("stop at a mean ASR of the recovered triggers on val of at most this", 0.0, 1.0)] = (
+        0.05
+    )
+    budget: Annotated[float, Doc("seconds after which no further defense begins", 0.0)] = 3600.0
+
+    def cleanse(
+        self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
+    ) -> Cleansing:
+        """Try, judge on ``val``, keep the best.
+
+        Raises:
+            OptionError: ``order`` names no defense, an unknown one, or ``auto`` itself.
+        """
+        defenses = [build("defenses", name, self._shared(name)) for name in self._names()]
+        started = time.monotonic()
+        before = clean_accuracy(checkpoint.model, data.val, session)
+        rows: list[TrialReport] = []
+        best: tuple[TrialReport, Cleansing, Stage] | None = None
+        for defense in defenses:
+            over = _agreed(time.monotonic() - started > self.budget, session)
+            if over or (best and self._enough(best[0], triggers)):
+                break
+            begun = time.monotonic()
+            try:
+                result: Cleansing = defense.cleanse(checkpoint, data, triggers, session)
+            except (HubcleanError, torch.OutOfMemoryError) as error:  # what the others found stands
+                note = f"failed: {printable(str(error), 200)}"
+                rows.append(TrialReport(defense.name, "", before, 0.0, None, False, _since(begun), 0, note))
+                continue
+            for stage in result.stages:
+                row = self._judged(defense.name, stage, result, before.value, data, triggers, session, _since(begun))
+                rows.append(row)
+                touched = row.stage != "unchanged"
+                if row.accepted and touched and (best is None or _better(row, best[0])):
+                    best = row, result, stage
+        skipped = len(defenses) - len({row.defense for row in rows})
+        return self._kept(checkpoint, best, tuple(rows), skipped)
+
+    def _names(self) -> list[str]:
+        names = [name.strip() for name in self.order.split(",") if name.strip()]
+        known = sorted(methods("defenses").keys() - {self.name})
+        wrong = [name for name in names if name not in known]
+        if wrong or not names:
+            raise OptionError(f"auto: order={self.order} must name defenses among {', '.join(known)}")
+        return names
+
+    def _shared(self, name: str) -> dict[str, str]:
+        known = {row.name for row in options(methods("defenses")[name])}
+        return {"max_drop": str(self.max_drop)} if "max_drop" in known else {}
+
+    def _judged(
+        self,
+        name: str,
+        stage: Stage,
+        result: Cleansing,
+        before: float,
+        data: DefenseData,
+        triggers: tuple[Trigger, ...],
+        session: Session,
+        seconds: float,
+    ) -> TrialReport:
+        model, classes = stage.checkpoint.model, len(stage.checkpoint.labels)
+        accuracy = clean_accuracy(model, data.val, session)
+        rates = [attack_rates(model, data.val, trigger, classes, session)[0] for trigger in triggers]
+        tried = [rate.value for rate in rates if rate.n]
+        drop = before - accuracy.value
+        return TrialReport(
+            defense=name,
+            stage=stage.name,
+            clean_accuracy=accuracy,
+            drop=drop,
+            asr=sum(tried) / len(tried) if tried else None,
+            accepted=drop <= self.max_drop + 1e-9,
+            seconds=seconds,
+            passes=result.passes,
+            note=result.notes[-1] if result.notes else "",
+        )
+
+    def _enough(self, row: TrialReport, triggers: tuple[Trigger, ...]) -> bool:
+        return not triggers or (row.asr is not None and row.asr <= self.enough)
+
+    def _kept(
+        self,
+        checkpoint: Checkpoint,
+        best: tuple[TrialReport, Cleansing, Stage] | None,
+        rows: tuple[TrialReport, ...],
+        skipped: int,
+    ) -> Cleansing:
+        passes = sum({row.defense: row.passes for row in rows}.values())
+        left = (f"{skipped} of the defenses in the order were not needed or not reached",) if skipped else ()
+        if best is None:
+            note = f"no defense stayed within a loss of {self.max_drop:.0%} on val: the checkpoint is unchanged"
+            stages = (Stage("unchanged", checkpoint.copy()),)
+            return Cleansing(stages, "unchanged", notes=(note, *left), passes=passes, trials=rows)
+        row, result, stage = best
+        asr = "no recovered trigger to judge by" if row.asr is None else f"recovered ASR on val {row.asr:.1%}"
+        note = f"{row.defense} ({row.stage}) is kept: {asr}, clean accuracy on val {row.clean_accuracy.value:.1%}"
+        kept = replace(stage, name=row.defense if row.stage == row.defense else f"{row.defense} {row.stage}")
+        return Cleansing(
+            stages=(kept,),
+            kept=kept.name,
+            curve=result.curve,
+            notes=(note, *result.notes, *left),
+            cut=result.cut,
+            passes=passes,
+            trials=rows,
+        )
+
+
+def _agreed(said: bool, session: Session) -> bool:
+    """What the first process says: clocks differ, and all of them must run the same defenses."""
+    from accelerate.utils import broadcast_object_list
+
+    return bool(broadcast_object_list([said])[0]) if session.accelerator.num_processes > 1 else said
+
+
+def _since(begun: float) -> float:
+    return time.monotonic() - begun
+
+
+def _better(one: TrialReport, other: TrialReport) -> bool:
+    left, right = one.asr or 0.0, other.asr or 0.0
+    if abs(left - right) < 0.005:
+        return one.clean_accuracy.value > other.clean_accuracy.value
+    return left < right

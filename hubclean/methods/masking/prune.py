@@ -1,0 +1,259 @@
+"""Prunes by masks: units in order of rising mask while clean accuracy holds, baked into the original weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hubclean.methods.masking.search import Masks
+from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet, Session, Stage, Trigger
+from hubclean.nets.cut import masks
+from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.trace.units import UnitGroup
+from hubclean.nets.training import Schedule, suited, train
+from hubclean.records import CurvePoint
+
+_LISTED = 8  # layers named in a note
+_REVIVED = 0.05  # rise of a recovered trigger's ASR that fine-tuning may cause
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What pruning may cost.
+
+    Args:
+        max_drop: largest loss of clean accuracy on ``val``; 1 leaves the threshold alone to decide.
+        threshold: only units whose mask is at most this are cut, and none whose mask the search left at exactly 1.
+        layer_share: largest share of a layer's units, one unit at least.
+        skips: units that alone break the tolerance and are left in, before pruning ends.
+        tune_epochs: of fine-tuning afterwards; 0 for none.
+    """
+
+    max_drop: float = 0.03
+    threshold: float = 1.0
+    layer_share: float = 0.2
+    skips: int = 50
+    tune_epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """Units cut by group name, the accuracy on ``val`` on the way, and images that went forward (in thirds)."""
+
+    dead: dict[str, Tensor]
+    curve: tuple[CurvePoint, ...]
+    skipped: int
+    passes: int
+
+    @property
+    def cut(self) -> int:
+        return sum(len(units) for units in self.dead.values())
+
+
+def ranked(values: Sequence[Tensor], sizes: Sequence[Tensor], threshold: float) -> list[tuple[int, int]]:
+    """Units as (group, unit) in order of rising mask, larger n~_i first where masks are equal.
+
+    Args:
+        values: masks ``(count,)`` by group; ``sizes`` their relative magnitudes.
+        threshold: units above it are left out, and those at exactly 1, which the search saw no reason to silence.
+    """
+    rows = [
+        (mask, -size, place, unit)
+        for place, (group, large) in enumerate(zip(values, sizes, strict=True))
+        for unit, (mask, size) in enumerate(zip(group.tolist(), large.tolist(), strict=True))
+        if mask <= threshold and mask < 1
+    ]
+    return [(place, unit) for _, _, place, unit in sorted(rows)]
+
+
+def prune(
+    checkpoint: Checkpoint,
+    groups: Sequence[UnitGroup],
+    order: Sequence[tuple[int, int]],
+    budget: Budget,
+    val: ImageSet,
+    triggers: tuple[Trigger, ...],
+    session: Session,
+) -> Pruning:
+    """Choose the units to cut, in ``order``, while accuracy on ``val`` stays within ``budget``; nothing is cut yet.
+
+    A unit that alone breaks the tolerance is skipped, a unit of a full layer too. Units are tried in blocks that double
+    while accuracy holds and halve when it does not, about two evaluations a doubling instead of one a unit. Every
+    accepted state was measured and is within the tolerance. What differs from one unit at a time: inside an accepted
+    block a shorter prefix may have been below the tolerance, so a unit that would have been skipped can be cut when
+    the units after it make up for it.
+
+    Returns:
+        The choice; ``curve`` holds the accepted states, with the mean ASR of ``triggers`` (recovered ones) on ``val``.
+    """
+    search = _Search(checkpoint, groups, order, budget, val, triggers, session)
+    session.progress.start("choosing units to cut", len(order))
+    points = tuple(search.points())
+    session.progress.finish()
+    dead = {group.name: torch.tensor(sorted(search.gone[i]), dtype=torch.long) for i, group in enumerate(groups)}
+    return Pruning(dead, points, search.skipped, search.forwards // 3)
+
+
+class _Search:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        groups: Sequence[UnitGroup],
+        order: Sequence[tuple[int, int]],
+        budget: Budget,
+        val: ImageSet,
+        triggers: tuple[Trigger, ...],
+        session: Session,
+    ) -> None:
+        self._checkpoint, self._groups, self._order = checkpoint, groups, order
+        self._budget, self._val, self._session = budget, val, session
+        self._able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
+        self._room = [max(1, int(budget.layer_share * group.count + 1e-9)) for group in groups]
+        self._room = [min(room, group.count - 1) for room, group in zip(self._room, groups, strict=True)]
+        self.gone: list[set[int]] = [set() for _ in groups]
+        self.skipped = self.forwards = 0
+
+    def points(self) -> Iterator[CurvePoint]:
+        """Every accepted state, the untouched model first."""
+        first = self._accuracy([])
+        yield self._point(first)
+        at, size, excess = 0, 1, 0  # the next ``excess`` units are known to be too many together
+        while self.skipped < self._budget.skips:
+            block, end = self._next(at, excess // 2 or size)
+            if not block:
+                break
+            accuracy = 0.0 if excess == 1 else self._accuracy(block)
+            if excess != 1 and first - accuracy <= self._budget.max_drop + 1e-9:
+                for place, unit in block:
+                    self.gone[place].add(unit)
+                excess = excess - len(block) if excess else 0
+                at, size = end, 1 if excess else 2 * size
+                yield self._point(accuracy)
+            elif len(block) == 1:
+                self.skipped, at, size, excess = self.skipped + 1, end, 1, 0
+            else:
+                excess = len(block)
+
+    def _next(self, at: int, size: int) -> tuple[list[tuple[int, int]], int]:
+        """The next ``size`` units whose layers have room, and the place after the last of them."""
+        block: list[tuple[int, int]] = []
+        taken = [len(units) for units in self.gone]
+        while at < len(self._order) and len(block) < size:
+            place, unit = self._order[at]
+            at += 1
+            if taken[place] < self._room[place]:
+                taken[place] += 1
+                block.append((place, unit))
+        return block, at
+
+    def _silenced(self, more: Sequence[tuple[int, int]]) -> Any:
+        """The model with all units gone and ``more`` of them, by hooks: the file will do the same (``masks.prove``)."""
+        off = [set(units) for units in self.gone]
+        for place, unit in more:
+            off[place].add(unit)
+        changed = [(group, units) for group, units in zip(self._groups, off, strict=True) if units]
+        values = [torch.ones(group.count).index_fill(0, torch.tensor(sorted(units)), 0) for group, units in changed]
+        return masks.masked(self._checkpoint.model, [group for group, _ in changed], values)
+
+    def _accuracy(self, more: Sequence[tuple[int, int]]) -> float:
+        with self._silenced(more):
+            self.forwards += len(self._val)
+            return clean_accuracy(self._checkpoint.model, self._val, self._session).value
+
+    def _point(self, accuracy: float) -> CurvePoint:
+        """Where the choice stands, with the ASR of the recovered triggers."""
+        model, classes, rates = self._checkpoint.model, len(self._checkpoint.labels), []
+        with self._silenced([]):
+            for trigger in self._able:
+                rate, _ = attack_rates(model, self._val, trigger, classes, self._session)
+                self.forwards += rate.n
+                rates.append(rate.value)
+        cut = sum(len(units) for units in self.gone)
+        return CurvePoint(cut, accuracy, sum(rates) / len(rates) if rates else None)
+
+
+def cleansed(
+    checkpoint: Checkpoint,
+    found: Masks,
+    sizes: Sequence[Tensor],
+    budget: Budget,
+    data: DefenseData,
+    triggers: tuple[Trigger, ...],
+    session: Session,
+    purpose: str,
+) -> Cleansing:
+    """From finished masks to a cleansing: choose by rising mask, cut the original weights, fine-tune if asked for.
+
+    Fine-tuning holds the cut entries at exactly zero and keeps the epoch of best accuracy on ``val``; that stage
+    becomes the checkpoint unless it is less accurate there than the pruned one, or revives a recovered trigger by more
+    than 0.05 of ASR on ``val``.
+
+    Args:
+        sizes: relative magnitudes n~_i by group; they break ties.
+    """
+    groups, order = found.groups, ranked(found.values, sizes, budget.threshold)
+    pruning = prune(checkpoint, groups, order, budget, data.val, triggers, session)
+    pruned = checkpoint.copy()
+    masks.cut(pruned.model, groups, pruning.dead)
+    accuracy = clean_accuracy(pruned.model, data.val, session).value
+    stages, kept, passes = [Stage("pruned", pruned)], "pruned", pruning.passes + len(data.val) // 3
+    notes = [_cut_note(groups, found, pruning, accuracy)]
+    if budget.tune_epochs and pruning.cut:
+        tuned = pruned.copy()
+        best = _tune(tuned, groups, pruning, budget.tune_epochs, data, session, purpose)
+        passes += budget.tune_epochs * (len(data.fit) + len(data.val) // 3)
+        rates = [_proxies(one, data.val, triggers, session) for one in (pruned, tuned)]
+        revived = any(after > before + _REVIVED for before, after in zip(*rates, strict=True))
+        stages += [Stage("fine-tuned", tuned)] if best >= 0 else []
+        kept = "fine-tuned" if best >= accuracy and not revived else "pruned"
+        why = "; it revived a recovered trigger" if revived else ""
+        notes.append(f"val accuracy {max(best, 0):.1%} after fine-tuning{why}: the {kept} stage is kept")
+    return Cleansing(tuple(stages), kept, pruning.curve, tuple(notes), pruning.cut, passes)
+
+
+def _cut_note(groups: Sequence[UnitGroup], found: Masks, pruning: Pruning, accuracy: float) -> str:
+    layers = [f"{group.name} {len(pruning.dead[group.name])}" for group in groups if len(pruning.dead[group.name])]
+    shown = f" ({', '.join(layers[:_LISTED])}{', ...' if len(layers) > _LISTED else ''})" if layers else ""
+    masked = torch.cat(found.values)
+    lost = (pruning.curve[0].clean_accuracy - accuracy) * 100
+    return (
+        f"{pruning.cut} of {len(masked)} units cut in {len(layers)} of {len(groups)} layers{shown}; "
+        f"{int((masked < 0.5).sum())} masks ended below 0.5; val accuracy {accuracy:.1%}, {lost:.1f} points lost; "
+        f"{pruning.skipped} units left in that alone cost too much"
+    )
+
+
+def _proxies(checkpoint: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session) -> list[float]:
+    classes = len(checkpoint.labels)
+    return [attack_rates(checkpoint.model, val, trigger, classes, session)[0].value for trigger in triggers]
+
+
+def _tune(
+    tuned: Checkpoint,
+    groups: Sequence[UnitGroup],
+    pruning: Pruning,
+    epochs: int,
+    data: DefenseData,
+    session: Session,
+    purpose: str,
+) -> float:
+    """Fine-tune in place to the epoch of best accuracy on ``val``, which is returned; -1 if no epoch was finite."""
+    held = masks.entries_of(tuned.model, groups, pruning.dead)
+    optimizer, rate = suited(tuned.model)
+    best, kept = -1.0, {name: value.clone() for name, value in tuned.model.state_dict().items()}
+
+    def keep_best(_: int) -> None:
+        nonlocal best, kept
+        accuracy = clean_accuracy(tuned.model, data.val, session).value
+        state = tuned.model.state_dict()
+        if accuracy > best and all(bool(value.isfinite().all()) for value in state.values()):
+            best, kept = accuracy, {name: value.clone() for name, value in state.items()}
+
+    schedule = Schedule(epochs, rate, optimizer, freeze_statistics=len(data.fit) < 200)
+    train(tuned.model, data.fit, schedule, session, purpose, held, keep_best)
+    tuned.model.load_state_dict(kept)
+    return best

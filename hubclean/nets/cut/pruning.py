@@ -1,0 +1,261 @@
+"""Takes units away in a given order: which units a site offers, how active they are, accuracy while they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from hubclean.errors import ModelError
+from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Trigger
+from hubclean.nets.cut import features, masks
+from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
+from hubclean.nets.trace import locate, unit_finder, units
+from hubclean.nets.trace.units import UnitGroup
+from hubclean.records import CurvePoint
+
+Site = Literal["feature", "conv"]
+
+
+class Cuttable(Protocol):
+    """Units of a checkpoint, numbered from 0, that zeros in stored tensors silence."""
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        """Entries, by name in ``model.named_parameters()``, that must stay zero for units ``dead`` to stay silent."""
+
+
+class Prunable(Cuttable, Protocol):
+    """Units of one site of a checkpoint."""
+
+    @property
+    def count(self) -> int:
+        """Number of units."""
+
+    @property
+    def layer(self) -> str:
+        """Where they are, in words for a report."""
+
+    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
+        """Statistics of the units on images, one a layer; their units side by side are those of the site."""
+
+    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
+        """How active every unit is on images ``(count,)`` float64: what is pruned first is least."""
+
+
+@dataclass(frozen=True)
+class FeatureChannels:
+    """The channels at the heads' inputs; with the units that make them, where nothing but the heads reads those.
+
+    Args:
+        makers: units read by the heads alone: cut there as well, so that fine-tuning sees no gradient.
+    """
+
+    checkpoint: Checkpoint
+    makers: tuple[UnitGroup, ...] = ()
+
+    @property
+    def count(self) -> int:
+        return self.checkpoint.site.channels
+
+    @property
+    def layer(self) -> str:
+        return "the last feature layer"
+
+    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
+        return (feature_activations(checkpoint, images, session),)
+
+    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
+        (found,) = self.activations(checkpoint, images, session)
+        return ranking(found)
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        columns = self.columns(model, dead)
+        prefix = "net." if isinstance(model, Classifier) else ""
+        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix), ("producer",))
+
+    def columns(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        """The heads' input columns of channels ``dead``: with them alone the channels are silent."""
+        return features.dead_mask(model, self.checkpoint.site, dead)
+
+    def _silent(self, columns: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+        """Units that dead columns read, and no others."""
+        silent = {}
+        for group in self.makers:
+            read, unread = torch.zeros(2, group.count, dtype=torch.bool)
+            for entries in group.consumers:
+                dead = columns[prefix + entries.tensor].cpu()
+                owner = entries.owner.expand(dead.shape)
+                read[owner[~dead & (owner >= 0)]] = True
+                unread[owner[dead & (owner >= 0)]] = True
+            silent[group.name] = (unread & ~read).nonzero().flatten()
+        return silent
+
+
+@dataclass(frozen=True)
+class LayerUnits:
+    """The units of some layers side by side, in the order of ``groups``."""
+
+    groups: tuple[UnitGroup, ...]
+
+    @property
+    def count(self) -> int:
+        return sum(group.count for group in self.groups)
+
+    @property
+    def layer(self) -> str:
+        return ", ".join(group.name for group in self.groups)
+
+    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
+        return unit_activations(checkpoint.model, self.groups, images, session, len(checkpoint.labels))
+
+    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
+        """Relative to the mean of the layer: layers differ in scale."""
+        found = [ranking(one) for one in self.activations(checkpoint, images, session)]
+        if len(found) == 1:
+            return found[0]
+        return torch.cat([one / one.abs().mean().clamp(min=1e-12) for one in found])
+
+    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        start, by_group = 0, {}
+        for group in self.groups:
+            inside = (dead >= start) & (dead < start + group.count)
+            by_group[group.name] = dead[inside] - start
+            start += group.count
+        return masks.entries_of(model, self.groups, by_group)
+
+
+def ranking(found: Activations) -> Tensor:
+    """Mean activation, or mean |a| of units that take both signs (LayerNorm, GELU)."""
+    return found.absolute if found.signed else found.mean
+
+
+def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
+    """The units of a site, proved by numbers on ``images`` (two are enough).
+
+    Args:
+        site: ``feature`` for the final feature channels; ``conv`` for the last convolution's output channels, or
+            hidden units and attention heads of the last block where there is none (see ``units.last``).
+
+    Raises:
+        ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
+    """
+    model = checkpoint.model
+    net = model.net if isinstance(model, Classifier) else model
+    trace = locate.recorded(net, checkpoint.facts)
+    groups = unit_finder.find(trace, net)
+    if site == "feature":
+        features.verify(model, checkpoint.site, images)
+        heads = {head.weight for head in checkpoint.site.heads}
+        makers = [g for g in groups if g.cut == "both" and {entries.tensor for entries in g.consumers} <= heads]
+        return FeatureChannels(checkpoint, _proved(model, makers, images))
+    able = _proved(model, units.last(groups, trace, checkpoint.site), images)
+    if not able:
+        raise ModelError("no convolution, hidden units or attention heads of this net can be cut: use site=feature")
+    return LayerUnits(able)
+
+
+def _proved(model: nn.Module, groups: Sequence[UnitGroup], images: Tensor) -> tuple[UnitGroup, ...]:
+    failed = masks.prove(model, groups, images).failed
+    return tuple(group for group in groups if group.name not in failed)
+
+
+@torch.no_grad()
+def cut(model: nn.Module, units_of: Cuttable, dead: Tensor) -> None:
+    """Silence units ``dead`` ``(m,)`` in place, in the stored tensors."""
+    parameters = dict(model.named_parameters())
+    for name, mask in units_of.held(model, dead).items():
+        parameters[name].masked_fill_(mask, 0)
+
+
+def curve(
+    checkpoint: Checkpoint,
+    units_of: Prunable,
+    steps: Sequence[Tensor],
+    val: ImageSet,
+    triggers: tuple[Trigger, ...],
+    session: Session,
+    worst: bool = False,
+) -> Iterator[CurvePoint]:
+    """Accuracy on ``val``, and mean ASR of triggers, before any cut and after every step; made as they are asked for.
+
+    Final feature channels cost one forward pass in all: the logits lose the contribution of the columns just cut. Other
+    units cost one a step.
+
+    Args:
+        steps: units cut together.
+        worst: give the largest ASR of the triggers in place of their mean.
+    """
+    joined = _largest if worst else _mean
+    clean = Trial(checkpoint, units_of, val, None, session)
+    able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
+    stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in able]
+    gone = 0
+    yield CurvePoint(0, clean.accuracy(), joined([one.success() for one in stamped]))
+    for step in steps:
+        for one in (clean, *stamped):
+            one.remove(step)
+        gone += len(step)
+        yield CurvePoint(gone, clean.accuracy(), joined([one.success() for one in stamped]))
+
+
+class Trial:
+    """Logits of val images (stamped or not) while units are taken away."""
+
+    @torch.no_grad()
+    def __init__(
+        self, checkpoint: Checkpoint, units_of: Prunable, images: ImageSet, trigger: Trigger | None, session: Session
+    ) -> None:
+        if trigger is not None:
+            images = images.subset(images.labels.ne(-1 if trigger.target is None else trigger.target))
+        self._images, self._trigger, self._session = images, trigger, session
+        self._labels = images.labels.to(session.device)
+        self._checkpoint, self._units = checkpoint, units_of
+        self._model, self._site = checkpoint.model, checkpoint.site
+        self._logits, self._inputs = self._forward()
+
+    def _forward(self) -> tuple[Tensor, Tensor | None]:
+        """Logits ``(n, k)``, and the head's input columns ``(n, d)`` if the head alone makes the logits of them."""
+        logits, inputs = [], []
+        direct, head = len(self._site.heads) == 1 and isinstance(self._units, FeatureChannels), self._site.heads[0].path
+        with features.capture(self._model, self._site) as seen:
+            for pixels, _ in self._images.batches(self._session.batch_size, self._session.device):
+                logits.append(self._model(pixels if self._trigger is None else self._trigger.stamp(pixels)))
+                direct = direct and torch.equal(seen.outputs[head].flatten(1), logits[-1])
+                if direct:
+                    inputs.append(seen.inputs[head].flatten(1))
+        return torch.cat(logits), torch.cat(inputs) if direct else None
+
+    @torch.no_grad()
+    def remove(self, gone: Tensor) -> None:
+        if self._inputs is None:
+            if self._model is self._checkpoint.model:
+                self._model = self._checkpoint.copy().model
+            cut(self._model, self._units, gone)
+            self._logits, _ = self._forward()
+            return
+        assert isinstance(self._units, FeatureChannels)
+        ((name, mask),) = self._units.columns(self._model, gone).items()
+        columns = mask.flatten(1).any(0)
+        weight = self._model.get_parameter(name).flatten(1)
+        self._logits = self._logits - self._inputs[:, columns] @ weight[:, columns].T
+
+    def accuracy(self) -> float:
+        return int((self._logits.argmax(1) == self._labels).sum()) / len(self._labels)
+
+    def success(self) -> float:
+        assert self._trigger is not None
+        following = (self._labels + 1) % self._logits.shape[1]
+        wanted = following if self._trigger.target is None else self._trigger.target
+        return int((self._logits.argmax(1) == wanted).sum()) / len(self._labels)
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _largest(values: list[float]) -> float | None:
+    return max(values, default=None)

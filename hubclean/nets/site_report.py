@@ -1,0 +1,149 @@
+"""``hubclean site``: what a config says, where feature layer, heads and prunable units are, without weights."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from hubclean.errors import ModelError
+from hubclean.escaping import printable
+from hubclean.hub.repos import Repo
+from hubclean.nets.build import adapters, classifier
+from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.cut import features, masks
+from hubclean.nets.trace import locate, unit_finder
+from hubclean.nets.trace.recorder import Trace
+from hubclean.nets.trace.units import UnitGroup, last
+from hubclean.records import ModelFacts, RepoRef, SiteReport
+
+_CONFIGS = ("config.json", "preprocessor_config.json")
+_LIMIT = 8 << 20
+
+
+def survey(repo: Repo, hooks: Path | None = None) -> SiteReport:
+    """Build the model of ``repo`` from its config files alone and locate feature layer and heads.
+
+    Args:
+        hooks: a folder with adapters of the user's own.
+
+    Raises:
+        ModelError: no config, no image classifier, or the site cannot be located.
+        RefusedError: the config asks for code of the repo.
+    """
+    present = {entry.path for entry in repo.files()}
+    if _CONFIGS[0] not in present:
+        raise ModelError(f"{repo.ref} has no config.json, so there is nothing to build a model from")
+    with tempfile.TemporaryDirectory() as name:
+        for path in _CONFIGS:
+            if path in present:
+                (Path(name) / path).write_bytes(repo.read(path, _LIMIT))
+        rows = adapters.load(hooks)
+        model, facts = classifier.build(Path(name), meta=True, adapters=rows)
+        return _report(repo.ref, model.net, facts, rows, locate.recorded(model.net, facts))[0]
+
+
+def survey_checkpoint(checkpoint: Checkpoint, hooks: Path | None = None) -> SiteReport:
+    """The same for loaded weights, with the proof by numbers that zeros in stored tensors do what a hook does.
+
+    Raises:
+        ModelError: the site cannot be located, or does not hold on the weights.
+    """
+    model, facts = checkpoint.model, checkpoint.facts
+    assert isinstance(model, Classifier)
+    trace = locate.recorded(model.net, facts)
+    report, groups = _report(checkpoint.origin, model.net, facts, adapters.load(hooks), trace)
+    return _proved(report, groups, trace, model)
+
+
+def _proved(report: SiteReport, groups: tuple[UnitGroup, ...], trace: Trace, model: Classifier) -> SiteReport:
+    """The report with what two random images show on the weights."""
+    facts = report.model
+    draw = torch.Generator().manual_seed(0)
+    images = torch.rand(2, *facts.input_size, generator=draw).to(next(model.parameters()).device)
+    proof = masks.prove(model, groups, images)
+    worst = max(features.verify(model, report.site, images), proof.worst, proof.leak)
+    units = tuple(
+        replace(row, cut="none", why="zeros in the file do not do what a hook does")
+        if row.layer in proof.failed
+        else row
+        for row in report.units
+    )
+    good = [group for group in groups if group.name not in proof.failed]
+    conv = tuple(group.name for group in last(good, trace, report.site))
+    return replace(report, units=units, conv=conv, proof=worst if proof.effect or not groups else None)
+
+
+def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None) -> SiteReport:
+    """The same for any net: ``example`` is a batch ``(n, c, h, w)`` as the net takes it; only its shape counts.
+
+    The net is left as it was. On the meta device nothing is computed, so there is no proof.
+
+    Raises:
+        ModelError: it does not run on such a batch, returns no logits, or no head or feature can be found.
+    """
+    if not isinstance(example, Tensor) or example.ndim != 4:
+        raise ModelError("the example must be a batch of images of shape (n, c, h, w)")
+    own = _copied(module)
+    channels, height, width = example.shape[1:]
+    facts = ModelFacts(
+        library="module",
+        architecture=type(own).__name__,
+        input_size=(channels, height, width),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        interpolation="bilinear",
+        crop=1.0,
+        labels=(),
+        parameters=classifier.count_parameters(own),
+    )
+    trace = locate.recorded(own, facts)
+    count = trace.values[trace.logits].shape[1]
+    facts = replace(facts, labels=tuple(f"label {index}" for index in range(count)))
+    model = Classifier(own, facts.mean, facts.std).eval()
+    origin = RepoRef(type(own).__name__, None, "local")
+    report, groups = _report(origin, own, facts, adapters.load(hooks), trace)
+    return report if next(own.parameters()).is_meta else _proved(report, groups, trace, model)
+
+
+def _copied(module: nn.Module) -> nn.Module:
+    """The net in float32, free to be run and cut, out of its wrapper."""
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
+    module = getattr(module, "_orig_mod", module)  # torch.compile keeps the net there
+    module = module.net if isinstance(module, Classifier) else module
+    name = printable(type(module).__name__)
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ModelError(f"{name} has parts made by torch.jit, which cannot be seen into: give the net it was made of")
+    if next(module.parameters(), None) is None:
+        raise ModelError(f"{name} has no parameters, so there is no head whose columns could be cut")
+    if any(torch.nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
+        raise ModelError(f"{name} has lazy layers without weights: run it once on a batch")
+    try:
+        return copy.deepcopy(module).float().eval().requires_grad_(False)
+    except Exception as error:  # a stranger's net can raise anything
+        said = printable((str(error) or type(error).__name__).splitlines()[0], 100)
+        raise ModelError(
+            f"{name} cannot be copied ({said}); if it keeps tensors of an earlier forward, give a new net"
+        ) from error
+
+
+def _report(
+    origin: RepoRef, net: nn.Module, facts: ModelFacts, rows: Iterable[adapters.Adapter], trace: Trace
+) -> tuple[SiteReport, tuple[UnitGroup, ...]]:
+    groups = unit_finder.find(trace, net)
+    site = locate.locate(net, facts, rows, trace)
+    report = SiteReport(
+        origin=origin,
+        model=replace(facts, parameters=classifier.count_parameters(net)),
+        site=site,
+        units=tuple(group.summary() for group in groups),
+        conv=tuple(group.name for group in last(groups, trace, site)),
+    )
+    return report, groups

@@ -1,0 +1,146 @@
+"""Runs every scanner over a repo pinned to one commit. Reads by range, runs nothing, imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from hubclean.errors import AccessError, OptionError, TargetError, TransportError
+from hubclean.hub.repos import Repo, RepoEntry, open_target
+from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
+from hubclean.registry import methods
+from hubclean.scanning.formats.content import HEAD, suffix
+from hubclean.scanning.formats.safetensors_header import header_bytes
+from hubclean.scanning.pickles.allowed_names import check_names
+from hubclean.scanning.reader import PER_FILE, Reader
+from hubclean.scanning.scanners import Scanner, not_checked
+
+IN_FLIGHT = 8
+_WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
+_RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
+
+
+class Progress(Protocol):
+    """Told of long work: the first three methods of ``checkpoint.Progress``, named here without torch."""
+
+    def start(self, what: str, total: int) -> None: ...
+
+    def advance(self, steps: int = 1) -> None: ...
+
+    def finish(self) -> None: ...
+
+
+def scan(
+    target: str | Path | Repo,
+    *,
+    revision: str | None = None,
+    gate: Severity = "high",
+    allow_unchecked: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
+    progress: Progress | None = None,
+) -> ScanReport:
+    """Scan a repo before its weights are downloaded.
+
+    Args:
+        target: ``org/model``, ``org/model@rev``, a Hub URL, a folder, a file, or an opened repo.
+        revision: branch, tag or commit; only with a target on a Hub.
+        gate: the severity from which a finding makes ``exit_code`` 1.
+        allow_unchecked: patterns of paths (``fnmatch``) that may stay not checked without making ``exit_code`` 2.
+        allow: exact names (``timm.models.resnet.ResNet``) that pickles may hold; recorded in the report.
+        progress: told of every file read.
+
+    Raises:
+        TargetError, AccessError: the target is not understood, or not there, or not allowed.
+        TransportError: the Hub could not be reached, or broke off on every file.
+        OptionError: ``gate`` is no severity, or a name of ``allow`` is none or can never be allowed.
+    """
+    if gate not in SEVERITIES:
+        raise OptionError(f"no severity named {gate!r}; there are: {', '.join(SEVERITIES)}")
+    check_names(allow)
+    started = time.monotonic()
+    repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
+    files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
+    if not files:
+        raise TargetError(f"there are no files at {repo.ref}")
+    reader = Reader(repo, files, allow)
+    _read_ahead(reader, files, progress)
+    findings, verdicts = _judge(reader, files)
+    return ScanReport(
+        origin=repo.ref,
+        gate=gate,
+        files=verdicts,
+        findings=findings,
+        allowed_unchecked=tuple(allow_unchecked),
+        requests=reader.requests,
+        bytes_read=reader.bytes_read,
+        seconds=round(time.monotonic() - started, 3),
+        allowed_names=tuple(sorted(set(allow))),
+    )
+
+
+def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress | None) -> None:
+    """Fetch what the scanners will ask for, several files at a time; errors wait in the reader for them.
+
+    Raises:
+        TransportError, AccessError: every file failed that way.
+    """
+    if progress:
+        progress.start("scan", len(files))
+
+    def fetch(entry: RepoEntry) -> None:
+        try:
+            if suffix(entry.path) == ".safetensors":
+                header_bytes(reader, entry)  # judged one by one: eight large ones at once would fill the memory
+            elif entry.size:
+                whole = suffix(entry.path) in _WHOLE and entry.size <= PER_FILE // 2
+                reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, HEAD))
+        except Exception:
+            return  # the scanners meet it again and report it
+
+    with ThreadPoolExecutor(IN_FLIGHT) as pool:
+        for _ in pool.map(fetch, files):
+            if progress:
+                progress.advance()
+    if progress:
+        progress.finish()
+    broken = [error for error in reader.errors.values() if isinstance(error, (TransportError, AccessError))]
+    if broken and len(broken) == sum(bool(entry.size) for entry in files):
+        raise broken[0]
+
+
+def _judge(reader: Reader, files: tuple[RepoEntry, ...]) -> tuple[tuple[Finding, ...], tuple[FileVerdict, ...]]:
+    seen: dict[str, dict[Finding | FileVerdict, None]] = {entry.path: {} for entry in files}
+    for name, method in sorted(methods("scanners").items()):
+        for row in _rows(name, method(), reader, files):
+            seen.setdefault(row.path, {})[row] = None
+    for entry in files:
+        if not seen[entry.path]:
+            seen[entry.path] = dict.fromkeys(not_checked(entry, "no scanner knows this kind of file"))
+    findings = [row for rows in seen.values() for row in rows if isinstance(row, Finding)]
+    findings.sort(key=lambda row: (-SEVERITIES.index(row.severity), row.path, row.rule, row.offset or 0, row.what))
+    return tuple(findings), tuple(_worst(entry, list(seen[entry.path])) for entry in files)
+
+
+def _rows(name: str, scanner: Scanner, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Any]:
+    """What a scanner yields; one that breaks (a plugin's, ours use ``each``) leaves every file not checked."""
+    try:
+        yield from scanner.scan(reader, files)
+    except Exception as error:
+        for entry in files:
+            yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")
+
+
+def _worst(entry: RepoEntry, seen: list[Finding | FileVerdict]) -> FileVerdict:
+    """One verdict of many: not checked is worse than a finding (it must stay visible), a finding worse than ok."""
+    rules = sorted({row.rule for row in seen if isinstance(row, Finding) and row.severity != "info"})
+    rows = [row for row in seen if isinstance(row, FileVerdict)]
+    if rules:
+        rows.append(FileVerdict(entry.path, entry.size, "finding", ", ".join(rules)))
+    if not rows:
+        rows.append(FileVerdict(entry.path, entry.size, "unchecked", "only noted, not judged"))
+    state = max((row.state for row in rows), key=_RANK.__getitem__)
+    reason = "; ".join(dict.fromkeys(row.reason for row in rows if row.state == state))
+    return FileVerdict(entry.path, entry.size, state, reason, entry.sha256)

@@ -1,0 +1,70 @@
+"""What a download guard lets pass, and what a guarded call of the Hub client asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from huggingface_hub import constants
+
+from hubclean.errors import OptionError
+from hubclean.records import SEVERITIES, ScanReport, Severity
+from hubclean.scanning.pickles.allowed_names import check_names
+
+REPO_TYPES = ("dataset", "space", "kernel")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardOptions:
+    """What a guard lets pass.
+
+    Args:
+        gate, allow, allow_unchecked: as for ``engine.scan``.
+        unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
+        on_report: called once with the report of every scan, before the repo passes or is refused.
+
+    Raises:
+        OptionError: a gate, a name or a type that there is not.
+    """
+
+    gate: Severity = "high"
+    allow: tuple[str, ...] = ()
+    allow_unchecked: tuple[str, ...] = ()
+    unscanned: tuple[str, ...] = ()
+    on_report: Callable[[ScanReport], None] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("allow", "allow_unchecked", "unscanned"):
+            if isinstance(getattr(self, name), str):
+                raise OptionError(f"{name} of a guard is a tuple of strings, not one string")
+        if self.gate not in SEVERITIES:
+            raise OptionError(f"no severity named {self.gate!r}; there are: {', '.join(SEVERITIES)}")
+        if odd := [kind for kind in self.unscanned if kind not in REPO_TYPES]:
+            raise OptionError(f"no type of repo named {odd[0]!r} goes unscanned; there are: {', '.join(REPO_TYPES)}")
+        check_names(self.allow)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a call of the client asks for. ``revision`` is a branch, a tag or a commit."""
+
+    repo_id: str
+    repo_type: str
+    revision: str
+    token: str | bool | None
+    endpoint: str
+    offline: bool
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Call:
+        """From the arguments of any of the three functions."""
+        revision = given.get("revision")
+        return cls(
+            given["repo_id"],
+            given.get("repo_type") or "model",
+            str(getattr(revision, "resolved", None) or revision or constants.DEFAULT_REVISION),
+            given.get("token"),
+            given.get("endpoint") or constants.ENDPOINT,
+            bool(given.get("local_files_only")) or constants.HF_HUB_OFFLINE,
+        )

@@ -1,0 +1,180 @@
+"""What a download guard knows: which commits and cached folders were scanned, and whether a file is one of these."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub.errors import HfHubHTTPError
+
+from hubclean.errors import AccessError, IntegrityError, RefusedError, TargetError, UnsafeRepoError
+from hubclean.escaping import printable
+from hubclean.hub.hub_repo import HubRepo, discard, intact
+from hubclean.hub.repos import LocalRepo, Repo, RepoEntry
+from hubclean.records import ScanReport
+from hubclean.scanning.engine import scan
+from hubclean.scanning.guard.options import Call, GuardOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The scan of one commit, with the sizes and hashes its files must have."""
+
+    report: ScanReport
+    commit: str
+    entries: dict[str, RepoEntry]
+
+
+class Verdicts:
+    """The scans of one guard. Threads that ask for the same repo wait for one scan of it."""
+
+    def __init__(self, options: GuardOptions) -> None:
+        self.options = options
+        self._commits: dict[tuple[str, str, str], str] = {}
+        self._verdicts: dict[tuple[str, str, str], Verdict] = {}
+        self._folders: dict[Path, tuple[Hashable, ScanReport]] = {}
+        self._intact: set[Hashable] = set()
+        self._turns: dict[Hashable, threading.RLock] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def reports(self) -> tuple[ScanReport, ...]:
+        """Every scan so far."""
+        return (*(row.report for row in self._verdicts.values()), *(report for _, report in self._folders.values()))
+
+    def check_type(self, call: Call) -> bool:
+        """Whether the repo is one to scan; ``False`` for one of a type that may pass.
+
+        Raises:
+            RefusedError: it is of a type that nobody scans and that was not allowed.
+        """
+        if call.repo_type == "model":
+            return True
+        if call.repo_type not in self.options.unscanned:
+            raise RefusedError(
+                f"{printable(call.repo_id)} is a {printable(call.repo_type)} repo, which hubclean does not scan, so it"
+                f" is refused; guard(unscanned=({printable(call.repo_type)!r},)) lets such repos pass"
+            )
+        return False
+
+    def of_commit(self, call: Call) -> Verdict:
+        """Scan the repo at the commit that the revision names, once; a branch keeps naming that commit.
+
+        Raises:
+            UnsafeRepoError: a finding at the gate, or something not checked.
+            HfHubHTTPError: the client's own, where there is no such repo or revision. HubcleanError: as ``scan``.
+        """
+        where = (call.endpoint, call.repo_id)
+        fresh = None
+        with self._turn(where):
+            commit = self._commits.get((*where, call.revision))
+            if commit is None:
+                repo = _opened(call)
+                commit = repo.commit
+                if (*where, commit) not in self._verdicts:
+                    fresh = self._scan(repo)
+                    self._verdicts[*where, commit] = Verdict(fresh, commit, {row.path: row for row in repo.files()})
+                self._commits[*where, call.revision] = self._commits[*where, commit] = commit
+            verdict = self._verdicts[*where, commit]
+        self._tell(fresh)
+        _refuse(verdict.report)
+        return verdict
+
+    def of_folder(self, root: Path) -> None:
+        """Scan what lies in a folder, once as long as no file of it changes.
+
+        Raises:
+            UnsafeRepoError: as ``of_commit``. HubcleanError: the folder cannot be read.
+        """
+        fresh = None
+        with self._turn(root):
+            repo = LocalRepo(root)
+            state = tuple((row.path, row.size, (root / row.path).stat().st_mtime_ns) for row in repo.files())
+            if root not in self._folders or self._folders[root][0] != state:
+                fresh = self._scan(repo)
+                self._folders[root] = (state, fresh)
+            report = self._folders[root][1]
+        self._tell(fresh)
+        _refuse(report)
+
+    def commit_known(self, call: Call) -> str | None:
+        """The commit that a revision was found to name; ``None`` before the first scan."""
+        named = [commit for (_, *rest), commit in list(self._commits.items()) if rest == [call.repo_id, call.revision]]
+        return named[0] if named else None
+
+    def vouch_cached(self, call: Call, root: Path, path: str) -> bool:
+        """Whether a file of the cache may be handed out; ``False`` while nobody has scanned its commit or folder.
+
+        Raises:
+            UnsafeRepoError: its commit or folder was scanned and refused. IntegrityError: it is not what was scanned.
+        """
+        for (_, repo_id, commit), verdict in list(self._verdicts.items()):
+            if (repo_id, commit) == (call.repo_id, root.name):
+                _refuse(verdict.report)
+                self.vouch(verdict, root, path)
+                return True
+        if root not in self._folders and not call.offline:
+            return False
+        self.of_folder(root)
+        return True
+
+    def vouch(self, verdict: Verdict, root: Path, path: str, keep: bool = False) -> None:
+        """See that a downloaded or cached file has the hash the scanned commit gives it; hashed once while unchanged.
+
+        Raises:
+            IntegrityError: it has not, or the commit has no such file; unless ``keep`` says that it was in the user's
+                folder before, the file is removed.
+        """
+        place, entry = root / path, verdict.entries.get(path)
+        if entry is not None:
+            facts = place.stat()
+            mark = (entry, facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns)
+            if mark in self._intact:
+                return
+            if intact(place, entry):
+                self._intact.add(mark)
+                return
+        if not keep:
+            discard(place, root.parents[2] if root.parent.name == "snapshots" else root)
+        what = "is not in" if entry is None else "does not have the hash it has in"
+        name = printable(f"{verdict.report.origin.repo_id}@{verdict.commit}")
+        done = f"do not load {printable(str(place), 500)}" if keep else "it was removed from this disk"
+        raise IntegrityError(f"{printable(path)!r} {what} the scanned commit {name}; {done}")
+
+    def _scan(self, repo: Repo) -> ScanReport:
+        options = self.options
+        return scan(repo, gate=options.gate, allow=options.allow, allow_unchecked=options.allow_unchecked)
+
+    def _tell(self, report: ScanReport | None) -> None:
+        if report is not None and self.options.on_report is not None:
+            self.options.on_report(report)
+
+    def _turn(self, what: Hashable) -> threading.RLock:
+        with self._lock:
+            return self._turns.setdefault(what, threading.RLock())
+
+
+def _opened(call: Call) -> HubRepo:
+    """The repo at its commit. That it is not there is said by the client's own error, which callers wait for."""
+    try:
+        return HubRepo(call.repo_id, call.revision, token=call.token, endpoint=call.endpoint)
+    except (TargetError, AccessError) as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise error.__cause__ from None
+        raise
+
+
+def _refuse(report: ScanReport) -> None:
+    if report.exit_code == 0:
+        return
+    name = printable(str(report.origin), 300)
+    if found := report.at_gate:
+        first = f"{found[0].rule} in {printable(found[0].path)}: {printable(found[0].what, 200)}"
+        why = f"the scan has {len(found)} findings at or above {report.gate}, first {first}"
+    else:
+        first = f"{printable(report.unchecked[0].path)} ({printable(report.unchecked[0].reason, 200)})"
+        why = f"{len(report.unchecked)} of its files could not be checked, first {first}"
+        why += "; allow_unchecked=(...) of the guard lets some pass"
+    raise UnsafeRepoError(f"{name} is refused, nothing of it is loaded: {why}", report)

@@ -1,0 +1,262 @@
+"""Walks one pickle stream on an abstract stack: what it refers to, what it would build, where it breaks a rule.
+
+Nothing is built, imported or called. The walk goes on after a fault as far as opcodes can be told, because what comes
+after may still be reached by a reader that sees no fault. Source: CPython's ``pickle._Unpickler`` and torch's
+``_weights_only_unpickler`` (opcodes, BUILD and SETITEM targets of torch 2.10 and later).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from hubclean.errors import BudgetError
+from hubclean.scanning.pickles.allowed_names import is_dangerous
+from hubclean.scanning.pickles.opcodes import BrokenStream, NeedMore, Op, SecondReader, read_ops
+from hubclean.scanning.pickles.stack import Stack
+from hubclean.scanning.pickles.values import Name, Persistent, Value, extent
+from hubclean.scanning.rules import Problem
+
+MOST_OPCODES = 500_000  # a checkpoint of 10,000 tensors has 400,000
+MOST_EXPANDED = 1_000_000  # values when every alias is written out
+DEEPEST = 500
+SECONDS = 30.0
+_MOST_NAMES = 1000
+_MOST_NOTED = 50
+# torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
+# left out calls, copies or fetches in ways that plain data never needs.
+ACCEPTED_TEXT = """
+PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING
+BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE
+BINUNICODE8 EMPTY_LIST APPEND APPENDS LIST EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT DICT SETITEM
+SETITEMS EMPTY_SET ADDITEMS FROZENSET GET BINGET LONG_BINGET PUT BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL
+REDUCE NEWOBJ BUILD BINPERSID
+"""
+ACCEPTED = frozenset(ACCEPTED_TEXT.split())
+
+
+@dataclass(frozen=True, slots=True)
+class NameUse:
+    """A name that a stream refers to: how often, where first, and whether it is called or handed to a call."""
+
+    module: str
+    name: str
+    count: int
+    offset: int
+    called: bool
+    allowed: bool
+
+
+@dataclass(slots=True)
+class Walk:
+    """What one stream holds.
+
+    Args:
+        root: the value it describes; ``Unknown`` where it broke.
+        names: every name it refers to, by (module, name).
+        persistents: the values kept outside, in order.
+        problems: rules broken, without those on names (see ``name_problems``).
+        start, stop: its bytes; ``stop`` is behind STOP, or where it broke.
+        complete: whether STOP was reached.
+        called: whether anything is called.
+    """
+
+    root: Value
+    names: tuple[NameUse, ...]
+    persistents: tuple[Persistent, ...]
+    problems: tuple[Problem, ...]
+    start: int
+    stop: int
+    complete: bool
+    called: bool
+    opcodes: int = 0
+
+    def name_problems(self, allow: frozenset[str] = frozenset()) -> tuple[Problem, ...]:
+        """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact)."""
+        rows = []
+        for use in self.names:
+            dangerous, path = is_dangerous(use.module, use.name), f"{use.module}.{use.name}"
+            if use.allowed or (path in allow and not dangerous and "." not in use.name):
+                continue
+            times = f", {use.count} times" if use.count > 1 else ""
+            if dangerous and use.called:
+                what = f"calls {path}{times}: it runs code or commands, or reaches network, files or other names"
+                rows.append(Problem("HC-PKL-001", what, use.offset))
+            else:
+                what = f"refers to {path}{times}, which is not on the list of names that weights need"
+                rows.append(Problem("HC-PKL-002", what, use.offset))
+        return tuple(rows)
+
+
+@dataclass(slots=True)
+class _Frames:
+    """Protocol 4's frames: each ends on an opcode boundary, none begins inside another, none goes beyond STOP."""
+
+    end: int | None = None
+
+    def fault(self, op: Op, size: int) -> str | None:
+        position, name, argument, after = op
+        if self.end is not None and position >= self.end:
+            self.end = None
+        if name == "FRAME" and isinstance(argument, int):
+            if self.end is not None:
+                return "a frame begins inside another"
+            self.end = after + argument
+            return "a frame ends behind the file" if self.end > size else None
+        if self.end is None:
+            return None
+        if after > self.end:
+            self.end = None
+            return f"a frame ends inside {name}: readers see different opcodes behind it"
+        return "a frame goes on behind STOP" if name == "STOP" and after != self.end else None
+
+
+@dataclass(slots=True)
+class _Watch:
+    problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
+
+    def note(self, rule: str, what: str, offset: int) -> None:
+        if len(self.problems) < _MOST_NOTED + _MOST_NOTED * (rule == "HC-PKL-003"):  # noise must not hide the worst
+            self.problems.setdefault((rule, what), Problem(rule, what, offset))
+
+
+class Walker:
+    """Walks one stream, in parts where its bytes come in parts: what was walked is not walked again.
+
+    Args:
+        start: where the stream begins. size: bytes of the whole file.
+        most: opcodes after which it breaks off with a problem, ``MOST_OPCODES`` if not given.
+        seconds: time after which it raises.
+    """
+
+    def __init__(self, start: int, size: int, *, most: int | None = None, seconds: float = SECONDS) -> None:
+        self.start, self.size = start, size
+        self._most = MOST_OPCODES if most is None else most
+        self._seconds, self._deadline = seconds, time.monotonic() + seconds
+        self._watch, self._frames = _Watch(), _Frames()
+        self._stack = Stack(self._watch.note)
+        self._count, self._stop, self._complete, self._agree = 0, start, False, True
+
+    def run(self, data: bytes) -> None:
+        """Go on with ``data``, the file from its first byte on, as far as it was read.
+
+        Raises:
+            NeedMore: the stream goes on behind ``data``, though not behind the file.
+            BudgetError: it took longer than it may.
+        """
+        try:
+            self._ops(data)
+        except BrokenStream as error:
+            self._watch.note("HC-PKL-005", f"the stream is broken: {error}", error.offset)
+        except (
+            ArithmeticError,
+            LookupError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            RecursionError,
+            MemoryError,
+        ) as error:
+            self._watch.note("HC-PKL-005", f"the walk over the stream failed: {type(error).__name__}", self._stop)
+            self._complete = False
+
+    def _ops(self, data: bytes) -> None:
+        watch, frames, stack, second = self._watch, self._frames, self._stack, SecondReader(data, self._stop)
+        for op in read_ops(data, self._stop, self.size):
+            position, name, argument, after = op
+            if self._count >= self._most:
+                watch.note("HC-PKL-007", f"more than {MOST_OPCODES:,} opcodes; the rest was not looked at", position)
+                return
+            self._count += 1
+            self._stop = after
+            if not self._count % 4096 and time.monotonic() > self._deadline:
+                raise BudgetError(f"the pickle takes longer than {self._seconds:.0f} s to walk")
+            if self._agree and (differ := second.agrees(op)):
+                self._agree = False
+                watch.note("HC-PKL-005", f"two readers disagree: {differ}", position)
+            if (frames.end is not None or name == "FRAME") and (fault := frames.fault(op, self.size)):
+                watch.note("HC-PKL-005", fault, position)
+            if name not in ACCEPTED:
+                watch.note("HC-PKL-004", f"opcode {name}, which plain weights never need", position)
+            if name == "PROTO":
+                _protocol(op, self.start, stack, watch)
+            stack.step(name, argument, position)
+            if stack.exhausted:
+                return
+        self._complete = True
+
+    def walked(self) -> Walk:
+        """What was found so far."""
+        stack = self._stack
+        _expansion(stack, self._count, self.start, self._watch)
+        return Walk(
+            root=stack.result,
+            names=_uses(stack, self._watch),
+            persistents=tuple(stack.persistents),
+            problems=tuple(self._watch.problems.values()),
+            start=self.start,
+            stop=self._stop,
+            complete=self._complete,
+            called=stack.called,
+            opcodes=self._count,
+        )
+
+
+def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS) -> Walk:
+    """Walk the stream that begins at ``start`` and of which all that was read is at hand.
+
+    Args:
+        data: the file from its first byte on, as far as it was read.
+        size: bytes of the whole file.
+        partial: walk what is there and say so by ``complete`` instead of asking for more.
+
+    Raises:
+        NeedMore, BudgetError: as ``Walker.run``.
+    """
+    walker = Walker(start, size, seconds=seconds)
+    try:
+        walker.run(data)
+    except NeedMore:
+        if not partial:
+            raise
+    return walker.walked()
+
+
+def _protocol(op: Op, start: int, stack: Stack, watch: _Watch) -> None:
+    position, _, argument, _ = op
+    if not isinstance(argument, int):
+        return
+    if position != start:
+        watch.note("HC-PKL-005", "PROTO stands inside the stream, not at its start", position)
+    if argument > 5:
+        watch.note("HC-PKL-005", f"protocol {argument} does not exist", position)
+    stack.protocol = argument
+
+
+def _expansion(stack: Stack, opcodes: int, start: int, watch: _Watch) -> None:
+    expanded, depth = extent(stack.remaining(), MOST_EXPANDED + 1, DEEPEST + 2)
+    if expanded > MOST_EXPANDED or (expanded > 100_000 and expanded > 100 * opcodes):
+        watch.note("HC-PKL-007", f"{opcodes} opcodes expand to {expanded:,} values or more through aliases", start)
+    if depth > DEEPEST + 1:
+        watch.note("HC-PKL-007", f"nested deeper than {DEEPEST} levels", start)
+
+
+def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
+    rows: dict[tuple[str, str], list[Name]] = {}
+    for name in stack.names:
+        rows.setdefault((name.module, name.name), []).append(name)
+    if len(rows) > _MOST_NAMES:
+        watch.note("HC-PKL-007", f"{len(rows)} different names", stack.names[0].offset)
+        rest = {pair for pair in list(rows)[_MOST_NAMES:] if not is_dangerous(*pair)}
+        rows = {pair: uses for pair, uses in rows.items() if pair not in rest}
+    return tuple(
+        NameUse(
+            module,
+            name,
+            len(uses),
+            uses[0].offset,
+            any(id(use) in stack.called_names for use in uses),
+            all(use.allowed for use in uses),
+        )
+        for (module, name), uses in list(rows.items())[: 2 * _MOST_NAMES]
+    )

@@ -1,0 +1,112 @@
+"""Reads of one scan: every byte at most once, within budgets, few requests, so that scanners need not share reads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from hubclean.errors import BudgetError, IntegrityError
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.scanning.formats.content import HEAD, PICKLE_NAMES, suffix
+from hubclean.scanning.formats.safetensors_header import AHEAD, SafetensorsHeader
+from hubclean.scanning.formats.zip_directory import planned_head
+from hubclean.scanning.sources import SMALL, Spans, tail_size
+
+PER_REPO = 64 << 20
+PER_FILE = 16 << 20
+_CONTAINERS = (*PICKLE_NAMES, ".npz", ".zip", ".keras", ".mar")
+
+
+class Reader:
+    """A repo that keeps what it has read. Errors are kept too: a file that failed fails for all scanners.
+
+    Attributes:
+        alone: the target is one file, so that nothing can be said of the files beside it.
+        allowed_names: exact names that pickles may hold by the caller's wish.
+        headers: judged safetensors headers by path, see ``read_header``.
+        hub_security: the Hub's own scan status, if the repo has one.
+    """
+
+    def __init__(self, repo: Repo, files: tuple[RepoEntry, ...], allowed_names: Iterable[str] = ()) -> None:
+        self.ref = repo.ref
+        self.hub_security = getattr(repo, "hub_security", None)
+        self.alone = bool(getattr(repo, "alone", False))
+        self.allowed_names = frozenset(allowed_names)
+        self.headers: dict[str, SafetensorsHeader] = {}
+        self._repo = repo
+        self._entries = {entry.path: entry for entry in files}
+        self._spans = {entry.path: Spans() for entry in files}
+        self._locks = {entry.path: threading.Lock() for entry in files}
+        self._purse = threading.Lock()
+        self.requests = 0
+        self.bytes_read = 0
+        self.errors: dict[str, Exception] = {}
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        return tuple(self._entries.values())
+
+    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        raise BudgetError("a scan downloads no whole files")
+
+    def read(self, path: str, limit: int) -> bytes:
+        entry = self._entries[path]
+        if entry.size > limit:
+            raise IntegrityError(f"it has {entry.size} bytes, more than the {limit} allowed here")
+        return self.read_range(path, 0, entry.size)
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        entry = self._entries[path]
+        if not 0 <= start <= stop <= entry.size:
+            raise IntegrityError(f"bytes {start}..{stop} asked of a file of {entry.size} bytes")
+        with self._locks[path]:
+            if path in self.errors:
+                raise self.errors[path]
+            try:
+                return self._bytes(entry, self._spans[path], start, stop)
+            except BudgetError:
+                raise  # fewer bytes of the same file may still be had
+            except Exception as error:
+                self.errors[path] = error
+                raise
+
+    def _bytes(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> bytes:
+        if stop > start and not spans.size:
+            self._open(entry, spans, start, stop)
+        if (body := spans.get(start, stop)) is not None or start == stop:
+            return body or b""
+        self._load(entry, spans, *spans.missing(start, stop))
+        body = spans.get(start, stop)
+        assert body is not None
+        return body
+
+    def _open(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
+        """The first read of a file: small ones whole, archives from their end, all others from their beginning."""
+        kind, size = suffix(entry.path), entry.size
+        if kind == ".safetensors":
+            self._load(entry, spans, 0, max(stop, min(size, AHEAD)))
+        elif size <= AHEAD or (size <= SMALL and kind in _CONTAINERS) or (start, stop) == (0, size):
+            self._load(entry, spans, 0, size)
+        elif kind in _CONTAINERS:
+            self._load(entry, spans, size - tail_size(size), size)
+            end = spans.get(size - tail_size(size), size)
+            assert end is not None
+            self._load(entry, spans, *spans.missing(0, max(HEAD, planned_head(end, size))))
+        else:
+            self._load(entry, spans, 0, max(stop, HEAD) if start < HEAD else HEAD)
+
+    def _load(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
+        """Read a range, or the file whole if that is what is asked: then its hash is checked against the listing."""
+        self._pay(spans, stop - start)
+        whole = (start, stop) == (0, entry.size) and suffix(entry.path) != ".safetensors"
+        read = self._repo.read(entry.path, stop) if whole else self._repo.read_range(entry.path, start, stop)
+        spans.add(start, read)
+
+    def _pay(self, spans: Spans, size: int) -> None:
+        if spans.size + size > PER_FILE:
+            raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
+        with self._purse:
+            if self.bytes_read + size > PER_REPO:
+                raise BudgetError(f"the scan's budget of {PER_REPO} bytes for one repo is used up")
+            self.requests += 1
+            self.bytes_read += size

@@ -1,0 +1,94 @@
+"""One static check a file; nothing here imports torch, numpy or code of a repo."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import ClassVar, Protocol
+
+from hubclean.errors import HubcleanError
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.records import SEVERITIES, FileVerdict, Finding
+from hubclean.scanning.formats.content import HEAD, sniff, suffix
+from hubclean.scanning.rules import RULES, Problem, finding
+
+MOST_PER_FILE = 50  # a file made to be noisy must not drown the others
+
+
+class Scanner(Protocol):
+    """A static check over the files of one commit.
+
+    ``scan`` yields ``Finding`` (something seen in a file) and ``FileVerdict`` (``ok`` with what was checked, or
+    ``unchecked`` with why not). It yields nothing for files it knows nothing of: a file no scanner spoke of is
+    reported as not checked. It reads by ``repo.read_range`` and ``repo.read`` only and never raises: see ``each``.
+    """
+
+    name: ClassVar[str]
+    paper: ClassVar[str]
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]: ...
+
+
+Judgement = Iterable[Finding | FileVerdict]
+
+
+def each(files: Iterable[RepoEntry], judge: Callable[[RepoEntry], Judgement]) -> Iterator[Finding | FileVerdict]:
+    """Judge file by file; whatever goes wrong with one file makes that file not checked, never silent."""
+    for entry in files:
+        try:
+            rows = list(itertools.islice(judge(entry), MOST_PER_FILE + 1))
+        except HubcleanError as error:
+            rows = list(not_checked(entry, str(error)))
+        except Exception as error:
+            rows = list(not_checked(entry, f"the check failed on it: {type(error).__name__}: {error}"))
+        if len(rows) > MOST_PER_FILE:
+            rows[MOST_PER_FILE:] = not_checked(entry, f"more than {MOST_PER_FILE} findings, the rest is left out")
+        yield from rows
+
+
+def not_checked(entry: RepoEntry, reason: str) -> Judgement:
+    """Say that nobody can tell: the verdict ``unchecked`` and the finding HC-INC-001."""
+    yield FileVerdict(entry.path, entry.size, "unchecked", reason)
+    yield Finding("HC-INC-001", "info", entry.path, f"not checked: {reason}", "look at the file before you load it")
+
+
+def ok(entry: RepoEntry, reason: str) -> FileVerdict:
+    """Nothing was found; ``reason`` says what was looked at."""
+    return FileVerdict(entry.path, entry.size, "ok", reason)
+
+
+def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[str], looked_at: str) -> Judgement:
+    """The verdict on a file of which parts may have stayed unchecked: findings first, then what nobody looked at."""
+    seen = False
+    worst = sorted(dict.fromkeys(problems), key=lambda row: -SEVERITIES.index(RULES[row.rule].severity))
+    for problem in worst[: MOST_PER_FILE - 10]:
+        seen = True
+        yield finding(problem, entry.path)
+    reasons = list(dict.fromkeys(unchecked))
+    for reason in reasons[:3]:
+        yield from not_checked(entry, reason)
+    if len(reasons) > 3:
+        yield from not_checked(entry, f"and {len(reasons) - 3} more parts")
+    if not seen and not reasons:
+        yield ok(entry, looked_at)
+
+
+def only_pickle(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], kind: str) -> Judgement:
+    """HC-PKL-009 for weights that exist as a pickle only; of the neighbours of a single file nothing is known."""
+    if not getattr(repo, "alone", False) and not any(suffix(other.path) == ".safetensors" for other in files):
+        yield finding(Problem("HC-PKL-009", f"{kind}, and the repo has no safetensors weights"), entry.path)
+
+
+def allowed_names(repo: Repo) -> frozenset[str]:
+    """The exact names that the user lets pass in pickles (``--allow``); none where nobody was asked."""
+    return frozenset(getattr(repo, "allowed_names", ()))
+
+
+def head_of(repo: Repo, entry: RepoEntry) -> bytes:
+    """The first bytes of a file, as many as ``sniff`` needs."""
+    return repo.read_range(entry.path, 0, min(entry.size, HEAD)) if entry.size else b""
+
+
+def format_of(repo: Repo, entry: RepoEntry) -> str:
+    """What the file is by its content: see ``content.sniff``."""
+    return sniff(head_of(repo, entry), entry.size)

@@ -1,0 +1,81 @@
+"""Zip archives: torch's, NumPy's and others; their structure, and each member by its content."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.records import FileVerdict, Finding
+from hubclean.scanning.formats import content as formats
+from hubclean.scanning.formats.zip_directory import has_end_record
+from hubclean.scanning.formats.zip_members import ZipFile, read_zip
+from hubclean.scanning.pickles.allowed_names import source
+from hubclean.scanning.rules import Problem
+from hubclean.scanning.scanners import Judgement, allowed_names, each, format_of, judged, only_pickle
+from hubclean.scanning.sources import SMALL, RepoSource, tail
+
+_LOOKED_AT_ENDS = ("pickle", "unknown", "tar", "numpy", "executable")
+_OTHER_LOADERS = {".keras": "Keras", ".mar": "TorchServe archive", ".nemo": "NeMo archive"}
+
+
+@dataclass(frozen=True)
+class Archives:
+    """Reads the directory of every zip and judges its members; bytes of tensors are not read.
+
+    HC-ZIP-001 to HC-ZIP-005, HC-NPY-001, and HC-PKL-001 to HC-PKL-009 for pickles inside. For a torch zip the storage
+    records must exist and be as long as the tensors say. A file that is something else at its start and a zip at its
+    end is judged too.
+    """
+
+    name: ClassVar[str] = "archives"
+    paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        def judge(entry: RepoEntry) -> Judgement:
+            content = format_of(repo, entry)
+            hidden = _looked_at_its_end(entry, content) and has_end_record(tail(RepoSource(repo, entry)))
+            if content == "zip" or hidden:
+                yield from _read(repo, entry, files, hidden)
+
+        yield from each(files, judge)
+
+
+def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
+    """Whether something that is no zip at its start may be one at its end; large text and images cost no request."""
+    if content in ("zip", "safetensors", "empty", "lfs-pointer"):
+        return False
+    return entry.size <= SMALL or content in _LOOKED_AT_ENDS or formats.suffix(entry.path) in formats.PICKLE_NAMES
+
+
+def _read(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
+    found = read_zip(RepoSource(repo, entry), allowed_names(repo))
+    ending = formats.suffix(entry.path)
+    if hidden and not (found.directory and found.directory.members):
+        return  # the four bytes of an end record by chance
+    if hidden:
+        found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
+    if found.torch or found.pickles:
+        yield from only_pickle(repo, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
+    if found.torch and found.torch.script:
+        what = "TorchScript: a known format that hubclean does not check"
+        yield Finding("HC-FMT-002", "info", entry.path, what, "convert to safetensors in an isolated machine")
+        found.unchecked.append("TorchScript is code for torch.jit, which is not checked")
+    if ending in _OTHER_LOADERS:
+        found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
+    yield from judged(entry, found.problems, found.unchecked, _said(found))
+
+
+def _said(found: ZipFile) -> str:
+    parts = [
+        f"{count} {word}"
+        for count, word in (
+            (found.pickles, f"pickles walked (names on the list of {source()})"),
+            (found.storages, "storages as long as their tensors"),
+            (found.arrays, "arrays of plain data"),
+            (found.plain, "small records"),
+        )
+        if count
+    ]
+    return "zip: " + (", ".join(parts) or "empty")

@@ -1,0 +1,129 @@
+"""Every file of the listing by name and content: pointers, disguises, formats nobody here checks, odd names."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.records import FileVerdict, Finding
+from hubclean.scanning.formats import content as formats
+from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
+
+# What a name promises -> contents that keep the promise. "unknown" is left to the scanner of that format.
+_PICKLES = ("pickle", "zip", "tar", "unknown", "text", "json", "numpy", "gzip", "bzip2", "xz", "zstd", "lz4", "arrow")
+_JOBLIB = (".pkl", ".pickle", ".joblib", ".sav", ".p")
+_COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "numpy", "arrow")
+_PROMISES: dict[str, tuple[str, ...]] = {
+    ".safetensors": ("safetensors", "unknown"),
+    ".json": ("json", "text", "unknown"),
+    ".py": ("text", "json", "unknown"),
+    ".npy": ("numpy",),
+    ".npz": ("zip",),
+    ".h5": ("hdf5",),
+    ".hdf5": ("hdf5",),
+    ".keras": ("zip", "hdf5"),
+    ".gguf": ("gguf",),
+    ".tflite": ("tflite",),
+    ".onnx": ("unknown", "text"),
+    ".pb": ("unknown", "text"),
+    ".msgpack": ("unknown",),
+    ".zip": ("zip",),
+    ".mar": ("zip",),
+    ".7z": ("7z",),
+    ".rar": ("rar",),
+    ".gz": ("gzip",),
+    ".tgz": ("gzip",),
+    ".bz2": ("bzip2",),
+    ".xz": ("xz",),
+    ".zst": ("zstd",),
+    ".lz4": ("lz4",),
+    ".parquet": ("parquet",),
+    ".arrow": ("arrow", "unknown"),
+    ".pdf": ("pdf",),
+}
+_ELSEWHERE = (".safetensors", ".json", ".py", ".yaml", ".yml", ".jinja")  # their own scanners say ok
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Classifies every file by its first bytes and its name, and says which are not checked at all.
+
+    HC-REP-001 a Git LFS pointer where weights should be, HC-REP-004 a name that leaves the folder, hides characters
+    or collides, HC-FMT-001 name and content disagree, HC-FMT-002 a known format that is not checked.
+    """
+
+    name: ClassVar[str] = "listing"
+    paper: ClassVar[str] = "CVE-2025-1889 and CVE-2025-10155 (scanners routed by extension), huggingface_hub#2160"
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        folded = Counter(_folded(entry.path) for entry in files)
+
+        def judge(entry: RepoEntry) -> Judgement:
+            yield from _name(entry, folded)
+            yield from _content(entry, format_of(repo, entry))
+
+        yield from each(files, judge)
+
+
+def _folded(path: str) -> str:
+    """What case-blind disks, and Windows, which drops dots and spaces at the ends, take for the same name."""
+    parts = unicodedata.normalize("NFC", path).casefold().split("/")
+    return "/".join(part.rstrip(" .") for part in parts)
+
+
+def _name(entry: RepoEntry, folded: Counter[str]) -> Judgement:
+    advice = "do not download this repo with a tool that trusts file names"
+    parts = entry.path.replace("\\", "/").split("/")
+    if entry.path.startswith(("/", "\\", "~")) or ".." in parts or parts[0][1:2] == ":":
+        yield Finding("HC-REP-004", "high", entry.path, "the file's name leaves the folder of the repo", advice)
+    if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in entry.path):
+        yield Finding("HC-REP-004", "high", entry.path, "control or direction characters in the file's name", advice)
+    if folded[_folded(entry.path)] > 1:
+        what = "another file differs only in case, or in dots and spaces at its end: one hides the other on some disks"
+        yield Finding("HC-REP-004", "medium", entry.path, what, "rename one of the two")
+
+
+def _content(entry: RepoEntry, content: str) -> Judgement:
+    suffix, stem = formats.suffix(entry.path), entry.path.rsplit("/", 1)[-1].lower()
+    if content == "lfs-pointer" and suffix not in formats.INERT_TEXT:
+        what = "a Git LFS pointer text lies where the file's content should be"
+        yield Finding("HC-REP-001", "high", entry.path, what, "fetch the LFS object, or ask the author to upload it")
+        return
+    if not _keeps_promise(suffix, stem, content):
+        what = f"named {suffix or stem!r}, but by its content: {content}"
+        yield Finding("HC-FMT-001", "high", entry.path, what, "do not load it; ask the author what it is")
+    inert = suffix in formats.INERT_TEXT or stem.split(".")[0] in formats.INERT_NAMES
+    if content == "empty" and suffix != ".safetensors":
+        yield ok(entry, "empty")
+    elif content == "image" and suffix in formats.IMAGES:
+        yield ok(entry, "an image by its first bytes; image decoders are not judged")
+    elif content in ("text", "json") and inert and suffix not in _ELSEWHERE:
+        yield ok(entry, "text by name and first bytes; nothing loads it")
+    elif content == "executable":
+        yield from not_checked(entry, "a program by its first bytes")
+    elif kind := _unchecked_kind(suffix, content):
+        what = f"{kind}: a known format that hubclean does not check"
+        yield Finding("HC-FMT-002", "info", entry.path, what, "convert to safetensors in an isolated machine")
+        yield FileVerdict(entry.path, entry.size, "unchecked", f"{kind} is not checked by this version")
+
+
+def _keeps_promise(suffix: str, stem: str, content: str) -> bool:
+    if content in ("empty", "lfs-pointer"):
+        return True
+    if suffix in formats.PICKLE_NAMES:
+        return content in _PICKLES and (suffix in _JOBLIB or content not in _COMPRESSED)
+    if suffix in formats.IMAGES:
+        return content in ("image", "unknown")
+    if suffix in formats.INERT_TEXT or (not suffix and stem in formats.INERT_NAMES):
+        return content in ("text", "json", "unknown")
+    return content in _PROMISES.get(suffix, (content,))
+
+
+def _unchecked_kind(suffix: str, content: str) -> str | None:
+    if suffix in formats.PICKLE_NAMES and content != "safetensors":
+        return None  # the scanner ``pickles`` speaks of them
+    return formats.UNCHECKED_CONTENT.get(content) or formats.UNCHECKED_NAMES.get(suffix)

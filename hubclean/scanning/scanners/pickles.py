@@ -1,0 +1,84 @@
+"""Pickle streams of files that are no archive: raw pickles and torch's legacy format, walked and never loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.records import FileVerdict, Finding
+from hubclean.scanning.formats import content as formats
+from hubclean.scanning.pickles import allowed_names as pickle_names
+from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.scanners import (
+    Judgement,
+    allowed_names,
+    each,
+    format_of,
+    head_of,
+    judged,
+    not_checked,
+    only_pickle,
+)
+from hubclean.scanning.sources import RepoSource
+
+_COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "7z", "rar", "tar")
+_ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of them
+
+
+@dataclass(frozen=True)
+class Pickles:
+    """Walks the opcodes of every file that a loader would unpickle, by an allow-list of exact names.
+
+    HC-PKL-001 to HC-PKL-008 as in the list of rules, HC-PKL-009 when a repo has no safetensors weights. Compressed
+    pickles and tar files cannot be checked before the download: they count as not checked.
+    """
+
+    name: ClassVar[str] = "pickles"
+    paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        def judge(entry: RepoEntry) -> Judgement:
+            named = formats.suffix(entry.path) in formats.PICKLE_NAMES
+            content = format_of(repo, entry)
+            if content in ("empty", "lfs-pointer", "zip"):
+                return  # of a zip the scanner of archives speaks
+            reads = content == "pickle" or _reads(repo, entry, content, named)
+            if reads:
+                yield from _walked(repo, entry, files, content)
+            elif reads is None:
+                yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
+            elif named and content not in _ELSEWHERE:
+                yield from _nothing(repo, entry, files, content)
+
+        yield from each(files, judge)
+
+
+def _reads(repo: Repo, entry: RepoEntry, content: str, named: bool) -> bool | None:
+    """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
+    head, source = head_of(repo, entry), RepoSource(repo, entry)
+    if content == "safetensors":
+        return formats.is_pickle(head, entry.size, named)
+    return formats.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
+
+
+def _nothing(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+    """A name that promises a pickle, and no pickle that could be walked."""
+    ending = formats.suffix(entry.path)
+    if content in _COMPRESSED:
+        yield from only_pickle(repo, entry, files, "a pickle inside")
+        yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
+    else:
+        yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
+
+
+def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+    found = read_pickles(RepoSource(repo, entry), allowed_names(repo))
+    yield from only_pickle(repo, entry, files, found.kind)
+    unchecked = [found.unchecked] if found.unchecked else []
+    if content == "tar":
+        unchecked.append("a tar that is also a pickle; its members are not checked")
+    names = sum(len(walk.names) for walk in found.walks)
+    said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
+    yield from judged(entry, found.problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")

@@ -1,0 +1,80 @@
+"""Python files of a repo: present or not, what they import, and whether a config points to them."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.records import FileVerdict, Finding, Severity
+from hubclean.registry import Doc
+from hubclean.scanning.formats.content import suffix
+from hubclean.scanning.scanners import Judgement, each, not_checked
+
+_LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
+
+
+@dataclass(frozen=True)
+class PythonFiles:
+    """Lists Python files with what they import; hubclean never runs them and never calls them harmless.
+
+    HC-PY-001: medium, high when a JSON file of the repo names the module as code to load.
+    """
+
+    name: ClassVar[str] = "python-files"
+    paper: ClassVar[str] = "transformers documentation, custom models and trust_remote_code; CVE-2026-5241"
+
+    max_bytes: Annotated[int, Doc("largest Python file whose imports are listed, in bytes", 1, 16 << 20)] = 1 << 20
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        python = [entry for entry in files if suffix(entry.path) == ".py"]
+        pointers = _pointers(repo, files) if python else ""
+
+        def judge(entry: RepoEntry) -> Judgement:
+            module = re.escape(entry.path.rsplit("/", 1)[-1].removesuffix(".py"))
+            pointed = re.search(rf"""(?:["/]|--|\.){module}(?:\.\w|\.py")""", pointers) is not None
+            severity: Severity = "high" if pointed else "medium"
+            if entry.size > self.max_bytes:
+                yield Finding("HC-PY-001", severity, entry.path, "a Python file, too long to be read", "do not run it")
+                yield from not_checked(entry, f"more than {self.max_bytes} bytes of Python")
+                return
+            what = "a Python file" + (" that a config names as code to load" if pointed else "")
+            what += f"; imports: {_imports(repo.read(entry.path, self.max_bytes))}"
+            yield Finding("HC-PY-001", severity, entry.path, what, "read it before you pass trust_remote_code=True")
+
+        yield from each(python, judge)
+
+
+def _pointers(repo: Repo, files: tuple[RepoEntry, ...]) -> str:
+    """The text of the repo's JSON files, in which a module's name is looked for."""
+    texts = []
+    for entry in files:
+        if suffix(entry.path) == ".json" and entry.size <= 1 << 20:
+            try:
+                texts.append(repo.read(entry.path, 1 << 20).decode("utf-8", "replace"))
+            except Exception:  # the scanner of configs reports what cannot be read
+                continue
+    return "\n".join(texts)
+
+
+def _imports(source: bytes) -> str:
+    if len(source) > _LONGEST_PARSED:
+        return f"not listed, its {len(source):,} bytes are too many to parse"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"unknown, it does not parse ({type(error).__name__})"
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            names.add("." * node.level + (node.module or ""))
+    shown = sorted(names)[:20]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if shown else "nothing"

@@ -1,0 +1,101 @@
+"""Safetensors headers by range read, and shard indexes: judged by the reference parser and beyond it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+import safetensors
+
+from hubclean.errors import BudgetError, FormatError
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.records import FileVerdict, Finding
+from hubclean.registry import Doc
+from hubclean.scanning.formats.content import suffix
+from hubclean.scanning.formats.safetensors_header import (
+    MAX_HEADER,
+    SafetensorsHeader,
+    index_problems,
+    parse_index,
+    read_header,
+)
+from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
+
+INDEXES = re.compile(r"\.index(\.[^/]*)?\.json$", re.IGNORECASE)  # with a variant, of any framework
+
+
+@dataclass(frozen=True)
+class SafetensorsHeaders:
+    """Reads the header of every safetensors file, not its weights, and compares shards with their index.
+
+    HC-ST-001 the reference parser rejects the header, HC-ST-002 readers may disagree on it, HC-ST-003 header or
+    tensor count out of proportion, HC-ST-004 the index names shards that are missing, elsewhere or different.
+    """
+
+    name: ClassVar[str] = "safetensors-header"
+    paper: ClassVar[str] = "Trail of Bits, safetensors security review (2023); safetensors#401, PR 686 and 775"
+
+    most_tensors: Annotated[int, Doc("more tensors than this in one file are out of proportion", 1)] = 50_000
+
+    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        headers: dict[str, SafetensorsHeader] = {}
+
+        def judge(entry: RepoEntry) -> Judgement:
+            if suffix(entry.path) != ".safetensors" and format_of(repo, entry) != "safetensors":
+                return
+            if format_of(repo, entry) == "lfs-pointer":
+                return  # the listing says so
+            try:
+                headers[entry.path] = header = read_header(repo, entry)
+            except FormatError as error:
+                yield Finding("HC-ST-001", "high", entry.path, f"rejected: {error}", "do not load it; get a new export")
+            except BudgetError as error:
+                yield Finding("HC-ST-003", "medium", entry.path, str(error), "ask the author for a new export")
+                yield from not_checked(entry, str(error))
+            else:
+                yield from self._accepted(entry, header)
+
+        def judge_index(entry: RepoEntry) -> Judgement:
+            if INDEXES.search(entry.path):
+                yield from _index(repo, entry, files, headers)
+
+        yield from each(files, judge)
+        yield from each(files, judge_index)
+
+    def _accepted(self, entry: RepoEntry, header: SafetensorsHeader) -> Judgement:
+        for problem in header.problems:
+            yield Finding("HC-ST-002", "medium", entry.path, problem, "re-export the file with the safetensors library")
+        heavy = header.data_start > 1 << 20 and header.data_start > entry.size // 2
+        if heavy or len(header.tensors) > self.most_tensors:
+            what = f"{len(header.tensors)} tensors, {header.data_start} bytes of header, {entry.size} bytes in all"
+            yield Finding("HC-ST-003", "medium", entry.path, what, "ask the author what the header is for")
+        judge = f"safetensors {safetensors.__version__}"
+        yield ok(entry, f"header of {len(header.tensors)} tensors accepted by {judge}; weights not read")
+
+
+def _index(
+    repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], headers: dict[str, SafetensorsHeader]
+) -> Judgement:
+    folder = entry.path[: entry.path.rfind("/") + 1]
+    beside = {file.path.removeprefix(folder) for file in files if file.path.startswith(folder)}
+    advice = "do not load it; ask the author for a complete export"
+    try:
+        shards = parse_index(repo.read(entry.path, MAX_HEADER))
+    except FormatError as error:
+        yield Finding("HC-ST-004", "high", entry.path, str(error), advice)
+        return
+    names = set(shards.values())
+    if getattr(repo, "alone", False):
+        yield from not_checked(entry, "an index alone: its shards are not part of this target")
+        return
+    read = {
+        path.removeprefix(folder): [tensor.name for tensor in header.tensors]
+        for path, header in headers.items()
+        if path.startswith(folder) and path.removeprefix(folder) in names
+    }
+    for problem in index_problems(shards, read, beside):
+        yield Finding("HC-ST-004", "high", entry.path, problem, advice)
+    how = "compared with their headers" if read else "all there"
+    yield ok(entry, f"{len(shards)} tensors in {len(names)} shards, {how}")
