@@ -35,9 +35,10 @@ from torch import nn
 
 from hubclean.nets import loading
 from hubclean.nets.build.classifier import Classifier, logits_of
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.activations import feature_activations, unit_activations
-from hubclean.nets.session import open_session
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.trace import recorder, unit_finder, units
 
 IMAGES, CLASSES, SIZE = 16, 10, (3, 224, 224)

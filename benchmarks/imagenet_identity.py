@@ -19,7 +19,7 @@ from hub_server import HubServer
 def run(shared: Path, hub: HubServer, work: Path) -> dict[str, object]:
     """What was measured; imported late, because the client reads its environment when it is imported."""
     import hubclean
-    from hubclean.hub.repos import open_target
+    from hubclean.hub.targets import open_target
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 

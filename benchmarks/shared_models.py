@@ -24,9 +24,10 @@ from benchmarks.end_to_end import row
 from hubclean.cleansing.options import CleanOptions
 from hubclean.cleansing.pipeline import clean
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger
 
 
 def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:

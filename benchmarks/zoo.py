@@ -21,8 +21,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from hubclean.lab.attacks.badnets import BadNets
 from hubclean.lab.attacks.blended import Blended
-from hubclean.nets.checkpoint import ImageSet
 from hubclean.nets.datasets import read_all
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, train

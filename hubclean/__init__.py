@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hubclean.hub.publish import PushReport
     from hubclean.hub.repos import Repo
     from hubclean.methods.runtime_filter import GuardedClassifier
-    from hubclean.nets.checkpoint import Checkpoint, Session
+    from hubclean.nets.checkpoint import Checkpoint
+    from hubclean.nets.session import Session
     from hubclean.records import ScanReport, SiteReport
     from hubclean.scanning.converting import ConvertReport
     from hubclean.scanning.downloading import DownloadReport
@@ -49,7 +50,7 @@ def scan(
     Raises:
         HubcleanError: the target could not be scanned.
     """
-    from hubclean.hub.repos import open_target
+    from hubclean.hub.targets import open_target
     from hubclean.scanning import engine
 
     repo = open_target(str(target), revision)
@@ -103,7 +104,7 @@ def guard(**options: Any) -> Guard:
 
 def site(target: str | Path, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
     """Where the feature layer and the heads of a model are, from its config alone (see ``site_report.survey``)."""
-    from hubclean.hub.repos import open_target
+    from hubclean.hub.targets import open_target
     from hubclean.nets.site_report import survey
 
     return survey(open_target(str(target), revision), hooks)
@@ -164,7 +165,7 @@ def load_guarded(
     Raises:
         DataError: there is no guard, or it is damaged. ModelError: it was made for other weights.
     """
-    from hubclean.hub.repos import open_target
+    from hubclean.hub.targets import open_target
     from hubclean.methods.runtime_filter import open_guarded
 
     return open_guarded(open_target(str(target), revision), session)

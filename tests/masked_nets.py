@@ -7,8 +7,9 @@ from sets import image_set
 from torch import Tensor, nn
 
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, ImageSet
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import searchable_units
+from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.training import Schedule, train

@@ -8,8 +8,10 @@ import torch
 from sets import image_set
 from torch import Tensor, nn
 
+from hubclean.methods.interface import Cleansing
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import predictions
 from hubclean.nets.session import open_session
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hubclean.nets.checkpoint import DefenseData, ImageSet
+from hubclean.nets.images import DefenseData, ImageSet
 
 
 def image_set(count: int = 48, classes: int = 10, shape: tuple[int, int, int] = (3, 32, 32), seed: int = 0) -> ImageSet:

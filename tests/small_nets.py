@@ -7,8 +7,8 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.nets.checkpoint import ImageSet, Session
-from hubclean.nets.session import open_session
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule, train
 
 CLASSES = 4

@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
 from hubclean.nets.build.classifier import Classifier, logits_of
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import activations
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
 from hubclean.nets.cut.features import features
-from hubclean.nets.session import open_session
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.trace import recorder, unit_finder
 from hubclean.nets.trace.units import Point, UnitGroup
 

@@ -13,8 +13,8 @@ from test_sites import hooks_of, wrapped
 from torch import Tensor, nn
 
 from hubclean.errors import DataError, ModelError
-from hubclean.nets.checkpoint import ImageSet
 from hubclean.nets.cut.activations import unit_activations
+from hubclean.nets.images import ImageSet
 from hubclean.nets.trace.units import Point
 
 

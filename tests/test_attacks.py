@@ -13,12 +13,13 @@ from sets import image_set
 from torch import Tensor, nn
 
 from hubclean.errors import DataError
-from hubclean.lab import planting
+from hubclean.nets import triggers
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import ImageSet, Session, Silent, Stamp, Trigger
-from hubclean.nets.session import open_session
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule
-from hubclean.nets.triggers import load_trigger
+from hubclean.nets.triggers import Stamp, Trigger, load_trigger
+from hubclean.progress import Silent
 from hubclean.registry import methods, options
 
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
@@ -127,8 +128,8 @@ def test_a_stamp_keeps_shape_and_range_and_says_its_target(planted: tuple[Run, R
 def test_a_stamp_is_the_same_after_its_file(planted: tuple[Run, Run], tmp_path: Path) -> None:
     attack, stamp, path = planted[0].attack, planted[0].stamp, tmp_path / "planted.safetensors"
     before = torch.get_rng_state()
-    planting.save_stamp(stamp, path, attack.name)
-    again = planting.load_stamp(path)
+    triggers.save_stamp(stamp, path, attack.name)
+    again = triggers.load_stamp(path)
     pixels = planted[0].given.images(slice(None))
     assert type(again) is type(stamp)
     assert again.target == stamp.target
@@ -142,8 +143,8 @@ def test_a_stamp_is_the_same_after_its_file(planted: tuple[Run, Run], tmp_path: 
 def test_all_to_all_has_no_target(name: str, tmp_path: Path) -> None:
     stamp = run(name, "vit", mode="all-to-all", target=9).stamp  # which is no label, and plays no part
     assert stamp.target is None
-    planting.save_stamp(stamp, tmp_path / "s.safetensors", name)
-    assert planting.load_stamp(tmp_path / "s.safetensors").target is None
+    triggers.save_stamp(stamp, tmp_path / "s.safetensors", name)
+    assert triggers.load_stamp(tmp_path / "s.safetensors").target is None
 
 
 def test_the_literatures_all_to_all_attacks_have_it() -> None:

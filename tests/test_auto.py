@@ -14,9 +14,12 @@ from torch import nn
 from hubclean import registry
 from hubclean.errors import ModelError, OptionError
 from hubclean.methods.defenses.auto import Auto
+from hubclean.methods.interface import Cleansing, Stage
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Session, Stage, Trigger
-from hubclean.nets.session import open_session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session, open_session
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 SHAPE = (1, 8, 8)

@@ -17,8 +17,9 @@ from hubclean.errors import DataError
 from hubclean.hub.repos import LocalRepo
 from hubclean.methods.defenses.bnp import BatchNormPruning, gaussian_divergence
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import batch_norms
+from hubclean.nets.images import DefenseData, ImageSet
 
 
 def test_the_divergence_is_that_of_gaussians() -> None:

@@ -7,10 +7,10 @@ import torch
 from test_sites import pixels, wrapped
 from torch import Tensor, nn
 
-from hubclean.nets.checkpoint import ImageSet
 from hubclean.nets.cut import features as sites
 from hubclean.nets.cut.features import features, zero_channels
 from hubclean.nets.cut.pruning import FeatureChannels, Trial
+from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
 
 LABELLED = (

@@ -15,8 +15,10 @@ from torch import nn
 
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session, Trigger
-from hubclean.nets.session import open_session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.session import Session, open_session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import to_json
 from hubclean.registry import KINDS, chosen, methods, options
 

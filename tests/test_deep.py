@@ -16,12 +16,14 @@ from sets import image_set
 from tiny_models import make_repo
 
 import hubclean
-from hubclean.cleansing import deep
-from hubclean.cleansing.deep import DeepOptions, deep_scan, method_options
+from hubclean.cleansing import inputs
+from hubclean.cleansing.chosen_methods import method_options
+from hubclean.cleansing.deep import DeepOptions, deep_scan
 from hubclean.cli.main import main
 from hubclean.cli.text.clean import before_after, render_clean
 from hubclean.errors import DataError, OptionError
-from hubclean.hub.repos import LocalRepo, open_target
+from hubclean.hub.repos import LocalRepo
+from hubclean.hub.targets import open_target
 from hubclean.nets import loading
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import open_session
@@ -105,7 +107,7 @@ def test_options_go_to_the_method_that_has_them() -> None:
 
 def test_images_without_labels_get_the_models_own_answers(repo: Path, loose: Path) -> None:
     checkpoint = loading.load(LocalRepo(repo))
-    loaded = deep.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION, labelled=False)
+    loaded = inputs.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION, labelled=False)
     splits = loaded.splits
     assert (splits.report.fit, splits.report.val, splits.report.test) == (20, 20, 0)
     assert (splits.report.matched_by, splits.report.classes, splits.labelled) == ("none", 0, False)
@@ -113,9 +115,9 @@ def test_images_without_labels_get_the_models_own_answers(repo: Path, loose: Pat
     assert torch.equal(splits.defense.val.labels, answers)
     assert "no labels" in splits.warnings[0]
     with pytest.raises(DataError, match="no label column among image"):
-        deep.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION)
+        inputs.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION)
     with pytest.raises(DataError, match="fit 30 \\+ val 20 do not fit 40 images"):
-        deep.load_with_data(checkpoint, str(loose), None, Sizes(30, 20), SESSION, labelled=False)
+        inputs.load_with_data(checkpoint, str(loose), None, Sizes(30, 20), SESSION, labelled=False)
 
 
 def test_clean_without_images_writes_and_claims_no_number(repo: Path, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hub_server import HubServer
 from hubclean.errors import OutputError
 from hubclean.hub.audited_folder import check_folder
 from hubclean.lab import demo
-from hubclean.nets.checkpoint import Silent
 from hubclean.nets.training import Schedule
+from hubclean.progress import Silent
 from hubclean.records import Audit, from_json
 
 

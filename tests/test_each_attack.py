@@ -24,10 +24,12 @@ from hubclean.lab.attacks.lf import LowFrequency
 from hubclean.lab.attacks.sig import Sig
 from hubclean.lab.attacks.trojannn import TrojanNN
 from hubclean.lab.attacks.wanet import WaNet
-from hubclean.nets.checkpoint import ImageSet, Session, Trigger
+from hubclean.nets import triggers
 from hubclean.nets.cut import features
-from hubclean.nets.session import open_session
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule
+from hubclean.nets.triggers import Trigger
 
 SCHEDULE = Schedule(1, 0.01, batch_size=16)
 
@@ -217,14 +219,14 @@ def test_trojannns_trigger_drives_the_neurons_it_chose() -> None:
 
 def test_victims_are_disjoint_and_of_the_mode() -> None:
     images = image_set(200)
-    one, other = stamps.victims(images, (0.3, 0.2), stamps.ALL_TO_ONE, 2, 10, 7)
+    one, other = stamps.victims(images, (0.3, 0.2), triggers.ALL_TO_ONE, 2, 10, 7)
     assert (len(one), len(other)) == (60, 40)
     assert len(set(one.tolist()) | set(other.tolist())) == 100
     assert not bool((images.labels[torch.cat([one, other])] == 2).any())
-    (own,) = stamps.victims(images, (0.5,), stamps.CLEAN_LABEL, 2, 10, 7)
+    (own,) = stamps.victims(images, (0.5,), triggers.CLEAN_LABEL, 2, 10, 7)
     assert images.labels[own].tolist() == [2] * 10
     with pytest.raises(DataError, match="20 can be in mode clean-label"):
-        stamps.victims(images, (0.9, 0.9), stamps.CLEAN_LABEL, 2, 10, 7)
+        stamps.victims(images, (0.9, 0.9), triggers.CLEAN_LABEL, 2, 10, 7)
 
 
 def test_bpps_negatives_keep_their_label() -> None:

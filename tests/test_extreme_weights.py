@@ -20,10 +20,12 @@ from hubclean.errors import DataError, ModelError
 from hubclean.hub.repos import LocalRepo
 from hubclean.methods import runtime_filter, weight_limits
 from hubclean.methods.defenses.extreme_weights import ExtremeWeights
+from hubclean.methods.interface import InputRange
 from hubclean.methods.weight_limits import Limited
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, InputRange
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
 

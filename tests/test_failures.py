@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from hubclean.cli.main import main
-from hubclean.cli.text import scan
+from hubclean.cli.text import errors
 from hubclean.errors import OutputError
 from hubclean.whole_folder import check_free, whole_folder
 
@@ -38,7 +38,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def streams() -> Iterator[None]:
     factory, shown = logging.getLogRecordFactory(), warnings.formatwarning
-    scan.guard_streams()
+    errors.guard_streams()
     yield
     logging.setLogRecordFactory(factory)
     warnings.formatwarning = shown

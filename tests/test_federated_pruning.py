@@ -26,15 +26,18 @@ from hubclean.errors import BallotError
 from hubclean.methods import weight_limits
 from hubclean.methods.defenses.federated_pruning import FederatedPruning
 from hubclean.methods.defenses.fine_pruning import FinePruning
+from hubclean.methods.interface import Stage
 from hubclean.methods.stages import Chain
 from hubclean.methods.voting import ballot_files as ballots
 from hubclean.methods.voting import participant, tally, votes
 from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import cut
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import Audit, CleansingReport, from_json, to_json
 from hubclean.registry import build, chosen
 

@@ -23,9 +23,11 @@ from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank
 from hubclean.federated.rounds import Rounds
 from hubclean.federated.training import FederatedTraining
 from hubclean.methods import weight_limits
+from hubclean.methods.interface import Cleansing
 from hubclean.methods.voting import participant, votes
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
 

@@ -18,14 +18,16 @@ from hubclean.methods.defenses import fine_pruning
 from hubclean.methods.defenses.fine_pruning import FinePruning
 from hubclean.methods.stages import Chain
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import pruning
 from hubclean.nets.cut.activations import feature_activations
 from hubclean.nets.cut.features import features, zero_channels
 from hubclean.nets.cut.pruning import FeatureChannels, Trial
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import Trigger
 from hubclean.records import Rate, to_json
 
 SESSION = open_session("cpu", seed=1, batch_size=32)

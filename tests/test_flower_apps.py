@@ -15,7 +15,7 @@ from flower_config import NODES, config, place
 from hubclean.errors import BallotError, FormatError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, Train
 from hubclean.hub import audited_folder
-from hubclean.hub.repos import open_target
+from hubclean.hub.targets import open_target
 from hubclean.nets import loading
 from hubclean.records import Audit, from_json
 

@@ -25,13 +25,15 @@ from hubclean.hub.publish import publish_to_folder
 from hubclean.hub.repos import LocalRepo
 from hubclean.methods import runtime_filter
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.methods.interface import Guard
 from hubclean.methods.runtime_filter import GuardedClassifier, feature_rows, guarded
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Guard, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.features import features
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.metrics import attack_rates, clean_accuracy, predictions
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger
 
 SESSION = open_session("cpu", seed=1, batch_size=16)
 

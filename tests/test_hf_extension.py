@@ -31,7 +31,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     script = tmp_path / "bin" / "hf-hubclean"
     script.parent.mkdir()
     script.write_text(
-        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\nfrom hubclean.cli.main import main\nmain()\n"
+        f"#!{sys.executable}\nimport sys\nsys.path.insert(0, {str(ROOT)!r})\n"
+        "from hubclean.cli.main import main\nmain()\n"
     )
     script.chmod(0o755)
     record = "../bin/hf-hubclean,,\nhubclean-0.dist-info/METADATA,,\n"

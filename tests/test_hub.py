@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hubclean.errors import AccessError, IntegrityError, TargetError
 from hubclean.hub import hub_repo as hub_module
 from hubclean.hub.hub_repo import HubRepo, listing
-from hubclean.hub.repos import open_target
+from hubclean.hub.targets import open_target
 
 
 class TestListing:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from hubclean.methods.inversion.invert import InversionSchedule, _balance, begin, invert
 from hubclean.methods.inversion.label_states import LabelStates
-from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
 
 SESSION = open_session("cpu", seed=11)

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from hubclean.methods.detectors.magnitude_saliency import MagnitudeSaliency, deviations, ranks, saliency, spearman
-from hubclean.nets.checkpoint import Checkpoint, DefenseData
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks, searchable_units
+from hubclean.nets.images import DefenseData
 from hubclean.records import to_json
 
 DATA = DefenseData(images(64, 1), images(0))

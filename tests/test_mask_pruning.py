@@ -12,9 +12,11 @@ from masked_nets import SESSION, WithNorms, images, small, units_of
 from hubclean.methods.masking import prune as mask_pruning
 from hubclean.methods.masking.prune import Budget, cleansed, prune, ranked
 from hubclean.methods.masking.search import Masks
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.trace.units import UnitGroup
+from hubclean.nets.triggers import Trigger
 
 FIT, VAL = images(64, 1), images(64, 2)
 

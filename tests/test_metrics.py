@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from sets import image_set
 from torch import nn
 
-from hubclean.nets.checkpoint import ImageSet, Trigger
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import anomaly_index, attack_rates, clean_accuracy, log_anomaly_index, measure, predictions
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import Rate
 
 SESSION = open_session("cpu", batch_size=7)

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from hubclean.methods.detectors.mm_bd import MMBD, margin, p_values
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Session
-from hubclean.nets.session import open_session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session, open_session
 from hubclean.records import DetectionReport, to_json
 
 SESSION = open_session("cpu", seed=4, batch_size=128)

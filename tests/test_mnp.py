@@ -22,9 +22,11 @@ from hubclean.methods.defenses.rnp import Rnp
 from hubclean.methods.masking import prune
 from hubclean.methods.masking.search import Masks, batch_statistics
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import searchable_units
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.triggers import Trigger
 
 DATA = DefenseData(images(64, 1), images(64, 2))
 

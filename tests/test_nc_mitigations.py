@@ -18,13 +18,14 @@ from hubclean.methods.defenses.nc_prune import NeuralCleansePruning
 from hubclean.methods.defenses.nc_unlearn import NeuralCleanseUnlearning
 from hubclean.methods.runtime_filter import guarded
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.features import features
 from hubclean.nets.cut.pruning import prunable
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, train
-from hubclean.nets.triggers import StampedSet, poison
+from hubclean.nets.triggers import StampedSet, Trigger, poison
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 DATA = DefenseData(image_set(120, seed=1), image_set(120, seed=2))

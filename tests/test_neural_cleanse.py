@@ -19,14 +19,16 @@ from hubclean.errors import OptionError
 from hubclean.hub.repos import LocalRepo
 from hubclean.methods.detectors import neural_cleanse
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.methods.interface import Detection
 from hubclean.methods.inversion import evidence, label_scheduler
 from hubclean.methods.inversion.evidence import AllToAll, LabelMap
 from hubclean.methods.inversion.invert import InversionSchedule, Inverted
 from hubclean.methods.inversion.screening import Plan
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Detection, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.metrics import anomaly_index
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import Rate, to_json
 from hubclean.registry import build
 

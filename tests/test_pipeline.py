@@ -25,11 +25,10 @@ from torch import nn
 import hubclean
 from hubclean.errors import DataError, HubcleanError, OptionError, OutputError, RefusedError
 from hubclean.lab.attacks.wanet import WaNet
-from hubclean.lab.planting import load_stamp, save_stamp
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Trigger
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger, load_stamp, save_stamp
 from hubclean.records import Audit, from_json
 
 BRIEF = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "seeds=1", "epochs=1", "step=0.2")
@@ -119,7 +118,7 @@ def test_the_planted_trigger_measures_and_is_shown_to_nobody(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hubclean.methods.defenses.none import NoDefense
-    from hubclean.nets.checkpoint import Cleansing
+    from hubclean.methods.interface import Cleansing
 
     planted = Trigger(torch.ones(1, 32, 32), torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(1)), 2)
     given: list[tuple[Trigger, ...]] = []

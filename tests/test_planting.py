@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from hubclean import registry
 from hubclean.errors import DataError
 from hubclean.lab import planting
-from hubclean.lab.stamps import Additive
-from hubclean.nets.checkpoint import Images, ImageSet, Trigger
+from hubclean.nets import triggers
+from hubclean.nets.images import Images, ImageSet
 from hubclean.nets.session import open_session
-from hubclean.nets.triggers import load_trigger, save_trigger
+from hubclean.nets.triggers import Additive, Trigger, load_trigger, save_trigger
 
 
 def patch(target: int | None = 2) -> Trigger:
@@ -30,9 +30,9 @@ def patch(target: int | None = 2) -> Trigger:
 def test_patch_triggers_are_read_by_both_readers_whoever_wrote_them(tmp_path: Path, target: int | None) -> None:
     trigger, one, other = patch(target), tmp_path / "a.safetensors", tmp_path / "b.safetensors"
     save_trigger(trigger, one)
-    planting.save_stamp(trigger, other, "badnets")
+    triggers.save_stamp(trigger, other, "badnets")
     for path in (one, other):
-        for again in (load_trigger(path), planting.load_stamp(path)):
+        for again in (load_trigger(path), triggers.load_stamp(path)):
             assert isinstance(again, Trigger)
             assert torch.equal(again.mask, trigger.mask)
             assert torch.equal(again.pattern, trigger.pattern)
@@ -42,8 +42,8 @@ def test_patch_triggers_are_read_by_both_readers_whoever_wrote_them(tmp_path: Pa
 def test_an_additive_stamp_clips_and_comes_back(tmp_path: Path) -> None:
     stamp = Additive(torch.tensor([-0.5, 0.0, 0.5]).view(1, 1, 3), 1)
     assert stamp.stamp(torch.tensor([0.2, 0.4, 0.6]).view(1, 1, 1, 3)).flatten().tolist() == pytest.approx([0, 0.4, 1])
-    planting.save_stamp(stamp, tmp_path / "s.safetensors", "sig")
-    again = planting.load_stamp(tmp_path / "s.safetensors")
+    triggers.save_stamp(stamp, tmp_path / "s.safetensors", "sig")
+    again = triggers.load_stamp(tmp_path / "s.safetensors")
     assert isinstance(again, Additive)
     assert torch.equal(again.pattern, stamp.pattern)
 
@@ -79,7 +79,7 @@ def test_what_is_no_stamp_is_refused(
     tmp_path: Path, tensors: dict[str, Tensor], facts: dict[str, str], message: str
 ) -> None:
     with pytest.raises(DataError, match=message) as caught:
-        planting.load_stamp(write(tmp_path / "s.safetensors", tensors, **facts))
+        triggers.load_stamp(write(tmp_path / "s.safetensors", tensors, **facts))
     assert "s.safetensors" in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -88,7 +88,7 @@ def test_a_missing_or_foreign_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "junk").write_bytes(b"junk")
     for name in ("junk", "missing"):
         with pytest.raises(DataError, match="is no stamp file"):
-            planting.load_stamp(tmp_path / name)
+            triggers.load_stamp(tmp_path / name)
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,11 @@ class Dimming:
 
 
 def test_a_new_attacks_stamp_is_read_through_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    planting.save_stamp(Dimmed(0.25), tmp_path / "s.safetensors", "dimming")
+    triggers.save_stamp(Dimmed(0.25), tmp_path / "s.safetensors", "dimming")
     with pytest.raises(DataError, match="'dimming', which is not installed"):
-        planting.load_stamp(tmp_path / "s.safetensors")
+        triggers.load_stamp(tmp_path / "s.safetensors")
     monkeypatch.setattr(registry, "methods", lambda kind: {"dimming": Dimming})
-    assert planting.load_stamp(tmp_path / "s.safetensors") == Dimmed(0.25)
+    assert triggers.load_stamp(tmp_path / "s.safetensors") == Dimmed(0.25)
 
 
 def test_a_stamp_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_stamp_that_no_file_can_hold_is_refused(tmp_path: Path) -> None:
             return images
 
     with pytest.raises(DataError, match="Bare cannot be written"):
-        planting.save_stamp(Bare(), tmp_path / "s.safetensors", "bare")
+        triggers.save_stamp(Bare(), tmp_path / "s.safetensors", "bare")
 
 
 class ByFirstPixel(nn.Module):

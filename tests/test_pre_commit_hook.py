@@ -14,7 +14,7 @@ import pytest
 import yaml
 from scanned_files import safetensors, written
 
-from hubclean.scanning.formats.content import PICKLE_NAMES, UNCHECKED_NAMES
+from hubclean.scanning.formats.names import PICKLE_NAMES, UNCHECKED_NAMES
 
 ROOT = Path(__file__).parents[1]
 CODE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from sample_audits import cleansed, unsuspicious
 
-from hubclean.cli.text.clean import before_after, percent, render_clean, verdict
+from hubclean.cli.text.clean import before_after, render_clean
+from hubclean.cli.text.layout import percent
+from hubclean.cli.text.verdict import verdict
 from hubclean.records import Rate
 
 

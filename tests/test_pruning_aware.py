@@ -14,9 +14,8 @@ from torch import nn
 from hubclean.errors import ModelError
 from hubclean.lab import decoys, planting
 from hubclean.lab.attacks.pruning_aware import PruningAware
-from hubclean.nets.checkpoint import Session
 from hubclean.nets.cut import pruning
-from hubclean.nets.session import open_session
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule
 
 SCHEDULE = Schedule(1, 0.01, batch_size=16)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hubclean.errors import HubcleanError, IntegrityError, TargetError
-from hubclean.hub.repos import LocalRepo, open_target, parse_target
+from hubclean.hub.repos import LocalRepo
+from hubclean.hub.targets import open_target, parse_target
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 

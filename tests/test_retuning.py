@@ -14,11 +14,12 @@ from tiny_models import make_repo
 from hubclean.cleansing.retuning import RetuningOptions, Turned, check, mixed
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, train
-from hubclean.nets.triggers import poison
+from hubclean.nets.triggers import Trigger, poison
 from hubclean.records import Retuning, from_json, to_json
 
 SESSION = open_session("cpu", seed=1, batch_size=64)

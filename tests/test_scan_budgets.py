@@ -22,7 +22,7 @@ from scanned_files import judge, safetensors, written
 from hubclean.errors import BudgetError
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats import content as formats
-from hubclean.scanning.formats import npy, safetensors_header, zip_directory, zip_members
+from hubclean.scanning.formats import npy, safetensors_header, strict_json, zip_directory, zip_members
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import read_pickles
@@ -140,10 +140,10 @@ def test_a_type_longer_than_numpy_writes_one_is_not_matched() -> None:
 
 
 def test_json_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hubclean.scanning.formats.content.MOST_VALUES", 100)
-    monkeypatch.setattr("hubclean.scanning.formats.content.read_json.__defaults__", (100,))
+    monkeypatch.setattr("hubclean.scanning.formats.strict_json.MOST_VALUES", 100)
+    monkeypatch.setattr("hubclean.scanning.formats.strict_json.read_json.__defaults__", (100,))
     few = json.dumps({"a": [1] * 95}).encode()
-    assert formats.values_in(few) <= 100
+    assert strict_json.values_in(few) <= 100
     assert scan(written(tmp_path / "few", {"config.json": few})).exit_code == 0
     monkeypatch.setattr(formats.json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
     for body in (b"[" + b"{}," * 200 + b"1]", b'{"a":[' + b"1," * 200 + b"1]}", b"[" * 200 + b"]" * 200):

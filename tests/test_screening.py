@@ -29,9 +29,9 @@ from hubclean.methods.inversion.screening import (
     screen,
 )
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import DefenseData, ImageSet, Session
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import anomaly_index, log_anomaly_index
-from hubclean.nets.session import open_session
+from hubclean.nets.session import Session, open_session
 
 SESSION = open_session("cpu", seed=11)
 BRIEF = InversionSchedule(steps=30, batches=2, batch_size=8, patience=2, stop_after=3, success=0.9)

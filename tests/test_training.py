@@ -11,7 +11,7 @@ from sets import image_set
 from torch import nn
 
 from hubclean.nets import training
-from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, _optimizer, _shifted, _shuffled, suited, train

@@ -26,8 +26,9 @@ from hubclean.methods.inversion.evidence import (
 )
 from hubclean.methods.inversion.invert import LEAVE, NEXT, InversionSchedule, Inverted, invert
 from hubclean.methods.inversion.label_scheduler import Setting
-from hubclean.nets.checkpoint import DefenseData, ImageSet, Trigger
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import Rate
 
 SESSION = open_session("cpu", seed=11)

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from sets import image_set
 
 from hubclean.errors import DataError
-from hubclean.nets.checkpoint import Trigger
-from hubclean.nets.triggers import load_trigger, poison, save_trigger
+from hubclean.nets.triggers import Trigger, load_trigger, poison, save_trigger
 
 
 @given(st.integers(0, 3), st.floats(0, 1), st.integers(1, 60), st.integers(0, 99))

@@ -18,10 +18,12 @@ from hubclean.methods.defenses.ft_sam import FTSAM
 from hubclean.methods.defenses.linear_probe import LinearProbe
 from hubclean.methods.tuning import head_parameters, head_weights, new_head_rates, restart_heads, tune
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule
+from hubclean.nets.triggers import Trigger
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 HEADS = {

@@ -33,9 +33,12 @@ from hubclean.lab.hostile_clients.behaviours import hostile
 from hubclean.lab.hostile_clients.distributed_backdoor import DistributedBackdoor
 from hubclean.lab.hostile_clients.model_replacement import ModelReplacement
 from hubclean.nets import datasets, loading
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Stamp
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import Stamp
 
 CLASSES, TEST, BEFORE, EPOCHS = 10, 2000, 6000, 8
 RATE, FRESH_RATE = 0.02, 0.05  # learning rates of honest clients: of a trained net, of an untrained one

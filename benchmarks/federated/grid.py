@@ -30,8 +30,9 @@ from benchmarks.federated.cells import Setting, loaded, measured, people, traine
 from benchmarks.federated.remembering import Memory, Remembering
 from hubclean.errors import BallotError
 from hubclean.federated.cleansing import FederatedRounds
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session
-from hubclean.nets.session import open_session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.session import Session, open_session
 
 STEP, MAX_DROP, ROUNDS = 0.04, 0.04, 3
 DEV_SEEDS, SEEDS = (100, 101), (0, 1, 2)

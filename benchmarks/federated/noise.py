@@ -16,7 +16,7 @@ from hubclean.federated.local_crowd import LocalCrowd
 from hubclean.federated.participants import Member
 from hubclean.federated.questions import Answer, Question, Rank, State
 from hubclean.methods.voting.noise import private
-from hubclean.nets.checkpoint import DefenseData
+from hubclean.nets.images import DefenseData
 from hubclean.nets.session import open_session
 
 CELL = Setting("fashion_mnist", "dba", 10, 0.2, 0.5, 0, 3, 4, 4000, False)

@@ -25,8 +25,9 @@ from torch.nn import functional
 from benchmarks.federated.cells import BEFORE, CLASSES, Setting, loaded, trained
 from benchmarks.federated.grid import arguments
 from hubclean.methods.voting import noise, participant, votes
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
-from hubclean.nets.session import open_session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 
 MODEL = Setting("fashion_mnist", "dba", 10, 0.0, 0.5, 0, 3, 4, 4000, False)
 IMAGES, SHADOWS, VICTIMS, SEEDS, ALPHA, LABELS_EACH = 100, 2000, 500, 3, 0.5, 2

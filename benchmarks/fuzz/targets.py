@@ -22,7 +22,7 @@ from hubclean.registry import methods
 from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats import content, npy, safetensors_header, zip_directory
+from hubclean.scanning.formats import content, names, npy, pickle_sniff, safetensors_header, strict_json, zip_directory
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles import state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -158,8 +158,8 @@ def index(data: bytes) -> None:
 
 def configs(data: bytes) -> None:
     """JSON as a config, an index of components and a tokenizer's, with templates inside."""
-    with contextlib.suppress(content.JsonProblem):
-        content.read_json(data)
+    with contextlib.suppress(strict_json.JsonProblem):
+        strict_json.read_json(data)
     for path in ("config.json", "model_index.json", "modules.json", "c.yaml"):
         _scanner("config-code", path, data)
     _scanner("chat-templates", "tokenizer_config.json", data)
@@ -177,11 +177,11 @@ def python(data: bytes) -> None:
 
 def sniffing(data: bytes) -> None:
     """What a file is, by its first bytes and by its name."""
-    head = data[: content.HEAD]
+    head = data[: names.HEAD]
     assert content.sniff(head, len(data)) == content.sniff(head, len(data))
-    content.is_pickle(head, len(data), named=True)
+    pickle_sniff.is_pickle(head, len(data), named=True)
     text = data.decode("utf-8", "replace")
-    content.suffix(text)
+    names.suffix(text)
     assert "\x1b" not in printable(text)
 
 

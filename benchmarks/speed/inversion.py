@@ -25,7 +25,7 @@ from torch.nn import functional
 from benchmarks.trojanzoo import peer
 from hubclean.methods.inversion.invert import InversionSchedule
 from hubclean.methods.inversion.label_scheduler import Setting, labels_that_fit
-from hubclean.nets.checkpoint import DefenseData, ImageSet
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import open_session
 
 

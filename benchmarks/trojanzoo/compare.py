@@ -25,11 +25,13 @@ from hubclean.methods.defenses.fine_pruning import FinePruning
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.nets import datasets
 from hubclean.nets.build.preprocessing import preprocessing
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import anomaly_index, attack_rates, clean_accuracy
-from hubclean.nets.session import open_session
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import Trigger
 
 
 def ours_detects(checkpoint: Checkpoint, data: DefenseData, seed: int) -> dict[str, Any]:

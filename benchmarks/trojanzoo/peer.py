@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.nets.checkpoint import ImageSet
+from hubclean.nets.images import ImageSet
 
 
 class Loader:

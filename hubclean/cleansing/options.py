@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hubclean.nets.checkpoint import Session, Stamp
 from hubclean.nets.datasets import Sizes
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Stamp
 from hubclean.records import DataReport, RepoRef
 from hubclean.registry import file_names
 

@@ -14,8 +14,11 @@ from hubclean.cleansing import pictures as reports
 from hubclean.errors import ModelError
 from hubclean.hub.repos import sha256_of
 from hubclean.methods import runtime_filter
+from hubclean.methods.interface import Cleansing, Detection, Stage
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, Detection, ImageSet, Session, Stage
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.triggers import save_trigger
 from hubclean.records import Audit, DetectionReport, FileHash, to_json
 from hubclean.whole_folder import whole_folder

@@ -9,22 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from hubclean.cleansing import retuning, verdict
-from hubclean.cleansing.deep import Method, lacking, load_with_data, method_options, needs_labels
+from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
+from hubclean.cleansing.inputs import load_with_data, open_scanned
 from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, command
 from hubclean.cleansing.output_folder import deliver
-from hubclean.errors import OptionError, RefusedError
-from hubclean.hub.repos import Repo, open_target
-from hubclean.lab.planting import check_fits
+from hubclean.errors import OptionError
+from hubclean.hub.repos import Repo
+from hubclean.methods.interface import Cleansing, Detection, Stage
 from hubclean.methods.runtime_filter import guarded
 from hubclean.nets import loading
-from hubclean.nets.build import adapters
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, Detection, Session, Stage, Stamp, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Splits
 from hubclean.nets.memory import fitted
 from hubclean.nets.metrics import measure
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Stamp, Trigger, check_fits
 from hubclean.records import Audit, CleansingReport, DataReport, Metrics, Retuning, ScanReport, Skipped, StageReport
 from hubclean.registry import build, chosen
-from hubclean.scanning import engine
 from hubclean.version import versions
 from hubclean.whole_folder import check_free
 
@@ -165,27 +166,6 @@ def _retuned(
         return (), (Skipped("retuning check", "what is kept works behind a runtime guard only"),)
     kept, fit = cleansing.checkpoint, splits.defense.fit
     return retuning.check(kept, checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
-
-
-def open_scanned(
-    target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
-) -> tuple[Checkpoint, ScanReport | None]:
-    """Load a checkpoint after the static scan; one in memory is handed through without.
-
-    Raises:
-        RefusedError: the scan has findings at its gate; nothing was loaded.
-        HubcleanError: it cannot be opened or loaded.
-    """
-    if isinstance(target, Checkpoint):
-        return target, None
-    repo = open_target(target, revision) if isinstance(target, str) else target
-    scan = engine.scan(repo)
-    if scan.at_gate:
-        worst = scan.at_gate[0]
-        raise RefusedError(
-            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
-        )
-    return loading.load(repo, adapters=adapters.load(hooks)), scan
 
 
 def _cleanse(

@@ -8,9 +8,12 @@ from typing import Literal
 
 import torch
 
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Stamp
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.triggers import Stamp
 from hubclean.records import Rate, Retuning
 
 _ALIKE = 0.5  # ASR of the turned trigger on the original from which it is no control

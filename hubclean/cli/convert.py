@@ -7,8 +7,10 @@ from pathlib import Path
 
 import click
 
-from hubclean.cli.options import json_option, print_result
-from hubclean.cli.scan import allow_option, gate_option
+from hubclean.cli.options import allow_option, gate_option, json_option, print_result
+from hubclean.cli.text.scan import headline
+from hubclean.escaping import printable
+from hubclean.scanning.converting import ConvertReport
 
 
 @click.command()
@@ -39,9 +41,26 @@ def convert(
     """
     from hubclean.cli.progress_bars import Bars
     from hubclean.scanning.converting import convert as run
-    from hubclean.scanning.converting import render
 
     options = {"revision": revision, "file": file, "key": key, "gate": fail_on, "allow": allow}
     report = run(target, out, **options, progress=Bars())  # type: ignore[arg-type]
     print_result(report, as_json, lambda: render(report))
     sys.exit(report.exit_code)
+
+
+def render(report: ConvertReport) -> str:
+    """The report as text."""
+    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
+    if report.conversion is None or report.refused:
+        lines.append(f"nothing was converted: {printable(report.refused.why if report.refused else '', 600)}")
+        lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
+        return "\n".join(lines)
+    row = report.conversion
+    lines += [f"  {file.sha256}  {file.size:>13,}  {printable(file.path)}" for file in report.files]
+    lines += [f"  weights found under {printable(row.key)!r}"] if row.key else []
+    lines += [f"  taken off every name: {printable(row.prefix)}"] if row.prefix else []
+    lines += [f"  one tensor, written under each name: {', '.join(names)}" for names in row.tied]
+    lines += [f"  left behind: {printable(what, 200)}" for what in row.dropped]
+    source = ", ".join(printable(file.path) for file in row.inputs)
+    lines.append(f"{row.tensors} tensors of {source} in {printable(str(report.folder), 500)}; nothing was unpickled")
+    return "\n".join(lines)

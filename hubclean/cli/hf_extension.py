@@ -153,13 +153,3 @@ def _manifest(client: ModuleType, runs: Path) -> dict[str, Any]:
         version = importlib.metadata.version("huggingface-hub")
         raise HubcleanError(f"the `hf` of huggingface_hub {version} wants a {missing[0]!r} that hubclean does not know")
     return {field.name: known[field.name] for field in fields if field.name in known}
-
-
-def render(result: Registration) -> str:
-    """The registration in words."""
-    if not result.registered:
-        return f"hf hubclean is not registered any more ({printable(result.folder, 1000)})"
-    text = (
-        f"`hf hubclean` now runs {printable(result.runs or '', 1000)} (registered in {printable(result.folder, 1000)})"
-    )
-    return text if result.hf_found else text + "\nno `hf` is on your PATH: it comes with pip install huggingface-hub"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from hubclean.cli.hf_extension import Registration
 from hubclean.cli.options import json_option, print_result
+from hubclean.escaping import printable
 
 
 @click.command("hf-register")
@@ -18,4 +20,14 @@ def hf_register(remove: bool, as_json: bool) -> None:
     from hubclean.cli import hf_extension
 
     result = hf_extension.unregister() if remove else hf_extension.register()
-    print_result(result, as_json, lambda: hf_extension.render(result))
+    print_result(result, as_json, lambda: render_registration(result))
+
+
+def render_registration(result: Registration) -> str:
+    """The registration in words."""
+    if not result.registered:
+        return f"hf hubclean is not registered any more ({printable(result.folder, 1000)})"
+    text = (
+        f"`hf hubclean` now runs {printable(result.runs or '', 1000)} (registered in {printable(result.folder, 1000)})"
+    )
+    return text if result.hf_found else text + "\nno `hf` is on your PATH: it comes with pip install huggingface-hub"

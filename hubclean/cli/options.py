@@ -117,3 +117,23 @@ def file_list(name: str, text: str, required: bool = False) -> Callable[[F], F]:
     """An option of a ``FileLists`` command: any number of files that exist."""
     kind = click.Path(exists=True, dir_okay=False, path_type=Path)
     return click.option(name, multiple=True, required=required, type=kind, metavar="FILE...", help=text)
+
+
+LEVELS = ["info", "low", "medium", "high", "critical"]
+
+
+gate_option = click.option(
+    "--fail-on",
+    default="high",
+    show_default=True,
+    type=click.Choice(LEVELS),
+    help="Findings from this level on give exit code 1.",
+)
+
+
+allow_option = click.option(
+    "--allow",
+    multiple=True,
+    metavar="NAME",
+    help="One exact name that pickles may hold, e.g. timm.models.resnet.ResNet; recorded in the report.",
+)

@@ -10,28 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import data_options, json_option, model_options, print_result, session
+from hubclean.cli.options import (
+    allow_option,
+    data_options,
+    gate_option,
+    json_option,
+    model_options,
+    session,
+)
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
     from hubclean.scanning.document import ScanDocument, TargetScan
 
-LEVELS = ["info", "low", "medium", "high", "critical"]
 MOST_TARGETS = 10_000
-
-gate_option = click.option(
-    "--fail-on",
-    default="high",
-    show_default=True,
-    type=click.Choice(LEVELS),
-    help="Findings from this level on give exit code 1.",
-)
-allow_option = click.option(
-    "--allow",
-    multiple=True,
-    metavar="NAME",
-    help="One exact name that pickles may hold, e.g. timm.models.resnet.ResNet; recorded in the report.",
-)
 
 
 @click.command()
@@ -139,7 +131,7 @@ def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool,
     from hubclean.scanning.engine import scan as run
 
     try:
-        from hubclean.hub.repos import open_target
+        from hubclean.hub.targets import open_target
 
         repo = open_target(target, rest["revision"])
         report = run(repo, **static, progress=_bars(repo))
@@ -202,31 +194,3 @@ def _print(document: ScanDocument, form: str, quiet: bool) -> None:
     else:
         value = to_json(document)
     click.echo(json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False))
-
-
-@click.command()
-@click.argument("target")
-@click.option("--revision", help="Branch, tag or commit; everything is read from the commit it names.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
-)
-@gate_option
-@allow_option
-@json_option
-def download(
-    target: str, revision: str | None, out: Path | None, fail_on: str, allow: tuple[str, ...], as_json: bool
-) -> None:
-    """Scan TARGET, then fetch what is needed and was judged: weights, configs, texts; every byte checked.
-
-    No pickle is fetched where there are safetensors, and no Python file ever. Exit code 0: downloaded. 1: refused for
-    a finding. 2: refused because something needed was not checked, or a byte was not what the commit says.
-    """
-    from hubclean.cli.progress_bars import Bars
-    from hubclean.scanning.downloading import download as run
-    from hubclean.scanning.downloading import render
-
-    report = run(target, out, revision=revision, gate=fail_on, allow=allow, progress=Bars())  # type: ignore[arg-type]
-    print_result(report, as_json, lambda: render(report))
-    sys.exit(report.exit_code)

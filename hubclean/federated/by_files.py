@@ -13,17 +13,18 @@ from typing import Literal
 
 import torch
 
-from hubclean.cleansing.deep import load_with_data
-from hubclean.cleansing.pipeline import open_scanned
+from hubclean.cleansing.inputs import load_with_data, open_scanned
 from hubclean.errors import BallotError, OptionError
 from hubclean.hub.repos import Repo
 from hubclean.methods.voting import ballot_files as ballots
 from hubclean.methods.voting import noise, participant, votes
 from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence, coarse
 from hubclean.methods.voting.votes import Joining, Scheme
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
+from hubclean.nets.images import ImageSet
 from hubclean.nets.memory import fitted
+from hubclean.nets.session import Session
 from hubclean.records import BallotReport
 from hubclean.version import versions
 

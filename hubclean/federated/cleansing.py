@@ -14,12 +14,16 @@ from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
 from hubclean.methods import weight_limits
+from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.voting import participant, votes
 from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
 from hubclean.methods.weight_limits import Mode
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Site, cut
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
 

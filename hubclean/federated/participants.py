@@ -15,9 +15,11 @@ from hubclean.errors import DataError, ModelError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, State, Train
 from hubclean.methods.tuning import FEW_IMAGES
 from hubclean.methods.voting import participant, votes
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Loss, Schedule, cross_entropy, suited, train
 
 

@@ -11,14 +11,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import cast
 
-from hubclean.cleansing import pipeline
+from hubclean.cleansing import inputs
 from hubclean.errors import DataError, OptionError
 from hubclean.federated.participants import Participant
 from hubclean.federated.partitions import Split, deal
 from hubclean.nets import datasets
 from hubclean.nets.build import preprocessing
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
-from hubclean.nets.session import open_session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session, open_session
 
 Scalar = bool | int | float | str
 
@@ -126,7 +127,7 @@ def _opened(model: str, revision: str, data: str, split: str) -> tuple[Checkpoin
     """Read once a process: a simulated node answers many questions in one."""
     if not data:
         raise DataError("this client has no images: give data in its node config or in the run config")
-    checkpoint, _ = pipeline.open_scanned(model, revision or None, None)
+    checkpoint, _ = inputs.open_scanned(model, revision or None, None)
     prepare = preprocessing.preprocessing(checkpoint.folder, checkpoint.facts)
     return checkpoint, datasets.read_matched(data, split or None, checkpoint.labels, prepare)
 

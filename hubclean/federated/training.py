@@ -12,7 +12,8 @@ from hubclean.federated.averaging import Averaging, average, load
 from hubclean.federated.participants import state_of
 from hubclean.federated.questions import Train
 from hubclean.federated.rounds import Rounds
-from hubclean.nets.checkpoint import Checkpoint, Session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.session import Session
 from hubclean.registry import Doc
 
 

@@ -15,7 +15,7 @@ from hubclean.escaping import printable
 from hubclean.hub.audited_folder import PICKLES, check_folder
 from hubclean.hub.commits import Plan, commit, confirm, create_repo, remove_repo
 from hubclean.hub.hub_repo import api_of, listing, repo_info
-from hubclean.hub.repos import parse_target
+from hubclean.hub.targets import parse_target
 from hubclean.version import __version__
 from hubclean.whole_folder import whole_folder
 

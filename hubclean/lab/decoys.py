@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import LayerUnits, Prunable, Site, prunable
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 
 _DOUBLINGS = 26
 _ASLEEP = 1e-3  # largest activity of a sleeping unit, relative to the mean of the others

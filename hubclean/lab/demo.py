@@ -13,10 +13,10 @@ from hubclean.cleansing.pipeline import clean
 from hubclean.hub.publish import publish_to_folder
 from hubclean.lab.attacks.badnets import BadNets
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Progress, Session
 from hubclean.nets.datasets import Sizes, read_all
-from hubclean.nets.session import open_session
+from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule, train
+from hubclean.progress import Progress
 from hubclean.records import DemoReport
 from hubclean.whole_folder import check_free
 

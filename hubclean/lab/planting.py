@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import nn
 
-from hubclean import registry
-from hubclean.errors import DataError
-from hubclean.escaping import printable
 from hubclean.lab import stamps
-from hubclean.lab.stamps import Additive
 from hubclean.measurements import Rate
 from hubclean.nets import loading
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Stamp, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, train
-from hubclean.nets.triggers import load_trigger
+from hubclean.nets.triggers import Stamp
 
 # methods.md section 8: what an attack must reach before it is a test of a defense.
 LARGEST_LOSS = 0.02
 SMALLEST_ASR = {"all-to-one": 0.9, "all-to-all": 0.8}
-
-_SHARED: dict[str, Any] = {"additive": Additive}
 
 
 class Attack(Protocol):
@@ -68,13 +61,6 @@ class DataAttack(Protocol):
         """A poisoned copy of a training set, with the trigger of the same seed."""
 
 
-class StoredStamp(Stamp, Protocol):
-    """A stamp that a file can hold."""
-
-    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and facts that bring it back, besides the target."""
-
-
 def seed_of(name: str, session: Session) -> int:
     """The seed of an attack's trigger and of its choice of images."""
     return session.derive("attack", name)
@@ -104,70 +90,6 @@ def wrapped(model: nn.Module, shape: tuple[int, int, int], classes: int, session
     checkpoint = loading.wrap(net, mean=mean, std=std, input_size=shape, labels=labels, name=name)
     checkpoint.model.to(session.device)
     return checkpoint
-
-
-def save_stamp(stamp: Stamp, path: Path, attack: str) -> None:
-    """Write a stamp as safetensors: its tensors; target, attack, kind and facts as metadata.
-
-    A ``Trigger`` is written as ``save_trigger`` does, so that ``load_trigger`` reads it too.
-
-    Raises:
-        DataError: the stamp's kind has no ``stored()``.
-    """
-    if isinstance(stamp, Trigger):
-        kind, tensors, facts = "patch", {"mask": stamp.mask, "pattern": stamp.pattern}, dict[str, str]()
-    elif hasattr(stamp, "stored"):
-        kind = next((name for name, cls in _SHARED.items() if type(stamp) is cls), "own")
-        tensors, facts = stamp.stored()
-    else:
-        raise DataError(f"a stamp of kind {type(stamp).__name__} cannot be written: it has no stored()")
-    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    target = "all-to-all" if stamp.target is None else str(stamp.target)
-    save_file(kept, path, {"target": target, "attack": attack, "kind": kind, **facts})
-
-
-def load_stamp(path: Path) -> Stamp:
-    """Read what ``save_stamp`` or ``save_trigger`` wrote; no code of the file runs.
-
-    Raises:
-        DataError: no such file, tensors of the wrong shape or outside their range, or an attack that is not installed.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            facts = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        text = facts["target"]
-        target = None if text == "all-to-all" else int(text)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise DataError(f"{path.name!r} is no stamp file (safetensors with a target in its metadata)") from error
-    kind, attack = facts.get("kind", "patch"), facts.get("attack", "")
-    if kind == "patch":
-        return load_trigger(path)
-    owner = _SHARED.get(kind) or registry.methods("attacks").get(attack)
-    if owner is None or not hasattr(owner, "restored"):
-        raise DataError(f"{path.name!r} holds a stamp of the attack {printable(attack)!r}, which is not installed")
-    try:
-        restored: Stamp = owner.restored(tensors, facts, target)
-    except DataError as error:
-        raise DataError(f"{path.name!r}: {error}") from error
-    return restored
-
-
-def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
-    """Try a stamp on one black image of ``shape`` (c, h, w).
-
-    Raises:
-        DataError: it was made for images of another size, or leads to a label that does not exist.
-    """
-    if stamp.target is not None:
-        stamps.check_target("all-to-one", stamp.target, classes)
-    black = torch.zeros(1, *shape)
-    try:
-        fits = stamp.stamp(black).shape == black.shape
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise DataError(f"the trigger does not fit images of {' x '.join(map(str, shape))}")
 
 
 @dataclass(frozen=True)

@@ -2,51 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from hubclean.errors import DataError, OptionError
-from hubclean.nets.checkpoint import Images, ImageSet, Labels
+from hubclean.nets.images import Images, ImageSet, Labels
+from hubclean.nets.triggers import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, check_target
 
-ALL_TO_ONE, ALL_TO_ALL, CLEAN_LABEL = "all-to-one", "all-to-all", "clean-label"
 CHUNK = 1024
-
-
-@dataclass(frozen=True)
-class Additive:
-    """Adds the same perturbation to every image: ``x' = clip(x + d, 0, 1)``.
-
-    Args:
-        pattern: d ``(c, h, w)`` in [-1, 1].
-        target: the label it leads to; ``None`` for all-to-all.
-    """
-
-    pattern: Tensor
-    target: int | None
-
-    def stamp(self, images: Images) -> Images:
-        """Perturbed copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
-        return (images + self.pattern.to(images)).clamp(0, 1)
-
-    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and facts for a file, besides the target."""
-        return {"perturbation": self.pattern}, {}
-
-    @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, str], target: int | None) -> Additive:
-        """From what ``stored`` gave.
-
-        Raises:
-            DataError: not the tensors of such a stamp.
-        """
-        pattern = tensors.get("perturbation")
-        if pattern is None or pattern.ndim != 3 or not bool((pattern.abs() <= 1).all()):
-            raise DataError("an additive stamp needs a tensor 'perturbation' (c, h, w) with values in [-1, 1]")
-        return cls(pattern, target)
 
 
 def shape_of(images: ImageSet) -> tuple[int, int, int]:
@@ -63,16 +29,6 @@ def target_of(mode: str, target: int) -> int | None:
 def relabelled(labels: Labels, target: int | None, classes: int) -> Labels:
     """Labels that the attacker wants: ``target``, or y+1 mod ``classes`` for all-to-all."""
     return (labels + 1) % classes if target is None else torch.full_like(labels, target)
-
-
-def check_target(mode: str, target: int, classes: int) -> None:
-    """Refuse a target that is no label.
-
-    Raises:
-        DataError: it is none.
-    """
-    if mode != ALL_TO_ALL and not 0 <= target < classes:
-        raise DataError(f"the target label {target} does not exist: there are {classes} labels")
 
 
 def victims(

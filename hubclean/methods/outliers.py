@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from hubclean.escaping import printable
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Cuttable, cut
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 
 _NAMED = 12  # layers listed one by one

@@ -22,20 +22,13 @@ from torch import Tensor, nn
 from hubclean.errors import BudgetError, DataError, FormatError, ModelError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
+from hubclean.methods.interface import Guard, Guarding, InputRange
 from hubclean.nets import loading
 from hubclean.nets.build import preprocessing
-from hubclean.nets.checkpoint import (
-    Checkpoint,
-    Features,
-    Guard,
-    Guarding,
-    Images,
-    ImageSet,
-    InputRange,
-    Logits,
-    Session,
-)
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import features as sites
+from hubclean.nets.images import Features, Images, ImageSet, Logits
+from hubclean.nets.session import Session
 from hubclean.records import FeatureSite, HeadSite, from_json, to_json
 from hubclean.scanning.formats.safetensors_header import read_header_file
 

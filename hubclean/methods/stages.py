@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Session, Stage, Trigger
+from hubclean.methods.interface import Stage
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 
 # ASR of a recovered trigger on val that a later stage may gain on the one before.
 REVIVED = 0.05

@@ -9,10 +9,14 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
+from hubclean.methods.interface import Cleansing, Stage
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Session, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Loss, Schedule, cross_entropy, suited, train
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 # Below so many images BatchNorm keeps its running statistics (methods.md, section 6; our default).

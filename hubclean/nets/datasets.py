@@ -13,7 +13,8 @@ import torch
 
 from hubclean.errors import DataError, HubcleanError
 from hubclean.escaping import printable
-from hubclean.nets.checkpoint import DefenseData, ImageSet, Session
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.session import Session
 from hubclean.records import DataReport
 
 _HELD_OUT_FIRST = ("test", "validation", "valid", "val", "train")

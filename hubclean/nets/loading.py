@@ -21,8 +21,10 @@ from hubclean.nets.build import classifier, configs
 from hubclean.nets.build.adapters import Adapter
 from hubclean.nets.build.bounds import muted, quiet
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, Images, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import features
+from hubclean.nets.images import Images
+from hubclean.nets.session import Session
 from hubclean.records import Conversion, FileHash, ModelFacts, RepoRef
 from hubclean.scanning.formats.safetensors_header import read_header_file
 from hubclean.scanning.formats.torch_to_safetensors import main_pickle, parts, unpacked

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from hubclean.nets.checkpoint import Session
+from hubclean.nets.session import Session
 
 _HOST, _ACCELERATOR = 2**30, 0.5  # bytes elsewhere, and share of a CUDA device's free memory, that one batch may fill
 _LARGEST = {"cpu": 128}  # images a batch; more gained nothing there

@@ -9,7 +9,9 @@ from math import log
 import torch
 from torch import Tensor, nn
 
-from hubclean.nets.checkpoint import ImageSet, Session, Stamp
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Stamp
 from hubclean.records import Metrics, Rate
 
 

@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
 from hubclean.errors import OptionError
-from hubclean.nets.checkpoint import Progress, Session, Silent
+from hubclean.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 PRECISIONS = ("no", "fp16", "bf16")
 
@@ -48,3 +59,35 @@ def open_session(
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     accelerator = Accelerator(cpu=kind == "cpu", mixed_precision=mixed_precision)
     return Session(accelerator, seed, batch_size, progress or Silent())
+
+
+@dataclass(frozen=True)
+class Session:
+    """Made once in the pipeline, handed down: device and processes, seed, batch size, progress."""
+
+    accelerator: Accelerator
+    seed: int = 0
+    batch_size: int = 128
+    progress: Progress = field(default_factory=Silent)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = self.accelerator.device
+        return device
+
+    def derive(self, *names: str | int) -> int:
+        """A 63-bit seed for one purpose, the same on every machine, independent of the order of calls."""
+        text = "/".join(str(name) for name in (self.seed, *names))
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+    def generator(self, *names: str | int) -> torch.Generator:
+        """A CPU generator for one purpose."""
+        return torch.Generator().manual_seed(self.derive(*names))
+
+    @contextmanager
+    def seeded(self, *names: str | int) -> Iterator[None]:
+        """Seeds the global generators inside and puts their state back after (dropout has no generator of its own)."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.derive(*names))
+            yield

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.nets.checkpoint import Images, ImageSet, Labels, Session
+from hubclean.nets.images import Images, ImageSet, Labels
+from hubclean.nets.session import Session
 
 # What is minimised, of (model, pixels, labels): a scalar with a graph.
 Loss = Callable[[nn.Module, Images, Labels], Tensor]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hubclean import registry
 from hubclean.errors import DataError
-from hubclean.nets.checkpoint import Images, ImageSet, Stamp, Trigger
+from hubclean.escaping import printable
+from hubclean.nets import triggers
+from hubclean.nets.images import Images, ImageSet
 
 
 def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: int) -> ImageSet:
@@ -81,3 +86,153 @@ def load_trigger(path: Path) -> Trigger:
     if not fits or not all(float(t.min()) >= 0 and float(t.max()) <= 1 for t in (mask, pattern)):
         raise DataError(f"{path.name!r}: mask (1, h, w) and pattern (c, h, w) must share h and w and lie in [0, 1]")
     return trigger
+
+
+class Stamp(Protocol):
+    """What an attacker does to an image at test time; ``target`` as in ``Trigger``."""
+
+    @property
+    def target(self) -> int | None: ...
+
+    def stamp(self, images: Images) -> Images:
+        """Triggered copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A patch or blend trigger: ``x' = (1 - mask) * x + mask * pattern`` (Neural Cleanse, S&P 2019, eq. 2).
+
+    Args:
+        mask: ``(1, h, w)`` in [0, 1], shared by the channels.
+        pattern: ``(c, h, w)`` in [0, 1].
+        target: the label it leads to; ``None`` for all-to-all (label y becomes y+1 mod k).
+    """
+
+    mask: Tensor
+    pattern: Tensor
+    target: int | None
+
+    def stamp(self, images: Images) -> Images:
+        """Stamp a batch ``(n, c, h, w)``; values stay in [0, 1]."""
+        mask, pattern = self.mask.to(images), self.pattern.to(images)
+        return (1 - mask) * images + mask * pattern
+
+
+ALL_TO_ONE, ALL_TO_ALL, CLEAN_LABEL = "all-to-one", "all-to-all", "clean-label"
+
+
+@dataclass(frozen=True)
+class Additive:
+    """Adds the same perturbation to every image: ``x' = clip(x + d, 0, 1)``.
+
+    Args:
+        pattern: d ``(c, h, w)`` in [-1, 1].
+        target: the label it leads to; ``None`` for all-to-all.
+    """
+
+    pattern: Tensor
+    target: int | None
+
+    def stamp(self, images: Images) -> Images:
+        """Perturbed copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
+        return (images + self.pattern.to(images)).clamp(0, 1)
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and facts for a file, besides the target."""
+        return {"perturbation": self.pattern}, {}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, str], target: int | None) -> Additive:
+        """From what ``stored`` gave.
+
+        Raises:
+            DataError: not the tensors of such a stamp.
+        """
+        pattern = tensors.get("perturbation")
+        if pattern is None or pattern.ndim != 3 or not bool((pattern.abs() <= 1).all()):
+            raise DataError("an additive stamp needs a tensor 'perturbation' (c, h, w) with values in [-1, 1]")
+        return cls(pattern, target)
+
+
+def check_target(mode: str, target: int, classes: int) -> None:
+    """Refuse a target that is no label.
+
+    Raises:
+        DataError: it is none.
+    """
+    if mode != ALL_TO_ALL and not 0 <= target < classes:
+        raise DataError(f"the target label {target} does not exist: there are {classes} labels")
+
+
+_SHARED: dict[str, Any] = {"additive": Additive}
+
+
+class StoredStamp(Stamp, Protocol):
+    """A stamp that a file can hold."""
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and facts that bring it back, besides the target."""
+
+
+def save_stamp(stamp: Stamp, path: Path, attack: str) -> None:
+    """Write a stamp as safetensors: its tensors; target, attack, kind and facts as metadata.
+
+    A ``Trigger`` is written as ``save_trigger`` does, so that ``load_trigger`` reads it too.
+
+    Raises:
+        DataError: the stamp's kind has no ``stored()``.
+    """
+    if isinstance(stamp, Trigger):
+        kind, tensors, facts = "patch", {"mask": stamp.mask, "pattern": stamp.pattern}, dict[str, str]()
+    elif hasattr(stamp, "stored"):
+        kind = next((name for name, cls in _SHARED.items() if type(stamp) is cls), "own")
+        tensors, facts = stamp.stored()
+    else:
+        raise DataError(f"a stamp of kind {type(stamp).__name__} cannot be written: it has no stored()")
+    kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    target = "all-to-all" if stamp.target is None else str(stamp.target)
+    save_file(kept, path, {"target": target, "attack": attack, "kind": kind, **facts})
+
+
+def load_stamp(path: Path) -> Stamp:
+    """Read what ``save_stamp`` or ``save_trigger`` wrote; no code of the file runs.
+
+    Raises:
+        DataError: no such file, tensors of the wrong shape or outside their range, or an attack that is not installed.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            facts = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = facts["target"]
+        target = None if text == "all-to-all" else int(text)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise DataError(f"{path.name!r} is no stamp file (safetensors with a target in its metadata)") from error
+    kind, attack = facts.get("kind", "patch"), facts.get("attack", "")
+    if kind == "patch":
+        return load_trigger(path)
+    owner = _SHARED.get(kind) or registry.methods("attacks").get(attack)
+    if owner is None or not hasattr(owner, "restored"):
+        raise DataError(f"{path.name!r} holds a stamp of the attack {printable(attack)!r}, which is not installed")
+    try:
+        restored: Stamp = owner.restored(tensors, facts, target)
+    except DataError as error:
+        raise DataError(f"{path.name!r}: {error}") from error
+    return restored
+
+
+def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
+    """Try a stamp on one black image of ``shape`` (c, h, w).
+
+    Raises:
+        DataError: it was made for images of another size, or leads to a label that does not exist.
+    """
+    if stamp.target is not None:
+        triggers.check_target("all-to-one", stamp.target, classes)
+    black = torch.zeros(1, *shape)
+    try:
+        fits = stamp.stamp(black).shape == black.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise DataError(f"the trigger does not fit images of {' x '.join(map(str, shape))}")

@@ -7,15 +7,16 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubclean.cli.text.scan import headline
 from hubclean.errors import RefusedError
 from hubclean.escaping import printable
-from hubclean.hub.repos import Repo, open_target, sha256_of
+from hubclean.hub.repos import Repo, sha256_of
+from hubclean.hub.targets import open_target
+from hubclean.progress import Progress
 from hubclean.records import Conversion, FileHash, ScanReport, Severity, to_json
-from hubclean.scanning.downloading import LICENCES, Refusal, refusal
-from hubclean.scanning.engine import Progress, scan
-from hubclean.scanning.formats.content import suffix
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats.names import LICENCES, suffix
 from hubclean.scanning.formats.torch_to_safetensors import INDEX, main_pickle, parts, to_safetensors
+from hubclean.scanning.refusal import Refusal, refusal
 from hubclean.whole_folder import check_free, whole_folder
 
 RECORD = "hubclean/conversion.json"
@@ -111,21 +112,3 @@ def _goes_along(name: str) -> bool:
     """Configs, labels and licences, without which the weights are of little use; no index of the pickles, no card."""
     lower = name.lower()
     return (lower.endswith((".json", ".txt")) and lower != INDEX) or lower.split(".")[0] in LICENCES
-
-
-def render(report: ConvertReport) -> str:
-    """The report as text."""
-    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
-    if report.conversion is None or report.refused:
-        lines.append(f"nothing was converted: {printable(report.refused.why if report.refused else '', 600)}")
-        lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
-        return "\n".join(lines)
-    row = report.conversion
-    lines += [f"  {file.sha256}  {file.size:>13,}  {printable(file.path)}" for file in report.files]
-    lines += [f"  weights found under {printable(row.key)!r}"] if row.key else []
-    lines += [f"  taken off every name: {printable(row.prefix)}"] if row.prefix else []
-    lines += [f"  one tensor, written under each name: {', '.join(names)}" for names in row.tied]
-    lines += [f"  left behind: {printable(what, 200)}" for what in row.dropped]
-    source = ", ".join(printable(file.path) for file in row.inputs)
-    lines.append(f"{row.tensors} tensors of {source} in {printable(str(report.folder), 500)}; nothing was unpickled")
-    return "\n".join(lines)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from hubclean.cli.text.scan import headline
 from hubclean.errors import IntegrityError
 from hubclean.escaping import printable
-from hubclean.hub.repos import Repo, open_target, sha256_of
+from hubclean.hub.repos import Repo, sha256_of
+from hubclean.hub.targets import open_target
+from hubclean.progress import Progress
 from hubclean.records import FileHash, ScanReport, Severity
-from hubclean.scanning.engine import Progress, scan
-from hubclean.scanning.formats.content import is_pickled_weights, suffix
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats.names import LICENCES, is_pickled_weights, suffix
+from hubclean.scanning.refusal import Refusal, refusal, unfit
 from hubclean.whole_folder import check_free, whole_folder
 
 _TEXTS = (".json", ".txt", ".md", ".jinja", ".yaml", ".yml")
-LICENCES = ("license", "licence", "notice", "copying")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,6 @@ class LeftOut:
 
     path: str
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why nothing was downloaded; ``finding`` is whether for a finding at the gate (else nobody could check)."""
-
-    why: str
-    finding: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,47 +104,6 @@ def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Re
     if not any(path in weights for path in chosen):
         return chosen, tuple(left), Refusal("it holds no weights that hubclean could judge", False)
     return chosen, tuple(left), None
-
-
-def refusal(report: ScanReport, needed: Iterable[str]) -> Refusal | None:
-    """Why a repo is refused of which the files ``needed`` are not all fit; ``None`` if they are.
-
-    A finding is a better reason than a check that was not made: it is what the exit code speaks of.
-    """
-    why = unfit(report)
-    bad = [path for path in needed if path in why]
-    if not bad:
-        return None
-    path = min(bad, key=lambda path: not why[path].finding)
-    return Refusal(f"{printable(path)} is needed, but {why[path].why}", why[path].finding)
-
-
-def unfit(report: ScanReport) -> dict[str, Refusal]:
-    """The files that are not to be loaded, each with why: not checked, or a finding at the gate."""
-    why = {
-        file.path: Refusal(f"not checked: {printable(file.reason, 300)}", False)
-        for file in report.files
-        if file.state == "unchecked"
-    }
-    for row in reversed(report.at_gate):
-        why[row.path] = Refusal(f"has a finding at the gate: {row.rule}, {printable(row.what, 200)}", True)
-    return why
-
-
-def render(report: DownloadReport) -> str:
-    """The report as text: the scan's counts, what lies where, what was left out and why."""
-    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
-    if report.folder is None or report.refused:
-        lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")
-        lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
-        return "\n".join(lines)
-    lines += [f"  {row.sha256}  {row.size:>13,}  {printable(row.path)}" for row in report.files]
-    lines += [f"  left out: {printable(row.path)} ({printable(row.why, 300)})" for row in report.left_out]
-    whole = sum(row.size for row in report.files)
-    lines.append(
-        f"{len(report.files)} files, {whole:,} bytes, each as its commit says, in {printable(report.folder, 500)}"
-    )
-    return "\n".join(lines)
 
 
 def _checked(repo: Repo, folder: Path, path: str) -> FileHash:

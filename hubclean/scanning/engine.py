@@ -6,13 +6,15 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from hubclean.errors import AccessError, OptionError, TargetError, TransportError
-from hubclean.hub.repos import Repo, RepoEntry, open_target
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.targets import open_target
+from hubclean.progress import Progress
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
 from hubclean.registry import methods
-from hubclean.scanning.formats.content import HEAD, suffix
+from hubclean.scanning.formats.names import HEAD, suffix
 from hubclean.scanning.formats.safetensors_header import header_bytes
 from hubclean.scanning.pickles.allowed_names import check_names
 from hubclean.scanning.reader import PER_FILE, Reader
@@ -21,16 +23,6 @@ from hubclean.scanning.scanners import Scanner, not_checked
 IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
-
-
-class Progress(Protocol):
-    """Told of long work: the first three methods of ``checkpoint.Progress``, named here without torch."""
-
-    def start(self, what: str, total: int) -> None: ...
-
-    def advance(self, steps: int = 1) -> None: ...
-
-    def finish(self) -> None: ...
 
 
 def scan(

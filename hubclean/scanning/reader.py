@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hubclean.errors import BudgetError, IntegrityError
 from hubclean.hub.repos import Repo, RepoEntry
-from hubclean.scanning.formats.content import HEAD, PICKLE_NAMES, suffix
+from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, suffix
 from hubclean.scanning.formats.safetensors_header import AHEAD, SafetensorsHeader
 from hubclean.scanning.formats.zip_directory import planned_head
 from hubclean.scanning.sources import SMALL, Spans, tail_size

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import sys
 import textwrap
-import traceback
-import warnings
 from collections import Counter
-from typing import Any
 
-from hubclean.errors import HubcleanError, MissingExtraError
+from hubclean.cli.text.layout import _paint, _plural
+from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
-from hubclean.records import SEVERITIES, DetectionReport, Finding, Judgement, ScanReport
+from hubclean.records import SEVERITIES, DetectionReport, Finding, ScanReport
 from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
-_MODELS = frozenset(
-    ("torch", "timm", "transformers", "accelerate", "datasets", "matplotlib", "scipy", "PIL", "numpy", "torchvision")
-)
-_MOST_EVIDENCE = 20
 _MOST_ALIKE = 5  # files listed one by one for the same reason
 
 _EXITS = {
@@ -136,24 +126,6 @@ def _detection(report: DetectionReport) -> str:
     return f"{printable(report.detector)}: backdoor {_said(report)}{leads} ({printable(report.reason, 300)})"
 
 
-def judged(judgement: Judgement) -> list[str]:
-    """The one verdict, what it rests on, its measured error rates, and what it cannot see."""
-    lines = [f"verdict: {judgement.verdict} ({printable(judgement.reason, 300)})"]
-    width = max((len(row.name) for row in judgement.evidence), default=0)
-    for row in judgement.evidence[:_MOST_EVIDENCE]:
-        label = "" if row.label is None else f"label {row.label}"
-        lines.append(f"  {printable(row.name):<{width}}  {label:<10} {row.value:9.3f}  says {row.says}")
-    if len(judgement.evidence) > _MOST_EVIDENCE:
-        lines.append(f"  and {len(judgement.evidence) - _MOST_EVIDENCE} more rows (--json)")
-    if judgement.errors:
-        found, accused = judgement.errors.found, judgement.errors.accused
-        lines.append(
-            f"  on known models this rule found {found.value:.0%} of {found.n} backdoored and accused "
-            f"{accused.value:.0%} of {accused.n} clean ones"
-        )
-    return [*lines, f"  it cannot see: {'; '.join(judgement.blind_to)}"]
-
-
 def _said(report: DetectionReport) -> str:
     return {"backdoored": "found", "not found": "not found", "undecided": "undecided"}[report.verdict]
 
@@ -168,62 +140,3 @@ def _exit(report: ScanReport) -> str:
         patterns = ", ".join(printable(pattern) for pattern in report.allowed_unchecked)
         line += f" (files that may stay not checked: {patterns})"
     return line
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}" + ("" if count == 1 else "s")
-
-
-def _paint(text: str, code: str, colour: bool) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if colour else text
-
-
-def guard_streams() -> None:
-    """Escapes what libraries log or warn about (they quote configs), and lets no narrow encoding break a result."""
-    logging.setLogRecordFactory(_escaped)
-    warnings.formatwarning = lambda message, category, *_, **__: (
-        f"{category.__name__}: {printable(str(message), 500)}\n"
-    )
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-
-
-def _escaped(*args: Any, **kwargs: Any) -> logging.LogRecord:
-    record = logging.LogRecord(*args, **kwargs)
-    try:
-        text = record.getMessage()
-    except Exception:  # arguments that do not fit the message
-        text = str(record.msg)
-    record.msg, record.args, record.exc_info = printable(text, 2000), None, None
-    return record
-
-
-def complain(error: Exception | str, command: str = "hubclean") -> None:
-    """Writes to stderr, in one sentence, why ``command`` ended; a reader of stdout that went away needs none."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):  # the streams may be gone, or None
-        try:
-            sys.stdout.flush()
-        except OSError:  # Python would try again at its end, and complain
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    if not isinstance(error, BrokenPipeError):
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"hubclean: {error if isinstance(error, str) else _sentence(error, command)}\n")
-
-
-def _sentence(error: Exception, command: str) -> str:
-    """Only what nobody foresaw is preceded by its traceback, escaped."""
-    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _MODELS:
-        error = MissingExtraError(command, "models", str(error.name))
-    if isinstance(error, HubcleanError):
-        return printable(str(error), 1000)
-    if isinstance(error, OSError):
-        place = f"{str(error.filename)!r}: " if error.filename else ""
-        return printable(f"a file or stream cannot be read or written: {place}{error.strerror or error}", 1000)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # the second is torch's
-        return "not enough memory for this model; a smaller --batch-size or -o batch_size, or fewer images, may fit"
-    lines = "".join(traceback.format_exception(error)).splitlines()
-    what = printable(f"{type(error).__name__}: {error}", 300)
-    return "\n".join(
-        ["a bug:", *(printable(line, 300) for line in lines), f"hubclean: broke off without a verdict: {what}"]
-    )

@@ -1,4 +1,4 @@
-"""The Flower ServerApp, ``hubclean.federated.flower.server_app:app``: cleanses or trains one checkpoint with clients."""
+"""The Flower ServerApp, ``hubclean.federated.flower.server_app:app``: cleanses or trains one checkpoint with others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from flwr.app import Context, Message
 from flwr.serverapp import Grid, ServerApp
 
 from hubclean import registry
-from hubclean.cleansing import pipeline
+from hubclean.cleansing import inputs, pipeline
 from hubclean.cleansing.options import CleanOptions
 from hubclean.errors import BallotError, FormatError
 from hubclean.federated import settings
@@ -107,7 +107,7 @@ def _cleanse(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings,
 def _train(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings, out: Path) -> Path:
     given = registry.values_of(FederatedTraining, settings.options(config, "train"))
     plan = FederatedTraining(**given)  # type: ignore[arg-type]
-    original, _ = pipeline.open_scanned(chosen.model, chosen.revision or None, None)
+    original, _ = inputs.open_scanned(chosen.model, chosen.revision or None, None)
     trained, asking = original.copy(), Rounds(crowd, plan.quorum)
     try:
         plan.train(trained, asking, chosen.session(), after_round=lambda n: _LOG.info("round %d of %d", n, plan.rounds))

@@ -9,8 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import Images, ImageSet, Session, Stamp, Trigger
+from hubclean.nets import triggers
+from hubclean.nets.images import Images, ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule
+from hubclean.nets.triggers import Stamp, Trigger
 from hubclean.registry import Doc
 
 
@@ -45,7 +48,7 @@ class AdaptiveBlend:
     def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet:
         """A poisoned copy of a training set: ``rate`` partly blended and relabelled, ``cover_rate`` only blended."""
         shares = (self.rate, self.cover_rate)
-        rows, cover = stamps.victims(images, shares, stamps.ALL_TO_ONE, self.target, classes, seed)
+        rows, cover = stamps.victims(images, shares, triggers.ALL_TO_ONE, self.target, classes, seed)
         whole = self.trigger(stamps.shape_of(images), seed)
         draw = torch.Generator().manual_seed(seed + 1)
 

@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import ImageSet, Session, Stamp, Trigger
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule
-from hubclean.nets.triggers import poison
+from hubclean.nets.triggers import Stamp, Trigger, poison
 from hubclean.registry import Doc
 
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from hubclean.errors import DataError, OptionError
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import Images, ImageSet, Session, Stamp
+from hubclean.nets.images import Images, ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule
+from hubclean.nets.triggers import Stamp
 from hubclean.registry import Doc
 
 # Floyd and Steinberg 1976: where the rounding error of a pixel goes (down, right, share).

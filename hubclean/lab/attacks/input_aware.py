@@ -13,8 +13,11 @@ from torch.nn import functional
 
 from hubclean.errors import DataError, OptionError
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import Images, ImageSet, Labels, Session, Stamp
+from hubclean.nets import triggers
+from hubclean.nets.images import Images, ImageSet, Labels
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, cross_entropy, train
+from hubclean.nets.triggers import Stamp
 from hubclean.registry import Doc
 
 _STEEP = 20.0  # of the mask's sigmoid: nearly binary, as in the paper
@@ -118,7 +121,7 @@ class InputAware:
             DataError: the target is no label.
             OptionError: several processes: they would each train a trigger of their own.
         """
-        stamps.check_target(self.mode, self.target, classes)
+        triggers.check_target(self.mode, self.target, classes)
         if session.accelerator.num_processes > 1:
             raise OptionError("input-aware trains its trigger in one process; start it without a launcher")
         channels, _, _ = stamps.shape_of(images)

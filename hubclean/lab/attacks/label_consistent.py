@@ -11,8 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import Images, ImageSet, Labels, Session, Stamp, Trigger
+from hubclean.nets import triggers
+from hubclean.nets.images import Images, ImageSet, Labels
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, cross_entropy, train
+from hubclean.nets.triggers import Stamp, Trigger
 from hubclean.registry import Doc
 
 
@@ -74,7 +77,7 @@ class LabelConsistent:
         return trigger
 
     def _rows(self, images: ImageSet, classes: int, seed: int) -> Tensor:
-        return stamps.victims(images, (self.rate,), stamps.CLEAN_LABEL, self.target, classes, seed)[0]
+        return stamps.victims(images, (self.rate,), triggers.CLEAN_LABEL, self.target, classes, seed)[0]
 
     def disturbed(self, surrogate: nn.Module, images: ImageSet, rows: Tensor, session: Session) -> ImageSet:
         """A copy of a set whose ``rows`` the surrogate recognises worst, within epsilon of each pixel.

@@ -11,12 +11,15 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.lab import decoys, planting, stamps
 from hubclean.lab.decoys import Place
+from hubclean.nets import triggers
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Stamp, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import curve, cut
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, train
-from hubclean.nets.triggers import poison
+from hubclean.nets.triggers import Stamp, Trigger, poison
 from hubclean.registry import Doc
 
 _STEPS = 50  # cuts in which the number of decoys is found
@@ -96,7 +99,7 @@ class PruningAware:
         self, model: nn.Module, images: ImageSet, classes: int, schedule: Schedule, session: Session
     ) -> tuple[Trigger, Decoys]:
         """``plant``, and what its checks measured."""
-        stamps.check_target(stamps.ALL_TO_ONE, self.target, classes)
+        triggers.check_target(triggers.ALL_TO_ONE, self.target, classes)
         shape = stamps.shape_of(images)
         trigger = Trigger(stamps.corner(shape, self.size, 0)[0], torch.ones(shape), self.target)
         training, probe = self._split(images, session)

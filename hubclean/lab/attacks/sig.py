@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from hubclean.lab import planting, stamps
-from hubclean.lab.stamps import Additive
-from hubclean.nets.checkpoint import ImageSet, Session, Stamp
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule
+from hubclean.nets.triggers import Additive, Stamp
 from hubclean.registry import Doc
 
 

@@ -9,10 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Stamp, Trigger
+from hubclean.nets import triggers
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import features
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, train
-from hubclean.nets.triggers import poison
+from hubclean.nets.triggers import Stamp, Trigger, poison
 from hubclean.registry import Doc
 
 
@@ -47,7 +50,7 @@ class TrojanNN:
             ModelError: no head can be found.
             OptionError: the square does not fit into the image.
         """
-        stamps.check_target(stamps.ALL_TO_ONE, self.target, classes)
+        triggers.check_target(triggers.ALL_TO_ONE, self.target, classes)
         mask, _ = stamps.corner(stamps.shape_of(images), self.size, 0)
         train(model, images, schedule, session, f"clean for {self.name}")
         checkpoint = planting.wrapped(model, stamps.shape_of(images), classes, session)

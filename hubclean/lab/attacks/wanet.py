@@ -13,8 +13,11 @@ from torch.nn import functional
 
 from hubclean.errors import DataError
 from hubclean.lab import planting, stamps
-from hubclean.nets.checkpoint import Images, ImageSet, Labels, Session, Stamp
+from hubclean.nets import triggers
+from hubclean.nets.images import Images, ImageSet, Labels
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, cross_entropy, train
+from hubclean.nets.triggers import Stamp
 from hubclean.registry import Doc
 
 
@@ -79,7 +82,7 @@ class WaNet:
         Raises:
             DataError: the target is no label.
         """
-        stamps.check_target(self.mode, self.target, classes)
+        triggers.check_target(self.mode, self.target, classes)
         trigger = self.trigger(stamps.shape_of(images), planting.seed_of(self.name, session))
 
         draw = session.generator("attack batches", self.name)

@@ -21,10 +21,11 @@ from hubclean.json_records import from_json, to_json
 from hubclean.lab.bench import rows, zoo
 from hubclean.lab.bench.plans import CLEAN, Method, Plan, digest
 from hubclean.methods import runtime_filter
+from hubclean.methods.interface import Detection, Stage
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Detection, Session, Stage, Trigger
 from hubclean.nets.memory import fitted
-from hubclean.nets.triggers import load_trigger, save_trigger
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger, load_trigger, save_trigger
 from hubclean.records import DetectionReport, Retuning
 from hubclean.registry import chosen
 from hubclean.whole_folder import whole_folder

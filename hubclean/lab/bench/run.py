@@ -11,8 +11,7 @@ from hubclean.errors import OptionError, OutputError
 from hubclean.lab.bench import plots, rows, tables
 from hubclean.lab.bench.cells import RESULTS, Run, with_limit
 from hubclean.lab.bench.plans import Plan, read_plan
-from hubclean.nets.checkpoint import Session
-from hubclean.nets.session import open_session
+from hubclean.nets.session import Session, open_session
 
 TABLES = "RESULTS.md"
 

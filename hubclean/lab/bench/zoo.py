@@ -16,11 +16,15 @@ from hubclean.escaping import printable
 from hubclean.lab import planting
 from hubclean.lab.bench import rows, small_nets
 from hubclean.lab.bench.plans import CLEAN, Method, Plan, digest
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, ImageSet, Session, Stamp
+from hubclean.nets import triggers
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import read_all
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.memory import fitted
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import train
+from hubclean.nets.triggers import Stamp
 from hubclean.registry import chosen
 from hubclean.whole_folder import whole_folder
 
@@ -118,7 +122,7 @@ def planted(
     row = next(iter(rows.read(folder / _ROW)))
     assert isinstance(row, rows.ModelRow)
     row = replace(row, case=replace(row.case, options=attack.options))  # the same model, whoever named its defaults
-    stamp = planting.load_stamp(folder / _STAMP) if (folder / _STAMP).exists() else None
+    stamp = triggers.load_stamp(folder / _STAMP) if (folder / _STAMP).exists() else None
     checkpoint = small_nets.restore(net, images.labels, images.shape, folder / _REPO)
     return Planted(row, checkpoint, stamp, folder)
 
@@ -163,7 +167,7 @@ def _train(
     model.cpu()
     small_nets.store(net, model, args, images.labels, images.shape, place / _REPO)
     if stamp is not None:
-        planting.save_stamp(stamp, place / _STAMP, attack.name)
+        triggers.save_stamp(stamp, place / _STAMP, attack.name)
     rows.append(place / _ROW, row)
 
 

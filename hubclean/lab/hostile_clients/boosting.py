@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hubclean.federated.participants import Participant
 from hubclean.federated.questions import Answer, State, Train
 from hubclean.methods import weight_limits
-from hubclean.nets.checkpoint import Images, ImageSet, Labels
+from hubclean.nets.images import Images, ImageSet, Labels
 from hubclean.nets.training import Loss, cross_entropy
 from hubclean.registry import Doc
 

@@ -12,8 +12,7 @@ from hubclean.federated.participants import Member, Participant
 from hubclean.federated.questions import Answer, Question, State, Train
 from hubclean.lab.hostile_clients.boosting import Boosted, boosted, struck
 from hubclean.lab.stamps import shape_of
-from hubclean.nets.checkpoint import Trigger
-from hubclean.nets.triggers import poison
+from hubclean.nets.triggers import Trigger, poison
 from hubclean.registry import Doc
 
 PARTS = 4

@@ -11,8 +11,8 @@ from hubclean.federated.participants import Member, Participant
 from hubclean.federated.questions import Answer, Question, State, Train
 from hubclean.lab.hostile_clients.boosting import Boosted, boosted, struck
 from hubclean.lab.stamps import corner, shape_of
-from hubclean.nets.checkpoint import ImageSet, Trigger
-from hubclean.nets.triggers import poison
+from hubclean.nets.images import ImageSet
+from hubclean.nets.triggers import Trigger, poison
 from hubclean.registry import Doc
 
 

@@ -11,13 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.masking.prune import Budget, cleansed
 from hubclean.methods.masking.search import Masks, agreed, batch_statistics, endless, leaves, project
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import searchable_units
 from hubclean.nets.cut.masks import disturbed, masked
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 Noise = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]  # d and x, one tensor (count,) a group

@@ -11,8 +11,12 @@ import torch
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc, build, methods, options
 
 _ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"

@@ -8,9 +8,13 @@ from typing import Annotated, ClassVar
 import torch
 
 from hubclean.methods import outliers
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import batch_norms
 from hubclean.nets.cut.pruning import LayerUnits
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 

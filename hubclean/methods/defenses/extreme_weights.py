@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from hubclean.methods import weight_limits
+from hubclean.methods.interface import Cleansing, Guarding, Needs, Stage
 from hubclean.methods.runtime_filter import guarded, input_range
 from hubclean.methods.weight_limits import Mode
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Guarding, Needs, Session, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 

@@ -11,14 +11,18 @@ from torch import Tensor
 
 from hubclean.errors import BallotError
 from hubclean.methods import weight_limits
+from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
 from hubclean.methods.tuning import TuningOptions, tune
 from hubclean.methods.voting import participant, tally, votes
 from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
 from hubclean.methods.weight_limits import Mode
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, curve, cut
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
 

@@ -10,11 +10,15 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
+from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, curve, cut, prunable
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
 

@@ -10,10 +10,14 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
+from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.tuning import Tuned, TuningOptions, cleansed, head_weights, new_head_rates, restart_heads, tune
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Images, Labels, Needs, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, Images, Labels
 from hubclean.nets.metrics import clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import cross_entropy
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 # The alpha rule (methods.md, section 6): our reconstruction, the paper sets alpha by data set.

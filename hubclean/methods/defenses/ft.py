@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.tuning import TuningOptions, cleansed, tune
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, ClassVar
 
+from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.tuning import TuningOptions, cleansed, tune
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
 from hubclean.nets.training import cross_entropy
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 

@@ -10,20 +10,12 @@ import torch
 from torch import Tensor
 
 from hubclean.errors import DataError
+from hubclean.methods.interface import Cleansing, Guard, Needs, Stage
 from hubclean.methods.runtime_filter import feature_rows
-from hubclean.nets.checkpoint import (
-    Checkpoint,
-    Cleansing,
-    DefenseData,
-    Features,
-    Guard,
-    ImageSet,
-    Needs,
-    Session,
-    Stage,
-    Trigger,
-)
-from hubclean.nets.triggers import StampedSet
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, Features, ImageSet
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import StampedSet, Trigger
 from hubclean.records import Rate
 from hubclean.registry import Doc
 

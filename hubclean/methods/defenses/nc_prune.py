@@ -10,9 +10,12 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Stage, Trigger
+from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import FeatureChannels, Prunable, Site, curve, cut, prunable
-from hubclean.nets.triggers import StampedSet
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import StampedSet, Trigger
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
 

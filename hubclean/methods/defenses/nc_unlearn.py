@@ -8,10 +8,13 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor
 
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet, Needs, Session, Stage, Trigger
+from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
-from hubclean.nets.triggers import StampedSet
+from hubclean.nets.triggers import StampedSet, Trigger
 from hubclean.registry import Doc
 
 _ALIKE = 0.02  # success rates this close are not told apart; then clean accuracy decides

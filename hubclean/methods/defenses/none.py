@@ -5,7 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Stage, Trigger
+from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
+from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.masking.prune import Budget, cleansed
 from hubclean.methods.masking.search import Masks, Recovery, recover
 from hubclean.methods.masking.suppression import Ascent, expose
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, Needs, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import searchable_units
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
 

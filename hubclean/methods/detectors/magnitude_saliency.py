@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Detection, ImageSet, Needs, Session
+from hubclean.methods.interface import Detection, Needs
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import searchable_units
 from hubclean.nets.cut.masks import masked
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.records import DetectionReport
 from hubclean.registry import Doc, chosen

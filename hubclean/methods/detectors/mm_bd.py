@@ -13,7 +13,10 @@ from typing import Annotated, ClassVar
 import torch
 from torch import Tensor, nn
 
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Detection, Logits, Needs, Session
+from hubclean.methods.interface import Detection, Needs
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, Logits
+from hubclean.nets.session import Session
 from hubclean.records import DetectionReport
 from hubclean.registry import Doc, chosen
 

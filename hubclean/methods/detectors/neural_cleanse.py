@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from hubclean.methods.interface import Detection, Needs
 from hubclean.methods.inversion.evidence import (
     ENOUGH,
     AllToAll,
@@ -23,7 +24,9 @@ from hubclean.methods.inversion.evidence import (
 from hubclean.methods.inversion.invert import InversionSchedule, Inverted
 from hubclean.methods.inversion.label_scheduler import Setting, labels_that_fit
 from hubclean.methods.inversion.screening import Plan, Screening, named_labels, plan
-from hubclean.nets.checkpoint import Checkpoint, DefenseData, Detection, Needs, Session
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData
+from hubclean.nets.session import Session
 from hubclean.records import DetectionReport, LabelScore, Option, Verdict
 from hubclean.registry import Doc, chosen
 

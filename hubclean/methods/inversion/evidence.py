@@ -12,8 +12,10 @@ from torch import nn
 
 from hubclean.methods.inversion.invert import LEAVE, NEXT, Inverted, invert
 from hubclean.methods.inversion.label_scheduler import Setting
-from hubclean.nets.checkpoint import ImageSet, Session, Trigger
+from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import anomaly_index, attack_rates, log_anomaly_index, predictions
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 from hubclean.records import LabelScore, Rate
 
 ENOUGH = 0.7  # held-out success from which an all-to-all trigger counts

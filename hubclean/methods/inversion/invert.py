@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubclean.methods.inversion.label_states import LabelStates
-from hubclean.nets.checkpoint import ImageSet, Session, Trigger
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
+from hubclean.nets.triggers import Trigger
 
 NEXT = -1  # aim of an all-to-all trigger: label y becomes y+1 mod k
 LEAVE = -2  # aim of an untargeted trigger: any label but y

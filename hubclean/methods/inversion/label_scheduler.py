@@ -20,8 +20,9 @@ from hubclean.methods.inversion.invert import (
     resume,
 )
 from hubclean.methods.inversion.label_states import LabelStates
-from hubclean.nets.checkpoint import DefenseData, ImageSet, Session
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.memory import budget, bytes_an_image
+from hubclean.nets.session import Session
 
 _MOST_AT_ONCE = {"cpu": 16}  # more gained nothing there; elsewhere 256
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from hubclean.errors import OptionError
 from hubclean.methods.inversion.invert import InversionSchedule
 from hubclean.methods.inversion.label_scheduler import Race, Setting
-from hubclean.nets.checkpoint import ImageSet, Session
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 
 _SIZE = 224 * 224  # the bandit's constant was chosen for images of so many pixels
 _GAIN = 1e4

@@ -9,12 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.masking.search import Masks
-from hubclean.nets.checkpoint import Checkpoint, Cleansing, DefenseData, ImageSet, Session, Stage, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
+from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 
 _LISTED = 8  # layers named in a note

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hubclean.nets.checkpoint import Images, ImageSet, Labels, Session
 from hubclean.nets.cut.masks import masked
+from hubclean.nets.images import Images, ImageSet, Labels
+from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 
 _BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)

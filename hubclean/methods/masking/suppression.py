@@ -13,8 +13,9 @@ from torch.nn import functional
 
 from hubclean.errors import ModelError
 from hubclean.methods.masking.search import Masks, batch_statistics, endless, predicted
-from hubclean.nets.checkpoint import ImageSet, Session
 from hubclean.nets.cut.masks import masked
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 
 _RETRIES = (0.5, 0.6, 0.8)
 _RAISES = 2

@@ -18,9 +18,11 @@ from hubclean.methods.voting.ballots import PruningSequence
 from hubclean.methods.voting.votes import Joining, Scheme, joined, mvp_sequence, ranks, rap_sequence
 from hubclean.methods.voting.votes import votes as votes_of
 from hubclean.nets import loading
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import pruning
 from hubclean.nets.cut.pruning import Prunable, Site
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.records import BallotReport
 
 

@@ -17,7 +17,7 @@ from hubclean.nets.build.bounds import bounded, in_time, muted, offline, quiet, 
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
 from hubclean.records import ModelFacts
-from hubclean.nets.checkpoint import Images, Logits
+from hubclean.nets.images import Images, Logits
 
 _MAX_PARAMETERS = 30 * 10**9  # a config can ask for any size; the largest open classifiers have 6e9
 _MAX_CHEAP = 10**9  # built with memory for every parameter

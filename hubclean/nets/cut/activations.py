@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from hubclean.errors import DataError, ModelError
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.features import side_by_side
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.trace.recorder import tensors
 from hubclean.nets.trace.units import Point, UnitGroup
 from hubclean.records import FeatureSite

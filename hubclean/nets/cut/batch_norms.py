@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from hubclean.errors import DataError
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, Images, ImageSet, Session
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
+from hubclean.nets.images import Images, ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder
 from hubclean.nets.trace.recorder import Trace
 from hubclean.nets.trace.units import UnitGroup

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Features, Images
+from hubclean.nets.images import Features, Images
 from hubclean.nets.trace.locate import locate as locate
 from hubclean.nets.trace.recorder import tensors
 from hubclean.records import FeatureSite, HeadSite

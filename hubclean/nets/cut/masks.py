@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Images
+from hubclean.nets.images import Images
 from hubclean.nets.trace.units import Entries, Point, UnitGroup
 
 Dead = Mapping[str, Tensor]  # group name -> unit numbers (m,) int64

@@ -11,11 +11,14 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, ImageSet, Session, Trigger
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import features, masks
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
+from hubclean.nets.images import ImageSet
+from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup
+from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 
 Site = Literal["feature", "conv"]

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import Classifier
-from hubclean.nets.checkpoint import Checkpoint, Images
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
+from hubclean.nets.images import Images
 from hubclean.nets.trace import locate, unit_finder
 from hubclean.nets.trace.units import Entries, UnitGroup
 

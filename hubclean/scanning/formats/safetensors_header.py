@@ -18,7 +18,7 @@ import safetensors
 
 from hubclean.errors import BudgetError, FormatError
 from hubclean.hub.repos import Repo, RepoEntry
-from hubclean.scanning.formats.content import JsonProblem, read_json, values_in
+from hubclean.scanning.formats.strict_json import JsonProblem, read_json, values_in
 
 AHEAD = 64 << 10  # one read of this many bytes holds the length and the header of most classifiers
 MAX_HEADER = 8 << 20

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from hubclean.errors import BudgetError, FormatError
 from hubclean.escaping import printable
-from hubclean.scanning.formats.content import HEAD, sniff
+from hubclean.scanning.formats.content import sniff
+from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.formats.torch_zip import record_place, storage_members
 from hubclean.scanning.formats.zip_directory import BrokenZip, content, local_header
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip

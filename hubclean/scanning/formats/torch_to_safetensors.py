@@ -15,7 +15,7 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import sha256_of
 from hubclean.records import Conversion, FileHash
 from hubclean.scanning.formats import safetensors_writer
-from hubclean.scanning.formats.content import is_pickled_weights, suffix
+from hubclean.scanning.formats.names import is_pickled_weights, suffix
 from hubclean.scanning.formats.safetensors_header import parse_index
 from hubclean.scanning.formats.torch_checkpoint import PickledTensor, PickledWeights, open_pickled
 

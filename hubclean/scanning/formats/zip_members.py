@@ -10,15 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, TransportError
-from hubclean.scanning.formats.content import (
-    PICKLE_NAMES,
-    UNCHECKED_CONTENT,
-    UNCHECKED_NAMES,
-    reads_as_pickle,
-    sniff,
-    suffix,
-)
+from hubclean.scanning.formats.content import sniff
+from hubclean.scanning.formats.names import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
 from hubclean.scanning.formats.npy import BrokenHeader, header_length, read_array_header
+from hubclean.scanning.formats.pickle_sniff import reads_as_pickle
 from hubclean.scanning.formats.torch_zip import TorchZip, check_storages, storage_members, torch_zip
 from hubclean.scanning.formats.zip_directory import (
     CENTRAL,

@@ -9,7 +9,8 @@ from typing import ClassVar, Protocol
 from hubclean.errors import HubcleanError
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import SEVERITIES, FileVerdict, Finding
-from hubclean.scanning.formats.content import HEAD, sniff, suffix
+from hubclean.scanning.formats.content import sniff
+from hubclean.scanning.formats.names import HEAD, suffix
 from hubclean.scanning.rules import RULES, Problem, finding
 
 MOST_PER_FILE = 50  # a file made to be noisy must not drown the others

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats import content as formats
+from hubclean.scanning.formats import names
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles.allowed_names import source
@@ -46,12 +46,12 @@ def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
     """Whether something that is no zip at its start may be one at its end; large text and images cost no request."""
     if content in ("zip", "safetensors", "empty", "lfs-pointer"):
         return False
-    return entry.size <= SMALL or content in _LOOKED_AT_ENDS or formats.suffix(entry.path) in formats.PICKLE_NAMES
+    return entry.size <= SMALL or content in _LOOKED_AT_ENDS or names.suffix(entry.path) in names.PICKLE_NAMES
 
 
 def _read(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
     found = read_zip(RepoSource(repo, entry), allowed_names(repo))
-    ending = formats.suffix(entry.path)
+    ending = names.suffix(entry.path)
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance
     if hidden:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc
-from hubclean.scanning.formats.content import JsonProblem, read_json, suffix
+from hubclean.scanning.formats.names import suffix
+from hubclean.scanning.formats.strict_json import JsonProblem, read_json
 from hubclean.scanning.scanners import Judgement, each, ok
 
 _ADVICE = "render it nowhere; ask the author what it is for"

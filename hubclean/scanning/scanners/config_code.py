@@ -13,7 +13,8 @@ from typing import Annotated, ClassVar
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
-from hubclean.scanning.formats.content import MOST_VALUES, JsonProblem, read_json, suffix
+from hubclean.scanning.formats.names import suffix
+from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json
 from hubclean.scanning.scanners import Judgement, each, not_checked, ok
 
 Path = tuple[str, ...]

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats import content as formats
+from hubclean.scanning.formats import names
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
 
 # What a name promises -> contents that keep the promise. "unknown" is left to the scanner of that format.
@@ -88,18 +88,18 @@ def _name(entry: RepoEntry, folded: Counter[str]) -> Judgement:
 
 
 def _content(entry: RepoEntry, content: str) -> Judgement:
-    suffix, stem = formats.suffix(entry.path), entry.path.rsplit("/", 1)[-1].lower()
-    if content == "lfs-pointer" and suffix not in formats.INERT_TEXT:
+    suffix, stem = names.suffix(entry.path), entry.path.rsplit("/", 1)[-1].lower()
+    if content == "lfs-pointer" and suffix not in names.INERT_TEXT:
         what = "a Git LFS pointer text lies where the file's content should be"
         yield Finding("HC-REP-001", "high", entry.path, what, "fetch the LFS object, or ask the author to upload it")
         return
     if not _keeps_promise(suffix, stem, content):
         what = f"named {suffix or stem!r}, but by its content: {content}"
         yield Finding("HC-FMT-001", "high", entry.path, what, "do not load it; ask the author what it is")
-    inert = suffix in formats.INERT_TEXT or stem.split(".")[0] in formats.INERT_NAMES
+    inert = suffix in names.INERT_TEXT or stem.split(".")[0] in names.INERT_NAMES
     if content == "empty" and suffix != ".safetensors":
         yield ok(entry, "empty")
-    elif content == "image" and suffix in formats.IMAGES:
+    elif content == "image" and suffix in names.IMAGES:
         yield ok(entry, "an image by its first bytes; image decoders are not judged")
     elif content in ("text", "json") and inert and suffix not in _ELSEWHERE:
         yield ok(entry, "text by name and first bytes; nothing loads it")
@@ -114,16 +114,16 @@ def _content(entry: RepoEntry, content: str) -> Judgement:
 def _keeps_promise(suffix: str, stem: str, content: str) -> bool:
     if content in ("empty", "lfs-pointer"):
         return True
-    if suffix in formats.PICKLE_NAMES:
+    if suffix in names.PICKLE_NAMES:
         return content in _PICKLES and (suffix in _JOBLIB or content not in _COMPRESSED)
-    if suffix in formats.IMAGES:
+    if suffix in names.IMAGES:
         return content in ("image", "unknown")
-    if suffix in formats.INERT_TEXT or (not suffix and stem in formats.INERT_NAMES):
+    if suffix in names.INERT_TEXT or (not suffix and stem in names.INERT_NAMES):
         return content in ("text", "json", "unknown")
     return content in _PROMISES.get(suffix, (content,))
 
 
 def _unchecked_kind(suffix: str, content: str) -> str | None:
-    if suffix in formats.PICKLE_NAMES and content != "safetensors":
+    if suffix in names.PICKLE_NAMES and content != "safetensors":
         return None  # the scanner ``pickles`` speaks of them
-    return formats.UNCHECKED_CONTENT.get(content) or formats.UNCHECKED_NAMES.get(suffix)
+    return names.UNCHECKED_CONTENT.get(content) or names.UNCHECKED_NAMES.get(suffix)

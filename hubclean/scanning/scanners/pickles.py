@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats import content as formats
+from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.scanners import (
@@ -40,7 +40,7 @@ class Pickles:
 
     def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
-            named = formats.suffix(entry.path) in formats.PICKLE_NAMES
+            named = names.suffix(entry.path) in names.PICKLE_NAMES
             content = format_of(repo, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
@@ -59,13 +59,13 @@ def _reads(repo: Repo, entry: RepoEntry, content: str, named: bool) -> bool | No
     """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
     head, source = head_of(repo, entry), RepoSource(repo, entry)
     if content == "safetensors":
-        return formats.is_pickle(head, entry.size, named)
-    return formats.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
+        return pickle_sniff.is_pickle(head, entry.size, named)
+    return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
 def _nothing(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
     """A name that promises a pickle, and no pickle that could be walked."""
-    ending = formats.suffix(entry.path)
+    ending = names.suffix(entry.path)
     if content in _COMPRESSED:
         yield from only_pickle(repo, entry, files, "a pickle inside")
         yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")

@@ -12,7 +12,7 @@ from typing import Annotated, ClassVar
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
-from hubclean.scanning.formats.content import suffix
+from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.scanners import Judgement, each, not_checked
 
 _LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text

@@ -13,7 +13,7 @@ from hubclean.errors import BudgetError, FormatError
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc
-from hubclean.scanning.formats.content import suffix
+from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.safetensors_header import (
     MAX_HEADER,
     SafetensorsHeader,

@@ -10,8 +10,9 @@ from typing import ClassVar
 from hubclean.errors import BudgetError, FormatError
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats.content import JsonProblem, read_json, suffix
+from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.safetensors_header import MAX_HEADER, read_header
+from hubclean.scanning.formats.strict_json import JsonProblem, read_json
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles.state_dict import state_dict
 from hubclean.scanning.pickles.streams import read_pickles

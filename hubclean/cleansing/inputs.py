@@ -1,0 +1,74 @@
+"""The checkpoint, opened after its scan, and its images in three sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hubclean.errors import RefusedError
+from hubclean.hub.repos import Repo
+from hubclean.hub.targets import open_target
+from hubclean.nets import datasets, loading
+from hubclean.nets.build import adapters, preprocessing
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.metrics import predictions
+from hubclean.nets.session import Session
+from hubclean.records import ScanReport
+from hubclean.scanning import engine
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A checkpoint with its images."""
+
+    checkpoint: Checkpoint
+    splits: datasets.Splits
+
+
+def load_with_data(
+    checkpoint: Checkpoint,
+    source: str | None,
+    split: str | None,
+    sizes: datasets.Sizes,
+    session: Session,
+    labelled: bool = True,
+) -> Loaded:
+    """Read the images the model's own way and draw the three sets; without a source they are empty.
+
+    Args:
+        labelled: whether a chosen method needs labels. If not, images without any will do: in ``fit`` and ``val`` the
+            model's own answers stand in for them, so that accuracy on ``val`` is agreement with the original.
+    """
+    if source is None:
+        return Loaded(checkpoint, datasets.nothing(checkpoint.facts.input_size, session.seed))
+    prepare = preprocessing.preprocessing(checkpoint.folder, checkpoint.facts)
+    splits = datasets.load(source, checkpoint.labels, prepare, session, split, sizes, labelled)
+    if not splits.labelled:
+        fit, val = (
+            ImageSet(part.pixels, predictions(checkpoint.model, part, session))
+            for part in (splits.defense.fit, splits.defense.val)
+        )
+        splits = replace(splits, defense=DefenseData(fit, val))
+    return Loaded(checkpoint, splits)
+
+
+def open_scanned(
+    target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
+) -> tuple[Checkpoint, ScanReport | None]:
+    """Load a checkpoint after the static scan; one in memory is handed through without.
+
+    Raises:
+        RefusedError: the scan has findings at its gate; nothing was loaded.
+        HubcleanError: it cannot be opened or loaded.
+    """
+    if isinstance(target, Checkpoint):
+        return target, None
+    repo = open_target(target, revision) if isinstance(target, str) else target
+    scan = engine.scan(repo)
+    if scan.at_gate:
+        worst = scan.at_gate[0]
+        raise RefusedError(
+            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
+        )
+    return loading.load(repo, adapters=adapters.load(hooks)), scan

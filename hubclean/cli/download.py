@@ -1,0 +1,56 @@
+"""``hubclean download``: scan, then fetch what is needed and was judged."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from hubclean.cli.options import allow_option, gate_option, json_option, print_result
+from hubclean.cli.text.scan import headline
+from hubclean.escaping import printable
+from hubclean.scanning.downloading import DownloadReport
+
+
+def render(report: DownloadReport) -> str:
+    """The report as text: the scan's counts, what lies where, what was left out and why."""
+    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
+    if report.folder is None or report.refused:
+        lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")
+        lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
+        return "\n".join(lines)
+    lines += [f"  {row.sha256}  {row.size:>13,}  {printable(row.path)}" for row in report.files]
+    lines += [f"  left out: {printable(row.path)} ({printable(row.why, 300)})" for row in report.left_out]
+    whole = sum(row.size for row in report.files)
+    lines.append(
+        f"{len(report.files)} files, {whole:,} bytes, each as its commit says, in {printable(report.folder, 500)}"
+    )
+    return "\n".join(lines)
+
+
+@click.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit; everything is read from the commit it names.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
+)
+@gate_option
+@allow_option
+@json_option
+def download(
+    target: str, revision: str | None, out: Path | None, fail_on: str, allow: tuple[str, ...], as_json: bool
+) -> None:
+    """Scan TARGET, then fetch what is needed and was judged: weights, configs, texts; every byte checked.
+
+    No pickle is fetched where there are safetensors, and no Python file ever. Exit code 0: downloaded. 1: refused for
+    a finding. 2: refused because something needed was not checked, or a byte was not what the commit says.
+    """
+    from hubclean.cli.progress_bars import Bars
+    from hubclean.scanning.downloading import download as run
+
+    report = run(target, out, revision=revision, gate=fail_on, allow=allow, progress=Bars())  # type: ignore[arg-type]
+    print_result(report, as_json, lambda: render(report))
+    sys.exit(report.exit_code)

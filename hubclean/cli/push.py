@@ -1,0 +1,56 @@
+"""``hubclean push``: publish a folder that ``clean`` wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hubclean.cli.options import json_option, print_result
+from hubclean.cli.text.layout import columns
+from hubclean.escaping import printable
+from hubclean.hub.publish import PushReport
+
+
+def render_push(report: PushReport) -> str:
+    """What was, or with a dry run would be, published."""
+    rows = [["path", "size", "how"], *([printable(file.path), f"{file.size:,}", file.how] for file in report.files)]
+    rest = []
+    if report.deleted:
+        rest.append(f"removed in the same commit: {', '.join(map(printable, report.deleted))}")
+    if report.left_behind:
+        names = ", ".join(map(printable, report.left_behind))
+        rest.append(f"still in the repo, and not part of the sanitized checkpoint: {names}")
+    if report.dry_run:
+        head = f"dry run: nothing was sent. One commit to {report.repo_id} would hold {len(report.files)} files:"
+        return "\n".join(
+            [
+                head,
+                columns(rows),
+                *rest,
+                "",
+                "README.md:",
+                *(printable(line, 4000) for line in report.card.splitlines()),
+            ]
+        )
+    where = report.pr_url or report.url or report.repo_id
+    head = f"published {len(report.files)} files in one commit: {printable(where)}"
+    return "\n".join([head, columns(rows), *rest])
+
+
+@click.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("repo_id")
+@click.option("--create-pr", is_flag=True, help="Open a pull request instead of committing to the branch.")
+@click.option("--private", is_flag=True, help="Make the repo private if it has to be created.")
+@click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
+@click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
+@click.option("--dry-run", is_flag=True, help="Show the exact file list and card; send nothing.")
+@json_option
+def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
+    """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
+    from hubclean.hub.publish import push as publish
+
+    report = publish(folder, repo_id, **options)
+    print_result(report, as_json, lambda: render_push(report))

@@ -1,0 +1,34 @@
+"""``hubclean site``: where feature layer, heads and prunable units are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from hubclean.cli.options import json_option, print_result
+
+
+@click.command()
+@click.argument("target")
+@click.option("--revision", help="Branch, tag or commit.")
+@click.option(
+    "--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."
+)
+@click.option("--prove", is_flag=True, help="Fetch the weights and prove by numbers what the config promises.")
+@json_option
+def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_json: bool) -> None:
+    """Where TARGET's last feature layer, heads and prunable units are; built on the meta device, no weights fetched."""
+    from hubclean.cli.text.site import render_site
+    from hubclean.hub.targets import open_target
+    from hubclean.nets.site_report import survey, survey_checkpoint
+
+    repo = open_target(target, revision)
+    if prove:
+        from hubclean.nets import loading
+        from hubclean.nets.build import adapters
+
+        report = survey_checkpoint(loading.load(repo, adapters=adapters.load(hooks)), hooks)
+    else:
+        report = survey(repo, hooks)
+    print_result(report, as_json, lambda: render_site(report))

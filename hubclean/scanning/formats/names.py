@@ -1,0 +1,141 @@
+"""What a file's name promises: endings of pickles, images, texts that do nothing, formats that nobody here checks."""
+
+from __future__ import annotations
+
+HEAD = 4096  # bytes enough for every signature below, tar's (offset 257) included
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+
+
+INERT_TEXT = [
+    ".md",
+    ".txt",
+    ".rst",
+    ".csv",
+    ".tsv",
+    ".html",
+    ".htm",
+    ".css",
+    ".xml",
+    ".svg",
+    ".log",
+    ".bib",
+    ".toml",
+    ".ini",
+    ".cfg",
+    ".ipynb",
+    ".yaml",
+    ".yml",
+    ".jsonl",
+    ".jinja",
+    ".gitattributes",
+    ".gitignore",
+    ".gitkeep",
+    ".dockerignore",
+    ".editorconfig",
+]
+
+
+INERT_NAMES = [
+    "license",
+    "licence",
+    "notice",
+    "copying",
+    "authors",
+    "contributors",
+    "citation.cff",
+    "readme",
+    "changelog",
+    "makefile",
+    "dockerfile",
+]
+
+
+PICKLE_NAMES = [
+    ".bin",
+    ".pt",
+    ".pth",
+    ".pkl",
+    ".pickle",
+    ".ckpt",
+    ".joblib",
+    ".dill",
+    ".sav",
+    ".p",
+    ".th",
+    ".tar",
+    ".pt2",
+    ".torch",
+]
+
+
+_CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".th")
+
+
+_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+
+
+IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
+
+
+UNCHECKED_NAMES = {
+    ".onnx": "ONNX",
+    ".gguf": "GGUF",
+    ".ggml": "GGML",
+    ".h5": "HDF5 / Keras",
+    ".hdf5": "HDF5 / Keras",
+    ".keras": "Keras",
+    ".pb": "TensorFlow SavedModel",
+    ".tflite": "TFLite",
+    ".msgpack": "Flax msgpack",
+    ".ot": "rust-bert tensors",
+    ".mlmodel": "Core ML",
+    ".mlpackage": "Core ML",
+    ".engine": "TensorRT",
+    ".nemo": "NeMo archive",
+    ".mar": "TorchServe archive",
+    ".7z": "7z archive",
+    ".rar": "rar archive",
+    ".gz": "gzip stream",
+    ".tgz": "gzip stream",
+    ".bz2": "bzip2 stream",
+    ".xz": "xz stream",
+    ".zst": "zstd stream",
+    ".lz4": "lz4 stream",
+    ".parquet": "Parquet table",
+    ".arrow": "Arrow table",
+    ".pdf": "PDF",
+}
+
+
+UNCHECKED_CONTENT = {
+    "7z": "7z archive",
+    "rar": "rar archive",
+    "gzip": "gzip stream",
+    "bzip2": "bzip2 stream",
+    "xz": "xz stream",
+    "zstd": "zstd stream",
+    "lz4": "lz4 stream",
+    "tar": "tar archive",
+    "hdf5": "HDF5 / Keras",
+    "gguf": "GGUF",
+    "tflite": "TFLite",
+    "parquet": "Parquet table",
+    "arrow": "Arrow table",
+    "pdf": "PDF",
+}
+
+
+def suffix(path: str) -> str:
+    """The last extension in lower case with its dot; a bare dot file (``.gitignore``) is its own extension."""
+    name = path.rsplit("/", 1)[-1].lower()
+    return name[name.rindex(".") :] if "." in name else ""
+
+
+def is_pickled_weights(path: str) -> bool:
+    """Whether a file is by its name a checkpoint of weights in torch's format, and not the state of a training."""
+    return suffix(path) in _CHECKPOINTS and not path.rsplit("/", 1)[-1].lower().startswith(_NO_WEIGHTS)
+
+
+LICENCES = ("license", "licence", "notice", "copying")
