@@ -33,7 +33,7 @@ PAPERS: tuple[tuple[str, str, tuple[float, float, float, float], tuple[str, str,
 
 def budgets(places: Iterable[Path]) -> list[str]:
     """What each defense leaves of an attack by the number of the defender's images, on the same models."""
-    held = [row for place in places if place.exists() for row in rows.read(place)]
+    held = [row for place in places if place.exists() for row in rows.read_rows(place)]
     took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
     cells: dict[tuple[rows.Case, str], dict[int, rows.DefenseRow]] = defaultdict(dict)
     for row in held:
@@ -80,7 +80,7 @@ ADVICE: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
 
 def advice(places: Iterable[Path]) -> str:
     """README's table: what to do with how many images, and what it did on the nets of the bench."""
-    held = [row for place in places for row in rows.read(place)]
+    held = [row for place in places for row in rows.read_rows(place)]
     took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
     body = []
     for size, words, what, defenses in ADVICE:
@@ -100,7 +100,7 @@ def advice(places: Iterable[Path]) -> str:
 
 def measured(place: Path) -> str:
     """README's paragraph on the bench."""
-    held = list(rows.read(place))
+    held = list(rows.read_rows(place))
     took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
     said_of = [row for row in held if isinstance(row, rows.VerdictRow) and row.case in took]
     bad = [row for row in said_of if row.case.attack != "clean"]
@@ -142,7 +142,7 @@ def papers(place: Path) -> list[str]:
     """The papers' rows with ours that are nearest to them."""
     if not place.exists():
         return []
-    held = list(rows.read(place))
+    held = list(rows.read_rows(place))
     took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
     body = []
     for name, defense, figures, (data, net, attack) in PAPERS:

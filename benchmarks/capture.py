@@ -9,7 +9,7 @@ other work on the machine disturbs less. ``noise`` is the same median with plain
 nothing was measured. One batch is the worst case: hooks and the final division are paid once a pass.
 
 * features: ``feature_activations``, at the heads' inputs.
-* last units: ``unit_activations`` of ``units.last``: the last convolution's channels, or hidden units and heads.
+* last units: ``unit_activations`` of ``units.last_units``: the last convolution's channels, or hidden units and heads.
 * all units: ``unit_activations`` of every group that can be seen, all of them in one pass.
 """
 
@@ -68,9 +68,9 @@ def groups_of(checkpoint: Checkpoint) -> tuple[tuple[units.UnitGroup, ...], list
     """The last units, and every group that can be seen."""
     assert isinstance(checkpoint.model, Classifier)
     net = checkpoint.model.net
-    trace = recorder.record(net, torch.rand(2, *SIZE), logits_of)
-    found = unit_finder.find(trace, net)
-    return units.last(found, trace, checkpoint.site), [group for group in found if group.watch or group.point]
+    trace = recorder.record_forward(net, torch.rand(2, *SIZE), logits_of)
+    found = unit_finder.find_units(trace, net)
+    return units.last_units(found, trace, checkpoint.site), [group for group in found if group.watch or group.point]
 
 
 @torch.no_grad()

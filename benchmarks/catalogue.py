@@ -20,7 +20,7 @@ from torch import nn
 
 from benchmarks.tiny_configs import TINY
 from hubclean.errors import ModelError
-from hubclean.nets.build.adapters import load as load_adapters
+from hubclean.nets.build.adapters import load_adapters as load_adapters
 from hubclean.nets.build.bounds import quiet
 from hubclean.nets.build.classifier import count_parameters, patch_size
 from hubclean.records import ModelFacts
@@ -80,7 +80,7 @@ class Entry:
     refused: str = ""
 
     def build(self, meta: bool = True, classes: int = 10, tiny: bool = False) -> tuple[nn.Module, ModelFacts]:
-        """The net in evaluation mode and its facts; ``classifier.run(net, pixels, facts.patch)`` gives logits.
+        """The net in evaluation mode and its facts; ``classifier.net_output(net, pixels, facts.patch)`` gives logits.
 
         The same entry always gets the same random weights; the global random numbers stay as they were.
 

@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("results", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    held = once(row for place in given.results for row in rows.read(place))
+    held = once(row for place in given.results for row in rows.read_rows(place))
     given.out.write_text("\n".join(condensed(held)) + "\n", encoding="utf-8")
 
 

@@ -54,10 +54,10 @@ def survey(entry: Entry) -> Row:
         model, facts = entry.build(meta=True)
         start = time.perf_counter()
         trace = locate.recorded(model, facts)
-        site = locate.locate(model, facts, adapters.load(), trace)
+        site = locate.locate(model, facts, adapters.load_adapters(), trace)
         middle = time.perf_counter()
-        groups = unit_finder.find(trace, model)
-        conv = units.last(groups, trace, site)
+        groups = unit_finder.find_units(trace, model)
+        conv = units.last_units(groups, trace, site)
     except HubcleanError as error:
         return row | {"error": str(error)}
     return row | {
@@ -85,12 +85,12 @@ def prove(entry: Entry) -> Row:
     images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0))
     try:
         trace = locate.recorded(net, facts)
-        site = locate.locate(net, facts, adapters.load(), trace)
-        groups = unit_finder.find(trace, net)
-        feature, leak = features.verify(model, site, images), feature_leak(model, site, images)
-        proof = masks.prove(model, groups, images)
+        site = locate.locate(net, facts, adapters.load_adapters(), trace)
+        groups = unit_finder.find_units(trace, net)
+        feature, leak = features.verify_site(model, site, images), feature_leak(model, site, images)
+        proof = masks.prove_units(model, groups, images)
         good = [group for group in groups if group.name not in proof.failed]
-        conv = units.last(good, trace, site)
+        conv = units.last_units(good, trace, site)
         unhooked = hooks_and_modes(model, site, good, images)
         with torch.no_grad():
             reloaded = after_reload(entry, model, site, conv, images)
@@ -150,7 +150,7 @@ def after_reload(
 ) -> float:
     """Cut a channel and a unit, save to safetensors, reload with the library alone; difference of the logits."""
     features.zero_channels(model, site, torch.tensor([0]))
-    masks.cut(model, conv, {group.name: torch.tensor([0]) for group in conv})
+    masks.cut_units(model, conv, {group.name: torch.tensor([0]) for group in conv})
     expected = model(images)
     with tempfile.TemporaryDirectory() as name:
         if entry.library == "transformers":
@@ -163,7 +163,7 @@ def after_reload(
             state = OrderedDict(load_file(file))
             state._metadata = model.net.state_dict()._metadata  # type: ignore[attr-defined]  # MNASNet asks for a version
             again.load_state_dict(state)
-        found = logits_of(classifier.run(again, (images - model.mean) / model.std, model.patch))
+        found = logits_of(classifier.net_output(again, (images - model.mean) / model.std, model.patch))
     return float((found - expected).abs().max() / expected.abs().max())
 
 

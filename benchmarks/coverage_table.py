@@ -41,7 +41,7 @@ def table(result: Row) -> str:
             "",
             "| adapter | matches | reason |",
             "|---|---|---|",
-            *[f"| {one.name} | {one.library}: `{one.match}` | {one.reason} |" for one in adapters.load()],
+            *[f"| {one.name} | {one.library}: `{one.match}` | {one.reason} |" for one in adapters.load_adapters()],
             "",
             "## Layers that cannot be cut, and why",
             "",

@@ -2,8 +2,8 @@
 
     python -m benchmarks.error_rates benchmarks/results/bench.jsonl --out model_cards/error_rates.json
 
-Counted are clean twins, and backdoored models whose attack took (``planting.verify``). They hold for one rule of
-``verdict.judge``; without a file of its rule nothing is printed.
+Counted are clean twins, and backdoored models whose attack took (``planting.verify_planted``). They hold for one rule
+of ``verdict.judge``; without a file of its rule nothing is printed.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("results", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    found = rates(rows.read(given.results), f"benchmarks/results/{given.results.name}")
+    found = rates(rows.read_rows(given.results), f"benchmarks/results/{given.results.name}")
     given.out.write_text(json.dumps({"rule": RULE, "rates": to_json(found)}, indent=2) + "\n", encoding="utf-8")
     print(found)
 

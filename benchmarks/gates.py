@@ -4,9 +4,9 @@
 
 Gate 4 is answered by the federated grid (``results/federated.jsonl``).
 
-A gate passes or fails on the median over its models whose attack took (``planting.verify``), 500 + 500 images of the
-defender's; ``not run`` is a gate that no row of the file can answer. The specification asks for three seeds: fewer are
-named. Gate 8 asks whether methods run, so attacks that did not take are in.
+A gate passes or fails on the median over its models whose attack took (``planting.verify_planted``), 500 + 500 images
+of the defender's; ``not run`` is a gate that no row of the file can answer. The specification asks for three seeds:
+fewer are named. Gate 8 asks whether methods run, so attacks that did not take are in.
 """
 
 from __future__ import annotations
@@ -209,4 +209,4 @@ def render(held: Iterable[rows.Row], grid: federated.Grid = EMPTY) -> str:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    print(render(rows.read(place), federated.Grid.of(federated.read(place.with_name("federated.jsonl")))))
+    print(render(rows.read_rows(place), federated.Grid.of(federated.read(place.with_name("federated.jsonl")))))

@@ -32,7 +32,7 @@ def ours(name: str, net: nn.Module, images: Tensor) -> Found:
 
 @cache
 def hooks() -> tuple[adapters.Adapter, ...]:
-    return adapters.load()
+    return adapters.load_adapters()
 
 
 def torch_cam(name: str, net: nn.Module, images: Tensor) -> Found:

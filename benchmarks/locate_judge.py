@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import logits_of
-from hubclean.nets.trace.recorder import tensors
+from hubclean.nets.trace.recorder import tensors_in
 from hubclean.records import FeatureSite
 
 CLASSES = 10
@@ -47,7 +47,7 @@ class Forward:
         weight = getattr(module, "weight", None)
         self.rows = len(weight) if isinstance(weight, nn.Parameter) and weight.ndim else self.rows
         self.clock += 1
-        taken, given = next(tensors((args, kwargs)), None), next(tensors(out), None)
+        taken, given = next(tensors_in((args, kwargs)), None), next(tensors_in(out), None)
         self.ran[name] = Ran(self.clock, taken, given, self.rows)
 
     def refer(self, value: Any, end: int) -> None:

@@ -169,7 +169,7 @@ def versions() -> dict[str, str]:
 def digest() -> str:
     """Of all versions and sources that a row depends on, so that no two states are mixed in one result."""
     ours = [module.__file__ for name, module in sys.modules.items() if name.split(".")[0] == "hubclean"]
-    files = [*HERE.glob("locate_*.py"), *resources.folder("hooks").glob("*.toml"), *map(Path, filter(None, ours))]
+    files = [*HERE.glob("locate_*.py"), *resources.data_folder("hooks").glob("*.toml"), *map(Path, filter(None, ours))]
     state = hashlib.sha256(json.dumps(versions()).encode())
     for file in sorted(set(files)):
         state.update(file.read_bytes())

@@ -30,12 +30,12 @@ def bench(place: Path) -> list[str]:
     """Gates, models, detections, verdicts and defenses of a condensed bench."""
     if not place.exists():
         return []
-    held = list(rows.read(place))
+    held = list(rows.read_rows(place))
     took = {row.case for row in held if isinstance(row, rows.ModelRow) and row.took}
-    drawn = plots.draw([row for row in held if getattr(row, "case", None) in took], PICTURES)
+    drawn = plots.draw_plots([row for row in held if getattr(row, "case", None) in took], PICTURES)
     shown = [f"![{path.stem}: one dot a model whose attack took](plots/{path.name})" for path in drawn]
     grid = federated.Grid.of(federated.read(place.with_name("federated.jsonl")))
-    return [HEADING, "", GATES, "", gates.render(held, grid), "", *shown, "", tables.render(held, every=False)]
+    return [HEADING, "", GATES, "", gates.render(held, grid), "", *shown, "", tables.render_tables(held, every=False)]
 
 
 def speed(place: Path) -> list[str]:

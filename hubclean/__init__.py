@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hubclean.cleansing.pipeline import CleanResult
     from hubclean.hub.publish import PushReport
     from hubclean.hub.repos import Repo
-    from hubclean.methods.runtime_filter import GuardedClassifier
+    from hubclean.methods.runtime_filter import FilteredClassifier
     from hubclean.nets.checkpoint import Checkpoint
     from hubclean.nets.session import Session
     from hubclean.records import ScanReport, SiteReport
@@ -155,8 +155,8 @@ def clean(
 
 def load_guarded(
     target: str | Path, *, revision: str | None = None, session: Session | None = None
-) -> GuardedClassifier:
-    """Load a checkpoint that ``clean`` wrote with its runtime guard (see ``runtime_filter.GuardedClassifier``).
+) -> FilteredClassifier:
+    """Load a checkpoint that ``clean`` wrote with its runtime guard (see ``runtime_filter.FilteredClassifier``).
 
     Args:
         target: the output folder of ``clean``, or where it was published: ``org/model``, ``org/model@rev``.
@@ -166,9 +166,9 @@ def load_guarded(
         DataError: there is no guard, or it is damaged. ModelError: it was made for other weights.
     """
     from hubclean.hub.targets import open_target
-    from hubclean.methods.runtime_filter import open_guarded
+    from hubclean.methods.runtime_filter import open_filtered
 
-    return open_guarded(open_target(str(target), revision), session)
+    return open_filtered(open_target(str(target), revision), session)
 
 
 def push(folder: str | Path, repo_id: str, **options: Any) -> PushReport:

@@ -1,7 +1,7 @@
 """Strings from a repo come from the attacker: made harmless here before they are shown anywhere.
 
 Every function takes any ``str`` (lone surrogates too) and gives one line that encodes to UTF-8. YAML has no function
-here: ``front_matter.dump`` writes it through the YAML dumper and nothing else does.
+here: ``front_matter.dump_front_matter`` writes it through the YAML dumper and nothing else does.
 """
 
 from __future__ import annotations

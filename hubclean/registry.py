@@ -91,7 +91,7 @@ def _add(found: dict[str, type], cls: type, where: str) -> None:
     found[name] = cls
 
 
-def options(method: type) -> tuple[OptionDoc, ...]:
+def options_of(method: type) -> tuple[OptionDoc, ...]:
     """The options of a method class, in order of its fields."""
     hints = typing.get_type_hints(method, include_extras=True)
     rows = []
@@ -101,11 +101,11 @@ def options(method: type) -> tuple[OptionDoc, ...]:
     return tuple(rows)
 
 
-def chosen(method: Any) -> dict[str, Option]:
+def chosen_options(method: Any) -> dict[str, Option]:
     """The options of a method instance as they will be written into the audit: no path of this machine among them."""
     return {
         row.name: file_names(getattr(method, row.name)) if row.doc.files else getattr(method, row.name)
-        for row in options(type(method))
+        for row in options_of(type(method))
     }
 
 
@@ -114,7 +114,7 @@ def file_names(paths: str) -> str:
     return ", ".join(Path(line).name for line in paths.splitlines() if line)
 
 
-def build(kind: Kind, name: str, given: dict[str, str] | None = None) -> Any:
+def build_method(kind: Kind, name: str, given: dict[str, str] | None = None) -> Any:
     """Make the method ``name`` with options given as text (``KEY=VALUE`` of the command line).
 
     Raises:
@@ -132,7 +132,7 @@ def values_of(method: type, given: Mapping[str, str]) -> dict[str, Option]:
     Raises:
         OptionError: no such option, not of its type, or out of range; the message lists what there is.
     """
-    name, rows = typing.cast(Any, method).name, {row.name: row for row in options(method)}
+    name, rows = typing.cast(Any, method).name, {row.name: row for row in options_of(method)}
     values = {}
     for key, text in given.items():
         if key not in rows:
@@ -161,7 +161,7 @@ def _parse(method: str, row: OptionDoc, text: str) -> Option:
     return value
 
 
-def describe(name: str | None = None) -> tuple[MethodText, ...]:
+def describe_methods(name: str | None = None) -> tuple[MethodText, ...]:
     """All methods as text, by kind and name, or the one called ``name``.
 
     Raises:
@@ -179,7 +179,9 @@ def describe(name: str | None = None) -> tuple[MethodText, ...]:
 def _text(kind: str, method: type) -> MethodText:
     doc = inspect.cleandoc(method.__doc__ or "")
     summary, _, details = doc.partition("\n\n")
-    rows = tuple(OptionText(o.name, o.kind.__name__, o.default, _allowed(o.doc), o.doc.text) for o in options(method))
+    rows = tuple(
+        OptionText(o.name, o.kind.__name__, o.default, _allowed(o.doc), o.doc.text) for o in options_of(method)
+    )
     named = typing.cast(Any, method)
     return MethodText(kind, named.name, named.paper, " ".join(summary.split()), details, rows)
 

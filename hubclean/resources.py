@@ -9,7 +9,7 @@ from hubclean.errors import HubcleanError
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def folder(name: str) -> Path:
+def data_folder(name: str) -> Path:
     """Return the data folder ``name``: inside the package (wheel) or beside it (checkout).
 
     Raises:

@@ -14,7 +14,7 @@ from hubclean.nets.cut import features
 
 
 def load(folder: Path) -> Checkpoint:
-    return loading.load(LocalRepo(folder))
+    return loading.load_checkpoint(LocalRepo(folder))
 
 
 def pixels(checkpoint: Checkpoint) -> Tensor:

@@ -45,7 +45,7 @@ def images(size: tuple[int, int, int], labels: list[int]) -> ImageSet:
 @cache
 def any_group() -> UnitGroup:
     net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4))
-    return unit_finder.find(recorder.record(net, torch.rand(2, 3, 2, 2), logits_of), net)[0]
+    return unit_finder.find_units(recorder.record_forward(net, torch.rand(2, 3, 2, 2), logits_of), net)[0]
 
 
 def group(name: str, count: int, point: Point | None, watch: Point | None = None) -> UnitGroup:
@@ -55,7 +55,9 @@ def group(name: str, count: int, point: Point | None, watch: Point | None = None
 def groups_of(checkpoint: Checkpoint) -> list[UnitGroup]:
     assert isinstance(checkpoint.model, Classifier)
     net = checkpoint.model.net
-    found = unit_finder.find(recorder.record(net, torch.rand(2, *checkpoint.facts.input_size), logits_of), net)
+    found = unit_finder.find_units(
+        recorder.record_forward(net, torch.rand(2, *checkpoint.facts.input_size), logits_of), net
+    )
     return [group for group in found if group.watch or group.point]
 
 
@@ -92,7 +94,7 @@ KINDS = ["timm-resnet", "timm-convnext", "timm-vit", "timm-swin", "hf-swin", "hf
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_units_of_the_whole_network_are_measured_as_if_image_by_image(kind: str, tmp_path: Any) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, kind)))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, kind)))
     data, groups = images(checkpoint.facts.input_size, LABELS), groups_of(checkpoint)
     assert len(groups) > 3
     found = unit_activations(checkpoint.model, groups, data, session(), 10)
@@ -116,7 +118,7 @@ def test_units_of_the_whole_network_are_measured_as_if_image_by_image(kind: str,
 
 @pytest.mark.parametrize("kind", ["timm-resnet", "timm-resnetv2", "timm-vit", "timm-deit-distilled", "hf-deit"])
 def test_features_are_those_of_the_heads_inputs(kind: str, tmp_path: Any) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, kind)))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, kind)))
     data = images(checkpoint.facts.input_size, LABELS)
     found = feature_activations(checkpoint, data, session(3))
     every = features(checkpoint.model, checkpoint.site, data.images(slice(None))).double()

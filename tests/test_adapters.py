@@ -40,7 +40,7 @@ def example(adapter: Adapter) -> tuple[nn.Module, ModelFacts]:
     return net, facts(adapter.library, adapter.example, size, 10)
 
 
-@pytest.mark.parametrize("adapter", adapters.load(), ids=lambda adapter: adapter.name)
+@pytest.mark.parametrize("adapter", adapters.load_adapters(), ids=lambda adapter: adapter.name)
 def test_an_adapter_changes_what_is_found_for_its_example(adapter: Adapter) -> None:
     net, known = example(adapter)
 
@@ -52,21 +52,21 @@ def test_an_adapter_changes_what_is_found_for_its_example(adapter: Adapter) -> N
         except ModelError as error:
             return str(error)
 
-    assert adapters.find((adapter,), adapter.library, adapter.example) is adapter
+    assert adapters.find_adapter((adapter,), adapter.library, adapter.example) is adapter
     assert outcome((adapter,)) != outcome(())
 
 
 def test_a_user_folder_wins_over_ours(tmp_path: Path) -> None:
-    ours = adapters.load()[0]
+    ours = adapters.load_adapters()[0]
     (tmp_path / "mine.toml").write_text(
         f'[x]\nlibrary = "{ours.library}"\nmatch = "{ours.match}"\nreason = "r"\nexample = "e"\nrefuse = "not mine"\n'
     )
-    rows = adapters.load(tmp_path)
-    found = adapters.find(rows, ours.library, ours.example)
+    rows = adapters.load_adapters(tmp_path)
+    found = adapters.find_adapter(rows, ours.library, ours.example)
     assert found is not None
     assert found.name == "mine:x"
     assert found.refuse == "not mine"
-    assert adapters.find(rows, "module", ours.example) is None
+    assert adapters.find_adapter(rows, "module", ours.example) is None
 
 
 @pytest.mark.parametrize(
@@ -89,13 +89,13 @@ def test_a_user_folder_wins_over_ours(tmp_path: Path) -> None:
 def test_a_bad_file_is_named_with_its_fault(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.toml").write_text(text)
     with pytest.raises(OptionError, match="bad") as caught:
-        adapters.load(tmp_path)
+        adapters.load_adapters(tmp_path)
     assert said in str(caught.value)
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="no folder"):
-        adapters.load(tmp_path / "nowhere")
+        adapters.load_adapters(tmp_path / "nowhere")
 
 
 class Net(nn.Module):

@@ -20,7 +20,7 @@ from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule
 from hubclean.nets.triggers import Stamp, Trigger, load_trigger
 from hubclean.progress import Silent
-from hubclean.registry import methods, options
+from hubclean.registry import methods, options_of
 
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
 BRIEF = {"steps": 2, "epochs": 1, "batch_size": 4, "retries": 0}
@@ -32,12 +32,12 @@ SCHEDULE = Schedule(1, 0.01, batch_size=16)
 
 def brief(name: str, **given: Any) -> Any:
     cls = methods("attacks")[name]
-    known = {row.name for row in options(cls)}
+    known = {row.name for row in options_of(cls)}
     return cls(**{**{key: value for key, value in BRIEF.items() if key in known}, **given})
 
 
 def modes(name: str) -> tuple[str, ...]:
-    return next((row.doc.choices for row in options(methods("attacks")[name]) if row.name == "mode"), ())
+    return next((row.doc.choices for row in options_of(methods("attacks")[name]) if row.name == "mode"), ())
 
 
 def session_of(seed: int = 3) -> Session:
@@ -186,7 +186,7 @@ def test_an_interrupted_attack_leaves_no_gradients_hooks_or_seeds(name: str, ste
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 28, 28), (3, 24, 40)])
 def test_an_attack_poisons_its_share_and_nothing_else(name: str, shape: tuple[int, int, int]) -> None:
     cls, images = methods("attacks")[name], image_set(200, 10, shape)
-    known = {row.name for row in options(cls)}
+    known = {row.name for row in options_of(cls)}
     attack = cls(rate=0.05) if "cover_rate" in known else cls()
     own_label = 200 * sum(getattr(attack, key, 0.0) for key in ("cover_rate", "negative_rate"))
     clean_label = name == "label-consistent" or getattr(attack, "mode", "") == "clean-label"

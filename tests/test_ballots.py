@@ -44,18 +44,18 @@ def raw(document: Any, hashed: bool = True, **changes: Any) -> bytes:
 
 @pytest.mark.parametrize("document", [ranked(), voted(), ranked(weights={"a": "0" * 64, "b": "1" * 64}, site="conv")])
 def test_a_ballot_survives_its_file(document: Ballot, tmp_path: Path) -> None:
-    ballot_files.write(document, tmp_path / "ballot.json")
-    assert ballot_files.read(Ballot, tmp_path / "ballot.json") == document
+    ballot_files.write_document(document, tmp_path / "ballot.json")
+    assert ballot_files.read_document(Ballot, tmp_path / "ballot.json") == document
     with pytest.raises(OutputError, match="exists"):
-        ballot_files.write(document, tmp_path / "ballot.json")
+        ballot_files.write_document(document, tmp_path / "ballot.json")
     with pytest.raises(OutputError, match="cannot be written"):
-        ballot_files.write(document, tmp_path / "nowhere" / "ballot.json")
+        ballot_files.write_document(document, tmp_path / "nowhere" / "ballot.json")
 
 
 @given(st.permutations(range(1, 9)), st.integers(1, 10**6), st.text(max_size=5))
 def test_every_ranking_is_a_ballot(entries: list[int], images: int, version: str) -> None:
     made = ranked(tuple(entries), images_at_least=coarse(images), versions={version: version})
-    assert ballot_files.parse(Ballot, json.dumps(to_json(made)).encode()) == made
+    assert ballot_files.parse_document(Ballot, json.dumps(to_json(made)).encode()) == made
 
 
 def test_a_ballot_tells_no_more_than_its_fields() -> None:
@@ -113,7 +113,7 @@ def test_what_is_no_ballot_is_refused_in_one_harmless_sentence(data: bytes, why:
     place = tmp_path / f"{HOSTILE.strip()}.json"
     place.write_bytes(data)
     with pytest.raises(BallotError, match=why) as caught:
-        ballot_files.read(Ballot, place)
+        ballot_files.read_document(Ballot, place)
     text = str(caught.value)
     assert text.startswith("the ballot ")
     assert text.isprintable()
@@ -127,7 +127,7 @@ def test_files_beyond_the_bounds_are_not_read(tmp_path: Path) -> None:
         file.truncate(ballot_files.MOST_BYTES + 1)
     for place, why in ((large, "too large"), (tmp_path / "none.json", "no such file"), (tmp_path, "no such file")):
         with pytest.raises(BallotError, match=why):
-            ballot_files.read(Ballot, place)
+            ballot_files.read_document(Ballot, place)
 
 
 def test_what_breaks_its_own_rules_is_not_sealed() -> None:
@@ -222,8 +222,8 @@ def answer(made: PruningSequence, *accuracies: float, **changes: Any) -> Feedbac
 
 
 def test_a_sequence_survives_its_file_and_a_changed_one_is_refused(made: PruningSequence, tmp_path: Path) -> None:
-    ballot_files.write(made, tmp_path / "sequence.json")
-    assert ballot_files.read(PruningSequence, tmp_path / "sequence.json") == made
+    ballot_files.write_document(made, tmp_path / "sequence.json")
+    assert ballot_files.read_document(PruningSequence, tmp_path / "sequence.json") == made
     for changes, why in (
         ({"order": (0, 0, 1, 2)}, "each at most once"),
         ({"order": (0, 1, 2, 4)}, "units 0 to 3"),
@@ -234,9 +234,9 @@ def test_a_sequence_survives_its_file_and_a_changed_one_is_refused(made: Pruning
         ({"units": 10**9}, "units"),
     ):
         with pytest.raises(BallotError, match=why):
-            ballot_files.parse(PruningSequence, raw(made, **changes))
+            ballot_files.parse_document(PruningSequence, raw(made, **changes))
     with pytest.raises(BallotError, match="of the form"):
-        ballot_files.read(Ballot, tmp_path / "sequence.json")
+        ballot_files.read_document(Ballot, tmp_path / "sequence.json")
 
 
 def test_feedback_counts_when_it_answers_this_sequence(made: PruningSequence, box: Callable[..., list[Path]]) -> None:
@@ -262,17 +262,19 @@ def test_feedback_counts_when_it_answers_this_sequence(made: PruningSequence, bo
 )
 def test_feedback_that_is_none_is_refused(made: PruningSequence, changes: dict[str, Any], why: str) -> None:
     with pytest.raises(BallotError, match=why):
-        ballot_files.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1), **changes))
+        ballot_files.parse_document(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1), **changes))
     with pytest.raises(BallotError, match="NaN"):
-        ballot_files.parse(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1)).replace(b"0.1]", b"NaN]"))
+        ballot_files.parse_document(Feedback, raw(answer(made, 0.9, 0.9, 0.8, 0.1)).replace(b"0.1]", b"NaN]"))
 
 
 def test_noise_on_votes_is_named_in_the_ballot_and_ranks_have_none(tmp_path: Path) -> None:
     made = voted(epsilon=4.0)
-    ballot_files.write(made, tmp_path / "noisy.json")
-    assert ballot_files.read(Ballot, tmp_path / "noisy.json").epsilon == 4.0
+    ballot_files.write_document(made, tmp_path / "noisy.json")
+    assert ballot_files.read_document(Ballot, tmp_path / "noisy.json").epsilon == 4.0
     with pytest.raises(BallotError, match="damaged or edited"):
-        ballot_files.parse(Ballot, (tmp_path / "noisy.json").read_bytes().replace(b'"epsilon": 4.0', b'"epsilon": 1.0'))
+        ballot_files.parse_document(
+            Ballot, (tmp_path / "noisy.json").read_bytes().replace(b'"epsilon": 4.0', b'"epsilon": 1.0')
+        )
     for build in (lambda: ranked(epsilon=4.0), lambda: voted(epsilon=0.0), lambda: voted(epsilon=-1.0)):
         with pytest.raises(BallotError, match="epsilon"):
             build()
@@ -282,4 +284,4 @@ def test_ballots_of_before_there_was_noise_are_still_read() -> None:
     value = to_json(ranked(nonce="0" * 32))
     del value["epsilon"]
     assert value["sha256"] == "593f7d9bbf5f1ee903aebca047aa76230b214c051d8fa0a7f66d8d9b7d876294"
-    assert ballot_files.parse(Ballot, json.dumps(value).encode()).epsilon is None
+    assert ballot_files.parse_document(Ballot, json.dumps(value).encode()).epsilon is None

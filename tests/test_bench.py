@@ -25,7 +25,7 @@ from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule
 
-DATA = str(resources.folder("demo_images") / "mnist")
+DATA = str(resources.data_folder("demo_images") / "mnist")
 SMALL = Plan(
     data=(DATA,),
     attacks=("clean", "badnets:rate=0.3"),
@@ -50,12 +50,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def work(folder: Path, plan: Plan = SMALL, **more: Any) -> tuple[bool, list[str]]:
     said: list[str] = []
-    run = cells.Run(plan, folder, lambda seed: open_session("cpu", seed, 64), said.append, **more)
+    run = cells.BenchRun(plan, folder, lambda seed: open_session("cpu", seed, 64), said.append, **more)
     return run.work(), said
 
 
 def held(folder: Path) -> list[rows.Row]:
-    return list(rows.read(folder / cells.RESULTS))
+    return list(rows.read_rows(folder / cells.RESULTS))
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_a_failing_cell_is_a_row_and_runs_again_when_asked(tmp_path: Path, monke
     (failure,) = (row for row in held(tmp_path) if isinstance(row, rows.FailureRow))
     assert "ValueError: no" in failure.error
     assert "\x1b" not in failure.error
-    assert command.report(tmp_path, True).exit_code == 2
+    assert command.write_report(tmp_path, True).exit_code == 2
     assert work(tmp_path, plan)[0]
     assert [row.kind for row in held(tmp_path)].count("failure") == 1
     assert work(tmp_path, plan, again=True)[0]
@@ -164,7 +164,7 @@ def test_a_model_and_a_detection_that_failed_are_healed(tmp_path: Path, monkeypa
     assert sorted({row.kind for row in held(tmp_path)}) == ["failure", "model"], "no verdict without the detector"
     assert work(tmp_path, again=True)[0]
     assert sorted({row.kind for row in held(tmp_path)}) == ["defense", "detection", "model", "verdict"]
-    assert command.report(tmp_path, True).exit_code == 0
+    assert command.write_report(tmp_path, True).exit_code == 0
 
 
 def test_retuning_asked_for_later_is_made_up_for(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_batch_size_may_be_left_to_the_memory(tmp_path: Path) -> None:
     words = ["bench", "--data", DATA, "--out", str(tmp_path), "--train", "32", "--attack", "clean", "--batch-size"]
     assert CliRunner().invoke(main, [*words, "0"]).exit_code == 2
     plan = dataclasses.replace(SMALL, attacks=("clean",), detectors=(), defenses=("none",))
-    run = cells.Run(plan, tmp_path, lambda seed: open_session("cpu", seed, 0), print)
+    run = cells.BenchRun(plan, tmp_path, lambda seed: open_session("cpu", seed, 0), print)
     assert run.work()
     assert [row.kind for row in held(tmp_path)] == ["model", "defense"]
 
@@ -208,11 +208,11 @@ def test_time_that_is_over_begins_nothing(tmp_path: Path) -> None:
     done, said = work(tmp_path, until=0.0)
     assert not done
     assert said == []
-    assert command.report(tmp_path, done).exit_code == 2
+    assert command.write_report(tmp_path, done).exit_code == 2
 
 
 def test_another_process_on_a_model_is_left_alone(finished: Path) -> None:
-    run = cells.Run(SMALL, finished, lambda seed: open_session("cpu", seed), print)
+    run = cells.BenchRun(SMALL, finished, lambda seed: open_session("cpu", seed), print)
     with run._claimed("one") as mine, run._claimed("one") as again, run._claimed("two") as other:
         assert (mine, again, other) == (True, False, True)
 
@@ -235,17 +235,17 @@ def test_the_plan_says_how_long_nets_train() -> None:
     assert [net.schedule.epochs for _, net, _, _ in plan.models()] == [3]
 
 
-@pytest.mark.parametrize("name", small_nets.names())
+@pytest.mark.parametrize("name", small_nets.net_names())
 def test_a_net_is_stored_and_restored_as_it_was(name: str, tmp_path: Path) -> None:
     if name in ("resnet18", "vit-tiny", "convnext-atto"):
         pytest.skip("full-size nets are built by the same functions as the slim ones")
-    net, shape, labels = small_nets.find(name), (3, 32, 32), tuple("abcdefg")
+    net, shape, labels = small_nets.find_net(name), (3, 32, 32), tuple("abcdefg")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        model, args = small_nets.fresh(net, shape, len(labels))
+        model, args = small_nets.fresh_net(net, shape, len(labels))
     model.eval()
-    small_nets.store(net, model, args, labels, shape, tmp_path / "model")
-    checkpoint = small_nets.restore(net, labels, shape, tmp_path / "model")
+    small_nets.store_net(net, model, args, labels, shape, tmp_path / "model")
+    checkpoint = small_nets.restore_net(net, labels, shape, tmp_path / "model")
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         assert torch.allclose(checkpoint.model(images), model(images), atol=1e-6)
@@ -297,7 +297,7 @@ def test_a_method_carries_its_options() -> None:
 
 
 def test_the_command_prints_json_and_writes_tables(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "Run", lambda *args, **kwargs: cells.Run(SMALL, *args[1:], **kwargs))
+    monkeypatch.setattr(command, "Run", lambda *args, **kwargs: cells.BenchRun(SMALL, *args[1:], **kwargs))
     result = CliRunner().invoke(main, ["bench", "--data", DATA, "--out", str(finished), "--device", "cpu", "--json"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
@@ -341,7 +341,7 @@ def test_the_rating_counts_what_was_gained_and_lost() -> None:
 
 def test_a_strangers_words_are_harmless_in_a_table() -> None:
     row = rows.FailureRow("1", "evil | [x](javascript:1)", "<script>", 0.0)
-    text = tables.render([row])
+    text = tables.render_tables([row])
     assert "<script>" not in text
     assert "[x](" not in text
     assert text.count("|") == 9

@@ -13,7 +13,7 @@ from hubclean.cleansing.verdict import ERROR_RATES, RULE, measured_errors
 from hubclean.json_records import to_json
 from hubclean.lab.bench import rows, tables
 from hubclean.measurements import Rate
-from hubclean.resources import folder
+from hubclean.resources import data_folder
 
 RESULTS = Path(__file__).parents[1] / "benchmarks" / "results" / "bench.jsonl"
 
@@ -101,7 +101,7 @@ def test_error_rates_count_what_took_and_name_the_attacks() -> None:
 def test_condensed_rows_read_back_short(tmp_path: Path) -> None:
     held = [cleansed(case("badnets"), "fst", 0.9, 0.1), model(case("badnets"))]
     (tmp_path / "rows.jsonl").write_text("\n".join(condense.condensed(held)))
-    first, second = rows.read(tmp_path / "rows.jsonl")
+    first, second = rows.read_rows(tmp_path / "rows.jsonl")
     assert first == replace(held[1], figures=first.figures)  # type: ignore[union-attr]
     assert isinstance(second, rows.DefenseRow)
     assert (second.notes, second.chosen, second.seconds) == ((), {}, 0.1235)
@@ -118,7 +118,7 @@ def test_a_repair_that_two_plans_made_counts_once() -> None:
 def test_the_matrix_shows_medians_by_attack_and_defense() -> None:
     held = [cleansed(case("badnets", seed), "fst", 0.93, asr) for seed, asr in enumerate((0.1, 0.2, 0.9))]
     models = [model(case("badnets", seed)) for seed in range(3)]
-    text = tables.render([*models, *held, cleansed(case("blended"), "ft", 0.95, 0.5)], every=False)
+    text = tables.render_tables([*models, *held, cleansed(case("blended"), "ft", 0.95, 0.5)], every=False)
     assert "| defense | badnets | blended \\* |" in text, "nothing says that the blended one took"
     assert "| fst | 20.0 % / 2.0 (n=3) | - |" in text
     assert "| ft | - | 50.0 % / 0.0 |" in text
@@ -126,9 +126,9 @@ def test_the_matrix_shows_medians_by_attack_and_defense() -> None:
 
 
 def test_the_error_rates_beside_every_verdict_are_those_of_the_committed_bench() -> None:
-    held = json.loads((folder("model_cards") / ERROR_RATES).read_text())
+    held = json.loads((data_folder("model_cards") / ERROR_RATES).read_text())
     assert held["rule"] == RULE
-    assert held["rates"] == to_json(error_rates.rates(rows.read(RESULTS), "benchmarks/results/bench.jsonl"))
+    assert held["rates"] == to_json(error_rates.rates(rows.read_rows(RESULTS), "benchmarks/results/bench.jsonl"))
     assert measured_errors() is not None
 
 

@@ -93,7 +93,7 @@ def test_labels_do_not_matter_to_what_is_measured() -> None:
 
 
 def test_a_net_without_batch_norm_comes_back_as_it_was(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path / "r", "timm-vit")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path / "r", "timm-vit")))
     done = cleansed(BatchNormPruning(), checkpoint, answered(checkpoint, 12))
     assert done.kept == "unchanged"
     assert "no BatchNorm" in done.notes[0]

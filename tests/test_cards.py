@@ -15,7 +15,7 @@ from markdown_it.token import Token
 from sample_audits import CIFAR, DIGEST, HOSTILE, ORIGINAL_CARD, PICTURES, cleansed, hostile, unsuspicious
 from update_goldens import goldens
 
-from hubclean.cleansing.card import environment, rate, render
+from hubclean.cleansing.card import environment, rate, render_card
 from hubclean.errors import HubcleanError
 from hubclean.records import Audit, Rate, RepoRef, Skipped
 
@@ -24,7 +24,7 @@ HOME = "https://huggingface.co/someone/resnet18-cifar10/tree/" + "a" * 40
 
 
 def card(audit: Audit | None = None, original: str | None = ORIGINAL_CARD) -> str:
-    return render(audit or cleansed(), original, PICTURES, DIGEST)
+    return render_card(audit or cleansed(), original, PICTURES, DIGEST)
 
 
 def front(text: str) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_what_speaks_of_the_original_is_dropped_and_said() -> None:
 
 
 def test_a_local_original_has_no_base_model() -> None:
-    text = render(unsuspicious(), None, (), DIGEST)
+    text = render_card(unsuspicious(), None, (), DIGEST)
     assert not {"base_model", "base_model_relation"} & front(text).keys()
     assert "huggingface.co" not in text
     assert "states no licence" in text
@@ -170,7 +170,7 @@ def test_pictures_have_alternative_texts() -> None:
 @pytest.mark.parametrize("path", ["/etc/x.png", "../x.png", "a b.png", "x.svg", "x).png", "a/../b.png"])
 def test_only_plain_picture_paths(path: str) -> None:
     with pytest.raises(ValueError, match="no plain path"):
-        render(cleansed(), None, (path,), DIGEST)
+        render_card(cleansed(), None, (path,), DIGEST)
 
 
 def test_the_word_safe_is_never_a_claim() -> None:
@@ -184,7 +184,7 @@ def test_the_snippet_verifies_and_notices_a_changed_file(tmp_path: Path, monkeyp
     listed = [{"path": "config.json", "sha256": hashlib.sha256(b"{}").hexdigest()}]
     evidence = json.dumps({"outputs": listed}).encode()
     (tmp_path / "hubclean" / "audit.json").write_bytes(evidence)
-    text = render(cleansed(), None, (), hashlib.sha256(evidence).hexdigest())
+    text = render_card(cleansed(), None, (), hashlib.sha256(evidence).hexdigest())
     snippet = next(t.content for t in tokens(text) if t.type == "fence" and "hashlib" in t.content)
     monkeypatch.chdir(tmp_path)
     exec(snippet, {})

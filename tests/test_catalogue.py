@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.catalogue import Entry, entries, smallest
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import logits_of, run
+from hubclean.nets.build.classifier import logits_of, net_output
 from hubclean.nets.trace.locate import recorded
 from hubclean.records import ModelFacts
 
@@ -35,7 +35,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def logits(net: nn.Module, facts: ModelFacts, device: str = "cpu") -> torch.Tensor:
     with torch.no_grad():
-        return logits_of(run(net, torch.randn(2, *facts.input_size, device=device), facts.patch))
+        return logits_of(net_output(net, torch.randn(2, *facts.input_size, device=device), facts.patch))
 
 
 def find(name: str) -> Entry:

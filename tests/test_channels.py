@@ -46,7 +46,7 @@ def test_a_head_at_every_position_is_averaged_and_cut(tokens: bool) -> None:
     with torch.no_grad():
         maps = net.body((images - 0.5) / 0.5).relu()
     torch.testing.assert_close(features(checkpoint.model, checkpoint.site, images), maps.mean((2, 3)))
-    assert sites.verify(checkpoint.model, checkpoint.site, images) < 1e-5
+    assert sites.verify_site(checkpoint.model, checkpoint.site, images) < 1e-5
     cut, dead = Trial(checkpoint, FeatureChannels(checkpoint), *LABELLED), torch.tensor([1, 4])
     cut.remove(dead)
     trial = checkpoint.copy()
@@ -72,4 +72,4 @@ def test_heads_that_share_a_weight_are_cut_once_for_both() -> None:
     cut = checkpoint.copy()
     zero_channels(cut.model, cut.site, torch.tensor([2]))
     assert (cut.model.net.one.weight == 0).all(0).tolist() == [False, False, True, False, False]
-    assert sites.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
+    assert sites.verify_site(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5

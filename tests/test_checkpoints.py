@@ -25,7 +25,7 @@ def test_a_pruned_model_reloads_plainly_with_the_logits_of_the_hook(kind: str, t
     original = load(make_repo(tmp_path / "repo", kind))
     out, edited, images = into(tmp_path), pruned(original), pixels(original)
     assert loading.same_logits(original, tmp_path / "repo", images) < 1e-6
-    names = loading.write(original, edited, out)
+    names = loading.write_checkpoint(original, edited, out)
     with features._hooked_off(original.model.net, original.site, dead(original)):
         by_hook = original.model(images)
     mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (original.facts.mean, original.facts.std))
@@ -42,7 +42,7 @@ def test_a_pruned_model_reloads_plainly_with_the_logits_of_the_hook(kind: str, t
 def test_every_tensor_can_be_written_back(kind: str, tmp_path: Path) -> None:
     original = load(make_repo(tmp_path / "repo", kind))
     edited, out = shaken(original), into(tmp_path)
-    names = loading.write(original, edited, out)
+    names = loading.write_checkpoint(original, edited, out)
     assert loading.same_logits(edited, out, pixels(original)) < 1e-6
     assert set(names) == {k for k, v in load_file(out / "model.safetensors").items() if v.is_floating_point()}
 
@@ -103,12 +103,12 @@ def test_only_what_is_needed_is_fetched_and_weights_last(tmp_path: Path) -> None
         (place / name).write_bytes(b"x")
     small = ["LICENSE", "README.md", "config.json", "preprocessor_config.json"]
     repo = Spy(place, into(tmp_path, "cache"))
-    checkpoint = loading.load(repo)
+    checkpoint = loading.load_checkpoint(repo)
     assert repo.fetched == [small, sorted([*small, "model.safetensors"])]
     assert checkpoint.folder == repo.cache
     assert str(checkpoint.origin) == "org/model@" + "0" * 40
     outline = Spy(place, into(tmp_path, "outline"))
-    assert loading.load(outline, fetch=False).site == checkpoint.site
+    assert loading.load_checkpoint(outline, fetch=False).site == checkpoint.site
     assert outline.fetched == [small]
 
 
@@ -142,12 +142,12 @@ def test_a_net_of_ones_own_is_wrapped_and_written_back(tmp_path: Path) -> None:
     images = pixels(checkpoint)
     torch.testing.assert_close(checkpoint.model(images), net.eval()((images - 0.5) / 0.25))
     out, edited = into(tmp_path), pruned(checkpoint)
-    assert loading.write(checkpoint, edited, out) == ("fc.weight",)
+    assert loading.write_checkpoint(checkpoint, edited, out) == ("fc.weight",)
     assert loading.same_logits(edited, out, images) < 1e-6
     with pytest.raises(ModelError, match="do not hold"):
         loading.wrap(Small(), folder=folder, **WRAP)  # type: ignore[arg-type]
     with pytest.raises(ModelError, match="built in memory"):
-        loading.write(loading.wrap(net, **WRAP), edited, out)  # type: ignore[arg-type]
+        loading.write_checkpoint(loading.wrap(net, **WRAP), edited, out)  # type: ignore[arg-type]
 
 
 def test_nothing_is_written_when_a_change_has_no_place(tmp_path: Path) -> None:
@@ -157,10 +157,10 @@ def test_nothing_is_written_when_a_change_has_no_place(tmp_path: Path) -> None:
     state = load_file(folder / "model.safetensors")
     save_file({n: t for n, t in state.items() if n != "fc.weight"}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=r"fc\.weight"):
-        loading.write(checkpoint, pruned(checkpoint), out)
+        loading.write_checkpoint(checkpoint, pruned(checkpoint), out)
     save_file({n: t.half() if t.is_floating_point() else t for n, t in state.items()}, folder / "model.safetensors")
     with pytest.raises(ModelError, match=r"fc\.weight"):
-        loading.write(checkpoint, pruned(checkpoint), out)
+        loading.write_checkpoint(checkpoint, pruned(checkpoint), out)
     assert list(out.iterdir()) == []
 
 
@@ -171,8 +171,8 @@ def test_the_real_efficientnet_lite0(shared_data: Path, tmp_path: Path) -> None:
     assert checkpoint.facts.mean == checkpoint.facts.std == (0.5, 0.5, 0.5)
     assert len(checkpoint.labels) == 1000
     assert checkpoint.facts.input_size == (3, 224, 224)
-    assert features.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
-    assert loading.write(checkpoint, checkpoint.copy(), tmp_path) == ()
+    assert features.verify_site(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
+    assert loading.write_checkpoint(checkpoint, checkpoint.copy(), tmp_path) == ()
     assert sha256_of(tmp_path / "model.safetensors") == sha256_of(folder / "model.safetensors")
 
 

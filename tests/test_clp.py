@@ -33,9 +33,9 @@ def naive(weight: Tensor, norm: nn.BatchNorm2d | None) -> list[float]:
 
 
 def test_the_bound_is_that_of_every_channel_with_its_norm_folded_in(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path / "r", "timm-resnet")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path / "r", "timm-resnet")))
     net: Any = checkpoint.model.net
-    found, _ = batch_norms.layers(checkpoint, torch.rand(2, 3, 32, 32))
+    found, _ = batch_norms.norm_layers(checkpoint, torch.rand(2, 3, 32, 32))
     by_name = {layer.group.name: layer for layer in found}
     pairs = {"layer1.0.conv1": "layer1.0.bn1", "layer2.0.conv2": "layer2.0.bn2"}
     assert pairs.keys() <= by_name.keys()
@@ -48,7 +48,7 @@ def test_the_bound_is_that_of_every_channel_with_its_norm_folded_in(tmp_path: Pa
 def test_norms_are_paired_as_they_run_and_not_as_they_are_declared() -> None:
     checkpoint = wrapped(Net())
     net: Any = checkpoint.model.net
-    found, others = batch_norms.layers(checkpoint, torch.rand(2, 3, 8, 8))
+    found, others = batch_norms.norm_layers(checkpoint, torch.rand(2, 3, 8, 8))
     assert {layer.group.name: layer.group.norm for layer in found} == {"one": "first", "two": "last"}
     assert others == {}
     for layer, norm in zip(found, (net.first, net.last), strict=True):
@@ -128,7 +128,7 @@ def test_a_unit_that_accuracy_needs_stays_and_the_next_still_goes() -> None:
 
 def test_norms_before_convolutions_pair_the_inner_layer_and_list_the_others() -> None:
     checkpoint = wrapped(Before())
-    found, _ = batch_norms.layers(checkpoint, torch.rand(2, 3, 8, 8))
+    found, _ = batch_norms.norm_layers(checkpoint, torch.rand(2, 3, 8, 8))
     assert {layer.group.name: layer.group.norm for layer in found if layer.scale is not None} == {"inner": "norm2"}
     with torch.no_grad():
         checkpoint.model.get_parameter("net.norm2.weight")[5] = 30.0
@@ -144,9 +144,9 @@ def test_norms_before_convolutions_pair_the_inner_layer_and_list_the_others() ->
 
 @pytest.mark.parametrize("kind", ["timm-convnext", "hf-vit"])
 def test_without_any_batch_norm_weights_alone_count(kind: str, tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path / "r", kind)))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path / "r", kind)))
     name = "stages.1.blocks.0.mlp.fc1" if kind == "timm-convnext" else ""
-    found, _ = batch_norms.layers(checkpoint, torch.rand(2, *checkpoint.facts.input_size))
+    found, _ = batch_norms.norm_layers(checkpoint, torch.rand(2, *checkpoint.facts.input_size))
     layer = next(one for one in found if one.group.name == name or (not name and one.group.count == 32))
     assert layer.scale is None
     matrix = layer.weight.flatten(1)

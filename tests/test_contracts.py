@@ -20,7 +20,7 @@ from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session, open_session
 from hubclean.nets.triggers import Trigger
 from hubclean.records import to_json
-from hubclean.registry import KINDS, chosen, methods, options
+from hubclean.registry import KINDS, chosen_options, methods, options_of
 
 MODELS = ("timm-resnet", "timm-vit", "timm-swin", "timm-deit-distilled", "hf-convnext")
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
@@ -30,13 +30,13 @@ ALL = [(kind, name) for kind in KINDS for name in methods(kind)]
 
 def brief(kind: Any, name: str) -> Any:
     cls = methods(kind)[name]
-    known = {row.name for row in options(cls)}
+    known = {row.name for row in options_of(cls)}
     return cls(**{key: value for key, value in BRIEF.items() if key in known})
 
 
 @pytest.fixture(scope="module", params=MODELS)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), request.param)))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), request.param)))
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_method_is_frozen_documented_and_has_its_paper(kind: Any, name: str) -
     assert cls.__dataclass_params__.frozen  # type: ignore[attr-defined]
     assert len(cls.__doc__ or "") > 40
     assert cls.paper  # type: ignore[attr-defined]
-    for row in options(cls):
+    for row in options_of(cls):
         assert row.default is not dataclasses.MISSING, row.name
         assert len(row.doc.text) > 5, row.name
         assert type(row.default) is row.kind, row.name
@@ -122,7 +122,7 @@ NEEDY = [(kind, name) for kind, name in ALL if kind in ("detectors", "defenses")
 def test_a_method_needs_what_it_says_and_no_more(kind: Any, name: str, tmp_path: Path, session: Session) -> None:
     method, data = brief(kind, name), defense_data()
     assert method.needs in ("nothing", "images", "labels")
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path / "repo", "timm-resnet")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path / "repo", "timm-resnet")))
     if method.needs == "nothing":
         given: tuple[DefenseData, ...] = (DefenseData.none((3, 32, 32)),)
     elif method.needs == "images":  # other labels, same result
@@ -145,7 +145,7 @@ def test_a_detector_leaves_its_input_alone_repeats_and_reports_in_json(
     one, other = twice("detectors", name, checkpoint, session)
     assert dataclasses.replace(one.report, seconds=0) == dataclasses.replace(other.report, seconds=0)
     json.dumps(to_json(one.report), allow_nan=False)
-    assert one.report.options.keys() >= chosen(brief("detectors", name)).keys()
+    assert one.report.options.keys() >= chosen_options(brief("detectors", name)).keys()
     assert one.report.forward_backwards >= 0
     assert set(one.report.targets) <= set(range(len(checkpoint.labels)))
     for trigger in one.triggers:

@@ -136,7 +136,7 @@ def test_a_pickled_checkpoint_is_loaded_without_unpickling(
 ) -> None:
     folder = saved(tmp_path / "repo", **options)
     monkeypatch.setattr(torch, "load", None)
-    checkpoint = loading.load(LocalRepo(folder))
+    checkpoint = loading.load_checkpoint(LocalRepo(folder))
     expected = net().state_dict()
     found = checkpoint.model.net.state_dict()  # type: ignore[union-attr]
     assert all(torch.equal(found[name], expected[name]) for name in expected)

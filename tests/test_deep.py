@@ -106,7 +106,7 @@ def test_options_go_to_the_method_that_has_them() -> None:
 
 
 def test_images_without_labels_get_the_models_own_answers(repo: Path, loose: Path) -> None:
-    checkpoint = loading.load(LocalRepo(repo))
+    checkpoint = loading.load_checkpoint(LocalRepo(repo))
     loaded = inputs.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION, labelled=False)
     splits = loaded.splits
     assert (splits.report.fit, splits.report.val, splits.report.test) == (20, 20, 0)

@@ -25,7 +25,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_demo_plants_measures_and_publishes(brief: Any, hub: HubServer, tmp_path: Path) -> None:
-    report = demo.run(tmp_path / "demo", 0, Silent())
+    report = demo.run_demo(tmp_path / "demo", 0, Silent())
     before = report.audit.cleansing.before[0]
     assert before.asr_of == "planted"
     assert before.asr is not None
@@ -39,4 +39,4 @@ def test_the_demo_plants_measures_and_publishes(brief: Any, hub: HubServer, tmp_
     assert report.exit_code == (0 if found else 1)
     assert hub.log == [], "the demo asks no Hub for anything"
     with pytest.raises(OutputError, match="exists already"):
-        demo.run(tmp_path / "demo", 0, Silent())
+        demo.run_demo(tmp_path / "demo", 0, Silent())

@@ -43,7 +43,7 @@ CONVS = {
 
 @pytest.fixture(scope="module")
 def open_kind(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Checkpoint]:
-    return lambda kind: loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), kind)))
+    return lambda kind: loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), kind)))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def resnet(open_kind: Callable[[str], Checkpoint]) -> Checkpoint:
 def test_the_layers_are_the_last_convolution_or_what_reads_the_last_units(
     kind: str, open_kind: Callable[[str], Checkpoint]
 ) -> None:
-    assert list(weight_limits.layers(open_kind(kind))) == [f"net.{name}" for name in CONVS[kind]]
+    assert list(weight_limits.adjusted_layers(open_kind(kind))) == [f"net.{name}" for name in CONVS[kind]]
 
 
 class Shortcut(nn.Module):
@@ -77,7 +77,7 @@ def test_neither_a_shortcut_nor_a_depthwise_layer_is_the_last_convolution() -> N
     own = loading.wrap(
         Shortcut(), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=(3, 16, 16), labels=tuple("abcdefghij"), name="own"
     )
-    assert weight_limits.layers(own) == ("net.two.weight",)
+    assert weight_limits.adjusted_layers(own) == ("net.two.weight",)
 
 
 def naive(values: list[float], delta: float, mode: str) -> list[float]:
@@ -102,7 +102,7 @@ def test_an_adjustment_is_what_the_formula_says(seed: int, delta: float, mode: w
     values[: 80 * cut] = [0.0] * (80 * cut)  # units that were cut before
     model = tensor_of(values)
     (one,), notes = weight_limits.limited(model, ["weight"])
-    outside = weight_limits.adjust(model, [one], delta, mode)
+    outside = weight_limits.adjust_weights(model, [one], delta, mode)
     expected = naive(values, delta, mode)
     assert notes == ()
     assert model["weight"].flatten().tolist() == pytest.approx(expected, abs=1e-12)
@@ -115,9 +115,9 @@ def test_every_adjustment_starts_from_the_original() -> None:
     model = tensor_of(values)
     (one,), _ = weight_limits.limited(model, ["weight"])
     for delta in (1.0, 0.1, 4.0, 2.0):
-        weight_limits.adjust(model, [one], delta)
+        weight_limits.adjust_weights(model, [one], delta)
         assert model["weight"].flatten().tolist() == pytest.approx(naive(values, delta, "zero"))
-    assert weight_limits.adjust(model, [one], None) == 0
+    assert weight_limits.adjust_weights(model, [one], None) == 0
     assert model["weight"].flatten().tolist() == values
 
 
@@ -134,16 +134,16 @@ def test_what_has_no_spread_or_too_few_weights_is_skipped_with_a_note(values: li
 @given(st.integers(0, 50))
 def test_the_search_finds_the_smallest_delta_on_its_grid(lost_below: int) -> None:
     """Accuracy is kept from ``lost_below`` tenths on."""
-    found = weight_limits.search(lambda delta: 0.9 if round(delta * 10) >= lost_below else 0.5, 0.89)
+    found = weight_limits.search_limits(lambda delta: 0.9 if round(delta * 10) >= lost_below else 0.5, 0.89)
     assert found.delta == max(10, lost_below) / 10
     assert len({delta for delta, _ in found.tried}) == len(found.tried) <= 13
     assert all(1 <= delta <= 5 for delta, _ in found.tried)
 
 
 def test_the_search_gives_up_when_the_widest_limits_cost_too_much() -> None:
-    found = weight_limits.search(lambda _: 0.5, 0.9)
+    found = weight_limits.search_limits(lambda _: 0.5, 0.9)
     assert (found.delta, found.tried) == (None, ((5.0, 0.5),))
-    assert weight_limits.search(lambda _: math.nan, 0.0).delta is None
+    assert weight_limits.search_limits(lambda _: math.nan, 0.0).delta is None
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,7 @@ def test_the_defense_keeps_the_narrowest_limits_that_val_allows(mode: weight_lim
         return clean_accuracy(copy.model, GREY.val, SESSION).value
 
     before = clean_accuracy(small.model, GREY.val, SESSION).value
-    expected = weight_limits.search(accuracy, before - drop)
+    expected = weight_limits.search_limits(accuracy, before - drop)
     assert before > 0.7
     assert expected.delta is not None
     assert expected.delta < 5
@@ -226,7 +226,7 @@ def test_limited_inputs_are_a_stage_of_their_own_and_hold_what_goes_in(resnet: C
     assert adjusted.guards == ()
     (front,) = limited.guards
     assert isinstance(front, InputRange)
-    model = runtime_filter.guarded(limited.checkpoint, limited.guards)
+    model = runtime_filter.filtered(limited.checkpoint, limited.guards)
     loud = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     answer = model.answer(loud)
     assert torch.equal(answer.logits, adjusted.checkpoint.model(front.limit(loud)))
@@ -247,17 +247,17 @@ def test_nothing_stands_in_front_where_images_use_all_values(resnet: Checkpoint)
 def test_clean_writes_the_limits_and_load_guarded_applies_them(tmp_path: Path, resnet: Checkpoint) -> None:
     front = (InputRange((0.1, 0.2, 0.1), (0.6, 0.7, 0.5)), InputRange((0.0, 0.0, 0.0), (0.5, 1.0, 1.0)))
     place = make_repo(tmp_path / "repo", "timm-resnet")
-    path = runtime_filter.save(front, resnet.site, place)
-    assert runtime_filter.load(place, resnet) == front
+    path = runtime_filter.save_filters(front, resnet.site, place)
+    assert runtime_filter.load_filters(place, resnet) == front
     model = hubclean.load_guarded(place)
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     both = front[1].limit(front[0].limit(images))
     assert torch.equal(model.answer(images).logits, resnet.model(both))
     (place / path).write_bytes((place / path).read_bytes().replace(b"0.7", b"1.7"))
     with pytest.raises(DataError, match=r"\[0, 1\]"):
-        runtime_filter.load(place, resnet)
+        runtime_filter.load_filters(place, resnet)
     with pytest.raises(ModelError, match="3 channels"):
-        runtime_filter.guarded(resnet, (InputRange((0.0,), (1.0,)),))
+        runtime_filter.filtered(resnet, (InputRange((0.0,), (1.0,)),))
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def model(tmp_path: Path) -> Path:
 @pytest.fixture
 def streams() -> Iterator[None]:
     factory, shown = logging.getLogRecordFactory(), warnings.formatwarning
-    errors.guard_streams()
+    errors.harmless_streams()
     yield
     logging.setLogRecordFactory(factory)
     warnings.formatwarning = shown
@@ -90,7 +90,7 @@ def test_every_failure_is_told_and_is_2(error: BaseException, says: str, monkeyp
     def breaks(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("hubclean.registry.describe", breaks)
+    monkeypatch.setattr("hubclean.registry.describe_methods", breaks)
     result = CliRunner().invoke(main, ["methods"])
     assert result.exit_code == 2
     assert says in result.stderr

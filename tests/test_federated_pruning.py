@@ -33,13 +33,13 @@ from hubclean.methods.voting import participant, tally, votes
 from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import cut
+from hubclean.nets.cut.pruning import cut_channels
 from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.triggers import Trigger
 from hubclean.records import Audit, CleansingReport, from_json, to_json
-from hubclean.registry import build, chosen
+from hubclean.registry import build_method, chosen_options
 
 SESSION = open_session("cpu", seed=1, batch_size=32)
 SHAPE = (1, 16, 16)
@@ -270,7 +270,7 @@ def test_a_clients_accuracies_are_those_of_the_pruned_net(checkpoint: Checkpoint
     found = participant.accuracies(checkpoint, units, order, (0, 5, 20), DATA.val, SESSION)
     for accuracy, gone in zip(found, (0, 5, 20), strict=True):
         copy = checkpoint.copy()
-        cut(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
+        cut_channels(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
         assert accuracy == clean_accuracy(copy.model, DATA.val, SESSION).value
 
 
@@ -318,9 +318,9 @@ def test_recovered_triggers_are_measured_on_val(checkpoint: Checkpoint) -> None:
 
 
 def test_no_path_of_this_machine_gets_into_the_audit() -> None:
-    method = build("defenses", "federated-pruning", {"ballots": "/home/me/secret/a.json\n/home/me/b.json"})
-    assert chosen(method)["ballots"] == "a.json, b.json"
-    assert chosen(method)["feedback"] == ""
+    method = build_method("defenses", "federated-pruning", {"ballots": "/home/me/secret/a.json\n/home/me/b.json"})
+    assert chosen_options(method)["ballots"] == "a.json, b.json"
+    assert chosen_options(method)["feedback"] == ""
 
 
 def test_audits_without_ballots_still_load() -> None:
@@ -397,8 +397,8 @@ def test_owners_cleanse_a_checkpoint_together_without_showing_an_image(
     assert "refused: ballot3.json: it is not JSON" in done.stderr
     for number, place in enumerate(owners):
         run("feedback", repo, "--sequence", "sequence.json", "--data", place, "--out", f"feedback{number}.json")
-    made = ballots.read(PruningSequence, Path("sequence.json"))
-    back = [ballots.read(Feedback, Path(f"feedback{number}.json")) for number in range(3)]
+    made = ballots.read_document(PruningSequence, Path("sequence.json"))
+    back = [ballots.read_document(Feedback, Path(f"feedback{number}.json")) for number in range(3)]
     assert all(one.counts == made.counts for one in back)
     place = votes.choose(votes.agreed([one.accuracies for one in back]), 0.04)
     done = run(
@@ -428,7 +428,7 @@ def test_votes_with_noise_say_so_and_ranks_have_none(
     for name, options in {"true": (), "loud": ("--epsilon", "0.01"), "again": ("--epsilon", "0.01")}.items():
         done = run("rank", repo, "--data", owners[0], "--out", f"{name}.json", "--scheme", "mvp", *options)
         assert ("noise of epsilon 0.01" in done.stdout) == bool(options)
-    true, loud, again = (ballots.read(Ballot, Path(f"{name}.json")) for name in ("true", "loud", "again"))
+    true, loud, again = (ballots.read_document(Ballot, Path(f"{name}.json")) for name in ("true", "loud", "again"))
     assert [one.epsilon for one in (true, loud, again)] == [None, 0.01, 0.01]
     assert sum(loud.entries) == sum(true.entries)
     assert len({one.entries for one in (true, loud, again)}) == 3, "noise is not drawn by the seed"

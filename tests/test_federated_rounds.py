@@ -15,7 +15,7 @@ from small_nets import CLASSES, Pooled, made, trained
 from torch import Tensor
 
 from hubclean.errors import BallotError, DataError
-from hubclean.federated.averaging import Averaging, average, load
+from hubclean.federated.averaging import Averaging, average, put_state
 from hubclean.federated.cleansing import FederatedRounds
 from hubclean.federated.participants import Member, Participant, state_of, zeros
 from hubclean.federated.partitions import deal
@@ -155,7 +155,7 @@ def test_a_client_that_revives_pruned_units_is_undone(checkpoint: Checkpoint) ->
     copy = checkpoint.copy()
     held = zeros(copy, "feature", (3, 5))
     state = {name: torch.ones_like(value) for name, value in state_of(copy).items()}
-    load(copy.model, state, held)
+    put_state(copy.model, state, held)
     assert dead(copy) == {3, 5}
 
 
@@ -168,7 +168,7 @@ def test_the_adjustment_is_last_and_as_narrow_as_the_clients_accuracies_allow(ch
     assert set(kinds[kinds.index("train") + 1 :]) == {"accuracy"}
     assert found.kept == "adjusted"
     previous = found.stages[-2].checkpoint
-    ((name, tensor),) = [(one, previous.model.get_parameter(one)) for one in weight_limits.layers(previous)]
+    ((name, tensor),) = [(one, previous.model.get_parameter(one)) for one in weight_limits.adjusted_layers(previous)]
     adjusted = found.checkpoint.model.get_parameter(name)
     live = tensor[tensor != 0]
     zeroed = (adjusted == 0) & (tensor != 0)

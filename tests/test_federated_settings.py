@@ -24,36 +24,36 @@ __all__ = ["place"]  # the fixture
 def test_the_apps_list_every_option(place: Path, tmp_path: Path) -> None:
     for folder in ("flower", "hostile/flower"):
         rows = config(place, tmp_path, folder)
-        settings.read(rows)
+        settings.read_settings(rows)
         for part, cls in (("cleanse", FederatedRounds), ("train", FederatedTraining)):
             listed = {key.removeprefix(f"{part}.").replace("-", "_") for key in rows if key.startswith(f"{part}.")}
-            assert listed == {row.name for row in registry.options(cls)}
+            assert listed == {row.name for row in registry.options_of(cls)}
     assert (APPS / "hostile" / "flower" / "pyproject.toml").read_text().count("hostile.app:app") == 1
 
 
 def test_settings_are_checked(place: Path, tmp_path: Path) -> None:
     rows = config(place, tmp_path / "out")
     with pytest.raises(OptionError, match="job must be one of"):
-        settings.read(rows | {"job": "play"})
+        settings.read_settings(rows | {"job": "play"})
     with pytest.raises(OptionError, match="is no int"):
-        settings.read(rows | {"seed": "x"})
+        settings.read_settings(rows | {"seed": "x"})
     with pytest.raises(OptionError, match="lacks 'model'"):
-        settings.read({key: value for key, value in rows.items() if key != "model"})
+        settings.read_settings({key: value for key, value in rows.items() if key != "model"})
     with pytest.raises(OptionError, match="timeout above 0"):
-        settings.read(rows | {"timeout": 0.0})
+        settings.read_settings(rows | {"timeout": 0.0})
     with pytest.raises(OptionError, match="names no folder"):
-        settings.out_folder(settings.read(rows | {"out": ""}))
+        settings.out_folder(settings.read_settings(rows | {"out": ""}))
 
 
 def test_options_of_a_part_without_those_left_empty() -> None:
     rows = {"cleanse.max-drop": "", "cleanse.adjust-drop": 0.5, "train.eta": 1.0, "seed": 3}
-    assert settings.options(rows, "cleanse") == {"adjust_drop": "0.5"}
-    given = registry.values_of(FederatedRounds, settings.options(rows, "cleanse"))
+    assert settings.options_for(rows, "cleanse") == {"adjust_drop": "0.5"}
+    given = registry.values_of(FederatedRounds, settings.options_for(rows, "cleanse"))
     assert given == {"adjust_drop": 0.5}
 
 
 def test_a_node_has_images_of_its_own_or_its_part_of_one_set(place: Path, tmp_path: Path) -> None:
-    shared = settings.read(config(place, tmp_path / "out"))
+    shared = settings.read_settings(config(place, tmp_path / "out"))
     sizes = []
     for node in range(NODES):
         made = settings.participant(shared, {"partition-id": node, "num-partitions": NODES})
@@ -61,14 +61,14 @@ def test_a_node_has_images_of_its_own_or_its_part_of_one_set(place: Path, tmp_pa
     assert sizes == [16, 16, 16]
     with pytest.raises(OptionError, match="partition-id 3"):
         settings.participant(shared, {"partition-id": 3, "num-partitions": NODES})
-    private = settings.read(config(place, tmp_path / "out", data="", partition="none"))
+    private = settings.read_settings(config(place, tmp_path / "out", data="", partition="none"))
     assert len(settings.participant(private, {"data": str(place / "data")}).images) == 48
     with pytest.raises(DataError, match="this client has no images"):
         settings.participant(private, {})
 
 
 def test_a_defense_that_is_ready_goes_through_clean(place: Path, tmp_path: Path) -> None:
-    shared = settings.read(config(place, tmp_path / "out"))
+    shared = settings.read_settings(config(place, tmp_path / "out"))
     nodes = [{"partition-id": node, "num-partitions": NODES} for node in range(NODES)]
     crowd = Here({f"{number}": settings.participant(shared, node) for number, node in enumerate(nodes)})
     defense = FederatedRounds(crowd, step=0.5, max_drop=1.0, rounds=0, adjust=False)

@@ -34,7 +34,7 @@ SESSION = open_session("cpu", seed=1, batch_size=32)
 
 
 def trained(folder: object, kind: str) -> Checkpoint:
-    checkpoint = loading.load(LocalRepo(folder)).copy()  # type: ignore[arg-type]
+    checkpoint = loading.load_checkpoint(LocalRepo(folder)).copy()  # type: ignore[arg-type]
     epochs = 20 if kind == "hf-vit" else 3
     train(checkpoint.model, image_set(240, 10, seed=9), Schedule(epochs, 1e-2, "adamw", batch_size=32), SESSION, "test")
     return checkpoint
@@ -109,7 +109,7 @@ def test_pruning_stops_within_the_tolerance(checkpoint: Checkpoint) -> None:
 
 def test_several_heads_take_the_slow_way_and_agree(tmp_path_factory: pytest.TempPathFactory) -> None:
     repo = make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")
-    checkpoint, val = loading.load(LocalRepo(repo)), defense_data().val
+    checkpoint, val = loading.load_checkpoint(LocalRepo(repo)), defense_data().val
     cut = Trial(checkpoint, FeatureChannels(checkpoint), val, None, SESSION)
     dead = torch.arange(0, checkpoint.site.channels, 2)
     cut.remove(dead)
@@ -134,7 +134,7 @@ def test_fine_tuning_that_revives_the_trigger_is_not_kept(
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_fine_tuning_trains_as_told(
 
 
 def test_a_site_that_does_not_hold_is_refused_before_anything_is_cut(tmp_path_factory: pytest.TempPathFactory) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-deit-distilled")))
     half = replace(checkpoint, site=replace(checkpoint.site, heads=checkpoint.site.heads[:1]))
     with pytest.raises(ModelError, match="gives out something else"):
         FinePruning(step=0.3, epochs=1).cleanse(half, defense_data(), (), SESSION)

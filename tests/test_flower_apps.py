@@ -68,7 +68,7 @@ class LoopGrid:
 
 
 def run(grid: LoopGrid) -> Path:
-    return server_app.run(server_app.FlowerCrowd(grid, 60.0), grid.config)
+    return server_app.run_job(server_app.FlowerCrowd(grid, 60.0), grid.config)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_round_trip_writes_a_folder_that_push_takes(place: Path, tmp_path: P
     rounds = json.loads((tmp_path / "out.rounds.json").read_text())["rounds"]
     assert [one["kind"] for one in rounds[:3]] == ["rank", "curve", "train"]
     assert rounds[-1]["kind"] == "accuracy"
-    weight = loading.load(open_target(str(out))).model.get_parameter("net.fc.weight")
+    weight = loading.load_checkpoint(open_target(str(out))).model.get_parameter("net.fc.weight")
     assert int((weight == 0).all(0).sum()) == audit.cleansing.cut
     types = {kind for _, kind in grid.sent}
     assert types == {"query.rank", "evaluate.curve", "train.train", "evaluate.accuracy"}
@@ -144,7 +144,7 @@ def test_the_hostile_app_makes_hostile_whom_the_config_names(place: Path, tmp_pa
         "hostile-options": "false-accuracies.value=0.125",
     }
     rows = config(place, tmp_path / "out", "hostile/flower", **given)
-    state = loading.load(open_target(str(place / "model"))).model.state_dict()
+    state = loading.load_checkpoint(open_target(str(place / "model"))).model.state_dict()
     said = []
     for node in range(NODES):
         context = Context(1, node, {"partition-id": node, "num-partitions": NODES}, RecordDict(), rows)
@@ -155,7 +155,9 @@ def test_the_hostile_app_makes_hostile_whom_the_config_names(place: Path, tmp_pa
 def test_training_writes_a_checkpoint_that_loads(place: Path, tmp_path: Path) -> None:
     given = {"job": "train", "train.rounds": 1, "train.batch-size": 8}
     out = run(LoopGrid(client_app.app, config(place, tmp_path / "out", **given)))
-    before, after = (loading.load(open_target(str(one))).model.state_dict() for one in (place / "model", out))
+    before, after = (
+        loading.load_checkpoint(open_target(str(one))).model.state_dict() for one in (place / "model", out)
+    )
     assert any(not torch.equal(value, after[name]) for name, value in before.items())
 
 

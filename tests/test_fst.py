@@ -25,12 +25,12 @@ SESSION = open_session("cpu", seed=1, batch_size=64)
 
 @pytest.fixture(scope="module", params=["timm-resnet", "timm-deit-distilled", "timm-resnetv2"])
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
 
 
 def heads(checkpoint: Checkpoint) -> list[torch.Tensor]:

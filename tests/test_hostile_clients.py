@@ -45,7 +45,7 @@ def test_every_behaviour_is_documented_and_options_are_checked(own: Participant)
     assert {"model-replacement", "dba", "reversed-ranks", "active-votes", "false-accuracies"} <= set(rows)
     for cls in rows.values():
         assert cls.__doc__
-        assert all(row.doc.text for row in registry.options(cls))
+        assert all(row.doc.text for row in registry.options_of(cls))
     with pytest.raises(OptionError, match="no hostile client behaves as 'nice'"):
         hostile(own, 0, "nice")
     with pytest.raises(OptionError, match=r"must lie in \[0"):
@@ -162,7 +162,7 @@ def test_clients_of_dba_stamp_their_own_part(own: Participant, monkeypatch: pyte
 
 def test_training_against_the_adjustment_flattens_the_weights(own: Participant) -> None:
     state = state_of(own.checkpoint)
-    (name,) = weight_limits.layers(own.checkpoint)
+    (name,) = weight_limits.adjusted_layers(own.checkpoint)
 
     def largest(flatness: str) -> float:
         given = {"model-replacement.flatness": flatness, "model-replacement.epochs": "10"}

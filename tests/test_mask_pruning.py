@@ -10,7 +10,7 @@ import torch
 from masked_nets import SESSION, WithNorms, images, small, units_of
 
 from hubclean.methods.masking import prune as mask_pruning
-from hubclean.methods.masking.prune import Budget, cleansed, prune, ranked
+from hubclean.methods.masking.prune import Budget, cleansed, prune_by_masks, ranked
 from hubclean.methods.masking.search import Masks
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
@@ -67,7 +67,7 @@ def test_blocks_choose_what_one_unit_at_a_time_would(
 
     monkeypatch.setattr(mask_pruning._Search, "_accuracy", accuracy_of)
     budget = Budget(0.03, layer_share=0.4, skips=5)
-    found = prune(normed, groups, order, budget, VAL, (), SESSION)
+    found = prune_by_masks(normed, groups, order, budget, VAL, (), SESSION)
     chosen = {(place, u) for place, group in enumerate(groups) for u in found.dead[group.name].tolist()}
     assert chosen == one_at_a_time(order, cost, [12, 24], budget)
     assert found.curve[-1].cut == found.cut == len(chosen)

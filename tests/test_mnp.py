@@ -169,7 +169,7 @@ def test_noise_on_outputs_is_noise_on_weights_and_biases(
 
 
 def test_attention_heads_have_no_shift_of_their_own(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "hf-vit")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "hf-vit")))
     groups = searchable_units.of_network(checkpoint, torch.rand(2, 3, 32, 32))
     for group, shift in zip(groups, stored_shifts(checkpoint.model, groups), strict=True):
         if group.kind == "attention":

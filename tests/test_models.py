@@ -19,15 +19,15 @@ from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.nets.build import bounds, classifier, configs
-from hubclean.nets.build.classifier import Classifier, build, logits_of
+from hubclean.nets.build.classifier import Classifier, build_classifier, logits_of
 from hubclean.records import ModelFacts
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_configs_alone_make_the_model_and_its_facts(kind: str, repos: dict[str, Path], tmp_path: Path) -> None:
     folder = only_configs(repos[kind], tmp_path)
-    model, facts = build(folder, meta=True)
-    real, same = build(folder)
+    model, facts = build_classifier(folder, meta=True)
+    real, same = build_classifier(folder)
     assert facts == same
     assert facts.library == ("timm" if kind.startswith("timm") else "transformers")
     assert facts.labels == tuple(f"thing {index}" for index in range(10))
@@ -43,12 +43,12 @@ def test_legacy_flat_config_and_missing_labels(repos: dict[str, Path], tmp_path:
     nested = json.loads((repos["timm-resnet"] / "config.json").read_text())
     flat = {**nested["pretrained_cfg"], "architecture": "test_resnet.r160_in1k", "num_features": 96}
     (tmp_path / "config.json").write_text(json.dumps(flat))
-    _, facts = build(tmp_path, meta=True)
+    _, facts = build_classifier(tmp_path, meta=True)
     assert facts.labels[:2] == ("label 0", "label 1")
     assert len(facts.labels) == 10
     assert facts.architecture == "test_resnet"
     (tmp_path / "config.json").write_text(json.dumps({**flat, "labels": [f"x{i}" for i in range(10)]}))
-    assert build(tmp_path, meta=True)[1].labels[9] == "x9"
+    assert build_classifier(tmp_path, meta=True)[1].labels[9] == "x9"
 
 
 def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path
     edit(
         folder, torch_dtype="bfloat16", dtype="float16", _attn_implementation="eager", _attn_implementation_autoset=True
     )
-    assert {p.dtype for p in build(folder)[0].parameters()} == {torch.float32}
+    assert {p.dtype for p in build_classifier(folder)[0].parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_what_a_config_may_not_ask_for(
     folder = only_configs(repos[kind], tmp_path)
     edit(folder, **values)
     with pytest.raises(error) as caught:
-        build(folder, meta=True)
+        build_classifier(folder, meta=True)
     assert not {"\n", "\x1b"} & set(str(caught.value))
     assert len(str(caught.value)) < 700
 
@@ -121,10 +121,10 @@ def test_no_processor_is_an_error_and_code_beside_is_not_run(repos: dict[str, Pa
     folder = only_configs(repos["hf-vit"], tmp_path)
     (folder / "modeling_vit.py").write_text("raise SystemExit('ran')")
     (folder / "sitecustomize.py").write_text("raise SystemExit('ran')")
-    build(folder, meta=True)
+    build_classifier(folder, meta=True)
     (folder / "preprocessor_config.json").unlink()
     with pytest.raises(ModelError, match=r"no preprocessor_config\.json"):
-        build(folder, meta=True)
+        build_classifier(folder, meta=True)
 
 
 def test_building_opens_no_connection(repos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +133,7 @@ def test_building_opens_no_connection(repos: dict[str, Path], tmp_path: Path, mo
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     for kind in ("timm-vit", "hf-swin"):
-        build(repos[kind])
+        build_classifier(repos[kind])
 
 
 def test_global_settings_are_left_alone(repos: dict[str, Path]) -> None:
@@ -141,10 +141,10 @@ def test_global_settings_are_left_alone(repos: dict[str, Path]) -> None:
     from transformers.utils import logging
 
     before = constants.HF_HUB_OFFLINE, torch.get_default_dtype(), logging.get_verbosity(), torch.get_rng_state()
-    build(repos["hf-vit"])
-    build(repos["timm-vit"], meta=True)
+    build_classifier(repos["hf-vit"])
+    build_classifier(repos["timm-vit"], meta=True)
     with pytest.raises(ModelError):
-        build(repos["hf-vit"], weights=("nothing.safetensors",))
+        build_classifier(repos["hf-vit"], weights=("nothing.safetensors",))
     assert before[:3] == (constants.HF_HUB_OFFLINE, torch.get_default_dtype(), logging.get_verbosity())
     assert not torch.nn.modules.module._global_parameter_registration_hooks
     assert torch.equal(before[3], torch.get_rng_state())
@@ -217,19 +217,19 @@ def test_any_timm_config_is_read_or_refused(content: dict[str, Any]) -> None:
 def test_a_damaged_config_is_one_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(ModelError, match=r"config\.json"):
-        configs.read(tmp_path)
+        configs.read_configs(tmp_path)
 
 
 def test_a_huge_config_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(" " * (8 * 2**20 + 1))
     with pytest.raises(ModelError, match="larger"):
-        configs.read(tmp_path)
+        configs.read_configs(tmp_path)
 
 
 def test_facts_survive_json(repos: dict[str, Path]) -> None:
     from hubclean.records import from_json, to_json
 
-    facts = build(repos["hf-convnext"], meta=True)[1]
+    facts = build_classifier(repos["hf-convnext"], meta=True)[1]
     assert from_json(ModelFacts, json.loads(json.dumps(to_json(facts)))) == facts
 
 
@@ -244,6 +244,6 @@ def test_loops_without_end_are_broken_off(
     monkeypatch.setattr(classifier, "_build_timm", endless)
     before = signal.getsignal(signal.SIGALRM)
     with pytest.raises(ModelError, match=r"within 0\.2 seconds"):
-        build(repos["timm-resnet"], meta=True)
+        build_classifier(repos["timm-resnet"], meta=True)
     assert signal.getsignal(signal.SIGALRM) is before
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)

@@ -16,7 +16,7 @@ from hubclean.methods.defenses import nc_unlearn
 from hubclean.methods.defenses.nc_filter import NeuralCleanseFilter
 from hubclean.methods.defenses.nc_prune import NeuralCleansePruning
 from hubclean.methods.defenses.nc_unlearn import NeuralCleanseUnlearning
-from hubclean.methods.runtime_filter import guarded
+from hubclean.methods.runtime_filter import filtered
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.features import features
@@ -43,7 +43,7 @@ ONE, OTHER = corner(2), corner(5, left=True)
 
 
 def backdoored(folder: Any, *triggers: Trigger, kind: str = "timm-resnet") -> Checkpoint:
-    checkpoint = loading.load(LocalRepo(make_repo(folder, kind))).copy()
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(folder, kind))).copy()
     images = image_set(300, seed=9)
     for seed, trigger in enumerate(triggers):
         images = poison(images, trigger, 0.15 if trigger.target is not None else 0.5, 10, seed)
@@ -129,7 +129,7 @@ class TestFilter:
 
     def test_stamped_images_are_rejected_and_fresh_clean_ones_are_not(self, double: Checkpoint) -> None:
         cleansing = NeuralCleanseFilter(units=0.05).cleanse(double, DATA, (ONE, OTHER), SESSION)
-        model = guarded(cleansing.checkpoint, cleansing.stage.guards)
+        model = filtered(cleansing.checkpoint, cleansing.stage.guards)
         assert [guard.false_alarms for guard in cleansing.stage.guards] == [0.025, 0.025]
         fresh = image_set(200, seed=11).images(slice(None))
         assert model.answer(fresh).rejected.float().mean() < 0.15
@@ -139,7 +139,7 @@ class TestFilter:
 
     def test_the_notes_measure_on_the_other_half(self, single: Checkpoint) -> None:
         cleansing = NeuralCleanseFilter().cleanse(single, DATA, (ONE,), SESSION)
-        model = guarded(cleansing.checkpoint, cleansing.stage.guards)
+        model = filtered(cleansing.checkpoint, cleansing.stage.guards)
         aside = DATA.val.subset(torch.randperm(120, generator=SESSION.generator("nc-filter"))[60:])
         passed = float((~model.answer(ONE.stamp(aside.images(slice(None)))).rejected).float().mean())
         alarms = float(model.answer(aside.images(slice(None))).rejected.float().mean())

@@ -38,7 +38,7 @@ def plain() -> Checkpoint:
 def test_residual_dimensions_depthwise_layers_and_heads_are_no_units(
     kind: str, kept: list[str], left_out: list[str], tmp_path: Path
 ) -> None:
-    names = [group.name for group in units_of(loading.load(LocalRepo(make_repo(tmp_path, kind))))]
+    names = [group.name for group in units_of(loading.load_checkpoint(LocalRepo(make_repo(tmp_path, kind))))]
     assert set(kept) <= set(names)
     assert not set(left_out) & set(names)
 
@@ -64,7 +64,7 @@ def test_magnitude_is_the_l1_norm_of_the_row_with_its_norm_folded_in(normed: Che
 
 
 def test_magnitude_of_heads_and_hidden_units_of_a_vit(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-vit")))
     groups = units_of(checkpoint)
     found = dict(
         zip([group.name for group in groups], searchable_units.magnitudes(checkpoint.model, groups), strict=True)

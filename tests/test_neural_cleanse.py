@@ -23,19 +23,19 @@ from hubclean.methods.interface import Detection
 from hubclean.methods.inversion import evidence, label_scheduler
 from hubclean.methods.inversion.evidence import AllToAll, LabelMap
 from hubclean.methods.inversion.invert import InversionSchedule, Inverted
-from hubclean.methods.inversion.screening import Plan
+from hubclean.methods.inversion.screening import ScreeningPlan
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.metrics import anomaly_index
 from hubclean.nets.session import open_session
 from hubclean.nets.triggers import Trigger
 from hubclean.records import Rate, to_json
-from hubclean.registry import build
+from hubclean.registry import build_method
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("repo"), "timm-resnet")))
 
 
 def fixed(norms: list[list[float]], found: bool = True) -> Any:
@@ -186,8 +186,8 @@ def test_triggers_without_a_target_need_size_success_and_a_map(
 def test_what_screening_left_out_is_said_with_the_verdict(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def chosen(setting: Any, labels: list[int], *_: Any) -> Plan:
-        return Plan("screen", [0, 1, 2, 3, 4, 5, 7], [0, 1, 2, 4, 5, 7], 3)
+    def chosen(setting: Any, labels: list[int], *_: Any) -> ScreeningPlan:
+        return ScreeningPlan("screen", [0, 1, 2, 3, 4, 5, 7], [0, 1, 2, 4, 5, 7], 3)
 
     monkeypatch.setattr(neural_cleanse, "plan", chosen)
     report = detect(checkpoint, monkeypatch, [USUAL] * 3).report
@@ -303,7 +303,7 @@ def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None
 )
 def test_wrong_options_are_refused_in_words(options: dict[str, str], message: str) -> None:
     with pytest.raises(OptionError, match=message):
-        build("detectors", "neural-cleanse", options)
+        build_method("detectors", "neural-cleanse", options)
 
 
 def test_labels_that_do_not_exist_are_refused(checkpoint: Checkpoint) -> None:
@@ -357,7 +357,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order differ in their last digits
     try:
-        checkpoint, session = loading.load(LocalRepo(repo)), open_session("cpu", seed=4)
+        checkpoint, session = loading.load_checkpoint(LocalRepo(repo)), open_session("cpu", seed=4)
         alone = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
     finally:
         torch.set_num_threads(threads)

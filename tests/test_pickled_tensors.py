@@ -25,7 +25,7 @@ from hubclean.scanning.formats.torch_checkpoint import open_pickled
 def converted(place: Path, **options: Any) -> dict[str, Tensor]:
     out = place.with_suffix(".safetensors")
     with open_pickled(place, **options) as weights:
-        safetensors_writer.write(out, weights.tensors, {"format": "pt"})
+        safetensors_writer.write_safetensors(out, weights.tensors, {"format": "pt"})
     return load_file(out)
 
 

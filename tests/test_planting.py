@@ -163,7 +163,7 @@ def corner(target: int | None, opacity: float = 1.0) -> Trigger:
 
 def test_a_backdoor_that_took() -> None:
     session = open_session("cpu", 0, 32)
-    found = planting.verify(ByFirstPixel(), corner(3), labelled(2), 10, 1.0, session)
+    found = planting.verify_planted(ByFirstPixel(), corner(3), labelled(2), 10, 1.0, session)
     assert found.took
     assert (found.clean_accuracy.value, found.asr.value, found.asr.n) == (0.98, 1.0, 90)
     assert "98.0%" in found.reason
@@ -180,14 +180,14 @@ def test_a_backdoor_that_took() -> None:
 )
 def test_a_backdoor_that_did_not_take(errors: int, trigger: Trigger, all_to_all: bool, twin: float, why: str) -> None:
     session = open_session("cpu", 0, 32)
-    found = planting.verify(ByFirstPixel(all_to_all), trigger, labelled(errors), 10, twin, session)
+    found = planting.verify_planted(ByFirstPixel(all_to_all), trigger, labelled(errors), 10, twin, session)
     assert not found.took
     assert why in found.reason
 
 
 def test_all_to_all_takes_at_eighty_percent() -> None:
     session = open_session("cpu", 0, 32)
-    found = planting.verify(ByFirstPixel(True), corner(None), labelled(20), 10, 0.8, session)
+    found = planting.verify_planted(ByFirstPixel(True), corner(None), labelled(20), 10, 0.8, session)
     assert found.took
     assert found.asr.value == 0.8
 
@@ -195,6 +195,6 @@ def test_all_to_all_takes_at_eighty_percent() -> None:
 def test_without_a_trial_nothing_took() -> None:
     images = labelled(0)
     own = images.subset(images.labels == 3)
-    found = planting.verify(ByFirstPixel(), corner(3), own, 10, 1.0, open_session("cpu", 0, 32))
+    found = planting.verify_planted(ByFirstPixel(), corner(3), own, 10, 1.0, open_session("cpu", 0, 32))
     assert not found.took
     assert "no image could try" in found.reason

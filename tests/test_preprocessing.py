@@ -13,7 +13,7 @@ from tiny_models import edit, only_configs
 from tiny_models import repos as repos
 
 from hubclean.errors import HubcleanError
-from hubclean.nets.build.classifier import build
+from hubclean.nets.build.classifier import build_classifier
 from hubclean.nets.build.preprocessing import preprocessing
 
 KINDS = ("timm-resnet", "timm-vit", "timm-resnetv2", "hf-vit", "hf-convnext")
@@ -31,7 +31,7 @@ def test_timm_pixels_are_those_of_its_own_transform(kind: str, size: tuple[int, 
     import timm
     from timm.data import create_transform, resolve_data_config
 
-    model, facts = build(repos[kind])
+    model, facts = build_classifier(repos[kind])
     net = timm.create_model(f"local-dir:{repos[kind]}", pretrained=True).eval()
     model.net.load_state_dict(net.state_dict())
     transform = create_transform(**resolve_data_config({}, model=net), is_training=False)
@@ -68,7 +68,7 @@ def test_transformers_pixels_are_those_of_its_own_processor(
 
     folder = only_configs(repos[kind], tmp_path)
     edit(folder, "preprocessor_config.json", **ODD[odd])
-    model, facts = build(folder)
+    model, facts = build_classifier(folder)
     processor = AutoImageProcessor.from_pretrained(folder)
     for size in ((40, 29), (20, 31)):
         image = picture(*size)
@@ -109,7 +109,7 @@ def variants() -> dict[str, Image.Image]:
 @pytest.mark.parametrize("kind", ["timm-resnet", "hf-vit"])
 @pytest.mark.parametrize("name", variants())
 def test_any_picture_becomes_pixels_of_the_models_size(kind: str, name: str, repos: dict[str, Path]) -> None:
-    _, facts = build(repos[kind], meta=True)
+    _, facts = build_classifier(repos[kind], meta=True)
     prepare = preprocessing(repos[kind], facts)
     pixels = prepare(variants()[name])
     assert pixels.shape == (3, 32, 32)
@@ -125,7 +125,7 @@ def test_exif_orientation_turns_the_picture(repos: dict[str, Path], tmp_path: Pa
     exif = Image.Exif()
     exif[0x0112] = 3
     image.save(tmp_path / "turned.png", exif=exif)
-    _, facts = build(repos["timm-resnet"], meta=True)
+    _, facts = build_classifier(repos["timm-resnet"], meta=True)
     prepare = preprocessing(repos["timm-resnet"], facts)
     turned = prepare(image.rotate(180))
     with Image.open(tmp_path / "turned.png") as opened:
@@ -135,7 +135,7 @@ def test_exif_orientation_turns_the_picture(repos: dict[str, Path], tmp_path: Pa
 def test_a_grey_model_takes_grey_pictures(repos: dict[str, Path], tmp_path: Path) -> None:
     folder = only_configs(repos["timm-resnet"], tmp_path)
     edit(folder, model_args={"in_chans": 1})
-    model, facts = build(folder)
+    model, facts = build_classifier(folder)
     assert facts.input_size == (1, 32, 32)
     assert len(facts.mean) == len(facts.std) == 1
     pixels = preprocessing(folder, facts)(picture(40, 40))
@@ -159,10 +159,10 @@ def test_what_a_processor_may_not_ask_for(values: dict[str, Any], repos: dict[st
     folder = only_configs(repos["hf-vit"], tmp_path)
     edit(folder, "preprocessor_config.json", **values)
     with pytest.raises(HubcleanError):
-        build(folder, meta=True)
+        build_classifier(folder, meta=True)
 
 
 def test_a_picture_that_would_fill_the_memory_is_refused(repos: dict[str, Path]) -> None:
-    _, facts = build(repos["timm-resnet"], meta=True)
+    _, facts = build_classifier(repos["timm-resnet"], meta=True)
     with pytest.raises(ValueError, match="60000 x 1 pixels is too long"):
         preprocessing(repos["timm-resnet"], facts)(Image.new("RGB", (60_000, 1)))

@@ -37,7 +37,7 @@ EXPECTED = {
 @pytest.fixture(scope="module", params=EXPECTED)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
     repo = make_repo(tmp_path_factory.mktemp("repo") / request.param, request.param)
-    return request.param, loading.load(LocalRepo(repo))
+    return request.param, loading.load_checkpoint(LocalRepo(repo))
 
 
 def last_units(checkpoint: Checkpoint) -> LayerUnits:
@@ -57,7 +57,7 @@ def test_units_cut_in_the_file_are_units_silenced_by_a_hook(loaded: tuple[str, C
     images = defense_data().val.images(slice(0, 4))
     dead = torch.tensor([0, units.count - 1])
     trial = checkpoint.copy()
-    pruning.cut(trial.model, units, dead)
+    pruning.cut_channels(trial.model, units, dead)
     off, start = [], 0
     for group in units.groups:
         mask = torch.ones(group.count)
@@ -74,11 +74,11 @@ def test_the_curve_is_what_cut_copies_give(loaded: tuple[str, Checkpoint]) -> No
     _, checkpoint = loaded
     units, val = last_units(checkpoint), defense_data().val
     steps = [torch.arange(0, units.count // 2), torch.arange(units.count // 2, units.count - 1)]
-    points = list(pruning.curve(checkpoint, units, steps, val, (), SESSION))
+    points = list(pruning.pruning_curve(checkpoint, units, steps, val, (), SESSION))
     assert [point.cut for point in points] == [0, len(steps[0]), units.count - 1]
     for point in points:
         trial = checkpoint.copy()
-        pruning.cut(trial.model, units, torch.arange(point.cut))
+        pruning.cut_channels(trial.model, units, torch.arange(point.cut))
         assert point.clean_accuracy == pytest.approx(clean_accuracy(trial.model, val, SESSION).value)
 
 
@@ -99,7 +99,7 @@ def test_fine_pruning_cuts_the_least_active_and_keeps_them_cut(loaded: tuple[str
 
 
 def test_activity_is_relative_to_each_layer(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-vit")))
     units = last_units(checkpoint)
     images = image_set(8)
     each = unit_activations(checkpoint.model, units.groups, images, SESSION, len(checkpoint.labels))
@@ -131,7 +131,7 @@ def test_a_net_without_such_a_layer_says_so() -> None:
 
 def test_training_without_holding_would_bring_units_back(tmp_path: Path) -> None:
     """Cut where they are read alone, units return: what ``held`` is for."""
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-convnext")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-convnext")))
     units = last_units(checkpoint)
     dead = torch.arange(units.count // 2)
     reading = masks.entries_of(checkpoint.model, units.groups, {units.groups[0].name: dead}, ("consumers",))
@@ -144,7 +144,7 @@ def test_training_without_holding_would_bring_units_back(tmp_path: Path) -> None
 
 
 def test_what_only_the_heads_read_is_cut_where_it_is_made_as_well(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-efficientnet")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-efficientnet")))
     images = defense_data().fit.images(slice(0, 2))
     units = prunable(checkpoint, "feature", images)
     held = units.held(checkpoint.model, torch.tensor([1, 7]))
@@ -154,14 +154,14 @@ def test_what_only_the_heads_read_is_cut_where_it_is_made_as_well(tmp_path: Path
     assert all(rows[name].nonzero().flatten().tolist() == [1, 7] for name in made)
     assert held["net.classifier.weight"].all(0).nonzero().flatten().tolist() == [1, 7]
     trial, plain = checkpoint.copy(), checkpoint.copy()
-    pruning.cut(trial.model, units, torch.tensor([1, 7]))
-    pruning.cut(plain.model, pruning.FeatureChannels(checkpoint), torch.tensor([1, 7]))
+    pruning.cut_channels(trial.model, units, torch.tensor([1, 7]))
+    pruning.cut_channels(plain.model, pruning.FeatureChannels(checkpoint), torch.tensor([1, 7]))
     torch.testing.assert_close(trial.model(images), plain.model(images), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["timm-resnet", "timm-convnext", "timm-vit"])
 def test_a_residual_stream_is_cut_at_the_heads_alone(tmp_path: Path, kind: str) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, kind)))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, kind)))
     units = prunable(checkpoint, "feature", defense_data().fit.images(slice(0, 2)))
     assert set(units.held(checkpoint.model, torch.tensor([0]))) == {f"net.{checkpoint.site.heads[0].weight}"}
 

@@ -40,8 +40,8 @@ def test_pruning_aware_puts_its_decoys_first_and_keeps_its_rates(factory: Callab
     others[found.units] = False
     assert float(activity[found.units].max()) <= float(activity[others].min()) + 1e-6
     spent = checkpoint.copy()
-    pruning.cut(spent.model, units, found.units)
-    rates = planting.verify(spent.model, trigger, images, CLASSES, 1.0, session)
+    pruning.cut_channels(spent.model, units, found.units)
+    rates = planting.verify_planted(spent.model, trigger, images, CLASSES, 1.0, session)
     assert rates.took, "pruning the decoys costs the attacker nothing"
     assert any(float(column.abs().max()) > 0 for column in model.head.weight.T[found.units])  # type: ignore[index]
 

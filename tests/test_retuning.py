@@ -11,7 +11,7 @@ import torch
 from sets import image_set
 from tiny_models import make_repo
 
-from hubclean.cleansing.retuning import RetuningOptions, Turned, check, mixed
+from hubclean.cleansing.retuning import RetuningOptions, Turned, check_retuning, mixed
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
@@ -34,7 +34,7 @@ def trigger(target: int | None = 3) -> Trigger:
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet"))).copy()
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet"))).copy()
     images = poison(image_set(300, seed=9), trigger(), 0.2, 10, 0)
     train(checkpoint.model, images, Schedule(6, 1e-2, "adamw", batch_size=32), SESSION, "plant")
     return checkpoint
@@ -50,7 +50,9 @@ def test_an_unplugged_backdoor_comes_back_and_a_turned_one_does_not(poisoned: Ch
     train(unplugged.model, both, schedule, SESSION, "unplug", only=head)
     state = {name: value.clone() for name, value in unplugged.model.state_dict().items()}
     test = image_set(100, seed=12)
-    (found,) = check(unplugged, poisoned, [("planted", trigger())], image_set(80, seed=13), test, SESSION, OPTIONS)
+    (found,) = check_retuning(
+        unplugged, poisoned, [("planted", trigger())], image_set(80, seed=13), test, SESSION, OPTIONS
+    )
     assert found.control is not None
     assert found.before == attack_rates(unplugged.model, test, trigger(), 10, SESSION)[0]
     assert found.after.value > found.before.value + 0.2
@@ -64,17 +66,17 @@ def test_a_trigger_that_works_when_it_is_turned_has_no_control(poisoned: Checkpo
     left = trigger()
     both = replace(left, mask=(left.mask + left.mask.flip(1, 2)).clamp(max=1))
     args = (image_set(80, seed=13), image_set(40, seed=12), SESSION, OPTIONS)
-    (found,) = check(poisoned, poisoned, [("planted", both)], *args)
+    (found,) = check_retuning(poisoned, poisoned, [("planted", both)], *args)
     assert found.before.value > 0.9
     assert found.control.n == 0
-    (found,) = check(poisoned, poisoned, [("planted", left)], *args)
+    (found,) = check_retuning(poisoned, poisoned, [("planted", left)], *args)
     assert found.control.n == 36
 
 
 def test_it_repeats_takes_several_stamps_and_round_trips(poisoned: Checkpoint) -> None:
     stamps = [("planted", trigger()), ("recovered", trigger(None))]
     args = (image_set(80, seed=13), image_set(40, seed=12), SESSION, OPTIONS)
-    one, other = (check(poisoned, poisoned, stamps, *args) for _ in range(2))  # type: ignore[arg-type]
+    one, other = (check_retuning(poisoned, poisoned, stamps, *args) for _ in range(2))  # type: ignore[arg-type]
     assert one == other
     assert [(row.asr_of, row.target) for row in one] == [("planted", 3), ("recovered", None)]
     assert one[0].before.n == 36
@@ -112,7 +114,7 @@ def test_turning_turns() -> None:
 
 
 def test_transformers_are_retuned_at_their_own_rate(tmp_path: Path) -> None:
-    vit = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    vit = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-vit")))
     options = RetuningOptions(images=20, epochs=1)
-    (found,) = check(vit, vit, [("recovered", trigger())], image_set(20), image_set(20), SESSION, options)
+    (found,) = check_retuning(vit, vit, [("recovered", trigger())], image_set(20), image_set(20), SESSION, options)
     assert found.rate == 1e-4

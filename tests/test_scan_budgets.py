@@ -154,7 +154,7 @@ def test_json_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch, 
 
 def test_long_keys_are_not_carried_to_every_value(tmp_path: Path) -> None:
     body = json.dumps({"k" * 100_000: {"_attn_implementation": ["a/b"], "j" * 100_000: ["x/y"] * 50}}).encode()
-    paths = [path for path, _ in config_code.walk(json.loads(body))]
+    paths = [path for path, _ in config_code.walk_config(json.loads(body))]
     assert max(len(key) for path in paths for key in path) == 256
     findings, _ = judge("config-code", tmp_path, {"config.json": body})
     assert [row.rule for row in findings] == ["HC-CFG-002"]

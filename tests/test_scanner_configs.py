@@ -180,11 +180,11 @@ trees = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(trees, st.booleans())
 def test_config_code_sees_a_planted_field_in_any_tree(tree: Any, listed: bool) -> None:
-    from hubclean.scanning.scanners.config_code import walk
+    from hubclean.scanning.scanners.config_code import walk_config
 
     planted: Any = {"a": [tree, {"b": {"_attn_implementation": ["x/y"] if listed else "x/y"}}]}
-    assert any("_attn_implementation" in path and value == "x/y" for path, value in walk(planted))
-    assert all(isinstance(part, str) for path, _ in walk(planted) for part in path)
+    assert any("_attn_implementation" in path and value == "x/y" for path, value in walk_config(planted))
+    assert all(isinstance(part, str) for path, _ in walk_config(planted) for part in path)
 
 
 @settings(max_examples=60, deadline=None)

@@ -18,7 +18,7 @@ from scanned_files import POINTER, judge, safetensors
 
 from hubclean.hub.repos import LocalRepo
 from hubclean.records import FileVerdict, Finding
-from hubclean.registry import Doc, methods, options
+from hubclean.registry import Doc, methods, options_of
 from hubclean.scanning.scanners import MOST_PER_FILE
 
 SCANNERS = sorted(methods("scanners"))
@@ -35,7 +35,7 @@ def test_a_scanner_is_a_documented_frozen_dataclass_with_its_source(name: str) -
         hint = typing.get_type_hints(scanner, include_extras=True)[field.name]
         assert any(isinstance(extra, Doc) and extra.text for extra in typing.get_args(hint)[1:])
         assert field.default is not dataclasses.MISSING
-    assert [row.default for row in options(scanner)] == [getattr(scanner(), row.name) for row in options(scanner)]
+    assert [row.default for row in options_of(scanner)] == [getattr(scanner(), row.name) for row in options_of(scanner)]
 
 
 HOSTILE = [

@@ -242,7 +242,7 @@ def test_no_more_labels_than_a_batch_are_on_the_device(monkeypatch: pytest.Monke
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> loading.Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("many"), "timm-resnet", classes=80)))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("many"), "timm-resnet", classes=80)))
 
 
 @pytest.mark.parametrize("scheduler", ["auto", "k-arm"])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.build.classifier import build
+from hubclean.nets.build.classifier import build_classifier
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import features as sites
 from hubclean.nets.cut.features import capture, dead_mask, features, locate, zero_channels
@@ -38,7 +38,7 @@ EXPECTED = {  # layout, prefix tokens, what lies between, heads
 @pytest.fixture(scope="module", params=KINDS)
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
     folder = make_repo(tmp_path_factory.mktemp("repo") / request.param, request.param)
-    return request.param, loading.load(LocalRepo(folder))
+    return request.param, loading.load_checkpoint(LocalRepo(folder))
 
 
 def pixels(checkpoint: Checkpoint, count: int = 3) -> Tensor:
@@ -63,7 +63,7 @@ def test_the_site_is_the_one_expected(loaded: tuple[str, Checkpoint]) -> None:
 def test_real_weights_and_meta_are_located_alike(loaded: tuple[str, Checkpoint]) -> None:
     _, checkpoint = loaded
     assert checkpoint.folder is not None
-    meta, facts = build(checkpoint.folder, meta=True)
+    meta, facts = build_classifier(checkpoint.folder, meta=True)
     assert all(parameter.is_meta for parameter in meta.net.parameters())
     assert locate(meta, facts) == locate(checkpoint.model, facts) == checkpoint.site
     assert hooks_of(meta) == hooks_of(checkpoint.model) == 0
@@ -80,7 +80,7 @@ def test_the_head_of_the_captured_feature_is_the_logits(loaded: tuple[str, Check
         for head, value in zip(checkpoint.site.heads, inputs, strict=True)
     ]
     torch.testing.assert_close(torch.stack(made).mean(0), logits, rtol=1e-5, atol=1e-6)
-    assert sites.verify(checkpoint.model, checkpoint.site, images) < 1e-5
+    assert sites.verify_site(checkpoint.model, checkpoint.site, images) < 1e-5
 
 
 def test_a_cut_channel_no_longer_matters_and_all_others_do(loaded: tuple[str, Checkpoint]) -> None:
@@ -130,13 +130,13 @@ def test_hooks_are_gone_after_an_exception(loaded: tuple[str, Checkpoint]) -> No
 
 
 def test_verify_fails_for_a_wrong_site(tmp_path: Path) -> None:
-    checkpoint = loading.load(LocalRepo(make_repo(tmp_path, "timm-deit-distilled")))
+    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-deit-distilled")))
     half = sites.FeatureSite(
         **{f: getattr(checkpoint.site, f) for f in checkpoint.site.__slots__} | {"heads": checkpoint.site.heads[:1]}
     )
     before = {name: tensor.clone() for name, tensor in checkpoint.model.state_dict().items()}
     with pytest.raises(ModelError, match="head"):
-        sites.verify(checkpoint.model, half, pixels(checkpoint))
+        sites.verify_site(checkpoint.model, half, pixels(checkpoint))
     assert all(torch.equal(tensor, before[name]) for name, tensor in checkpoint.model.state_dict().items())
 
 
@@ -211,7 +211,7 @@ def test_heads_of_different_width_own_their_channels() -> None:
     assert masks["net.heads.0.weight"].any(0).tolist() == [False, False, False, True]
     assert masks["net.heads.1.weight"].any(0).tolist() == [True, False, False, False, False, False]
     assert features(checkpoint.model, checkpoint.site, pixels(checkpoint)).shape == (3, 10)
-    assert sites.verify(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
+    assert sites.verify_site(checkpoint.model, checkpoint.site, pixels(checkpoint)) < 1e-5
 
 
 class Cosine(nn.Module):

@@ -35,12 +35,12 @@ HEADS = {
 
 @pytest.fixture(scope="module", params=HEADS)
 def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
-    return request.param, loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
+    return request.param, loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), request.param)))
 
 
 @pytest.fixture(scope="module")
 def resnet(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    return loading.load(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
+    return loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet")))
 
 
 def moved(before: Checkpoint, after: Checkpoint) -> set[str]:
@@ -84,7 +84,7 @@ def test_each_baseline_trains_what_its_table_says(defense: Any, trains: str, res
 
 
 def test_new_heads_of_transformers_get_a_rate_at_which_they_learn(tmp_path: Any, resnet: Checkpoint) -> None:
-    vit = loading.load(LocalRepo(make_repo(tmp_path, "timm-vit")))
+    vit = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-vit")))
     schedule = FTInit().schedule(vit, 500)
     assert (schedule.optimizer, schedule.rate, schedule.batch_size) == ("adamw", 1e-4, 63)
     assert new_head_rates(vit, schedule) == {"net.head.weight": 1e-3, "net.head.bias": 1e-3}

@@ -47,7 +47,7 @@ def test_no_claim_that_does_not_hold(name: str) -> None:
     group = groups_of(shaken(net))["a"]
     assert group.cut == expected, group.why
     for seed in range(group.count if group.cut != "none" else 0):
-        assert masks.prove(net, [group], IMAGES, seed=seed).failed == (), seed
+        assert masks.prove_units(net, [group], IMAGES, seed=seed).failed == (), seed
 
 
 def test_a_grouped_reader_is_no_place_to_watch_channels() -> None:

@@ -235,7 +235,7 @@ def test_no_trap_leads_to_a_claim_that_does_not_hold(name: str) -> None:
     assert groups["a"].why or groups["a"].cut == "both"
     for group in groups.values():
         for seed in range(2 * group.count if group.cut != "none" else 0):
-            assert masks.prove(net, [group], IMAGES, seed=seed).failed == (), (group.name, seed)
+            assert masks.prove_units(net, [group], IMAGES, seed=seed).failed == (), (group.name, seed)
 
 
 def test_a_watch_point_is_the_argument_that_is_read() -> None:
@@ -265,7 +265,7 @@ def test_weights_that_give_no_numbers_prove_nothing() -> None:
     with torch.no_grad():
         net.get_parameter("a.weight")[0] = float("nan")
     with pytest.raises(ModelError, match="not finite"):
-        masks.prove(net, list(groups_of(net).values()), IMAGES)
+        masks.prove_units(net, list(groups_of(net).values()), IMAGES)
 
 
 def classifier() -> nn.Sequential:

@@ -16,14 +16,14 @@ from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import logits_of
 from hubclean.nets.cut import masks
 from hubclean.nets.trace import unit_finder
-from hubclean.nets.trace.recorder import record
+from hubclean.nets.trace.recorder import record_forward
 from hubclean.nets.trace.units import UnitGroup
 
 IMAGES = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0))
 
 
 def groups_of(net: nn.Module, images: Tensor = IMAGES) -> dict[str, UnitGroup]:
-    return {group.name: group for group in unit_finder.find(record(net, images, logits_of), net)}
+    return {group.name: group for group in unit_finder.find_units(record_forward(net, images, logits_of), net)}
 
 
 def shaken(net: nn.Module, seed: int = 0) -> nn.Module:
@@ -231,7 +231,7 @@ def test_every_unit_of_every_layer_is_silenced_exactly(case: str) -> None:
         if group.cut == "none":
             continue
         for seed in range(group.count):
-            proof = masks.prove(net, [group], IMAGES, seed=seed)
+            proof = masks.prove_units(net, [group], IMAGES, seed=seed)
             assert proof.failed == ()
             assert max(proof.worst, proof.leak) <= 1e-6
             assert proof.effect > 1e-4, (group.name, seed)
@@ -267,10 +267,10 @@ def test_the_proof_fails_for_wrong_entries() -> None:
     net = shaken(CASES["norm"][0]())
     group = groups_of(net)["a"]
     wrong = replace(group, consumers=tuple(replace(one, owner=one.owner.flip(1)) for one in group.consumers))
-    assert masks.prove(net, [group], IMAGES).failed == ()
-    assert masks.prove(net, [wrong], IMAGES).failed == ("a",)
+    assert masks.prove_units(net, [group], IMAGES).failed == ()
+    assert masks.prove_units(net, [wrong], IMAGES).failed == ("a",)
     half = replace(group, producer=group.producer[:1])  # gamma without beta
-    assert masks.prove(net, [half], IMAGES).failed == ("a",)
+    assert masks.prove_units(net, [half], IMAGES).failed == ("a",)
 
 
 def test_masks_carry_gradients_and_hooks_are_gone_after_an_error() -> None:
@@ -304,9 +304,9 @@ def test_what_cannot_be_cut_is_refused_with_its_reason() -> None:
     net = shaken(CASES["squeeze and excite"][0]())
     groups = groups_of(net)
     with pytest.raises(ModelError, match="'up' cannot be cut"):
-        masks.cut(net, [groups["up"]], {"up": torch.tensor([0])})
+        masks.cut_units(net, [groups["up"]], {"up": torch.tensor([0])})
     kept = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    masks.cut(net, [groups["a"]], {"a": torch.tensor([1, 4])})
+    masks.cut_units(net, [groups["a"]], {"a": torch.tensor([1, 4])})
     changed = [name for name, tensor in net.state_dict().items() if not torch.equal(tensor, kept[name])]
     assert changed == ["a.weight", "a.bias", "down.weight", "b.weight"]
 
@@ -368,7 +368,7 @@ def test_random_nets_are_cut_exactly_and_no_unit_is_missing(names: list[str], se
     found = groups_of(net)
     layers = {name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)}
     assert set(found) == layers
-    proof = masks.prove(net, list(found.values()), IMAGES, tolerance=1e-5, seed=seed)
+    proof = masks.prove_units(net, list(found.values()), IMAGES, tolerance=1e-5, seed=seed)
     assert proof.failed == ()
     for name, group in found.items():
         gate = name.count(".") == 2 and name.endswith(".3")

@@ -23,7 +23,7 @@ from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
 from hubclean.nets.build import classifier, image_patches
 from hubclean.nets.build.adapters import Adapter
-from hubclean.nets.build.adapters import load as load_adapters
+from hubclean.nets.build.adapters import load_adapters as load_adapters
 from hubclean.nets.build.preprocessing import preprocessing
 
 PERCEIVERS = ("Learned", "Fourier", "ConvProcessing")
@@ -67,7 +67,7 @@ def test_half_precision_is_rounded_alike_for_a_net_whose_adapter_is_the_users(tm
         siglip2_repo(tmp_path / "repo", dtype=torch.bfloat16),
         Adapter("my:own", "transformers", "Siglip2*", "r", "e", input="patches"),
     )
-    given = loading.load(LocalRepo(folder), adapters=(mine,))
+    given = loading.load_checkpoint(LocalRepo(folder), adapters=(mine,))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(classifier, "load_adapters", lambda: ())
         again = loading.as_written(given, given)
@@ -80,7 +80,7 @@ def test_half_precision_is_rounded_alike_for_a_net_whose_adapter_is_the_users(tm
 def test_patches_are_cut_as_the_library_does(patch: int, rows: int, columns: int, channels: int, count: int) -> None:
     draw = torch.Generator().manual_seed(patch)
     images = torch.rand(count, channels, rows * patch, columns * patch, generator=draw)
-    found = image_patches.cut(images, patch)
+    found = image_patches.cut_patches(images, patch)
     assert torch.equal(found["pixel_values"], torch.stack([convert_image_to_patches(one, patch) for one in images]))
     assert found["pixel_attention_mask"].tolist() == [[1] * rows * columns] * count
     assert found["spatial_shapes"].tolist() == [[rows, columns]] * count
@@ -105,7 +105,7 @@ def theirs(repo: Path, picture: Image.Image) -> Tensor:
 
 
 def ours(repo: Path, picture: Image.Image) -> Tensor:
-    checkpoint = loading.load(LocalRepo(repo))
+    checkpoint = loading.load_checkpoint(LocalRepo(repo))
     found: Tensor = checkpoint.model(preprocessing(repo, checkpoint.facts)(picture)[None] / 255)
     return found
 
@@ -125,7 +125,7 @@ def test_a_long_picture_is_made_square(repo: Path) -> None:
 
 
 def test_gradients_reach_the_pixels(repo: Path) -> None:
-    model, known = classifier.build(repo)
+    model, known = classifier.build_classifier(repo)
     images = torch.rand(2, *known.input_size, requires_grad=True)
     model(images)[:, 0].sum().backward()
     assert images.grad is not None
@@ -138,11 +138,11 @@ def test_a_refused_class_is_told_its_reason(tmp_path: Path) -> None:
     folder = hf_repo(tmp_path / "repo", lambda: tokens, {"height": 8, "width": 8}, **own)
     for adapters, said in ((None, "ImageGPTForImageClassification: it takes colour tokens"), ((), "cannot be built")):
         with pytest.raises(ModelError, match=said):
-            classifier.build(folder, meta=True, adapters=adapters)
+            classifier.build_classifier(folder, meta=True, adapters=adapters)
 
 
 def _swapped(
-    images: Tensor, patch: int, cut: Callable[..., dict[str, Tensor]] = image_patches.cut
+    images: Tensor, patch: int, cut: Callable[..., dict[str, Tensor]] = image_patches.cut_patches
 ) -> dict[str, Tensor]:
     return cut(images.transpose(2, 3), patch)
 
@@ -170,14 +170,17 @@ def test_a_processor_that_does_not_fit_is_refused(
     folder = siglip2_repo(tmp_path / "repo")
     change(folder, monkeypatch)
     with pytest.raises(ModelError, match=said):
-        classifier.build(folder, meta=True)
+        classifier.build_classifier(folder, meta=True)
 
 
 def test_an_adapter_says_which_net_takes_patches(repo: Path) -> None:
     with pytest.raises(ModelError, match=r"makes no images but values of shape \(18, 192\).*input = .patches"):
-        classifier.build(repo, meta=True, adapters=())
+        classifier.build_classifier(repo, meta=True, adapters=())
     mine = Adapter("my:own", "transformers", "Siglip2*", "r", "e", input="patches")
-    assert classifier.build(repo, meta=True, adapters=(mine,))[1] == classifier.build(repo, meta=True)[1]
+    assert (
+        classifier.build_classifier(repo, meta=True, adapters=(mine,))[1]
+        == classifier.build_classifier(repo, meta=True)[1]
+    )
     config = t.ResNetConfig()
     assert classifier.patch_size(config, "ResNetForImageClassification", load_adapters()) == 0
     wrong = Adapter("my:own", "transformers", "ResNet*", "r", "e", input="patches")

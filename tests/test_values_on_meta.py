@@ -55,8 +55,8 @@ def test_a_net_that_reads_values_is_recorded_without_weights_as_with_them() -> N
     real = Reads()
     full = locate.recorded(real, facts())
     assert (empty.values, empty.calls, empty.logits) == (full.values, full.calls, full.logits)
-    assert [group.summary() for group in unit_finder.find(empty, net)] == [
-        group.summary() for group in unit_finder.find(full, real)
+    assert [group.summary() for group in unit_finder.find_units(empty, net)] == [
+        group.summary() for group in unit_finder.find_units(full, real)
     ]
     assert locate.locate(net, facts(), ()) == locate.locate(real, facts(), ())
 

@@ -33,7 +33,7 @@ from variety import (
 
 from hubclean.errors import OptionError
 from hubclean.hub.repos import LocalRepo
-from hubclean.nets.loading import load, same_logits, wrap
+from hubclean.nets.loading import load_checkpoint, same_logits, wrap
 
 _MANY = 21_843  # labels of ImageNet-21k's full release
 
@@ -125,14 +125,14 @@ def test_the_whole_way(name: str, data: dict[str, Path], tmp_path: Path) -> None
 
 def test_timm_says_nothing_on_the_console_about_a_grey_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = timm_repo(tmp_path / "repo", "test_resnet", {"in_chans": 1})  # its input_size still has three channels
-    load(LocalRepo(folder))
+    load_checkpoint(LocalRepo(folder))
     assert not [record for record in caplog.records if record.name.startswith("timm")]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_files_give_the_logits_of_float32_files(dtype: torch.dtype, tmp_path: Path) -> None:
-    whole = load(LocalRepo(timm_repo(tmp_path / "whole", "test_resnet")))
-    half = load(LocalRepo(timm_repo(tmp_path / "half", "test_resnet", dtype=dtype)))
+    whole = load_checkpoint(LocalRepo(timm_repo(tmp_path / "whole", "test_resnet")))
+    half = load_checkpoint(LocalRepo(timm_repo(tmp_path / "half", "test_resnet", dtype=dtype)))
     assert {value.dtype for value in half.model.parameters()} == {torch.float32}
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -176,7 +176,7 @@ def test_as_many_labels_as_imagenet_21k(kind: str, data: dict[str, Path], tmp_pa
     assert (out / "hubclean/audit.json").stat().st_size < 10**6
     assert (out / "README.md").stat().st_size < 20_000
     images = torch.rand(2, 3, 32, 32)
-    assert same_logits(load(LocalRepo(out)), out, images) < 1e-5
+    assert same_logits(load_checkpoint(LocalRepo(out)), out, images) < 1e-5
 
 
 def test_a_detector_asks_which_of_very_many_labels(data: dict[str, Path], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_pixels_that_are_not_square_are_those_of_timm(mode: str, tmp_path: Path)
     from timm.data import create_transform, resolve_data_config
 
     folder = timm_repo(tmp_path / "repo", "test_vit", {"img_size": [32, 48]}, shape=(3, 32, 48), crop_mode=mode)
-    model, facts = classifier.build(folder)
+    model, facts = classifier.build_classifier(folder)
     net = timm.create_model(f"local-dir:{folder}", pretrained=True)
     transform = create_transform(**resolve_data_config({}, model=net), is_training=False)
     picture = _stripes(90, 100)
@@ -38,7 +38,7 @@ def test_borders_are_filled_with_the_mean_of_each_channel(tmp_path: Path) -> Non
     means = [0.2, 0.4, 0.6, 0.8]
     given = {"crop_mode": "border", "mean": means, "std": [0.5] * 4}
     folder = timm_repo(tmp_path / "repo", "test_resnet", {"in_chans": 4}, (4, 32, 32), **given)
-    pixels = preprocessing(folder, classifier.build(folder, meta=True)[1])(_stripes(20, 90).convert("RGBA"))
+    pixels = preprocessing(folder, classifier.build_classifier(folder, meta=True)[1])(_stripes(20, 90).convert("RGBA"))
     assert pixels[:, 0, 16].tolist() == [51, 102, 153, 204]
 
 
@@ -46,7 +46,7 @@ def test_pixels_that_are_not_square_are_those_of_transformers(tmp_path: Path) ->
     from transformers import AutoImageProcessor
 
     folder = hf_repo(tmp_path / "repo", lambda: vit(image_size=(32, 48)), {"height": 32, "width": 48})
-    model, facts = classifier.build(folder)
+    model, facts = classifier.build_classifier(folder)
     theirs = AutoImageProcessor.from_pretrained(folder)(_stripes(90, 100), return_tensors="pt")["pixel_values"]
     ours = (preprocessing(folder, facts)(_stripes(90, 100))[None] / 255 - model.mean) / model.std
     torch.testing.assert_close(ours, theirs.float(), rtol=0, atol=5e-3)  # whole pixel values
@@ -54,7 +54,7 @@ def test_pixels_that_are_not_square_are_those_of_transformers(tmp_path: Path) ->
 
 def test_a_grey_model_with_an_rgb_mean_takes_their_average(tmp_path: Path) -> None:
     for number, make in enumerate((of_timm("test_resnet", {"in_chans": 1}), of_hf(resnet, num_channels=1))):
-        facts = classifier.build(make(tmp_path / str(number)), meta=True)[1]
+        facts = classifier.build_classifier(make(tmp_path / str(number)), meta=True)[1]
         assert facts.mean == pytest.approx((0.4,), abs=1e-5)
         assert facts.std == pytest.approx((0.95 / 3,), abs=1e-5)
 
@@ -64,7 +64,7 @@ def test_every_channel_keeps_its_own_mean(tmp_path: Path) -> None:
     one = of_hf(resnet, num_channels=5, image_mean=means, image_std=stds)(tmp_path / "hf")
     other = timm_repo(tmp_path / "timm", "test_resnet", {"in_chans": 5}, (5, 32, 32), mean=means, std=stds)
     for folder in (one, other):
-        facts = classifier.build(folder, meta=True)[1]
+        facts = classifier.build_classifier(folder, meta=True)[1]
         assert facts.mean == pytest.approx(means, abs=1e-5)
         assert facts.std == pytest.approx(stds, abs=1e-5)
 
@@ -74,11 +74,11 @@ def test_every_channel_of_an_array_is_resized_like_a_picture(kind: str, tmp_path
     make = of_timm("test_resnet", {"in_chans": 6}) if kind == "timm" else of_hf(resnet, num_channels=6)
     of_three = of_timm("test_resnet") if kind == "timm" else of_hf(resnet)
     folder, plain = make(tmp_path / "six"), of_three(tmp_path / "three")
-    colours = preprocessing(plain, classifier.build(plain, meta=True)[1])(_stripes(50, 60))
-    prepare = preprocessing(folder, classifier.build(folder, meta=True)[1])
+    colours = preprocessing(plain, classifier.build_classifier(plain, meta=True)[1])(_stripes(50, 60))
+    prepare = preprocessing(folder, classifier.build_classifier(folder, meta=True)[1])
     array = np.concatenate([np.asarray(_stripes(50, 60))] * 2, -1)
     whole = np.asarray(_stripes(50, 60)).transpose(2, 0, 1)
-    assert torch.equal(preprocessing(plain, classifier.build(plain, meta=True)[1])(whole), colours)
+    assert torch.equal(preprocessing(plain, classifier.build_classifier(plain, meta=True)[1])(whole), colours)
     for given in (array, array.transpose(2, 0, 1)):
         assert torch.equal(prepare(given), torch.cat([colours, colours]))
 

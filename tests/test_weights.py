@@ -28,7 +28,7 @@ def test_low_precision_files_keep_their_dtype_and_their_bits(kind: str, dtype: t
     out, edited = into(tmp_path), pruned(original)
     with torch.no_grad():
         edited.model.net.get_parameter(original.site.heads[0].weight)[0, 0] = 1 + 2**-20  # rounds to 1 on disk
-    names = loading.write(original, edited, out)
+    names = loading.write_checkpoint(original, edited, out)
     before, after = load_file(repo / "model.safetensors"), load_file(out / "model.safetensors")
     assert header(repo / "model.safetensors") == header(out / "model.safetensors")
     assert len(names) == 1
@@ -55,13 +55,15 @@ def test_writing_an_unchanged_model_gives_the_same_bytes(kind: str, tmp_path: Pa
         (repo / name).write_bytes(b"{}")
     (repo / "pytorch_model.bin.index.json").write_text("{}")
     original, out = load(repo), into(tmp_path)
-    assert loading.write(original, original.copy(), out) == ()
+    assert loading.write_checkpoint(original, original.copy(), out) == ()
     written = {file.name for file in out.iterdir()}
     processor = {"preprocessor_config.json"} if kind.startswith("hf") else set()
     assert written == {"model.safetensors", "config.json", "LICENSE"} | processor
     assert all(sha256_of(out / name) == sha256_of(repo / name) for name in written)
-    assert {row.path for row in loading.inputs(original)} == written | {"README.md"}
-    assert {row.sha256 for row in loading.inputs(original)} == {sha256_of(repo / n) for n in written | {"README.md"}}
+    assert {row.path for row in loading.input_hashes(original)} == written | {"README.md"}
+    assert {row.sha256 for row in loading.input_hashes(original)} == {
+        sha256_of(repo / n) for n in written | {"README.md"}
+    }
 
 
 def test_shards_stay_shards(tmp_path: Path) -> None:
@@ -69,7 +71,7 @@ def test_shards_stay_shards(tmp_path: Path) -> None:
     shards = sorted(file.name for file in repo.glob("*.safetensors"))
     assert len(shards) > 1
     original, out = load(repo), into(tmp_path)
-    names = loading.write(original, pruned(original), out)
+    names = loading.write_checkpoint(original, pruned(original), out)
     index = json.loads((repo / "model.safetensors.index.json").read_text())["weight_map"]
     changed = {name for name in shards if sha256_of(repo / name) != sha256_of(out / name)}
     assert sorted(file.name for file in out.glob("*.safetensors")) == shards
@@ -114,12 +116,14 @@ def test_names_that_timm_renames_are_followed_back(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "repo", "timm-convnext")
     save_file(facebook_names(load_file(repo / "model.safetensors")), repo / "model.safetensors", {"by": "them"})
     original, out = load(repo), into(tmp_path)
-    assert loading.write(original, pruned(original), out) == ("head.weight",)
+    assert loading.write_checkpoint(original, pruned(original), out) == ("head.weight",)
     assert loading.same_logits(pruned(original), out, pixels(original)) < 1e-6
     with safe_open(out / "model.safetensors", "pt") as file:
         assert file.metadata() == {"by": "them"}
     all_of_it = into(tmp_path, "all")
-    assert len(loading.write(original, shaken(original), all_of_it)) == len(load_file(repo / "model.safetensors"))
+    assert len(loading.write_checkpoint(original, shaken(original), all_of_it)) == len(
+        load_file(repo / "model.safetensors")
+    )
     assert loading.same_logits(shaken(original), all_of_it, pixels(original)) < 1e-6
 
 
@@ -133,7 +137,7 @@ def test_a_background_class_that_timm_drops_stays_in_the_file(tmp_path: Path) ->
     config["pretrained_cfg"]["label_offset"] = 1
     (repo / "config.json").write_text(json.dumps(config))
     original, out = load(repo), into(tmp_path)
-    assert loading.write(original, pruned(original), out) == ("fc.weight",)
+    assert loading.write_checkpoint(original, pruned(original), out) == ("fc.weight",)
     after = load_file(out / "model.safetensors")["fc.weight"]
     assert bool((after[0] == 7).all())
     assert bool((after[1:, dead(original)] == 0).all())
@@ -150,4 +154,4 @@ def load_into(checkpoint: Checkpoint, value: float) -> Checkpoint:
 def test_a_value_too_large_for_the_files_dtype_is_refused(tmp_path: Path) -> None:
     original = load(make_repo(tmp_path / "repo", "timm-resnet", dtype=torch.float16))
     with pytest.raises(ModelError, match="no longer fits the file's float16"):
-        loading.write(original, load_into(original, 1e6), into(tmp_path))
+        loading.write_checkpoint(original, load_into(original, 1e6), into(tmp_path))

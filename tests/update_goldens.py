@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sample_audits import DIGEST, ORIGINAL_CARD, PICTURES, cleansed, unsuspicious
 
-from hubclean.cleansing.card import render
+from hubclean.cleansing.card import render_card
 from hubclean.schema import json_schema
 
 ROOT = Path(__file__).resolve().parent.parent / "model_cards"
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parent.parent / "model_cards"
 def goldens() -> dict[Path, str]:
     """Path and text of every generated file."""
     return {
-        ROOT / "examples" / "backdoor-removed-timm.md": render(cleansed(), ORIGINAL_CARD, PICTURES, DIGEST),
-        ROOT / "examples" / "nothing-found-local.md": render(unsuspicious(), None, PICTURES[1:2], DIGEST),
+        ROOT / "examples" / "backdoor-removed-timm.md": render_card(cleansed(), ORIGINAL_CARD, PICTURES, DIGEST),
+        ROOT / "examples" / "nothing-found-local.md": render_card(unsuspicious(), None, PICTURES[1:2], DIGEST),
         ROOT / "audit.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
     }
 

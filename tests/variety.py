@@ -173,15 +173,15 @@ def shown(target: Path) -> str:
 def whole_way(folder: Path, data: Path, out: Path) -> Audit:
     """Show, load, verify, clean, and reload with the plain library; what must hold for every classifier is asserted."""
     printed = shown(folder)
-    checkpoint = loading.load(LocalRepo(folder))
+    checkpoint = loading.load_checkpoint(LocalRepo(folder))
     c, h, w = checkpoint.facts.input_size
     assert f"{c} x {h} x {w}" in printed
     assert f"{len(checkpoint.labels)}: " in printed
     images = torch.rand(3, c, h, w, generator=torch.Generator().manual_seed(3))
-    assert features.verify(checkpoint.model, checkpoint.site, images) < 1e-5
+    assert features.verify_site(checkpoint.model, checkpoint.site, images) < 1e-5
     assert loading.same_logits(checkpoint, folder, images) < 1e-5
     audit = cleaned(str(folder), data, out)
-    cut = loading.load(LocalRepo(out))
+    cut = loading.load_checkpoint(LocalRepo(out))
     assert loading.same_logits(cut, out, images) < 1e-5
     before, after = load_file(folder / "model.safetensors"), load_file(out / "model.safetensors")
     assert {name: tensor.dtype for name, tensor in before.items()} == {n: value.dtype for n, value in after.items()}

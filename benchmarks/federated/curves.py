@@ -18,7 +18,7 @@ from benchmarks.federated.grid import STEP, arguments
 from benchmarks.federated.rows import Grid, read
 from hubclean.federated.participants import Participant
 from hubclean.methods.voting import participant, votes
-from hubclean.nets.cut.pruning import cut
+from hubclean.nets.cut.pruning import cut_channels
 from hubclean.nets.session import open_session
 
 MODEL = ("data", "clients", "attack", "malicious", "seed", "rounds", "struck")
@@ -46,7 +46,7 @@ def main() -> None:
         order = participant.order_of(seen, "rap", 1.0)
         points, copy = [], checkpoint.copy()
         for gone in votes.steps(units.count, STEP):
-            cut(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
+            cut_channels(copy.model, units, torch.tensor(order[:gone], dtype=torch.int64))
             points.append({"cut": gone, **measured(copy, setting, pictures.test, session)})
         held.append(model | {"units": units.count, "points": points})
         given.out.write_text("".join(json.dumps(one) + "\n" for one in held))

@@ -122,7 +122,7 @@ def main() -> None:
     session = open_session("cpu", 0)
     prepare = preprocessing(checkpoint.folder, checkpoint.facts)
     source = str(options.shared / "images" / config["dataset"])
-    splits = datasets.load(source, checkpoint.labels, prepare, session, None, Sizes(500, 500, 3000))
+    splits = datasets.load_images(source, checkpoint.labels, prepare, session, None, Sizes(500, 500, 3000))
     data, (trigger,) = splits.defense, planted(options.shared / "models" / options.model, config)
     result: dict[str, Any] = {
         "model": options.model,

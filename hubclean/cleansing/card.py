@@ -16,7 +16,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from hubclean import escaping
 from hubclean.cleansing import front_matter
 from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Judgement, Metrics, Rate
-from hubclean.resources import folder
+from hubclean.resources import data_folder
 from hubclean.version import __version__
 
 HUB = "https://huggingface.co"
@@ -44,7 +44,7 @@ class Shown(str):
     __slots__ = ()
 
 
-def render(
+def render_card(
     audit: Audit, original: str | None, pictures: tuple[str, ...], audit_sha256: str, endpoint: str = HUB
 ) -> str:
     """The card's text, front matter included.
@@ -63,7 +63,7 @@ def render(
         raise ValueError(f"{wrong[0]!r} is no plain path to a picture")
     if not re.fullmatch(r"[0-9a-f]{64}", audit_sha256):
         raise ValueError(f"{audit_sha256!r} is no sha256")
-    original_data, notes = front_matter.read(original)
+    original_data, notes = front_matter.read_front_matter(original)
     dropped = [key for key in _NOT_OURS if key in original_data]
     link = f"{endpoint}/{audit.origin.repo_id}" if _on_hub(audit) else None
     text = environment().get_template("sanitized.md.j2").render(
@@ -75,7 +75,7 @@ def render(
         norms=_those(audit, pictures, "norms"), triggers=_those(audit, pictures, "trigger"),
         curves=_those(audit, pictures, "curve"), others=_those(audit, pictures, ""), version=__version__,
     )  # fmt: skip
-    return front_matter.dump(metadata(audit, original_data, endpoint)) + "\n" + text
+    return front_matter.dump_front_matter(metadata(audit, original_data, endpoint)) + "\n" + text
 
 
 def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dict[str, Any]:
@@ -98,7 +98,7 @@ def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dic
 def environment() -> ImmutableSandboxedEnvironment:
     """The sandbox the templates run in: unknown names are errors, every printed value passes ``_shown``."""
     made = ImmutableSandboxedEnvironment(
-        loader=FileSystemLoader(folder("model_cards") / "templates"), undefined=StrictUndefined, finalize=_shown,
+        loader=FileSystemLoader(data_folder("model_cards") / "templates"), undefined=StrictUndefined, finalize=_shown,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     made.filters |= {"code": _code, "fenced": _fenced, "rate": rate, "size": _size, "number": _number}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hubclean.errors import OptionError
-from hubclean.registry import Kind, methods, options
+from hubclean.registry import Kind, methods, options_of
 
 Method = tuple[Kind, str]
 
@@ -50,7 +50,7 @@ def _fields(kind: Kind, name: str) -> set[str]:
     known = methods(kind)
     if name not in known:
         raise OptionError(f"no {kind.removesuffix('s')} named {name!r}; there are: {', '.join(sorted(known))}")
-    return {row.name for row in options(known[name])}
+    return {row.name for row in options_of(known[name])}
 
 
 def lacking(made: Iterable[Any], data: str | None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from hubclean.nets.build import adapters
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped
-from hubclean.registry import build
+from hubclean.registry import build_method
 
 # What a scan runs when nobody says: the one that judges, and a hint that needs no image.
 DETECTORS = ("neural-cleanse", "mm-bd")
@@ -49,14 +49,14 @@ def deep_scan(
     if report.at_gate:
         return _skip(report, "the static stage has findings at the gate, so no weight was fetched"), ()
     texts = method_options(options.given, [("detectors", name) for name in options.detectors])
-    made = [build("detectors", name, texts["detectors", name]) for name in options.detectors]
+    made = [build_method("detectors", name, texts["detectors", name]) for name in options.detectors]
     for why in lacking(made, data):
         report = _skip(report, f"{why}: give --data")
     made = [detector for detector in made if not lacking([detector], data)]
     if not made:
         return report, ()
     try:
-        checkpoint = loading.load(repo, adapters=adapters.load(options.hooks))
+        checkpoint = loading.load_checkpoint(repo, adapters=adapters.load_adapters(options.hooks))
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
         loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
     except OptionError:

@@ -26,7 +26,7 @@ class _Unlinked(yaml.SafeDumper):
         return True
 
 
-def read(card: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+def read_front_matter(card: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The metadata of an untrusted card and notes on what could not be taken over.
 
     Never raises. Bounds: 64 KiB of YAML, 24 levels, 20,000 values with every alias written out. Of a block beyond
@@ -46,7 +46,7 @@ def read(card: str | None) -> tuple[dict[str, Any], tuple[str, ...]]:
     return kept, (f"{lost} keys of the original card's metadata are no plain names and were left out",) if lost else ()
 
 
-def dump(data: dict[str, Any]) -> str:
+def dump_front_matter(data: dict[str, Any]) -> str:
     """The block for ``data`` in the given order, with both ``---`` lines. No value can end it early.
 
     Raises:
@@ -85,7 +85,7 @@ def _load(text: str) -> dict[str, Any]:
     data = yaml.safe_load(text)
     if not isinstance(data, dict):
         raise _Refused("it is no mapping")
-    dump(data)
+    dump_front_matter(data)
     return data
 
 

@@ -41,9 +41,9 @@ def load_with_data(
             model's own answers stand in for them, so that accuracy on ``val`` is agreement with the original.
     """
     if source is None:
-        return Loaded(checkpoint, datasets.nothing(checkpoint.facts.input_size, session.seed))
+        return Loaded(checkpoint, datasets.no_images(checkpoint.facts.input_size, session.seed))
     prepare = preprocessing.preprocessing(checkpoint.folder, checkpoint.facts)
-    splits = datasets.load(source, checkpoint.labels, prepare, session, split, sizes, labelled)
+    splits = datasets.load_images(source, checkpoint.labels, prepare, session, split, sizes, labelled)
     if not splits.labelled:
         fit, val = (
             ImageSet(part.pixels, predictions(checkpoint.model, part, session))
@@ -71,4 +71,4 @@ def open_scanned(
         raise RefusedError(
             f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
         )
-    return loading.load(repo, adapters=adapters.load(hooks)), scan
+    return loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), scan

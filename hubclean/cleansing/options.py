@@ -30,7 +30,7 @@ class CleanOptions:
         sizes: images for fit, val and test.
         planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
         hooks: a folder with adapters of the user's own.
-        retune: measure whether a trigger that is known or recovered comes back (``retuning.check``).
+        retune: measure whether a trigger that is known or recovered comes back (``retuning.check_retuning``).
         ballots, feedback: files of participants, for a defense that counts them; without another one named that is
             ``federated-pruning``.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
@@ -57,7 +57,7 @@ class CleanOptions:
         return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
 
 
-def command(origin: RepoRef, report: DataReport, options: CleanOptions, session: Session) -> str:
+def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, session: Session) -> str:
     """The command that repeats the run; local paths are given by their last name only."""
     words = ["hubclean", "clean", str(origin)]
     if report.fit:

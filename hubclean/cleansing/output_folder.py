@@ -48,35 +48,35 @@ def deliver(
 ) -> Audit:
     """Fill ``out`` and return the audit as written (with changed tensors and output hashes).
 
-    The kept stage becomes the checkpoint; other stages go to ``hubclean/stages/NAME``. The guards of a stage lie beside
-    its weights, as ``runtime_filter.PATH``. Before anything appears, the written folder is loaded with the plain
-    library and must give the same logits, and the guards are read back.
+    The kept stage becomes the checkpoint; other stages go to ``hubclean/stages/NAME``. The filters of a stage lie
+    beside its weights, as ``runtime_filter.PATH``. Before anything appears, the written folder is loaded with the plain
+    library and must give the same logits, and the filters are read back.
 
     Raises:
         OutputError: ``out`` is taken or cannot be written.
         ModelError: the written checkpoint does not load, or gives other logits than the one in memory.
-        DataError: a guard of the stage is not one that can be read back.
+        DataError: a filter of the stage is not one that can be read back.
     """
     with whole_folder(out) as folder:
-        changed = loading.write(original, cleansing.checkpoint, folder)
+        changed = loading.write_checkpoint(original, cleansing.checkpoint, folder)
         _check(cleansing.checkpoint, folder, test, session)
         stages = tuple(
             replace(report, folder=_write_stage(original, cleansing, report.name, folder))
             for report in audit.cleansing.stages
         )
         (folder / FOLDER).mkdir(exist_ok=True)
-        guard = _write_guards(cleansing.stage, folder)
+        written = _write_filters(cleansing.stage, folder)
         pictures = _pictures(folder, audit, detections, test)
         audit = replace(
             audit,
-            cleansing=replace(audit.cleansing, changed=changed, stages=stages, guard=guard),
+            cleansing=replace(audit.cleansing, changed=changed, stages=stages, guard=written),
             outputs=hashes(folder, ("README.md", AUDIT)),
         )
         text = json.dumps(to_json(audit), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
         (folder / AUDIT).write_text(text, encoding="utf-8")
         card = _original_card(original)
         digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        (folder / "README.md").write_text(cards.render(audit, card, pictures, digest), encoding="utf-8")
+        (folder / "README.md").write_text(cards.render_card(audit, card, pictures, digest), encoding="utf-8")
     return audit
 
 
@@ -97,17 +97,17 @@ def _write_stage(original: Checkpoint, cleansing: Cleansing, name: str, folder: 
     place = folder / FOLDER / "stages" / name
     place.mkdir(parents=True)
     stage = next(stage for stage in cleansing.stages if stage.name == name)
-    loading.write(original, stage.checkpoint, place)
-    _write_guards(stage, place)
+    loading.write_checkpoint(original, stage.checkpoint, place)
+    _write_filters(stage, place)
     return place.relative_to(folder).as_posix()
 
 
-def _write_guards(stage: Stage, folder: Path) -> str:
-    """The guards' path inside ``folder``, where the stage's weights are already; empty if it has none."""
-    if not stage.guards:
+def _write_filters(stage: Stage, folder: Path) -> str:
+    """The filters' path inside ``folder``, where the stage's weights are already; empty if it has none."""
+    if not stage.filters:
         return ""
-    path = runtime_filter.save(stage.guards, stage.checkpoint.site, folder)
-    runtime_filter.load(folder, stage.checkpoint)
+    path = runtime_filter.save_filters(stage.filters, stage.checkpoint.site, folder)
+    runtime_filter.load_filters(folder, stage.checkpoint)
     return path
 
 

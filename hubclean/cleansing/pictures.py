@@ -45,7 +45,7 @@ def trigger_picture(path: Path, mask: Any, pattern: Any, example: Any | None, ti
         image = _pixels(example)
         stamped = (1 - strength[..., None]) * image + strength[..., None] * colours
         panels = [("clean image x", image), *panels, ("stamped (1−m)·x + m·p", stamped)]
-    drawn = figure(2.3 * len(panels) + 0.5, 3.15)
+    drawn = new_figure(2.3 * len(panels) + 0.5, 3.15)
     for index, (name, pixels) in enumerate(panels):
         axes = drawn.add_subplot(1, len(panels), index + 1)
         shown = axes.imshow(pixels, cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
@@ -60,7 +60,7 @@ def trigger_picture(path: Path, mask: Any, pattern: Any, example: Any | None, ti
     share = float(strength.mean())
     note = f"L1 norm {float(strength.sum()):.1f} px, {100 * share:.2f} % of {strength.shape[0]}×{strength.shape[1]}"
     drawn.suptitle(f"{_plain(title, 90)}\n{note}", fontsize=11, color=_INK, parse_math=False)
-    save(drawn, path)
+    save_picture(drawn, path)
 
 
 def norms_picture(path: Path, report: DetectionReport, labels: tuple[str, ...]) -> None:
@@ -69,7 +69,7 @@ def norms_picture(path: Path, report: DetectionReport, labels: tuple[str, ...]) 
     Labels are in their order up to 50 of them, beyond that sorted by norm. Suspects are coloured and named.
     """
     scores = sorted(report.scores, key=lambda score: score.norm) if len(report.scores) > _FEW else report.scores
-    drawn = figure(max(6.4, min(11.0, 3 + 0.28 * len(scores))) if len(scores) <= _FEW else 9.0, 4.2)
+    drawn = new_figure(max(6.4, min(11.0, 3 + 0.28 * len(scores))) if len(scores) <= _FEW else 9.0, 4.2)
     axes = drawn.add_subplot()
     place = {score.label: index for index, score in enumerate(scores)}
     position = {score.label: index for index, score in enumerate(report.scores)}
@@ -95,7 +95,7 @@ def norms_picture(path: Path, report: DetectionReport, labels: tuple[str, ...]) 
     )
     _label_axis(axes, [score.label for score in scores], labels)
     _legend(axes, bool(suspects), len(report.norms_by_seed))
-    save(drawn, path)
+    save_picture(drawn, path)
 
 
 def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop: float | None = None) -> None:
@@ -107,7 +107,7 @@ def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop
     """
     from matplotlib.ticker import MaxNLocator
 
-    drawn = figure(6.8, 4.0)
+    drawn = new_figure(6.8, 4.0)
     axes = drawn.add_subplot()
     xs = [point.cut for point in curve]
     marker = "o" if len(xs) <= 40 else None
@@ -127,7 +127,7 @@ def curve_picture(path: Path, curve: tuple[CurvePoint, ...], kept: int, max_drop
     axes.set_ylabel("share of images (%)", color=_INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=9, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2)
-    save(drawn, path)
+    save_picture(drawn, path)
 
 
 def threshold_norms(norms: list[float], threshold: float) -> dict[str, float]:
@@ -223,7 +223,7 @@ def _pixels(image: Any) -> Any:
     return np.moveaxis(pixels if len(pixels) == 3 else np.repeat(pixels[:1], 3, axis=0), 0, -1)
 
 
-def figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure on a canvas of its own, inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -233,7 +233,7 @@ def figure(width: float, height: float) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path) -> None:
+def save_picture(figure: Figure, path: Path) -> None:
     """Write a PNG; the same figure gives the same bytes."""
     for axes in figure.axes:
         axes.set_axisbelow(True)

@@ -11,12 +11,12 @@ from typing import Any
 from hubclean.cleansing import retuning, verdict
 from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data, open_scanned
-from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, command
+from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, command_line
 from hubclean.cleansing.output_folder import deliver
 from hubclean.errors import OptionError
 from hubclean.hub.repos import Repo
 from hubclean.methods.interface import Cleansing, Detection, Stage
-from hubclean.methods.runtime_filter import guarded
+from hubclean.methods.runtime_filter import filtered
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Splits
@@ -25,7 +25,7 @@ from hubclean.nets.metrics import measure
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp, Trigger, check_fits
 from hubclean.records import Audit, CleansingReport, DataReport, Metrics, Retuning, ScanReport, Skipped, StageReport
-from hubclean.registry import build, chosen
+from hubclean.registry import build_method, chosen_options
 from hubclean.version import versions
 from hubclean.whole_folder import check_free
 
@@ -54,7 +54,7 @@ def clean(
 
     Args:
         target: what ``open_target`` takes, an open repo, or a checkpoint from ``loading.wrap``.
-        data: images, see ``datasets.load``. The numbers reported come from its test part only; with ``None``, or
+        data: images, see ``datasets.load_images``. The numbers reported come from its test part only; with ``None``, or
             where the images have no labels, they are not measured.
 
     Raises:
@@ -79,7 +79,7 @@ def clean(
     audit = _audit(checkpoint, scan, splits.report, detections, report, session)
     audit = replace(
         audit,
-        command=options.command or command(checkpoint.origin, splits.report, options, session),
+        command=options.command or command_line(checkpoint.origin, splits.report, options, session),
         retuning=retuned,
         skipped=(*audit.skipped, *why),
         seconds=time.monotonic() - started,
@@ -113,7 +113,7 @@ def _audit(
         detections=reports,
         cleansing=cleansing,
         skipped=tuple(skipped),
-        inputs=loading.inputs(checkpoint),
+        inputs=loading.input_hashes(checkpoint),
         outputs=(),
         versions=versions(),
         device=str(session.device),
@@ -137,7 +137,7 @@ def _made(options: CleanOptions, data: str | None) -> tuple[tuple[Any, ...], Any
     files = [("ballots", options.ballots), ("feedback", options.feedback)]
     paths = tuple(f"{key}=" + "\n".join(map(str, places)) for key, places in files if places)
     texts = method_options((*options.given, *paths), names)
-    *detectors, defense = [build(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
+    *detectors, defense = [build_method(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
     if lack := lacking((*detectors, defense), data):
         raise OptionError(
             f"{' and '.join(lack)}: give --data; without it --detector {WITHOUT_IMAGES[0]} and "
@@ -162,10 +162,10 @@ def _retuned(
         return (), (Skipped("retuning check", "no trigger is known or was recovered"),)
     if not len(splits.test):
         return (), (Skipped("retuning check", "there are no labelled test images"),)
-    if cleansing.stage.guards:
-        return (), (Skipped("retuning check", "what is kept works behind a runtime guard only"),)
+    if cleansing.stage.filters:
+        return (), (Skipped("retuning check", "what is kept works behind a runtime filter only"),)
     kept, fit = cleansing.checkpoint, splits.defense.fit
-    return retuning.check(kept, checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
+    return retuning.check_retuning(kept, checkpoint, stamps, fit, splits.test, session), ()  # type: ignore[arg-type]
 
 
 def _cleanse(
@@ -180,7 +180,7 @@ def _cleanse(
 
     def measured(stage: Stage) -> tuple[Metrics, ...]:
         one = stage.checkpoint
-        model = guarded(one, stage.guards) if stage.guards else one.model
+        model = filtered(one, stage.filters) if stage.filters else one.model
         return measure(model, splits.test, len(checkpoint.labels), session, planted, recovered)
 
     before = measured(Stage("before", checkpoint))
@@ -197,7 +197,7 @@ def _cleanse(
     report = CleansingReport(
         defense=type(defense).name,  # type: ignore[attr-defined]
         paper=type(defense).paper,  # type: ignore[attr-defined]
-        options=chosen(defense),
+        options=chosen_options(defense),
         before=before,
         after=next(stage.metrics for stage in stages if stage.name == cleansing.kept),
         stages=stages,

@@ -37,7 +37,7 @@ class RetuningOptions:
     batch_size: int = 128
 
 
-def check(
+def check_retuning(
     checkpoint: Checkpoint,
     original: Checkpoint,
     stamps: Sequence[tuple[Literal["planted", "recovered"], Stamp]],

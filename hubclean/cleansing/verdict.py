@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from hubclean.errors import HubcleanError
 from hubclean.records import DetectionReport, ErrorRates, Evidence, Judgement, LabelScore, Verdict, from_json
-from hubclean.resources import folder
+from hubclean.resources import data_folder
 
 RULE = "2"  # a new number whenever the rule below changes: measured error rates hold for one rule
 ERROR_RATES = "error_rates.json"
@@ -128,7 +128,7 @@ def suspicion(report: DetectionReport) -> float:
 
 def measured_errors() -> ErrorRates | None:
     """How ``judge`` did on models of known state, as committed with this version; ``None`` if that was another rule."""
-    place = folder("model_cards") / ERROR_RATES
+    place = data_folder("model_cards") / ERROR_RATES
     if not place.is_file():
         return None
     try:

@@ -63,10 +63,10 @@ def rank(target: str, data: str, out: Path, as_json: bool, **rest: Any) -> None:
 
     ballots.check_new(out)
     opened = session(rest)
-    source = by_files.Source(target, data, rest["revision"], rest["split"], rest["hooks"])
+    source = by_files.OwnImages(target, data, rest["revision"], rest["split"], rest["hooks"])
     made = by_files.rank(source, opened, rest["scheme"], rest["rate"], rest["site"], rest["epsilon"])
     if opened.accelerator.is_main_process:
-        ballots.write(made, out)
+        ballots.write_document(made, out)
         what = f"ranks of {made.units} units" if made.rate is None else f"votes for {sum(made.entries)} of {made.units}"
         kind = f"{what}, site {made.site}, {made.images_at_least} images or more"
         kind += "" if made.epsilon is None else f", noise of epsilon {made.epsilon:g}"
@@ -100,17 +100,17 @@ def tally(target: str, ballots: tuple[Path, ...], out: Path, as_json: bool, **re
     Refused ballots are named with the reason; the rest counts if it is more than half.
     """
     from hubclean.federated import by_files
-    from hubclean.methods.voting.ballot_files import check_new, write
+    from hubclean.methods.voting.ballot_files import check_new, write_document
 
     check_new(out)
     opened = session(rest)
-    source = by_files.Source(target, None, rest["revision"], None, rest["hooks"])
+    source = by_files.OwnImages(target, None, rest["revision"], None, rest["hooks"])
     made = by_files.tally(source, ballots, opened, rest["joining"], rest["step"])
     for one in made.ballots:
         if one.refused:
             click.echo(f"hubclean: refused: {printable(one.file, 80)}: {one.refused}", err=True)
     if opened.accelerator.is_main_process:
-        write(made.sequence, out)
+        write_document(made.sequence, out)
         counted = f"{len(made.sequence.ballots)} of {len(made.ballots)} ballots counted"
         what = f"{len(made.sequence.order)} of {made.sequence.units} units in order, {len(made.sequence.counts)} points"
         print_result(made, as_json, lambda: f"{out}: {counted}; {what}\n  sha256 {made.sequence.sha256}")
@@ -137,9 +137,9 @@ def feedback(target: str, sequence: Path, data: str, out: Path, as_json: bool, *
 
     ballots.check_new(out)
     opened = session(rest)
-    source = by_files.Source(target, data, rest["revision"], rest["split"], rest["hooks"])
+    source = by_files.OwnImages(target, data, rest["revision"], rest["split"], rest["hooks"])
     made = by_files.feedback(source, sequence, opened)
     if opened.accelerator.is_main_process:
-        ballots.write(made, out)
+        ballots.write_document(made, out)
         curve = f"accuracy {made.accuracies[0]:.1%} before, {made.accuracies[-1]:.1%} with {made.counts[-1]} units cut"
         print_result(made, as_json, lambda: f"{out}: {curve}\n  sha256 {made.sha256}")

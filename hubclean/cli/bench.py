@@ -35,9 +35,9 @@ def bench(plan: Path | None, out: Path, hours: float, again: bool, as_json: bool
     after an interrupt, and in several processes at once: finished cells are kept in OUT. Exit code 2 when cells are
     missing or failed.
     """
-    from hubclean.lab.bench.run import run
+    from hubclean.lab.bench.run import run_bench
 
     session = {"device": rest.pop("device"), "batch_size": rest.pop("batch_size")}
-    report = run(plan, rest, out, session, hours, again, lambda line: click.echo(line, err=True))
+    report = run_bench(plan, rest, out, session, hours, again, lambda line: click.echo(line, err=True))
     print_result(report, as_json, lambda: report.text)
     sys.exit(report.exit_code)

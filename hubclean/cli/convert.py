@@ -44,11 +44,11 @@ def convert(
 
     options = {"revision": revision, "file": file, "key": key, "gate": fail_on, "allow": allow}
     report = run(target, out, **options, progress=Bars())  # type: ignore[arg-type]
-    print_result(report, as_json, lambda: render(report))
+    print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 
 
-def render(report: ConvertReport) -> str:
+def render_convert(report: ConvertReport) -> str:
     """The report as text."""
     lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
     if report.conversion is None or report.refused:

@@ -43,8 +43,8 @@ def render_demo(report: DemoReport) -> str:
 def demo(out: Path, seed: int, as_json: bool) -> None:
     """Plant a backdoor in a small timm model, then find, cleanse, measure and publish it; nothing is fetched."""
     from hubclean.cli.progress_bars import Bars
-    from hubclean.lab.demo import run
+    from hubclean.lab.demo import run_demo
 
-    result = run(out, seed, Bars())
+    result = run_demo(out, seed, Bars())
     print_result(result, as_json, lambda: render_demo(result))
     sys.exit(result.exit_code)

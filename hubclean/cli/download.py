@@ -13,7 +13,7 @@ from hubclean.escaping import printable
 from hubclean.scanning.downloading import DownloadReport
 
 
-def render(report: DownloadReport) -> str:
+def render_download(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
     lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
     if report.folder is None or report.refused:
@@ -52,5 +52,5 @@ def download(
     from hubclean.scanning.downloading import download as run
 
     report = run(target, out, revision=revision, gate=fail_on, allow=allow, progress=Bars())  # type: ignore[arg-type]
-    print_result(report, as_json, lambda: render(report))
+    print_result(report, as_json, lambda: render_download(report))
     sys.exit(report.exit_code)

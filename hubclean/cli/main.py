@@ -29,9 +29,9 @@ class _Group(click.Group):
     """Turns every failure into one sentence on stderr and exit code 2."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from hubclean.cli.text.errors import complain, guard_streams
+        from hubclean.cli.text.errors import complain, harmless_streams
 
-        guard_streams()
+        harmless_streams()
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):

@@ -36,7 +36,7 @@ def _one_method(row: MethodText) -> str:
 @json_option
 def methods(name: str | None, as_json: bool) -> None:
     """The detectors, defenses, scanners and attacks, or one of them with options, defaults and ranges."""
-    from hubclean.registry import describe
+    from hubclean.registry import describe_methods
 
-    rows = describe(name)
+    rows = describe_methods(name)
     print_result(rows, as_json, lambda: render_methods(rows))

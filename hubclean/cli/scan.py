@@ -10,14 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import (
-    allow_option,
-    data_options,
-    gate_option,
-    json_option,
-    model_options,
-    session,
-)
+from hubclean.cli.options import allow_option, data_options, gate_option, json_option, model_options, session
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport

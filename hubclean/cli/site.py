@@ -28,7 +28,7 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
         from hubclean.nets import loading
         from hubclean.nets.build import adapters
 
-        report = survey_checkpoint(loading.load(repo, adapters=adapters.load(hooks)), hooks)
+        report = survey_checkpoint(loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), hooks)
     else:
         report = survey(repo, hooks)
     print_result(report, as_json, lambda: render_site(report))

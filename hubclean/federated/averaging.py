@@ -103,7 +103,7 @@ def _merged(moves: Tensor, merging: Merging) -> Tensor:
 
 
 @torch.no_grad()
-def load(model: nn.Module, state: State, zeros: Mapping[str, Tensor]) -> None:
+def put_state(model: nn.Module, state: State, zeros: Mapping[str, Tensor]) -> None:
     """Put ``state`` into ``model`` in place, with masked entries at exactly zero.
 
     Whatever clients did to pruned units is undone (methods.md 3.5).

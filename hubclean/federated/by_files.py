@@ -32,12 +32,12 @@ _PACKAGES = ("hubclean", "torch", "timm", "transformers")  # what computes an ac
 
 
 @dataclass(frozen=True)
-class Source:
+class OwnImages:
     """Where a command gets its checkpoint and a participant's images, as on the command line.
 
     Args:
         target: what ``open_target`` takes, an open repo, or a checkpoint from ``loading.wrap`` with its folder.
-        data: images, see ``datasets.load``; all of the split are used, up to 7,000.
+        data: images, see ``datasets.load_images``; all of the split are used, up to 7,000.
         hooks: a folder with adapters of the user's own.
     """
 
@@ -57,7 +57,7 @@ class Tally:
 
 
 def rank(
-    source: Source,
+    source: OwnImages,
     session: Session,
     scheme: Scheme = "rap",
     rate: float = 0.5,
@@ -98,7 +98,7 @@ def rank(
 
 
 def tally(
-    source: Source, places: Sequence[Path], session: Session, joining: Joining = "mean", step: float = 0.01
+    source: OwnImages, places: Sequence[Path], session: Session, joining: Joining = "mean", step: float = 0.01
 ) -> Tally:
     """Count ballots for a checkpoint into the sequence that participants are asked about; needs no images.
 
@@ -112,7 +112,7 @@ def tally(
     return Tally(made, reports)
 
 
-def feedback(source: Source, place: Path, session: Session) -> Feedback:
+def feedback(source: OwnImages, place: Path, session: Session) -> Feedback:
     """One participant's accuracy at every point of the sequence in the file ``place``, on labelled images.
 
     Accuracies are rounded to a tenth of a point: exact shares would tell the number of images.
@@ -121,7 +121,7 @@ def feedback(source: Source, place: Path, session: Session) -> Feedback:
         BallotError: the file is no sequence, or one of another checkpoint.
         HubcleanError: the checkpoint or the images cannot be opened.
     """
-    made = ballots.read(PruningSequence, place)
+    made = ballots.read_document(PruningSequence, place)
     checkpoint, images, session = _opened(source, session, labelled=True)
     try:
         ballots.same_weights(made, participant.weights_of(checkpoint))
@@ -146,7 +146,7 @@ def feedback(source: Source, place: Path, session: Session) -> Feedback:
     )
 
 
-def _opened(source: Source, session: Session, labelled: bool) -> tuple[Checkpoint, ImageSet, Session]:
+def _opened(source: OwnImages, session: Session, labelled: bool) -> tuple[Checkpoint, ImageSet, Session]:
     """The checkpoint on the session's device, and all images there are: a participant has nothing to hold back."""
     checkpoint = open_scanned(source.target, source.revision, source.hooks)[0]
     participant.weights_of(checkpoint)

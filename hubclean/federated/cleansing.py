@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, cast
 import torch
 
 from hubclean.errors import BallotError
-from hubclean.federated.averaging import Averaging, Clipping, Merging, average, load
+from hubclean.federated.averaging import Averaging, Clipping, Merging, average, put_state
 from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
@@ -20,7 +20,7 @@ from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
 from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Site, cut
+from hubclean.nets.cut.pruning import Site, cut_channels
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -133,7 +133,7 @@ class _Run:
         self._start = {who: answer.numbers[0] for who, answer in answers.items()}
         place = votes.choose(agreed, plan.max_drop)
         self._dead, self._accuracy = order[: counts[place]], agreed[place]
-        cut(self._current.model, units, torch.tensor(self._dead, dtype=torch.int64))
+        cut_channels(self._current.model, units, torch.tensor(self._dead, dtype=torch.int64))
         self._notes += [
             f"{counts[place]} of {units.count} units of {units.layer} cut ({scheme}, {len(rows)} clients)",
             f"accuracy, joined by {plan.agree} over {len(answers)} clients, {agreed[0]:.1%} -> {agreed[place]:.1%}",
@@ -158,7 +158,9 @@ class _Run:
             )  # fmt: skip
             before = state_of(copy)
             answers = self._rounds.ask(question, before)
-            load(copy.model, average(before, [answer.state for answer in answers.values()], joining, weights), held)
+            put_state(
+                copy.model, average(before, [answer.state for answer in answers.values()], joining, weights), held
+            )
             accuracy = self._joined(copy)
             since = 0 if accuracy > best + 1e-9 else since + 1
             if not since:
@@ -169,23 +171,23 @@ class _Run:
             + ("" if best > self._accuracy + 1e-9 else ", no round was better: the pruned stage is kept")
         )
         if best > self._accuracy + 1e-9:
-            load(copy.model, best_state, held)
+            put_state(copy.model, best_state, held)
             self._current, self._accuracy = copy, best
             self._stages.append(Stage("fine-tuned", copy))
 
     def _adjust(self) -> None:
         copy, mode = self._current.copy(), cast(Mode, self._plan.adjust_mode)
-        tensors, notes = weight_limits.limited(copy.model, weight_limits.layers(copy))
+        tensors, notes = weight_limits.limited(copy.model, weight_limits.adjusted_layers(copy))
         self._notes += notes
         if not tensors:
             return
 
         def accuracy(delta: float) -> float:
-            weight_limits.adjust(copy.model, tensors, delta, mode)
+            weight_limits.adjust_weights(copy.model, tensors, delta, mode)
             return self._joined(copy)
 
-        found = weight_limits.search(accuracy, self._accuracy - self._plan.adjust_drop)
-        outside = weight_limits.adjust(copy.model, tensors, found.delta, mode)
+        found = weight_limits.search_limits(accuracy, self._accuracy - self._plan.adjust_drop)
+        outside = weight_limits.adjust_weights(copy.model, tensors, found.delta, mode)
         told = weight_limits.told(tensors, found, outside, self._accuracy, mode)
         self._notes += [line.replace("val accuracy", "joined accuracy") for line in told]
         if found.delta is not None:

@@ -66,7 +66,7 @@ class Settings:
         return open_session(self.device, self.seed, self.batch_size)
 
 
-def read(config: Mapping[str, Scalar]) -> Settings:
+def read_settings(config: Mapping[str, Scalar]) -> Settings:
     """Settings of a run config, checked.
 
     Raises:
@@ -90,7 +90,7 @@ def read(config: Mapping[str, Scalar]) -> Settings:
     return made
 
 
-def options(config: Mapping[str, Scalar], part: str) -> dict[str, str]:
+def options_for(config: Mapping[str, Scalar], part: str) -> dict[str, str]:
     """The options ``PART.KEY`` of a run config as text by KEY, without those left empty."""
     own = {key.removeprefix(f"{part}."): value for key, value in config.items() if key.startswith(f"{part}.")}
     return {key.replace("-", "_"): str(value) for key, value in own.items() if value != ""}

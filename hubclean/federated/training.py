@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 import torch
 
-from hubclean.federated.averaging import Averaging, average, load
+from hubclean.federated.averaging import Averaging, average, put_state
 from hubclean.federated.participants import state_of
 from hubclean.federated.questions import Train
 from hubclean.federated.rounds import Rounds
@@ -65,7 +65,7 @@ class FederatedTraining:
                 self.weight_decay,
             )  # fmt: skip
             answers = asking.ask(question, before, who)
-            load(
+            put_state(
                 checkpoint.model, average(before, [one.state for one in answers.values()], Averaging(eta=self.eta)), {}
             )
             if after_round is not None:

@@ -24,7 +24,7 @@ from hubclean.records import Audit
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CommitPlan:
     """A checked folder and where it goes. ``head`` is the commit to build on, ``None`` before the repo is there."""
 
     folder: Path
@@ -49,7 +49,7 @@ class Plan:
         return {path for path in self.sizes if path in self.remote and intact(self.folder / path, self.remote[path])}
 
 
-def create_repo(api: HfApi, plan: Plan, private: bool) -> None:
+def create_repo(api: HfApi, plan: CommitPlan, private: bool) -> None:
     try:
         api.create_repo(plan.repo_id, private=private)
     except CLIENT_ERRORS as error:
@@ -62,7 +62,7 @@ def create_repo(api: HfApi, plan: Plan, private: bool) -> None:
         raise type(known)(f"{known}; nothing was published") from error
 
 
-def commit(api: HfApi, plan: Plan) -> tuple[str, str, str | None]:
+def commit(api: HfApi, plan: CommitPlan) -> tuple[str, str, str | None]:
     """One commit on top of ``plan.head``: its id, address and pull request."""
     with ExitStack() as open_files, _quiet():
         changes: list[Any] = _additions(plan, open_files)
@@ -82,7 +82,7 @@ def commit(api: HfApi, plan: Plan) -> tuple[str, str, str | None]:
     return done.oid, done.commit_url, done.pr_url
 
 
-def _additions(plan: Plan, open_files: ExitStack) -> list[Any]:
+def _additions(plan: CommitPlan, open_files: ExitStack) -> list[Any]:
     """Files as open binary files: with one in the batch, all goes over plain LFS, Xet or not, in every release."""
     expected = {row.path: row.sha256 for row in plan.audit.outputs}
     adds = []
@@ -109,7 +109,7 @@ def _quiet() -> Iterator[None]:
         hub_logging.set_verbosity(level)
 
 
-def _settle(api: HfApi, plan: Plan, error: Exception) -> str:
+def _settle(api: HfApi, plan: CommitPlan, error: Exception) -> str:
     """After a failed commit: its id if it was made all the same (the answer was lost), else the error, put clearly."""
     known = _refusal(error, plan)
     if not isinstance(known, TransportError):
@@ -129,7 +129,7 @@ def _settle(api: HfApi, plan: Plan, error: Exception) -> str:
     return str(info.sha)
 
 
-def _refusal(error: Exception, plan: Plan) -> HubcleanError:
+def _refusal(error: Exception, plan: CommitPlan) -> HubcleanError:
     """Why the Hub did not take the commit, in one sentence."""
     chain: list[BaseException] = [error]
     while chain[-1].__cause__ is not None and len(chain) < 5:
@@ -155,7 +155,7 @@ def _refusal(error: Exception, plan: Plan) -> HubcleanError:
     return type(known)(f"{known}; nothing was published")
 
 
-def confirm(api: HfApi, plan: Plan, oid: str) -> dict[str, RepoEntry]:
+def confirm(api: HfApi, plan: CommitPlan, oid: str) -> dict[str, RepoEntry]:
     """What the Hub holds at the new commit, compared with the folder file by file."""
     try:
         stored = {entry.path: entry for entry in listing(repo_info(api, plan.repo_id, oid))}
@@ -167,7 +167,7 @@ def confirm(api: HfApi, plan: Plan, oid: str) -> dict[str, RepoEntry]:
     return stored
 
 
-def remove_repo(api: HfApi, plan: Plan) -> bool:
+def remove_repo(api: HfApi, plan: CommitPlan) -> bool:
     """Take back a repo that this push created and could not fill."""
     try:
         api.delete_repo(plan.repo_id)

@@ -16,7 +16,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
 from hubclean.hub.repos import RepoEntry
-from hubclean.hub.transport import TIMEOUT, Reader, retrying
+from hubclean.hub.transport import TIMEOUT, HubTransport, retrying
 from hubclean.records import RepoRef
 from hubclean.version import __version__
 
@@ -65,7 +65,7 @@ class HubRepo:
         self.bytes_read = 0
         self._spent: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._reader = Reader(repo_id, self.commit, self._endpoint, token)
+        self._reader = HubTransport(repo_id, self.commit, self._endpoint, token)
 
     @property
     def commit(self) -> str:

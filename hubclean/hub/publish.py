@@ -13,7 +13,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from hubclean.errors import AccessError, HubcleanError, PublishError, TargetError
 from hubclean.escaping import printable
 from hubclean.hub.audited_folder import PICKLES, check_folder
-from hubclean.hub.commits import Plan, commit, confirm, create_repo, remove_repo
+from hubclean.hub.commits import CommitPlan, commit, confirm, create_repo, remove_repo
 from hubclean.hub.hub_repo import api_of, listing, repo_info
 from hubclean.hub.targets import parse_target
 from hubclean.version import __version__
@@ -95,7 +95,7 @@ def push(
     if token is None and not dry_run:
         raise AccessError("pushing needs a write token: run `hf auth login` or set HF_TOKEN")
     text = message or f"hubclean {__version__}: sanitized checkpoint of {printable(str(audit.origin), 150)}"
-    plan = Plan(folder, audit, card, evidence, repo_id, revision, create_pr, text, None, {}, ())
+    plan = CommitPlan(folder, audit, card, evidence, repo_id, revision, create_pr, text, None, {}, ())
     api = api_of(None, token)
     info = _existing(api, plan)
     if info is None and create_pr:
@@ -108,7 +108,7 @@ def push(
     return report if dry_run else _publish(api, plan, report, private)
 
 
-def _existing(api: HfApi, plan: Plan) -> Any:
+def _existing(api: HfApi, plan: CommitPlan) -> Any:
     """What the Hub says of the target branch; ``None`` if there is no such repo for this token."""
     try:
         return repo_info(api, plan.repo_id, plan.revision)
@@ -118,13 +118,13 @@ def _existing(api: HfApi, plan: Plan) -> Any:
         raise
 
 
-def _against(plan: Plan, info: Any, delete_pickles: bool = False) -> Plan:
+def _against(plan: CommitPlan, info: Any, delete_pickles: bool = False) -> CommitPlan:
     remote = {entry.path: entry for entry in listing(info)}
     gone = [path for path in remote if path.lower().endswith(PICKLES)] if delete_pickles else []
     return replace(plan, head=info.sha, remote=remote, deleted=tuple(sorted(gone)))
 
 
-def _report(plan: Plan, api: HfApi, *, created: bool, dry_run: bool) -> PushReport:
+def _report(plan: CommitPlan, api: HfApi, *, created: bool, dry_run: bool) -> PushReport:
     unchanged = plan.unchanged
     files = []
     for path, size in plan.sizes.items():
@@ -136,7 +136,7 @@ def _report(plan: Plan, api: HfApi, *, created: bool, dry_run: bool) -> PushRepo
     return PushReport(plan.repo_id, None, url, None, tuple(files), card, created, left, plan.deleted, dry_run)
 
 
-def _publish(api: HfApi, plan: Plan, report: PushReport, private: bool) -> PushReport:
+def _publish(api: HfApi, plan: CommitPlan, report: PushReport, private: bool) -> PushReport:
     """Make the repo if need be, commit, and compare what the Hub holds afterwards with the folder."""
     if not report.created and not plan.deleted and all(file.how == "unchanged" for file in report.files):
         if plan.create_pr:

@@ -43,7 +43,7 @@ class _Again(Exception):
         self.error, self.wait = error, wait
 
 
-class Reader:
+class HubTransport:
     """Reads file bytes of one repo at one commit.
 
     Args:

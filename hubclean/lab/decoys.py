@@ -32,7 +32,7 @@ class Place:
         return dead - int(self.own[0])
 
 
-def find(site: str, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Place:
+def find_decoys(site: str, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Place:
     """The units of a site that a bias puts to sleep: tried on ``images`` with a copy of the checkpoint.
 
     Args:

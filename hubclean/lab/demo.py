@@ -28,7 +28,7 @@ _TARGET = 7
 _OPTIONS = ("seeds=2", "steps=70", "batches=4", "neural-cleanse.batch_size=16", "epochs=4", "max_drop=0.06")
 
 
-def run(out: Path, seed: int, progress: Progress) -> DemoReport:
+def run_demo(out: Path, seed: int, progress: Progress) -> DemoReport:
     """Train a poisoned model into ``out/model``, cleanse it into ``out/cleansed``, publish to ``out/published``.
 
     Raises:
@@ -40,7 +40,7 @@ def run(out: Path, seed: int, progress: Progress) -> DemoReport:
     attack = BadNets(target=_TARGET)
     planted = attack.trigger(_SHAPE, seed)
     _plant(out / "model", attack, session)
-    data = str(resources.folder("demo_images") / "mnist")
+    data = str(resources.data_folder("demo_images") / "mnist")
     options = CleanOptions(given=_OPTIONS, sizes=Sizes(400, 400, 700), planted=(planted,))
     result = clean(str(out / "model"), data, out / "cleansed", session, options)
     publish_to_folder(out / "cleansed", out / "published")
@@ -61,7 +61,7 @@ def _plant(folder: Path, attack: BadNets, session: Session) -> None:
     from timm.models import save_for_hf
     from torchvision.transforms.functional import pil_to_tensor
 
-    source = str(resources.folder("demo_images") / "mnist")
+    source = str(resources.data_folder("demo_images") / "mnist")
     images, labels = read_all(source, "train", lambda image: pil_to_tensor(image.convert("L")))
     with session.seeded("demo"):
         net: nn.Module = timm.create_model(ARCHITECTURE, **_ARGS)

@@ -109,7 +109,9 @@ class Planted:
     reason: str
 
 
-def verify(model: nn.Module, stamp: Stamp, images: ImageSet, classes: int, twin: float, session: Session) -> Planted:
+def verify_planted(
+    model: nn.Module, stamp: Stamp, images: ImageSet, classes: int, twin: float, session: Session
+) -> Planted:
     """Measure on held-out ``images`` what a planted model must show before it tests a defense (methods.md, section 8).
 
     Args:

@@ -26,7 +26,7 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Guard:
+class Filter:
     """A runtime filter: an image is rejected when its mean activation over some final features is too high.
 
     Neural Cleanse, S&P 2019, section VI-A.
@@ -68,7 +68,7 @@ class InputRange:
         return max(self.low) > 0 or min(self.high) < 1
 
 
-Guarding = Guard | InputRange
+AnyFilter = Filter | InputRange
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Stage:
 
     name: str
     checkpoint: Checkpoint
-    guards: tuple[Guarding, ...] = ()
+    filters: tuple[AnyFilter, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hubclean.escaping import printable
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Cuttable, cut
+from hubclean.nets.cut.pruning import Cuttable, cut_channels
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
@@ -21,7 +21,7 @@ _NAMED = 12  # layers listed one by one
 
 
 @dataclass(frozen=True)
-class Rule:
+class OutlierRule:
     """Units above mean + ``u`` standard deviations of their layer are cut in up to ``steps`` steps.
 
     Args:
@@ -55,11 +55,11 @@ def excess(scores: Tensor) -> Tensor:
     return found
 
 
-def prune(
+def prune_outliers(
     checkpoint: Checkpoint,
     units: Cuttable,
     layers: Sequence[tuple[str, Tensor]],
-    rule: Rule,
+    rule: OutlierRule,
     data: DefenseData,
     triggers: tuple[Trigger, ...],
     session: Session,
@@ -80,7 +80,7 @@ def prune(
         notes.append(
             "no images were given: neither what cutting them costs in accuracy nor what it does to a backdoor is known"
         )
-        cut(checkpoint.model, units, order)
+        cut_channels(checkpoint.model, units, order)
         return Outcome(len(order), (), tuple(notes), 0)
     width = -(-len(order) // rule.steps)
     steps = [order[start : start + width] for start in range(0, len(order), width)]
@@ -115,7 +115,7 @@ def _within(
     points = [point(0, clean_accuracy(model, val, session).value)]
     for step in steps:
         before = {name: parameters[name].clone() for name in units.held(model, step)}
-        cut(model, units, step)
+        cut_channels(model, units, step)
         accuracy = clean_accuracy(model, val, session).value
         if points[0].clean_accuracy - accuracy > most + 1e-9:
             for name, values in before.items():
@@ -127,7 +127,7 @@ def _within(
     return points
 
 
-def _found(order: Tensor, layers: Sequence[tuple[str, Tensor]], rule: Rule) -> str:
+def _found(order: Tensor, layers: Sequence[tuple[str, Tensor]], rule: OutlierRule) -> str:
     """How many outliers there are, and in which layers."""
     ends = torch.tensor([len(scores) for _, scores in layers]).cumsum(0)
     places = torch.bincount(torch.searchsorted(ends, order.cpu(), right=True), minlength=len(layers)).tolist()

@@ -1,7 +1,7 @@
-"""The runtime guard: rejects images that fire the final features a trigger fires (Neural Cleanse, S&P 2019, VI-A), and
+"""The runtime filter: rejects images that fire the features a trigger fires (Neural Cleanse, S&P 2019, VI-A), and
 limits what goes in (federated pruning, ICDCS 2022).
 
-A guard lies beside the weights it was made for, as ``hubclean/guard.safetensors``: unit numbers as tensors, everything
+A filter lies beside the weights it was made for, as ``hubclean/guard.safetensors``: unit numbers as tensors, everything
 else as JSON in the metadata, with the hashes of those weights.
 """
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from hubclean.errors import BudgetError, DataError, FormatError, ModelError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
-from hubclean.methods.interface import Guard, Guarding, InputRange
+from hubclean.methods.interface import AnyFilter, Filter, InputRange
 from hubclean.nets import loading
 from hubclean.nets.build import preprocessing
 from hubclean.nets.checkpoint import Checkpoint
@@ -35,17 +35,17 @@ from hubclean.scanning.formats.safetensors_header import read_header_file
 PATH = "hubclean/guard.safetensors"
 SCHEMA = "hubclean/guard/v1"
 _KEY = "guard"  # of the metadata
-_MOST_BYTES = 8 << 20  # a million units; a guard has a hundredth of one layer
+_MOST_BYTES = 8 << 20  # a million units; a filter has a hundredth of one layer
 
 
 @dataclass(frozen=True)
-class Answer:
+class FilteredAnswer:
     """What a guarded classifier says of n images.
 
     Args:
         logits: of the checkpoint itself ``(n, k)``.
-        score: mean activation over the units of each of the g guards ``(n, g)``.
-        rejected: whether any guard rejects the image ``(n,)`` bool.
+        score: mean activation over the units of each of the g filters ``(n, g)``.
+        rejected: whether any filter rejects the image ``(n,)`` bool.
     """
 
     logits: Logits
@@ -58,29 +58,29 @@ class Answer:
         return self.logits.argmax(1).masked_fill(self.rejected, -1)
 
 
-class GuardedClassifier(nn.Module):
-    """A checkpoint behind its guards; logits and scores come from one forward pass.
+class FilteredClassifier(nn.Module):
+    """A checkpoint behind its filters; logits and scores come from one forward pass.
 
     As a module it gives logits ``(n, k+1)``: the last column wins exactly for rejected images, so that whoever counts
     predictions counts a rejected image neither as correct nor as the attacker's.
 
     Args:
         checkpoint: its model is shared, not copied.
-        guards: an image is rejected when any of them rejects it; limits of the inputs come before all else.
+        filters: an image is rejected when any of them rejects it; limits of the inputs come before all else.
 
     Raises:
-        DataError, ModelError: a guard names units, or limits channels, that the checkpoint does not have.
+        DataError, ModelError: a filter names units, or limits channels, that the checkpoint does not have.
     """
 
-    def __init__(self, checkpoint: Checkpoint, guards: Sequence[Guarding]) -> None:
+    def __init__(self, checkpoint: Checkpoint, filters: Sequence[AnyFilter]) -> None:
         super().__init__()
         self.checkpoint, self.model = checkpoint, checkpoint.model
-        self.guards, self.ranges = _sorted(guards)
-        _check_all(guards, checkpoint)
+        self.filters, self.ranges = _sorted(filters)
+        _check_all(filters, checkpoint)
         self.eval()
 
     @torch.no_grad()
-    def answer(self, images: Images) -> Answer:
+    def answer(self, images: Images) -> FilteredAnswer:
         """Classify images ``(n, c, h, w)`` in [0, 1], at the model's input size, on any device."""
         return self._answer(images.to(next(self.model.parameters()).device))
 
@@ -98,23 +98,24 @@ class GuardedClassifier(nn.Module):
         extra = torch.where(found.rejected, most + most.abs() + 1, least - least.abs() - 1)
         return torch.cat([logits, extra.unsqueeze(1)], 1)
 
-    def _answer(self, images: Images) -> Answer:
+    def _answer(self, images: Images) -> FilteredAnswer:
         site = self.checkpoint.site
-        for one in self.ranges:
-            images = one.limit(images)
+        for limit in self.ranges:
+            images = limit.limit(images)
         with sites.capture(self.model, site) as seen:
             logits = self.model(images)
         features = sites.pooled(seen, site)
-        score = features.new_zeros(len(features), len(self.guards))
-        for column, guard in enumerate(self.guards):
-            score[:, column] = features[:, guard.units.to(features.device)].mean(1)
-        limits = score.new_tensor([guard.threshold for guard in self.guards])
-        return Answer(logits, score, ~(score <= limits).all(1))  # a score that is no number is no reason to let pass
+        score = features.new_zeros(len(features), len(self.filters))
+        for column, one in enumerate(self.filters):
+            score[:, column] = features[:, one.units.to(features.device)].mean(1)
+        limits = score.new_tensor([one.threshold for one in self.filters])
+        # A score that is no number is no reason to let pass.
+        return FilteredAnswer(logits, score, ~(score <= limits).all(1))
 
 
-def guarded(checkpoint: Checkpoint, guards: Sequence[Guarding]) -> GuardedClassifier:
-    """The checkpoint behind ``guards``, as ``metrics`` measures it."""
-    return GuardedClassifier(checkpoint, guards)
+def filtered(checkpoint: Checkpoint, filters: Sequence[AnyFilter]) -> FilteredClassifier:
+    """The checkpoint behind ``filters``, as ``metrics`` measures it."""
+    return FilteredClassifier(checkpoint, filters)
 
 
 def input_range(images: ImageSet, spread: float | None = None) -> InputRange:
@@ -140,7 +141,7 @@ def input_range(images: ImageSet, spread: float | None = None) -> InputRange:
 
 @torch.no_grad()
 def feature_rows(checkpoint: Checkpoint, images: ImageSet, session: Session) -> Features:
-    """Final features of all images ``(n, channels)`` float32 on the CPU; what a guard's score averages."""
+    """Final features of all images ``(n, channels)`` float32 on the CPU; what a filter's score averages."""
     checkpoint.model.to(session.device).eval()
     rows = [torch.empty(0, checkpoint.site.channels)]
     for pixels, _ in images.batches(session.batch_size, session.device):
@@ -151,7 +152,7 @@ def feature_rows(checkpoint: Checkpoint, images: ImageSet, session: Session) -> 
 
 @dataclass(frozen=True)
 class _Row:
-    """A guard without its units."""
+    """A filter without its units."""
 
     threshold: float
     false_alarms: float
@@ -160,7 +161,7 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Facts:
-    """The metadata of a guard file: the guards, where their units are, and sha256 of the weights by file name."""
+    """The metadata of a filter file: the filters, where their units are, and sha256 of the weights by file name."""
 
     schema: str
     guards: tuple[_Row, ...]
@@ -174,32 +175,32 @@ class _Facts:
         return (self.channels, self.block, self.heads) == (site.channels, site.block, site.heads)
 
 
-def save(guards: Sequence[Guarding], site: FeatureSite, folder: Path) -> str:
-    """Write the guards of the checkpoint that lies in ``folder``; the path written, inside ``folder``.
+def save_filters(filters: Sequence[AnyFilter], site: FeatureSite, folder: Path) -> str:
+    """Write the filters of the checkpoint that lies in ``folder``; the path written, inside ``folder``.
 
     Raises:
         ModelError: there are no weights in ``folder``.
     """
-    filters, ranges = _sorted(guards)
-    rows = tuple(_Row(guard.threshold, guard.false_alarms, guard.target) for guard in filters)
+    rejecting, ranges = _sorted(filters)
+    rows = tuple(_Row(one.threshold, one.false_alarms, one.target) for one in rejecting)
     facts = _Facts(SCHEMA, rows, site.channels, site.block, site.heads, loading.weight_hashes(folder), ranges)
     text = json.dumps(to_json(facts), allow_nan=False)
     (folder / PATH).parent.mkdir(exist_ok=True)
-    units = {str(number): guard.units.cpu().contiguous() for number, guard in enumerate(filters)}
+    units = {str(number): one.units.cpu().contiguous() for number, one in enumerate(rejecting)}
     save_file(units, folder / PATH, {_KEY: text})
     return PATH
 
 
-def load(folder: Path, checkpoint: Checkpoint) -> tuple[Guarding, ...]:
+def load_filters(folder: Path, checkpoint: Checkpoint) -> tuple[AnyFilter, ...]:
     """Read what ``save`` wrote; ``checkpoint`` is the one loaded from ``folder``.
 
     Raises:
-        DataError: there is no guard, or it is damaged.
+        DataError: there is no filter, or it is damaged.
         ModelError: it was made for other weights or another site.
     """
     place = folder / PATH
     if not place.is_file():
-        raise DataError(f"the folder has no {PATH}: its classifier has no runtime guard")
+        raise DataError(f"the folder has no {PATH}: its classifier has no runtime filter")
     facts, units = _read(place)
     if not facts.fits(checkpoint.site):
         raise ModelError(f"{PATH} was made for a net with other heads than this one")
@@ -208,31 +209,31 @@ def load(folder: Path, checkpoint: Checkpoint) -> tuple[Guarding, ...]:
         names = sorted(facts.weights.keys() ^ here.keys() | {n for n in here if facts.weights.get(n) != here[n]})
         raise ModelError(f"{PATH} was made for other weights: {printable(names[0], 120)!r} is not the file it knows")
     pairs = zip(facts.guards, units, strict=True)
-    found: tuple[Guarding, ...] = (
-        *(Guard(own, row.threshold, row.false_alarms, row.target) for row, own in pairs),
+    found: tuple[AnyFilter, ...] = (
+        *(Filter(own, row.threshold, row.false_alarms, row.target) for row, own in pairs),
         *facts.ranges,
     )
     _check_all(found, checkpoint)
     return found
 
 
-def open_guarded(repo: Repo, session: Session | None = None) -> GuardedClassifier:
-    """Load a checkpoint that ``clean`` wrote together with its guard.
+def open_filtered(repo: Repo, session: Session | None = None) -> FilteredClassifier:
+    """Load a checkpoint that ``clean`` wrote together with its filter.
 
     Raises:
-        DataError, ModelError: as ``load`` and ``loading.load``.
+        DataError, ModelError: as ``load`` and ``loading.load_checkpoint``.
     """
     if PATH not in {entry.path for entry in repo.files()}:
-        raise DataError(f"the repo has no {PATH}: its classifier has no runtime guard")
-    checkpoint = loading.load(repo, session=session)
-    return GuardedClassifier(checkpoint, load(repo.fetch([PATH]), checkpoint))
+        raise DataError(f"the repo has no {PATH}: its classifier has no runtime filter")
+    checkpoint = loading.load_checkpoint(repo, session=session)
+    return FilteredClassifier(checkpoint, load_filters(repo.fetch([PATH]), checkpoint))
 
 
 def _read(place: Path) -> tuple[_Facts, list[Tensor]]:
     """The file's content; whether it fits a checkpoint is not asked."""
-    damaged = DataError(f"{PATH} is no guard file that hubclean wrote, or it is damaged")
+    damaged = DataError(f"{PATH} is no filter file that hubclean wrote, or it is damaged")
     if place.stat().st_size > _MOST_BYTES:
-        raise DataError(f"{PATH} has {place.stat().st_size:,} bytes; a guard has {_MOST_BYTES:,} at most")
+        raise DataError(f"{PATH} has {place.stat().st_size:,} bytes; a filter has {_MOST_BYTES:,} at most")
     try:
         facts = from_json(_Facts, json.loads(read_header_file(place).metadata[_KEY]))
         if facts.schema != SCHEMA:
@@ -247,30 +248,30 @@ def _read(place: Path) -> tuple[_Facts, list[Tensor]]:
         raise damaged from error
 
 
-def _sorted(guards: Sequence[Guarding]) -> tuple[tuple[Guard, ...], tuple[InputRange, ...]]:
+def _sorted(filters: Sequence[AnyFilter]) -> tuple[tuple[Filter, ...], tuple[InputRange, ...]]:
     """Those that reject images, and those that limit them."""
-    filters = tuple(guard for guard in guards if isinstance(guard, Guard))
-    return filters, tuple(guard for guard in guards if isinstance(guard, InputRange))
+    rejecting = tuple(one for one in filters if isinstance(one, Filter))
+    return rejecting, tuple(one for one in filters if isinstance(one, InputRange))
 
 
-def _check_all(guards: Sequence[Guarding], checkpoint: Checkpoint) -> None:
-    filters, ranges = _sorted(guards)
-    for guard in filters:
-        _check(guard, checkpoint)
-    for one in ranges:
-        if not len(one.low) == len(one.high) == checkpoint.facts.input_size[0]:
+def _check_all(filters: Sequence[AnyFilter], checkpoint: Checkpoint) -> None:
+    rejecting, ranges = _sorted(filters)
+    for one in rejecting:
+        _check(one, checkpoint)
+    for limits in ranges:
+        if not len(limits.low) == len(limits.high) == checkpoint.facts.input_size[0]:
             raise ModelError(f"the inputs' limits are not those of {checkpoint.facts.input_size[0]} channels")
-        if not all(0 <= low <= high <= 1 for low, high in zip(one.low, one.high, strict=True)):
+        if not all(0 <= low <= high <= 1 for low, high in zip(limits.low, limits.high, strict=True)):
             raise DataError("the inputs' limits must lie in [0, 1], the lower below the upper")
 
 
-def _check(guard: Guard, checkpoint: Checkpoint) -> None:
-    units, target = guard.units, guard.target
+def _check(one: Filter, checkpoint: Checkpoint) -> None:
+    units, target = one.units, one.target
     if units.dtype != torch.int64 or units.ndim != 1 or not len(units) or len(set(units.tolist())) != len(units):
-        raise DataError("a guard needs at least one unit number (int64), each once")
-    if not isfinite(guard.threshold) or not 0 <= guard.false_alarms <= 1:
-        raise DataError("a guard's threshold must be a finite number, its false alarms a share")
+        raise DataError("a filter needs at least one unit number (int64), each once")
+    if not isfinite(one.threshold) or not 0 <= one.false_alarms <= 1:
+        raise DataError("a filter's threshold must be a finite number, its false alarms a share")
     if not 0 <= int(units.min()) <= int(units.max()) < checkpoint.site.channels:
-        raise ModelError(f"a guard names units beyond the {checkpoint.site.channels} of the model")
+        raise ModelError(f"a filter names units beyond the {checkpoint.site.channels} of the model")
     if target is not None and not 0 <= target < len(checkpoint.labels):
-        raise ModelError(f"a guard is for label {target}, the model has {len(checkpoint.labels)} labels")
+        raise ModelError(f"a filter is for label {target}, the model has {len(checkpoint.labels)} labels")

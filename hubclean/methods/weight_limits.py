@@ -69,7 +69,7 @@ class Found:
     tried: tuple[tuple[float, float], ...]
 
 
-def layers(checkpoint: Checkpoint) -> tuple[str, ...]:
+def adjusted_layers(checkpoint: Checkpoint) -> tuple[str, ...]:
     """The parameters that are adjusted, by name in ``model.named_parameters()``.
 
     The weight of the last convolution with one group (by depth in a recorded forward: no shortcut, no depthwise layer,
@@ -80,8 +80,8 @@ def layers(checkpoint: Checkpoint) -> tuple[str, ...]:
     net = model.net if isinstance(model, Classifier) else model
     prefix = "net." if isinstance(model, Classifier) else ""
     trace = locate.recorded(net, checkpoint.facts)
-    groups = unit_finder.find(trace, net)
-    last = units.last(groups, trace, checkpoint.site)
+    groups = unit_finder.find_units(trace, net)
+    last = units.last_units(groups, trace, checkpoint.site)
     heads = {head.weight for head in checkpoint.site.heads}
     if last and last[0].kind != "conv":
         names = [entries.tensor for group in last for entries in group.consumers]
@@ -127,7 +127,7 @@ def limited(model: nn.Module, names: Sequence[str]) -> tuple[tuple[Limited, ...]
 
 
 @torch.no_grad()
-def adjust(model: nn.Module, tensors: Sequence[Limited], delta: float | None, mode: Mode = "zero") -> int:
+def adjust_weights(model: nn.Module, tensors: Sequence[Limited], delta: float | None, mode: Mode = "zero") -> int:
     """Set ``tensors`` of ``model`` in place to what Delta leaves of their originals; ``None`` puts the originals back.
 
     Returns:
@@ -141,7 +141,7 @@ def adjust(model: nn.Module, tensors: Sequence[Limited], delta: float | None, mo
     return outside
 
 
-def search(
+def search_limits(
     accuracy: Callable[[float], float],
     floor: float,
     first: float = 5.0,

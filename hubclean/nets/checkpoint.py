@@ -12,12 +12,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from hubclean.records import (
-    Conversion,
-    FeatureSite,
-    ModelFacts,
-    RepoRef,
-)
+from hubclean.records import Conversion, FeatureSite, ModelFacts, RepoRef
 
 if TYPE_CHECKING:
     pass

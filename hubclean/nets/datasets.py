@@ -73,13 +73,13 @@ class Sizes:
         return fit, val, 0
 
 
-def nothing(shape: tuple[int, int, int], seed: int) -> Splits:
+def no_images(shape: tuple[int, int, int], seed: int) -> Splits:
     """No image at all, of the model's input ``shape`` (c, h, w)."""
     data = DefenseData.none(shape)
     return Splits(data, data.val, DataReport("none", "none", "", 0, 0, 0, 0, "none", seed), (), False)
 
 
-def load(
+def load_images(
     source: str,
     labels: tuple[str, ...],
     prepare: Callable[[Any], torch.Tensor],

@@ -32,7 +32,7 @@ from hubclean.scanning.formats.torch_to_safetensors import main_pickle, parts, u
 _SMALL = 10**8  # parameters that fit any memory; some libraries enlarge tables while they load them
 
 
-def load(
+def load_checkpoint(
     repo: Repo, *, session: Session | None = None, adapters: Iterable[Adapter] | None = None, fetch: bool = True
 ) -> Checkpoint:
     """Build the repo's classifier, find its heads, and load its weights: float32, eval mode, no gradients.
@@ -56,13 +56,13 @@ def load(
         raise ModelError("the repo has no config.json, so how to build the model is unknown")
     folder = repo.fetch(small)
     rows = None if adapters is None else tuple(adapters)
-    model, facts = classifier.build(folder, meta=True, adapters=rows)
+    model, facts = classifier.build_classifier(folder, meta=True, adapters=rows)
     site = features.locate(model, facts, rows)
     if not fetch:
         return Checkpoint(model, site, facts, repo.ref, folder)
     folder, files, conversion = _with_weights(repo, folder, names, small)
     _enough(folder, files, facts.parameters)
-    model, facts = classifier.build(folder, weights=files, adapters=rows)
+    model, facts = classifier.build_classifier(folder, weights=files, adapters=rows)
     _finite(model)
     model = model.to(session.device) if session else model
     return Checkpoint(model, site, facts, repo.ref, folder, conversion)
@@ -140,7 +140,7 @@ def wrap(
     )
 
 
-def write(original: Checkpoint, edited: Checkpoint, into: Path) -> tuple[str, ...]:
+def write_checkpoint(original: Checkpoint, edited: Checkpoint, into: Path) -> tuple[str, ...]:
     """Write the original's files with the edited weights into the existing, empty folder ``into``.
 
     Config, processor and licence are byte for byte the original's, and so is every tensor that did not change, every
@@ -157,13 +157,13 @@ def write(original: Checkpoint, edited: Checkpoint, into: Path) -> tuple[str, ..
     if folder is None:
         raise ModelError("the checkpoint was built in memory; wrap it with the folder of its safetensors to write it")
     files = _files(folder)
-    fresh = weight_files.changed(original.facts.library, folder, files, _net(original), _net(edited))
+    fresh = weight_files.changed_tensors(original.facts.library, folder, files, _net(original), _net(edited))
     try:
         for name in _carried(folder):
             shutil.copyfile(folder / name, into / name)
     except OSError as error:
         raise OutputError(f"the files cannot be written: {error}") from error
-    weight_files.patch(folder, files, fresh, into)
+    weight_files.patch_weights(folder, files, fresh, into)
     return tuple(sorted(fresh))
 
 
@@ -177,7 +177,7 @@ def as_written(original: Checkpoint, edited: Checkpoint) -> Checkpoint:
     ):
         return edited
     with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
-        write(original, edited, Path(place))
+        write_checkpoint(original, edited, Path(place))
         if original.facts.library == "module":
             net = copy.deepcopy(_net(edited))
             net.load_state_dict(classifier.read_weights(Path(place), _files(Path(place))))
@@ -185,13 +185,13 @@ def as_written(original: Checkpoint, edited: Checkpoint) -> Checkpoint:
             # Whatever adapters it was loaded with, it is built in the same way.
             said = "patches" if facts.patch else ""
             same = Adapter("loaded", "transformers", facts.architecture, "", "", input=said)
-            net = classifier.build(Path(place), weights=_files(Path(place)), adapters=(same,))[0].net
+            net = classifier.build_classifier(Path(place), weights=_files(Path(place)), adapters=(same,))[0].net
     device = next(edited.model.parameters()).device
     model = Classifier(net, facts.mean, facts.std, facts.patch).eval().requires_grad_(False)
     return replace(edited, model=model.to(device))
 
 
-def inputs(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
+def input_hashes(checkpoint: Checkpoint) -> tuple[FileHash, ...]:
     """Size and sha256 of every file the checkpoint was loaded from, the card included; none for a model in memory."""
     folder = checkpoint.folder
     if folder is None:
@@ -219,7 +219,7 @@ def reload_plain(folder: Path, patch: int = 0) -> Callable[[Tensor], Tensor]:
     Raises:
         ModelError: the library cannot load it.
     """
-    config = configs.read(folder)
+    config = configs.read_configs(folder)
     try:
         if "model_type" in config:
             from transformers import AutoModelForImageClassification
@@ -242,7 +242,7 @@ def reload_plain(folder: Path, patch: int = 0) -> Callable[[Tensor], Tensor]:
         raise ModelError(f"the plain library cannot load the folder: {printable(str(error), 300)}") from error
     net.eval().requires_grad_(False)
     kind = next(net.parameters()).dtype
-    return lambda images: classifier.logits_of(classifier.run(net, images.to(kind), patch)).float()
+    return lambda images: classifier.logits_of(classifier.net_output(net, images.to(kind), patch)).float()
 
 
 @torch.no_grad()

@@ -20,7 +20,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import features, masks
 from hubclean.nets.trace import locate, unit_finder
 from hubclean.nets.trace.recorder import Trace
-from hubclean.nets.trace.units import UnitGroup, last
+from hubclean.nets.trace.units import UnitGroup, last_units
 from hubclean.records import ModelFacts, RepoRef, SiteReport
 
 _CONFIGS = ("config.json", "preprocessor_config.json")
@@ -44,8 +44,8 @@ def survey(repo: Repo, hooks: Path | None = None) -> SiteReport:
         for path in _CONFIGS:
             if path in present:
                 (Path(name) / path).write_bytes(repo.read(path, _LIMIT))
-        rows = adapters.load(hooks)
-        model, facts = classifier.build(Path(name), meta=True, adapters=rows)
+        rows = adapters.load_adapters(hooks)
+        model, facts = classifier.build_classifier(Path(name), meta=True, adapters=rows)
         return _report(repo.ref, model.net, facts, rows, locate.recorded(model.net, facts))[0]
 
 
@@ -58,7 +58,7 @@ def survey_checkpoint(checkpoint: Checkpoint, hooks: Path | None = None) -> Site
     model, facts = checkpoint.model, checkpoint.facts
     assert isinstance(model, Classifier)
     trace = locate.recorded(model.net, facts)
-    report, groups = _report(checkpoint.origin, model.net, facts, adapters.load(hooks), trace)
+    report, groups = _report(checkpoint.origin, model.net, facts, adapters.load_adapters(hooks), trace)
     return _proved(report, groups, trace, model)
 
 
@@ -67,8 +67,8 @@ def _proved(report: SiteReport, groups: tuple[UnitGroup, ...], trace: Trace, mod
     facts = report.model
     draw = torch.Generator().manual_seed(0)
     images = torch.rand(2, *facts.input_size, generator=draw).to(next(model.parameters()).device)
-    proof = masks.prove(model, groups, images)
-    worst = max(features.verify(model, report.site, images), proof.worst, proof.leak)
+    proof = masks.prove_units(model, groups, images)
+    worst = max(features.verify_site(model, report.site, images), proof.worst, proof.leak)
     units = tuple(
         replace(row, cut="none", why="zeros in the file do not do what a hook does")
         if row.layer in proof.failed
@@ -76,7 +76,7 @@ def _proved(report: SiteReport, groups: tuple[UnitGroup, ...], trace: Trace, mod
         for row in report.units
     )
     good = [group for group in groups if group.name not in proof.failed]
-    conv = tuple(group.name for group in last(good, trace, report.site))
+    conv = tuple(group.name for group in last_units(good, trace, report.site))
     return replace(report, units=units, conv=conv, proof=worst if proof.effect or not groups else None)
 
 
@@ -108,7 +108,7 @@ def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None)
     facts = replace(facts, labels=tuple(f"label {index}" for index in range(count)))
     model = Classifier(own, facts.mean, facts.std).eval()
     origin = RepoRef(type(own).__name__, None, "local")
-    report, groups = _report(origin, own, facts, adapters.load(hooks), trace)
+    report, groups = _report(origin, own, facts, adapters.load_adapters(hooks), trace)
     return report if next(own.parameters()).is_meta else _proved(report, groups, trace, model)
 
 
@@ -137,13 +137,13 @@ def _copied(module: nn.Module) -> nn.Module:
 def _report(
     origin: RepoRef, net: nn.Module, facts: ModelFacts, rows: Iterable[adapters.Adapter], trace: Trace
 ) -> tuple[SiteReport, tuple[UnitGroup, ...]]:
-    groups = unit_finder.find(trace, net)
+    groups = unit_finder.find_units(trace, net)
     site = locate.locate(net, facts, rows, trace)
     report = SiteReport(
         origin=origin,
         model=replace(facts, parameters=classifier.count_parameters(net)),
         site=site,
         units=tuple(group.summary() for group in groups),
-        conv=tuple(group.name for group in last(groups, trace, site)),
+        conv=tuple(group.name for group in last_units(groups, trace, site)),
     )
     return report, groups

@@ -63,7 +63,7 @@ def with_shards(folder: Path, main: str) -> tuple[str, ...]:
         raise ModelError(f"{INDEX}: {printable(str(error))}") from error
 
 
-def changed(
+def changed_tensors(
     library: str, folder: Path, files: tuple[str, ...], before: nn.Module, after: nn.Module
 ) -> dict[str, Tensor]:
     """The tensors on disk that differ between two nets, by name on disk, in the dtype on disk.
@@ -92,7 +92,7 @@ def changed(
     return fresh
 
 
-def patch(folder: Path, files: tuple[str, ...], fresh: dict[str, Tensor], into: Path) -> None:
+def patch_weights(folder: Path, files: tuple[str, ...], fresh: dict[str, Tensor], into: Path) -> None:
     """Copy weight files and overwrite the bytes of tensors ``fresh``; headers, order and all other bytes stay.
 
     Raises:
@@ -157,7 +157,7 @@ def _scatter(
 
     The library loads a file whose elements are their own numbers, so it says itself where each one went.
     """
-    config, offsets, total = configs.read(folder), {}, 0
+    config, offsets, total = configs.read_configs(folder), {}, 0
     for name, tensor in disk.items():
         offsets[name], total = total, total + tensor.numel()
     marks = []

@@ -76,7 +76,7 @@ def download(
     out = out or Path(repo.ref.repo_id.rsplit("/", 1)[-1])
     check_free(out)
     report = scan(repo, gate=gate, allow=allow, progress=progress)
-    chosen, left, refused = choose(report)
+    chosen, left, refused = choose_files(report)
     if refused:
         return DownloadReport(report, None, (), left, refused)
     with whole_folder(out) as partial:
@@ -85,7 +85,7 @@ def download(
     return DownloadReport(report, str(out), files, left)
 
 
-def choose(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Refusal | None]:
+def choose_files(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Refusal | None]:
     """Paths to fetch, files to leave out, and why the download is refused altogether (``None`` if it is not)."""
     why = unfit(report)
     paths = [file.path for file in report.files]

@@ -8,10 +8,7 @@ from pathlib import Path
 from hubclean.cli.text.layout import columns, percent
 from hubclean.cli.text.verdict import judged, verdict
 from hubclean.escaping import printable
-from hubclean.records import (
-    Audit,
-    Metrics,
-)
+from hubclean.records import Audit, Metrics
 
 
 def before_after(audit: Audit) -> str:

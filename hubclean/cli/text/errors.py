@@ -18,7 +18,7 @@ _MODELS = frozenset(
 )
 
 
-def guard_streams() -> None:
+def harmless_streams() -> None:
     """Escapes what libraries log or warn about (they quote configs), and lets no narrow encoding break a result."""
     logging.setLogRecordFactory(_escaped)
     warnings.formatwarning = lambda message, category, *_, **__: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 
-from hubclean.cli.text.layout import _paint, _plural
+from hubclean.cli.text.layout import paint, plural
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
 from hubclean.records import SEVERITIES, DetectionReport, Finding, ScanReport
@@ -30,7 +30,7 @@ def render_scan(report: ScanReport, colour: bool = False, width: int = 0, named:
         width: columns of the terminal, at which findings are wrapped; 0 keeps each on one line, for ``grep``.
         named: whether every finding names the repo too, for output of many.
     """
-    lines = [_paint(headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
+    lines = [paint(headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
     if report.findings:
         lines += ["", *_findings(report, colour, width, named)]
     if any(file.state == "unchecked" for file in report.files):
@@ -40,7 +40,7 @@ def render_scan(report: ScanReport, colour: bool = False, width: int = 0, named:
     if report.judgement:
         lines += [*judged(report.judgement)]
     lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
-    lines += ["", f"{_plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
+    lines += ["", f"{plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
     if not report.detections:
         lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
     lines.append(_exit(report))
@@ -60,10 +60,10 @@ def counted(scan: TargetScan) -> str:
         counts = Counter(finding.severity for finding in seen)
         listed = ", ".join(f"{counts[name]} {name}" for name in reversed(SEVERITIES) if counts[name])
         files = len({finding.path for finding in seen})
-        text = f"{_plural(len(seen), 'static finding')} ({listed}) in {files} of {_plural(total, 'file')}"
+        text = f"{plural(len(seen), 'static finding')} ({listed}) in {files} of {plural(total, 'file')}"
         text += f"; {scan.counts.ok} ok"
     else:
-        text = f"no static finding in {total - unchecked} of {_plural(total, 'file')}"
+        text = f"no static finding in {total - unchecked} of {plural(total, 'file')}"
     return text + (f"; {unchecked} not checked" if unchecked else "")
 
 
@@ -76,7 +76,7 @@ def _findings(report: ScanReport, colour: bool, width: int, named: bool) -> list
     lines = [f"{'SEVERITY':<8}  {'RULE':<10}  FILE: WHAT -> WHAT TO DO"] if rows else []
     origin = f"{printable(str(report.origin), 300)}/" if named else ""
     for row in rows:
-        severity = _paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
+        severity = paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
         text = f"{printable(row.rule):<10}  {origin}{_place(row)}: {printable(row.what, 300)}"
         text += f" -> {printable(row.advice, 300)}"
         wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
@@ -116,7 +116,7 @@ def render_table(document: ScanDocument) -> str:
         lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
         if scan.error:
             lines.append(f"{'':<6}{printable(scan.error, 1000)}")
-    return "\n".join([*lines, "", f"exit code {document.exit_code} over {_plural(len(document.scans), 'target')}"])
+    return "\n".join([*lines, "", f"exit code {document.exit_code} over {plural(len(document.scans), 'target')}"])
 
 
 def _detection(report: DetectionReport) -> str:

@@ -14,7 +14,7 @@ from hubclean.federated.participants import Member
 
 def honest(context: Context) -> Member:
     """The participant of a node."""
-    return settings.participant(settings.read(context.run_config), context.node_config)
+    return settings.participant(settings.read_settings(context.run_config), context.node_config)
 
 
 def made(member: Callable[[Context], Member]) -> ClientApp:

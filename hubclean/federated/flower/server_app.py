@@ -74,7 +74,7 @@ def _reply(message: Message) -> Reply:
         return Reply(who, None, str(error))
 
 
-def run(crowd: FlowerCrowd, config: Mapping[str, Scalar]) -> Path:
+def run_job(crowd: FlowerCrowd, config: Mapping[str, Scalar]) -> Path:
     """Do the job of a run config; the folder that was written.
 
     ``cleanse`` writes what ``hubclean clean`` writes (weights, audit, card), so that ``hubclean push`` takes it;
@@ -84,7 +84,7 @@ def run(crowd: FlowerCrowd, config: Mapping[str, Scalar]) -> Path:
     Raises:
         HubcleanError: anything that kept it from finishing; then the folder does not exist.
     """
-    chosen = settings.read(config)
+    chosen = settings.read_settings(config)
     out = settings.out_folder(chosen)
     check_free(out)
     crowd.wait(chosen.clients, chosen.wait)
@@ -92,7 +92,7 @@ def run(crowd: FlowerCrowd, config: Mapping[str, Scalar]) -> Path:
 
 
 def _cleanse(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings, out: Path) -> Path:
-    given = registry.values_of(FederatedRounds, settings.options(config, "cleanse"))
+    given = registry.values_of(FederatedRounds, settings.options_for(config, "cleanse"))
     defense = FederatedRounds(crowd, **given)  # type: ignore[arg-type]
     command = f"flwr run hubclean/federated/flower ({_told(config)})"
     options = CleanOptions(("skip",), defense.name, retune=False, ready=defense, command=command)
@@ -105,7 +105,7 @@ def _cleanse(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings,
 
 
 def _train(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings, out: Path) -> Path:
-    given = registry.values_of(FederatedTraining, settings.options(config, "train"))
+    given = registry.values_of(FederatedTraining, settings.options_for(config, "train"))
     plan = FederatedTraining(**given)  # type: ignore[arg-type]
     original, _ = inputs.open_scanned(chosen.model, chosen.revision or None, None)
     trained, asking = original.copy(), Rounds(crowd, plan.quorum)
@@ -115,7 +115,7 @@ def _train(crowd: FlowerCrowd, config: Mapping[str, Scalar], chosen: Settings, o
         _write(asking, out)
     trained.model.cpu()
     with whole_folder(out) as folder:
-        loading.write(original, trained, folder)
+        loading.write_checkpoint(original, trained, folder)
     return out
 
 
@@ -134,8 +134,8 @@ def _write(asking: Rounds, out: Path) -> None:
 
 def main(grid: Grid, context: Context) -> None:
     """What Flower calls."""
-    chosen = settings.read(context.run_config)
-    out = run(FlowerCrowd(grid, chosen.timeout), context.run_config)
+    chosen = settings.read_settings(context.run_config)
+    out = run_job(FlowerCrowd(grid, chosen.timeout), context.run_config)
     _LOG.info("written: %s", out)
 
 

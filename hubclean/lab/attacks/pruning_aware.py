@@ -14,7 +14,7 @@ from hubclean.lab.decoys import Place
 from hubclean.nets import triggers
 from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import curve, cut
+from hubclean.nets.cut.pruning import cut_channels, pruning_curve
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
@@ -104,10 +104,10 @@ class PruningAware:
         trigger = Trigger(stamps.corner(shape, self.size, 0)[0], torch.ones(shape), self.target)
         training, probe = self._split(images, session)
         sample = probe.subset(torch.arange(min(len(probe), 128)))
-        decoys.find(self.site, planting.wrapped(model, shape, classes, session), sample, session)  # refuse early
+        decoys.find_decoys(self.site, planting.wrapped(model, shape, classes, session), sample, session)  # refuse early
         train(model, training, schedule, session, f"clean for {self.name}")
         clean = planting.wrapped(model, shape, classes, session)
-        place = decoys.find(self.site, clean, sample, session)
+        place = decoys.find_decoys(self.site, clean, sample, session)
         dead = self._decoys(clean, place, probe, session)
         poisoned = poison(training, trigger, self.rate, classes, planting.seed_of(self.name, session))
         retrained, dead = self._retrain(clean, place, dead, poisoned, probe, trigger, schedule, session)
@@ -131,7 +131,7 @@ class PruningAware:
         order = place.own[torch.argsort(activity[place.own], stable=True)]
         order = order[: int(self.most * len(order))]
         steps = torch.split(order, max(1, len(order) // _STEPS))
-        points = curve(clean, place.units, steps, probe, (), session)
+        points = pruning_curve(clean, place.units, steps, probe, (), session)
         first, kept = None, 0
         for point in points:
             first = point.clean_accuracy if first is None else first
@@ -155,7 +155,7 @@ class PruningAware:
         wanted = clean_accuracy(clean.model, probe, session).value - planting.LARGEST_LOSS
         for attempt in range(self.retries + 1):
             retrained = clean.copy()
-            cut(retrained.model, place.units, dead)
+            cut_channels(retrained.model, place.units, dead)
             held = place.units.held(retrained.model, dead)
             train(retrained.model, poisoned, schedule, session, f"planting {self.name} {attempt}", held)
             accuracy, asr = _rates(retrained, probe, trigger, session)

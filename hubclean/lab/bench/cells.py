@@ -27,14 +27,14 @@ from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger, load_trigger, save_trigger
 from hubclean.records import DetectionReport, Retuning
-from hubclean.registry import chosen
+from hubclean.registry import chosen_options
 from hubclean.whole_folder import whole_folder
 
 RESULTS = "results.jsonl"
 
 
 @dataclass
-class Run:
+class BenchRun:
     """One call of the bench on one folder; several may work on the same folder at once.
 
     Args:
@@ -100,11 +100,11 @@ class Run:
         """Write the model's row, and that an earlier failure of it is healed."""
         done = self._done()
         if row.id not in done:
-            rows.append(self.folder / RESULTS, row)
+            rows.append_row(self.folder / RESULTS, row)
         if failure in done:
-            rows.append(self.folder / RESULTS, rows.FailureRow(failure, row.case.title, "", 0.0))
+            rows.append_row(self.folder / RESULTS, rows.FailureRow(failure, row.case.title, "", 0.0))
 
-    def _model(self, model: zoo.Planted, images: zoo.Pictures, session: Session) -> bool:
+    def _model(self, model: zoo.ZooModel, images: zoo.Pictures, session: Session) -> bool:
         """Detectors, the verdict over them, then defenses on one model; ``False`` when time ran out."""
         found: list[Detection] = []
         for text in self.plan.detectors:
@@ -135,7 +135,7 @@ class Run:
             )
         return True
 
-    def _cleansed_before(self, key: str, model: zoo.Planted) -> bool:
+    def _cleansed_before(self, key: str, model: zoo.ZooModel) -> bool:
         row = self._done().get(key)
         missing = self.plan.retune and model.stamp is not None
         return isinstance(row, rows.DefenseRow) and not (missing and row.retuned is None and not row.guarded)
@@ -149,7 +149,7 @@ class Run:
             made = make()
         except Exception as error:  # the failure of one cell is a result; the others go on
             text = f"{type(error).__name__}: {printable(str(error), 300)}"
-            rows.append(self.folder / RESULTS, rows.FailureRow(key, title, text, time.monotonic() - started))
+            rows.append_row(self.folder / RESULTS, rows.FailureRow(key, title, text, time.monotonic() - started))
             self.say(f"{title}: FAILED {text}")
             return None
         spent = time.monotonic() - started
@@ -162,10 +162,10 @@ class Run:
         return self.plan.fit, self.plan.val, self.plan.test
 
     def _done(self) -> dict[str, rows.Row]:
-        return {row.id: row for row in rows.read(self.folder / RESULTS)}
+        return {row.id: row for row in rows.read_rows(self.folder / RESULTS)}
 
     def _detected(
-        self, key: str, method: Method, model: zoo.Planted, images: zoo.Pictures, session: Session
+        self, key: str, method: Method, model: zoo.ZooModel, images: zoo.Pictures, session: Session
     ) -> Detection:
         """From disk, or run now; triggers are kept beside the model, so that defenses meet the same ones again."""
         place = self.folder / "detections" / key
@@ -180,13 +180,13 @@ class Run:
         report = from_json(DetectionReport, json.loads((place / "report.json").read_text()))
         triggers = tuple(load_trigger(file) for file in sorted(place.glob("*.safetensors")))
         if not isinstance(self._done().get(f"detection-{key}"), rows.DetectionRow):
-            rows.append(
+            rows.append_row(
                 self.folder / RESULTS,
                 _detection_row(f"detection-{key}", method, model, report, self.plan.fit + self.plan.val),
             )
         return Detection(report, triggers)
 
-    def _judge(self, found: list[Detection], model: zoo.Planted) -> None:
+    def _judge(self, found: list[Detection], model: zoo.ZooModel) -> None:
         key = "verdict-" + digest(model=model.row.id, detectors=",".join(self.plan.detectors), rule=verdict.RULE,
                                   sizes=self._sizes)  # fmt: skip
         if not found or key in self._done():
@@ -202,13 +202,13 @@ class Run:
             judged.reason,
             judged.evidence,
         )
-        rows.append(self.folder / RESULTS, row)
+        rows.append_row(self.folder / RESULTS, row)
 
     def _cleansed(
         self,
         key: str,
         method: Method,
-        model: zoo.Planted,
+        model: zoo.ZooModel,
         images: zoo.Pictures,
         recovered: tuple[Trigger, ...],
         session: Session,
@@ -220,10 +220,10 @@ class Run:
         seconds = time.monotonic() - started
         classes = len(images.labels)
         stages = {
-            stage.name: zoo.measure(_guarded(stage), images.test, classes, model.stamp, session)
+            stage.name: zoo.measure_planted(_filtered(stage), images.test, classes, model.stamp, session)
             for stage in result.stages
         }
-        before = zoo.measure(original.model, images.test, classes, model.stamp, session)
+        before = zoo.measure_planted(original.model, images.test, classes, model.stamp, session)
         after = stages[result.kept]
         right = None if model.stamp is None else any(t.target == model.stamp.target for t in recovered)
         row = rows.DefenseRow(
@@ -244,22 +244,22 @@ class Run:
             notes=tuple(printable(note, 300) for note in result.notes),
             passes=result.passes,
             seconds=seconds,
-            guarded=bool(result.stage.guards),
+            guarded=bool(result.stage.filters),
             retuned=self._retuned(result.stage, model, images, session),
-            chosen=chosen(defense),
+            chosen=chosen_options(defense),
         )
-        rows.append(self.folder / RESULTS, row)
+        rows.append_row(self.folder / RESULTS, row)
 
-    def _reloads(self, model: zoo.Planted, kept: Stage, images: zoo.Pictures) -> float:
+    def _reloads(self, model: zoo.ZooModel, kept: Stage, images: zoo.Pictures) -> float:
         with tempfile.TemporaryDirectory(prefix="hubclean-bench-") as place:
-            loading.write(model.checkpoint, kept.checkpoint, Path(place))
+            loading.write_checkpoint(model.checkpoint, kept.checkpoint, Path(place))
             return loading.same_logits(kept.checkpoint, Path(place), images.test.images(slice(0, 8)))
 
-    def _retuned(self, kept: Stage, model: zoo.Planted, images: zoo.Pictures, session: Session) -> Retuning | None:
-        if model.stamp is None or not self.plan.retune or kept.guards:
+    def _retuned(self, kept: Stage, model: zoo.ZooModel, images: zoo.Pictures, session: Session) -> Retuning | None:
+        if model.stamp is None or not self.plan.retune or kept.filters:
             return None
         stamps, original = [("planted", model.stamp)], model.checkpoint
-        (row,) = retuning.check(kept.checkpoint, original, stamps, images.defense.fit, images.test, session)  # type: ignore[arg-type]
+        (row,) = retuning.check_retuning(kept.checkpoint, original, stamps, images.defense.fit, images.test, session)  # type: ignore[arg-type]
         return row
 
     @contextmanager
@@ -280,12 +280,12 @@ class Run:
             yield True
 
 
-def _guarded(stage: Stage) -> torch.nn.Module:
-    return runtime_filter.guarded(stage.checkpoint, stage.guards) if stage.guards else stage.checkpoint.model
+def _filtered(stage: Stage) -> torch.nn.Module:
+    return runtime_filter.filtered(stage.checkpoint, stage.filters) if stage.filters else stage.checkpoint.model
 
 
 def _detection_row(
-    key: str, method: Method, model: zoo.Planted, report: DetectionReport, images: int
+    key: str, method: Method, model: zoo.ZooModel, report: DetectionReport, images: int
 ) -> rows.DetectionRow:
     return rows.DetectionRow(
         id=key,
@@ -307,6 +307,6 @@ def _detection_row(
     )
 
 
-def with_limit(run: Run, hours: float) -> Run:
+def with_limit(run: BenchRun, hours: float) -> BenchRun:
     """The run with a time limit from now; 0 = none."""
     return replace(run, until=time.monotonic() + 3600 * hours) if hours else run

@@ -13,7 +13,7 @@ from typing import Any
 from hubclean.errors import OptionError
 from hubclean.lab.bench import small_nets as nets
 from hubclean.lab.bench.small_nets import Net
-from hubclean.registry import Kind, build
+from hubclean.registry import Kind, build_method
 
 CLEAN = "clean"
 
@@ -43,7 +43,7 @@ class Method:
         pairs = [text.partition("=") for text in self.options.split(",") if text]
         if any(not equals for _, equals, _ in pairs):
             raise OptionError(f"options of {self.name} are written KEY=VALUE,KEY=VALUE, not {self.options!r}")
-        return build(self.kind, self.name, {key: value for key, _, value in pairs})
+        return build_method(self.kind, self.name, {key: value for key, _, value in pairs})
 
     def __str__(self) -> str:
         return f"{self.name}:{self.options}" if self.options else self.name
@@ -54,12 +54,12 @@ class Plan:
     """A grid. Every model of ``data`` x ``nets`` x ``attacks`` x ``seeds`` meets every detector, then every defense.
 
     Args:
-        data: folders or ids of image sets with a train and a test split, see ``datasets.load``.
+        data: folders or ids of image sets with a train and a test split, see ``datasets.load_images``.
         attacks: ``clean`` is the twin; it is trained first, whether named or not.
         train: images to train on, 0 = all; ``fit``, ``val``, ``test`` are drawn from the test split.
         size: side of the images in pixels, 0 = as they are.
         epochs: epochs of training, 0 = as many as the net's schedule has; faint triggers take longer than others.
-        retune: also measure whether the backdoor comes back (``retuning.check``).
+        retune: also measure whether the backdoor comes back (``retuning.check_retuning``).
     """
 
     data: tuple[str, ...]
@@ -83,7 +83,7 @@ class Plan:
             OptionError: the first that does not.
         """
         for name in self.nets:
-            nets.find(name)
+            nets.find_net(name)
         kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             ("attacks", self.attacks),
             ("detectors", self.detectors),
@@ -105,7 +105,7 @@ class Plan:
                     yield data, self._net(name), seed, (Method("attacks", CLEAN), *attacks)
 
     def _net(self, name: str) -> Net:
-        net = nets.find(name)
+        net = nets.find_net(name)
         return replace(net, schedule=replace(net.schedule, epochs=self.epochs)) if self.epochs else net
 
 

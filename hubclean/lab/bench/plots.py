@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from hubclean.cleansing.pictures import figure, save
+from hubclean.cleansing.pictures import new_figure, save_picture
 from hubclean.lab.bench.rows import DefenseRow, DetectionRow, Row
 
 _BLUE, _ORANGE, _GREY, _INK = "#0072B2", "#E69F00", "#9AA3AD", "#24292F"
 
 
-def draw(rows: Iterable[Row], folder: Path) -> tuple[Path, ...]:
+def draw_plots(rows: Iterable[Row], folder: Path) -> tuple[Path, ...]:
     """Write ``defenses.png`` and ``detectors.png`` where there is something to show; returns what was written."""
     held = list(rows)
     made = []
@@ -42,7 +42,7 @@ def _defenses(rows: list[DefenseRow], path: Path) -> None:
         return 100 * (row.before.clean_accuracy.value - row.after.clean_accuracy.value)
 
     order = sorted(groups, key=lambda name: -statistics.median(left(row) for row in groups[name]))
-    picture = figure(9.0, 1.2 + 0.32 * len(order))
+    picture = new_figure(9.0, 1.2 + 0.32 * len(order))
     panels = ((left, "planted ASR left (%)", 10.0), (lost, "clean accuracy lost (points)", 4.0))
     for index, (value, title, limit) in enumerate(panels):
         axes = picture.add_subplot(1, 2, index + 1)
@@ -55,7 +55,7 @@ def _defenses(rows: list[DefenseRow], path: Path) -> None:
         axes.set_yticklabels(order if index == 0 else [], fontsize=9, color=_INK, parse_math=False)
         axes.set_xlabel(title, color=_INK)
         axes.legend(fontsize=8, frameon=False, loc="lower right")
-    save(picture, path)
+    save_picture(picture, path)
 
 
 def _detectors(rows: list[DetectionRow], path: Path) -> None:
@@ -64,7 +64,7 @@ def _detectors(rows: list[DetectionRow], path: Path) -> None:
     for row in rows:
         groups[row.detector, row.case.attack].append(row.score)
     order = sorted(groups, key=lambda key: (key[0], key[1] != "clean", key[1]), reverse=True)
-    picture = figure(8.0, 1.2 + 0.3 * len(order))
+    picture = new_figure(8.0, 1.2 + 0.3 * len(order))
     axes = picture.add_subplot()
     for place, key in enumerate(order):
         colour = _BLUE if key[1] == "clean" else _ORANGE
@@ -72,4 +72,4 @@ def _detectors(rows: list[DetectionRow], path: Path) -> None:
     axes.set_yticks(range(len(order)))
     axes.set_yticklabels([f"{name}: {attack}" for name, attack in order], fontsize=9, color=_INK, parse_math=False)
     axes.set_xlabel("score of the detector (its own scale; larger = more suspicious)", color=_INK)
-    save(picture, path)
+    save_picture(picture, path)

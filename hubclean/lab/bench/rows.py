@@ -48,7 +48,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One planted model. ``took`` says whether the attack passes the check of ``planting.verify``."""
+    """One planted model. ``took`` says whether the attack passes the check of ``planting.verify_planted``."""
 
     id: str
     case: Case
@@ -169,7 +169,7 @@ def rating(before: Figures, after: Figures) -> float | None:
     return (gain - loss + 1) / 2
 
 
-def append(path: Path, row: Row) -> None:
+def append_row(path: Path, row: Row) -> None:
     """Add one line in a single write, so that a killed process leaves whole lines or one torn last line."""
     line = json.dumps(to_json(row), allow_nan=False) + "\n"
     descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
@@ -183,7 +183,7 @@ def append(path: Path, row: Row) -> None:
         os.close(descriptor)
 
 
-def read(path: Path) -> Iterator[Row]:
+def read_rows(path: Path) -> Iterator[Row]:
     """All whole lines; a torn one, and what a later line with the same id replaces, is left out."""
     found: dict[str, Row] = {}
     if path.exists():

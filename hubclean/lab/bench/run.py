@@ -9,7 +9,7 @@ from typing import Any
 
 from hubclean.errors import OptionError, OutputError
 from hubclean.lab.bench import plots, rows, tables
-from hubclean.lab.bench.cells import RESULTS, Run, with_limit
+from hubclean.lab.bench.cells import RESULTS, BenchRun, with_limit
 from hubclean.lab.bench.plans import Plan, read_plan
 from hubclean.nets.session import Session, open_session
 
@@ -41,7 +41,7 @@ class BenchReport:
         return f"{counts}, {self.failures} failures; {state}\ntables: {self.tables}"
 
 
-def run(
+def run_bench(
     plan: Path | None,
     given: dict[str, Any],
     out: Path,
@@ -72,17 +72,17 @@ def run(
         return sessions[seed]
 
     try:
-        done = with_limit(Run(wanted, out, session_for, say, again=again), hours).work()
-        return report(out, done)
+        done = with_limit(BenchRun(wanted, out, session_for, say, again=again), hours).work()
+        return write_report(out, done)
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from error
 
 
-def report(out: Path, done: bool) -> BenchReport:
+def write_report(out: Path, done: bool) -> BenchReport:
     """Tables and plots of the rows in ``out``."""
-    held = list(rows.read(out / RESULTS))
-    (out / TABLES).write_text(tables.render(held), encoding="utf-8")
-    pictures = plots.draw(held, out)
+    held = list(rows.read_rows(out / RESULTS))
+    (out / TABLES).write_text(tables.render_tables(held), encoding="utf-8")
+    pictures = plots.draw_plots(held, out)
 
     def count(kind: type) -> int:
         return sum(isinstance(row, kind) for row in held)

@@ -136,11 +136,11 @@ _NETS = {
 }  # fmt: skip
 
 
-def names() -> tuple[str, ...]:
+def net_names() -> tuple[str, ...]:
     return tuple(_NETS)
 
 
-def find(name: str) -> Net:
+def find_net(name: str) -> Net:
     """The net called ``name``, or ``timm/NAME`` for any of timm's at its own arguments.
 
     Raises:
@@ -156,14 +156,16 @@ def find(name: str) -> Net:
     return _NETS[name]
 
 
-def fresh(net: Net, shape: Shape, classes: int) -> tuple[Classifier, dict[str, Any]]:
+def fresh_net(net: Net, shape: Shape, classes: int) -> tuple[Classifier, dict[str, Any]]:
     """An untrained classifier that takes pixels in [0, 1]; the caller seeds the global generator."""
     built, args = net.build(shape, classes)
     half = (0.5,) * shape[0]
     return Classifier(built, half, half), args
 
 
-def store(net: Net, model: Classifier, args: dict[str, Any], labels: tuple[str, ...], shape: Shape, into: Path) -> None:
+def store_net(
+    net: Net, model: Classifier, args: dict[str, Any], labels: tuple[str, ...], shape: Shape, into: Path
+) -> None:
     """Write a folder that ``restore``, and the net's own library, loads."""
     into.mkdir(parents=True, exist_ok=True)
     half = (0.5,) * shape[0]
@@ -193,10 +195,10 @@ def store(net: Net, model: Classifier, args: dict[str, Any], labels: tuple[str, 
         (into / "net.json").write_text(json.dumps({"net": net.name, "labels": labels, "shape": shape}))
 
 
-def restore(net: Net, labels: tuple[str, ...], shape: Shape, folder: Path) -> Checkpoint:
+def restore_net(net: Net, labels: tuple[str, ...], shape: Shape, folder: Path) -> Checkpoint:
     """What ``store`` wrote, loaded the way ``hubclean clean`` loads a repo."""
     if net.library != "module":
-        return loading.load(LocalRepo(folder))
+        return loading.load_checkpoint(LocalRepo(folder))
     from safetensors.torch import load_file
 
     with torch.random.fork_rng(devices=[]):

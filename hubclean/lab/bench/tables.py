@@ -15,11 +15,11 @@ from hubclean.measurements import Rate
 _VERDICTS = ("backdoored", "not found", "undecided")
 
 
-def render(rows: Iterable[Row], every: bool = True) -> str:
+def render_tables(rows: Iterable[Row], every: bool = True) -> str:
     """All tables; a section without rows is left out.
 
-    Models whose attack did not take (``planting.verify``) are in the tables of models and of single defenses, where a
-    star marks them, and not in what is summed up.
+    Models whose attack did not take (``planting.verify_planted``) are in the tables of models and of single defenses,
+    where a star marks them, and not in what is summed up.
 
     Args:
         every: also the table with a line for every model and defense.

@@ -25,7 +25,7 @@ from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
 from hubclean.nets.training import train
 from hubclean.nets.triggers import Stamp
-from hubclean.registry import chosen
+from hubclean.registry import chosen_options
 from hubclean.whole_folder import whole_folder
 
 _STAMP, _ROW, _REPO = "stamp.safetensors", "row.jsonl", "model"
@@ -49,7 +49,7 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Planted:
+class ZooModel:
     """A model of the zoo: ``stamp`` measures it, and no detector or defense sees it."""
 
     row: rows.ModelRow
@@ -103,7 +103,7 @@ def _renamed(images: ImageSet, names: tuple[str, ...], labels: tuple[str, ...], 
 
 def planted(
     cache: Path, images: Pictures, net: small_nets.Net, attack: Method, seed: int, twin: float | None, session: Session
-) -> Planted:
+) -> ZooModel:
     """The model from the cache, else trained now, checked, and put there whole.
 
     Args:
@@ -113,18 +113,18 @@ def planted(
     """
     made = None if attack.name == CLEAN else attack.build()
     facts = {"images": images.fingerprint, "net": net.name, "schedule": net.schedule, "attack": attack.name,
-             "options": chosen(made) if made else {}, "seed": seed}  # fmt: skip
+             "options": chosen_options(made) if made else {}, "seed": seed}  # fmt: skip
     key = digest(**facts)
     folder = cache / key
     if not folder.exists():
         with whole_folder(folder) as place:
             _train(place, key, images, net, attack, made, seed, twin, session)
-    row = next(iter(rows.read(folder / _ROW)))
+    row = next(iter(rows.read_rows(folder / _ROW)))
     assert isinstance(row, rows.ModelRow)
     row = replace(row, case=replace(row.case, options=attack.options))  # the same model, whoever named its defaults
     stamp = triggers.load_stamp(folder / _STAMP) if (folder / _STAMP).exists() else None
-    checkpoint = small_nets.restore(net, images.labels, images.shape, folder / _REPO)
-    return Planted(row, checkpoint, stamp, folder)
+    checkpoint = small_nets.restore_net(net, images.labels, images.shape, folder / _REPO)
+    return ZooModel(row, checkpoint, stamp, folder)
 
 
 def _train(
@@ -142,7 +142,7 @@ def _train(
         raise DataError("the clean twin could not be trained, so nothing can be compared with it")
     started, classes = time.monotonic(), len(images.labels)
     with session.seeded("bench", net.name):
-        model, args = small_nets.fresh(net, images.shape, classes)
+        model, args = small_nets.fresh_net(net, images.shape, classes)
     session = fitted(session, model, images.shape)
     if made is None:
         train(model, images.train, net.schedule, session, "clean twin")
@@ -150,8 +150,8 @@ def _train(
     else:
         stamp = made.plant(model, images.train, classes, net.schedule, session)
     seconds = time.monotonic() - started
-    figures = measure(model, images.test, classes, stamp, session)
-    check = None if stamp is None else planting.verify(model, stamp, images.test, classes, twin or 0.0, session)
+    figures = measure_planted(model, images.test, classes, stamp, session)
+    check = None if stamp is None else planting.verify_planted(model, stamp, images.test, classes, twin or 0.0, session)
     case = rows.Case(images.name, net.name, attack.name, attack.options, seed, len(images.train), net.schedule.epochs)
     target = None if stamp is None else stamp.target
     row = rows.ModelRow(
@@ -165,13 +165,13 @@ def _train(
         seconds=seconds,
     )
     model.cpu()
-    small_nets.store(net, model, args, images.labels, images.shape, place / _REPO)
+    small_nets.store_net(net, model, args, images.labels, images.shape, place / _REPO)
     if stamp is not None:
         triggers.save_stamp(stamp, place / _STAMP, attack.name)
-    rows.append(place / _ROW, row)
+    rows.append_row(place / _ROW, row)
 
 
-def measure(model: Any, test: ImageSet, classes: int, stamp: Stamp | None, session: Session) -> rows.Figures:
+def measure_planted(model: Any, test: ImageSet, classes: int, stamp: Stamp | None, session: Session) -> rows.Figures:
     """Clean accuracy, and with a stamp ASR and RA, on ``test``."""
     accuracy = clean_accuracy(model, test, session)
     if stamp is None:

@@ -15,7 +15,7 @@ def member(context: Context) -> Member:
 
     ``hostile`` names behaviours with commas, ``hostile-options`` their options, ``NAME.KEY=VALUE`` with blanks between.
     """
-    own = settings.participant(settings.read(context.run_config), context.node_config)
+    own = settings.participant(settings.read_settings(context.run_config), context.node_config)
     names = str(context.node_config.get("hostile", "")) or str(context.run_config.get("hostile", ""))
     nodes = [int(word) for word in str(context.run_config.get("hostile-nodes", "")).split(",") if word.strip()]
     place = int(context.node_config.get("partition-id", 0))

@@ -54,7 +54,7 @@ def boosted(own: Participant, plan: Boosted, question: Train, state: State, pois
         weight_decay=plan.weight_decay,
     )
     checkpoint = own.loaded(state)
-    loss = _flat(weight_limits.layers(checkpoint), plan.flatness) if plan.flatness else cross_entropy
+    loss = _flat(weight_limits.adjusted_layers(checkpoint), plan.flatness) if plan.flatness else cross_entropy
     trained = own.trained(checkpoint, asked, poisoned, loss)
     return Answer(
         state={

@@ -17,7 +17,7 @@ from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
-from hubclean.registry import Doc, build, methods, options
+from hubclean.registry import Doc, build_method, methods, options_of
 
 _ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"
 
@@ -58,7 +58,7 @@ class Auto:
         Raises:
             OptionError: ``order`` names no defense, an unknown one, or ``auto`` itself.
         """
-        defenses = [build("defenses", name, self._shared(name)) for name in self._names()]
+        defenses = [build_method("defenses", name, self._shared(name)) for name in self._names()]
         started = time.monotonic()
         before = clean_accuracy(checkpoint.model, data.val, session)
         rows: list[TrialReport] = []
@@ -92,7 +92,7 @@ class Auto:
         return names
 
     def _shared(self, name: str) -> dict[str, str]:
-        known = {row.name for row in options(methods("defenses")[name])}
+        known = {row.name for row in options_of(methods("defenses")[name])}
         return {"max_drop": str(self.max_drop)} if "max_drop" in known else {}
 
     def _judged(

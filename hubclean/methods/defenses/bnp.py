@@ -65,8 +65,8 @@ class BatchNormPruning:
         seen = batch_norms.measured(pruned.model, data.fit, session)
         scores = [(name, self._divergence(seen[name], *kept[name])) for name in kept if name in seen]
         units = batch_norms.NormChannels(tuple((name, len(score)) for name, score in scores))
-        rule = outliers.Rule(self.u, self.max_drop, self.steps)
-        done = outliers.prune(pruned, units, scores, rule, data, triggers, session)
+        rule = outliers.OutlierRule(self.u, self.max_drop, self.steps)
+        done = outliers.prune_outliers(pruned, units, scores, rule, data, triggers, session)
         passes = done.passes + -(-len(data.fit) // 3)
         return Cleansing((stage,), "pruned", done.curve, done.notes, done.cut, passes)
 

@@ -61,7 +61,7 @@ class ChannelLipschitzPruning:
         if not len(images):
             shape = (2, *checkpoint.facts.input_size)
             images = torch.rand(shape, generator=session.generator("clp")).to(session.device)
-        found, others = batch_norms.layers(pruned, images)
+        found, others = batch_norms.norm_layers(pruned, images)
         paired = tuple(layer for layer in found if layer.scale is not None)
         others |= {layer.group.name: "no BatchNorm of its own" for layer in found if paired and layer.scale is None}
         used = paired or found
@@ -70,9 +70,9 @@ class ChannelLipschitzPruning:
         if not used:
             return Cleansing((stage,), "pruned", notes=("no unit of this net can be cut by its weights",))
         scores = [(layer.group.name, layer.lipschitz()) for layer in used]
-        rule = outliers.Rule(self.u, self.max_drop, self.steps)
+        rule = outliers.OutlierRule(self.u, self.max_drop, self.steps)
         units = LayerUnits(tuple(layer.group for layer in used))
-        done = outliers.prune(pruned, units, scores, rule, data, triggers, session)
+        done = outliers.prune_outliers(pruned, units, scores, rule, data, triggers, session)
         if others:
             notes.append(outliers.left_alone(others))
         return Cleansing((stage,), "pruned", done.curve, (*done.notes, *notes), done.cut, done.passes)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from hubclean.methods import weight_limits
-from hubclean.methods.interface import Cleansing, Guarding, Needs, Stage
-from hubclean.methods.runtime_filter import guarded, input_range
+from hubclean.methods.interface import AnyFilter, Cleansing, Needs, Stage
+from hubclean.methods.runtime_filter import filtered, input_range
 from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
@@ -32,7 +32,7 @@ class ExtremeWeights:
     The paper also limits extreme inputs. What the weights cannot hold goes in front of them: ``inputs=range`` clips
     every colour channel to the smallest and largest value of the clean images in ``fit``, ``inputs=spread`` to
     mean +- 3 standard deviations. Where that excludes some value in [0, 1], a stage ``limited`` has such a wrapper
-    beside the weights (``hubclean.load_guarded``); it is kept if it costs no more accuracy than ``max_drop`` either.
+    beside the weights (``hubclean.load_filtered``); it is kept if it costs no more accuracy than ``max_drop`` either.
     Natural images use the whole of [0, 1], and then the notes say that there is nothing to limit.
 
     Reconstruction: the paper's text could not be read. That extreme values of inputs and weights are limited is in its
@@ -63,7 +63,7 @@ class ExtremeWeights:
         adjusted = checkpoint.copy()
         adjusted.model.to(session.device)
         mode: Mode = "clip" if self.mode == "clip" else "zero"
-        names = weight_limits.layers(adjusted)
+        names = weight_limits.adjusted_layers(adjusted)
         tensors, notes = weight_limits.limited(adjusted.model, names)
         before = clean_accuracy(adjusted.model, data.val, session).value
         floor, looks = before - self.max_drop, 1
@@ -72,21 +72,21 @@ class ExtremeWeights:
         if tensors:
 
             def accuracy(delta: float) -> float:
-                weight_limits.adjust(adjusted.model, tensors, delta, mode)
+                weight_limits.adjust_weights(adjusted.model, tensors, delta, mode)
                 session.progress.advance()
                 return clean_accuracy(adjusted.model, data.val, session).value
 
             session.progress.start("narrowing the weights", 13)
-            found = weight_limits.search(accuracy, floor, self.first, least=self.least)
+            found = weight_limits.search_limits(accuracy, floor, self.first, least=self.least)
             session.progress.finish()
-            outside = weight_limits.adjust(adjusted.model, tensors, found.delta, mode)
+            outside = weight_limits.adjust_weights(adjusted.model, tensors, found.delta, mode)
             notes += weight_limits.told(tensors, found, outside, before, mode)
             looks += len(found.tried)
         stages, kept = [Stage("adjusted", adjusted)], "adjusted"
         front, said = self._front(data)
         if front:
             stages.append(Stage("limited", adjusted.copy(), front))
-            reached, looks = clean_accuracy(guarded(adjusted, front), data.val, session).value, looks + 1
+            reached, looks = clean_accuracy(filtered(adjusted, front), data.val, session).value, looks + 1
             kept = "limited" if reached >= floor - 1e-9 else kept
             said = f"{said}: val accuracy {reached:.1%} behind these limits" + (
                 "" if kept == "limited" else ", beyond the tolerance: the stage without them is kept"
@@ -94,7 +94,7 @@ class ExtremeWeights:
         notes += (said,) if said else ()
         return Cleansing(tuple(stages), kept, notes=notes, passes=looks * len(data.val) // 3)
 
-    def _front(self, data: DefenseData) -> tuple[tuple[Guarding, ...], str]:
+    def _front(self, data: DefenseData) -> tuple[tuple[AnyFilter, ...], str]:
         """The limits of the inputs where they exclude anything, and what the notes say of them."""
         if self.inputs == "none":
             return (), ""

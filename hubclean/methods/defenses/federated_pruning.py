@@ -19,7 +19,7 @@ from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
 from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Prunable, Site, curve, cut
+from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, pruning_curve
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -90,7 +90,7 @@ class FederatedPruning(JointOptions, TuningOptions):
         plan = self._from_ballots(pruned, data) if self.ballots else self._from_shards(pruned, data, session)
         points, gone = self._amount(pruned, plan, data, triggers, session)
         dead = torch.tensor(plan.order[:gone], dtype=torch.int64)
-        cut(pruned.model, plan.units, dead)
+        cut_channels(pruned.model, plan.units, dead)
         before = points[0].clean_accuracy if points else 0.0
         run = Chain(Stage("pruned", pruned), before, self.max_drop, data, triggers, session)
         run.notes += [*plan.notes, f"{gone} of {plan.units.count} units of {plan.units.layer} cut"]
@@ -146,7 +146,7 @@ class FederatedPruning(JointOptions, TuningOptions):
         points: list[CurvePoint] = []
         steps = participant.parts(plan.order, plan.counts)
         session.progress.start("pruning", len(plan.counts))
-        for point in curve(checkpoint, plan.units, steps, data.val, triggers, session):
+        for point in pruning_curve(checkpoint, plan.units, steps, data.val, triggers, session):
             points.append(point)
             session.progress.advance()
             if points[0].clean_accuracy - point.clean_accuracy > self.max_drop + 1e-9:
@@ -180,18 +180,18 @@ class FederatedPruning(JointOptions, TuningOptions):
             run.notes.append("extreme weights were not adjusted: there are no images to measure accuracy on")
             return
         copy, mode = run.kept.checkpoint.copy(), cast(Mode, self.adjust_mode)
-        tensors, notes = weight_limits.limited(copy.model, weight_limits.layers(copy))
+        tensors, notes = weight_limits.limited(copy.model, weight_limits.adjusted_layers(copy))
         run.notes += notes
         if not tensors:
             return
         before = run.accuracy(copy)
 
         def accuracy(delta: float) -> float:
-            weight_limits.adjust(copy.model, tensors, delta, mode)
+            weight_limits.adjust_weights(copy.model, tensors, delta, mode)
             return run.accuracy(copy)
 
-        found = weight_limits.search(accuracy, before - self.adjust_drop)
-        outside = weight_limits.adjust(copy.model, tensors, found.delta, mode)
+        found = weight_limits.search_limits(accuracy, before - self.adjust_drop)
+        outside = weight_limits.adjust_weights(copy.model, tensors, found.delta, mode)
         run.notes += weight_limits.told(tensors, found, outside, before, mode)
         if found.delta is not None:
             run.offer(Stage("adjusted", copy), self.adjust_drop)

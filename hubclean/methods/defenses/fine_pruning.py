@@ -13,7 +13,7 @@ from torch import Tensor
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Prunable, Site, curve, cut, prunable
+from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import Session
@@ -81,7 +81,7 @@ class FinePruning:
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
         kept = points[-1] if self._within(points[0].clean_accuracy, points[-1].clean_accuracy) else points[-2]
         dead = order[: kept.cut].cpu()
-        cut(pruned.model, units, dead)
+        cut_channels(pruned.model, units, dead)
         run = Chain(Stage("pruned", pruned), points[0].clean_accuracy, self.max_drop, data, triggers, session)
         run.notes.append(f"{kept.cut} of {units.count} units of {units.layer} cut")
         run.passes += (len(data.fit) + len(data.val)) // 3
@@ -109,7 +109,7 @@ class FinePruning:
         count, width = len(order), max(1, ceil(round(self.step * len(order), 6)))
         steps = [order[start : start + width] for start in range(0, count - width, width)]
         first = None
-        for point in curve(checkpoint, units, steps, val, triggers, session):
+        for point in pruning_curve(checkpoint, units, steps, val, triggers, session):
             first = point if first is None else first
             yield point
             if not self._within(first.clean_accuracy, point.clean_accuracy):

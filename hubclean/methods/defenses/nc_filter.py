@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hubclean.errors import DataError
-from hubclean.methods.interface import Cleansing, Guard, Needs, Stage
+from hubclean.methods.interface import Cleansing, Filter, Needs, Stage
 from hubclean.methods.runtime_filter import feature_rows
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, Features, ImageSet
@@ -22,18 +22,18 @@ from hubclean.registry import Doc
 
 @dataclass(frozen=True)
 class NeuralCleanseFilter:
-    """Leaves the weights as they are and puts a guard in front of them, one for each recovered trigger.
+    """Leaves the weights as they are and puts a filter in front of them, one for each recovered trigger.
 
     Units of the final features (the heads' input) are ranked by rank_j = mean h_j(A(x)) - mean h_j(x) over ``fit``,
     where A stamps the recovered trigger; J is the top ``units`` of them, at least one. An image is rejected when
     score(x) = mean of h_j(x) over J is above a threshold that at most ``false_alarms`` of clean images exceed: the
-    ceil((1 - f)(n + 1))-th smallest of n scores, f being the share of one guard; several guards split
+    ceil((1 - f)(n + 1))-th smallest of n scores, f being the share of one filter; several filters split
     ``false_alarms`` evenly, because an image is rejected when any of them rejects it.
 
     The threshold comes from one half of ``val``; the notes give false alarms, and false negatives on images stamped
     with the recovered trigger, on the other half. Labels are not read: images of the target class are among them.
 
-    The backdoor stays in the weights: without the guard, which is written beside them, nothing is won. Source:
+    The backdoor stays in the weights: without the filter, which is written beside them, nothing is won. Source:
     section VI-A as methods.md 4.5 restates it (top 1 % and 5 % false alarms are the paper's; the paper could not be
     read again, so the quantile's rounding, the split of ``val`` and of the false alarms are ours).
     """
@@ -42,15 +42,13 @@ class NeuralCleanseFilter:
     paper: ClassVar[str] = "Neural Cleanse, Wang et al., IEEE S&P 2019"
     needs: ClassVar[Needs] = "images"
 
-    units: Annotated[float, Doc("share of the final units that a guard watches, at least one", 0.0, 1.0)] = 0.01
-    false_alarms: Annotated[float, Doc("share of clean images that may be rejected, all guards together", 0.0, 0.5)] = (
-        0.05
-    )
+    units: Annotated[float, Doc("share of the final units that a filter watches, at least one", 0.0, 1.0)] = 0.01
+    false_alarms: Annotated[float, Doc("share of clean images that may be rejected by all filters", 0.0, 0.5)] = 0.05
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
     ) -> Cleansing:
-        """The same weights with one guard for each trigger; an unchanged copy without triggers.
+        """The same weights with one filter for each trigger; an unchanged copy without triggers.
 
         Raises:
             DataError: fewer than two images in ``val``.
@@ -68,45 +66,45 @@ class NeuralCleanseFilter:
         session.progress.start("ranking final features", seen)
         clean = feature_rows(same, data.fit, session).mean(0)
         set_on, figures_on = (feature_rows(same, part, session) for part in (data.val.subset(order[:half]), aside))
-        guards = []
+        filters = []
         for trigger in triggers:
             rank = feature_rows(same, _stamped(data.fit, trigger), session).mean(0) - clean
-            guards.append(self._guard(rank, set_on, trigger.target, len(triggers)))
+            filters.append(self._filter(rank, set_on, trigger.target, len(triggers)))
         shown = [feature_rows(same, _stamped(aside, trigger), session) for trigger in triggers]
         session.progress.finish()
-        missed = [Rate.of(int((~_rejected(rows, guards)).sum()), len(aside)) for rows in shown]
-        alarms = Rate.of(int(_rejected(figures_on, guards).sum()), len(aside))
+        missed = [Rate.of(int((~_rejected(rows, filters)).sum()), len(aside)) for rows in shown]
+        alarms = Rate.of(int(_rejected(figures_on, filters).sum()), len(aside))
         return Cleansing(
-            (Stage("filtered", same, tuple(guards)),),
+            (Stage("filtered", same, tuple(filters)),),
             "filtered",
-            notes=self._notes(guards, alarms, missed, len(set_on)),
+            notes=self._notes(filters, alarms, missed, len(set_on)),
             passes=round(seen / 3),
         )
 
-    def _guard(self, rank: Tensor, set_on: Features, target: int | None, guards: int) -> Guard:
+    def _filter(self, rank: Tensor, set_on: Features, target: int | None, filters: int) -> Filter:
         count = max(1, round(self.units * len(rank)))
         units = torch.topk(rank, count).indices.sort().values
-        share = self.false_alarms / guards
+        share = self.false_alarms / filters
         scores = set_on[:, units].mean(1).sort().values
         place = min(len(scores), ceil(round((1 - share) * (len(scores) + 1), 6)))
-        return Guard(units, float(scores[place - 1]), share, target)
+        return Filter(units, float(scores[place - 1]), share, target)
 
     @staticmethod
-    def _notes(guards: list[Guard], alarms: Rate, missed: list[Rate], thresholds_from: int) -> tuple[str, ...]:
+    def _notes(filters: list[Filter], alarms: Rate, missed: list[Rate], thresholds_from: int) -> tuple[str, ...]:
         notes = [
-            f"guard for label {'next' if guard.target is None else guard.target}: {len(guard.units)} final unit(s), "
-            f"threshold {guard.threshold:.4g}, set on {thresholds_from} clean val images; {rate.value:.1%} of the "
+            f"filter for label {'next' if one.target is None else one.target}: {len(one.units)} final unit(s), "
+            f"threshold {one.threshold:.4g}, set on {thresholds_from} clean val images; {rate.value:.1%} of the "
             f"{rate.n} other val images pass when stamped with its recovered trigger"
-            for guard, rate in zip(guards, missed, strict=True)
+            for one, rate in zip(filters, missed, strict=True)
         ]
-        share = sum(guard.false_alarms for guard in guards)
+        share = sum(one.false_alarms for one in filters)
         notes.append(
             f"false alarms on {alarms.n} clean val images: {alarms.value:.1%} [{alarms.low:.1%}, {alarms.high:.1%}] "
             f"(wanted: {share:.1%})"
         )
-        if guards[0].false_alarms * (thresholds_from + 1) < 1:
+        if filters[0].false_alarms * (thresholds_from + 1) < 1:
             notes.append("too few val images for that share: each threshold is the largest clean score")
-        return (*notes, "the weights are unchanged and still hold the backdoor: use them behind the guard only")
+        return (*notes, "the weights are unchanged and still hold the backdoor: use them behind the filter only")
 
 
 def _stamped(images: ImageSet, trigger: Trigger) -> StampedSet:
@@ -114,7 +112,7 @@ def _stamped(images: ImageSet, trigger: Trigger) -> StampedSet:
     return StampedSet(images.pixels, images.labels, (trigger,), torch.zeros(len(images), dtype=torch.int64))
 
 
-def _rejected(features: Features, guards: list[Guard]) -> Tensor:
-    """Which rows ``(n, channels)`` any guard rejects ``(n,)``."""
-    hits = [features[:, guard.units].mean(1) > guard.threshold for guard in guards]
+def _rejected(features: Features, filters: list[Filter]) -> Tensor:
+    """Which rows ``(n, channels)`` any filter rejects ``(n,)``."""
+    hits = [features[:, one.units].mean(1) > one.threshold for one in filters]
     return torch.stack(hits).any(0)

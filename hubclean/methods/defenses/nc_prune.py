@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import FeatureChannels, Prunable, Site, curve, cut, prunable
+from hubclean.nets.cut.pruning import FeatureChannels, Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import StampedSet, Trigger
@@ -70,7 +70,7 @@ class NeuralCleansePruning:
         order = torch.argsort(serving(units, pruned, data.fit, triggers, session), descending=True, stable=True)
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
         kept = self._kept(points)
-        cut(pruned.model, units, order[: kept.cut].cpu())
+        cut_channels(pruned.model, units, order[: kept.cut].cpu())
         # Channels at a single head cost one pass over val, whatever is cut: its logits are known column by column.
         at_once = isinstance(units, FeatureChannels) and len(pruned.site.heads) == 1
         forwards = (1 + len(triggers)) * (len(data.fit) + len(data.val) * (1 if at_once else len(points)))
@@ -93,7 +93,7 @@ class NeuralCleansePruning:
         steps = [order[start : min(start + width, most)] for start in range(0, most, width)]
         session.progress.start("pruning", len(steps))
         first = None
-        for point in curve(checkpoint, units, steps, val, triggers, session, worst=True):
+        for point in pruning_curve(checkpoint, units, steps, val, triggers, session, worst=True):
             first = point if first is None else first
             yield point
             session.progress.advance()

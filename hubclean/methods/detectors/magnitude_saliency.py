@@ -20,7 +20,7 @@ from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.records import DetectionReport
-from hubclean.registry import Doc, chosen
+from hubclean.registry import Doc, chosen_options
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class MagnitudeSaliency:
         report = DetectionReport(
             detector=self.name,
             paper=self.paper,
-            options=chosen(self),
+            options=chosen_options(self),
             statistic="robust z of rank(magnitude) - rank(saliency) of a unit within its layer",
             threshold=self.outlier,
             scores=(),

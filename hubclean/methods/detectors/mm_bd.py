@@ -18,7 +18,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, Logits
 from hubclean.nets.session import Session
 from hubclean.records import DetectionReport
-from hubclean.registry import Doc, chosen
+from hubclean.registry import Doc, chosen_options
 
 _FEWEST_LABELS = 8  # a gamma of three parameters on fewer points says nothing
 _SMALL_IMAGE = 64 * 64  # pixels up to which a batch holds as many images as the session's
@@ -66,7 +66,7 @@ class MMBD:
         report = DetectionReport(
             detector=self.name,
             paper=self.paper,
-            options=chosen(self) | {"labels_at_once": self._at_once(checkpoint, session)},
+            options=chosen_options(self) | {"labels_at_once": self._at_once(checkpoint, session)},
             statistic="p of the largest margin under a gamma distribution fitted to the others",
             threshold=self.level,
             scores=(),

@@ -23,12 +23,12 @@ from hubclean.methods.inversion.evidence import (
 )
 from hubclean.methods.inversion.invert import InversionSchedule, Inverted
 from hubclean.methods.inversion.label_scheduler import Setting, labels_that_fit
-from hubclean.methods.inversion.screening import Plan, Screening, named_labels, plan
+from hubclean.methods.inversion.screening import Screening, ScreeningPlan, named_labels, plan
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.records import DetectionReport, LabelScore, Option, Verdict
-from hubclean.registry import Doc, chosen
+from hubclean.registry import Doc, chosen_options
 
 _FEWEST_LABELS = 6
 _OWN_LABELS = 0.5  # of the classes' most frequent labels, the share that must differ for a map that is no collapse
@@ -143,7 +143,7 @@ class NeuralCleanse:
         report = DetectionReport(
             detector=self.name,
             paper=self.paper,
-            options=chosen(self) | self._used(labels, setting),
+            options=chosen_options(self) | self._used(labels, setting),
             statistic=self._statistic(labels),
             threshold=self.threshold,
             scores=scores,
@@ -169,7 +169,7 @@ class NeuralCleanse:
             self.steps or steps, self.batches or batches, self.batch_size or batch_size, mask_scale=scale
         )
 
-    def _runs(self, setting: Setting, labels: Plan) -> tuple[list[SeedRun], int]:
+    def _runs(self, setting: Setting, labels: ScreeningPlan) -> tuple[list[SeedRun], int]:
         """Every seed over the labels of the plan; the first goes on from where screening left them."""
         progress, count = setting.session.progress, len(labels.full)
         progress.start("inverting triggers", setting.schedule.steps * count)
@@ -189,7 +189,7 @@ class NeuralCleanse:
         progress.finish()
         return runs, passes
 
-    def _judged(self, found: dict[int, Inverted], labels: Plan) -> SeedRun:
+    def _judged(self, found: dict[int, Inverted], labels: ScreeningPlan) -> SeedRun:
         return judged(found, labels.reference, self.threshold, self.log_threshold, self.norm_ratio)
 
     def _spread(self, setting: Setting, middle: float) -> list[AllToAll]:
@@ -208,7 +208,12 @@ class NeuralCleanse:
         return found
 
     def _decide(
-        self, scores: Sequence[LabelScore], middle: float, measures: dict[str, float], labels: Plan, classes: int
+        self,
+        scores: Sequence[LabelScore],
+        middle: float,
+        measures: dict[str, float],
+        labels: ScreeningPlan,
+        classes: int,
     ) -> tuple[Verdict, str, tuple[int, ...]]:
         often = [score for score in scores if 2 * score.flagged > self.seeds]
         small = [s for s in often if s.mask_share < self.mask_share and s.norm <= self.sure_ratio * middle]
@@ -255,7 +260,7 @@ class NeuralCleanse:
             )
         return None
 
-    def _statistic(self, labels: Plan) -> str:
+    def _statistic(self, labels: ScreeningPlan) -> str:
         text = (
             f"anomaly index of mask L1 norms, or of log norms above {self.log_threshold:g}, "
             f"where the norm is at most {self.norm_ratio:g} of the median"
@@ -265,7 +270,7 @@ class NeuralCleanse:
         return f"{text}; median and MAD of {len(labels.reference)} labels drawn at random{_screened(labels)}"
 
     @staticmethod
-    def _used(labels: Plan, setting: Setting) -> dict[str, Option]:
+    def _used(labels: ScreeningPlan, setting: Setting) -> dict[str, Option]:
         return {name: getattr(setting.schedule, name) for name in _USED} | {
             "scheduler": labels.scheduler,
             "labels_at_once": setting.at_once,
@@ -292,7 +297,7 @@ def _outlier(weak: LabelScore, middle: float) -> str:
     return f"label {weak.label} is an outlier without second evidence: {evidence}, held-out ASR {asr}"
 
 
-def _screened(labels: Plan) -> str:
+def _screened(labels: ScreeningPlan) -> str:
     if not labels.out:
         return ""
     return f"; {labels.out} labels were screened out by a cheap phase ({labels.scheduler}) and have no index"

@@ -159,7 +159,7 @@ def likely(model: nn.Module, images: ImageSet, session: Session, share: float = 
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScreeningPlan:
     """Which labels run to the end.
 
     Args:
@@ -184,7 +184,7 @@ class Plan:
 
 def plan(
     setting: Setting, labels: list[int], scheduler: str, rule: Screening, reference: int, prescreen: bool = False
-) -> Plan:
+) -> ScreeningPlan:
     """Choose the labels to run to the end, by screening where there are many.
 
     Args:
@@ -201,7 +201,7 @@ def plan(
     if scheduler == "all" and prescreen:
         raise OptionError("prescreen leaves labels out before screening: choose scheduler=screen or k-arm")
     if scheduler == "all":
-        return Plan(scheduler, labels, labels)
+        return ScreeningPlan(scheduler, labels, labels)
     session = setting.session
     sample = reference_sample(labels, reference, session)
     good = set(likely(setting.model, setting.data.fit, session)) & set(labels) if prescreen else set()
@@ -213,7 +213,7 @@ def plan(
     (screen if scheduler == "screen" else k_arm)(race, rule)
     session.progress.finish()
     full = sorted({*race.candidates, *sample})
-    return Plan(scheduler, full, sample, len(race.labels) - len(full), race)
+    return ScreeningPlan(scheduler, full, sample, len(race.labels) - len(full), race)
 
 
 def named_labels(text: str, classes: int) -> list[int]:

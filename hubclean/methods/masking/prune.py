@@ -74,7 +74,7 @@ def ranked(values: Sequence[Tensor], sizes: Sequence[Tensor], threshold: float) 
     return [(place, unit) for _, _, place, unit in sorted(rows)]
 
 
-def prune(
+def prune_by_masks(
     checkpoint: Checkpoint,
     groups: Sequence[UnitGroup],
     order: Sequence[tuple[int, int]],
@@ -155,7 +155,7 @@ class _Search:
         return block, at
 
     def _silenced(self, more: Sequence[tuple[int, int]]) -> Any:
-        """The model with all units gone and ``more`` of them, by hooks: the file will do the same (``masks.prove``)."""
+        """The model with all units gone and ``more`` of them, by hooks: the file will do the same."""
         off = [set(units) for units in self.gone]
         for place, unit in more:
             off[place].add(unit)
@@ -200,9 +200,9 @@ def cleansed(
         sizes: relative magnitudes n~_i by group; they break ties.
     """
     groups, order = found.groups, ranked(found.values, sizes, budget.threshold)
-    pruning = prune(checkpoint, groups, order, budget, data.val, triggers, session)
+    pruning = prune_by_masks(checkpoint, groups, order, budget, data.val, triggers, session)
     pruned = checkpoint.copy()
-    masks.cut(pruned.model, groups, pruning.dead)
+    masks.cut_units(pruned.model, groups, pruning.dead)
     accuracy = clean_accuracy(pruned.model, data.val, session).value
     stages, kept, passes = [Stage("pruned", pruned)], "pruned", pruning.passes + len(data.val) // 3
     notes = [_cut_note(groups, found, pruning, accuracy)]

@@ -118,12 +118,12 @@ def endless(images: ImageSet, size: int, session: Session, *purpose: str) -> Ite
     """Batches on the session's device in fresh random orders, without end; BatchNorm needs two images in each."""
     epoch = 0
     while True:
-        for rows in mixed(len(images), size, session, *purpose, epoch):
+        for rows in mixed_loss(len(images), size, session, *purpose, epoch):
             yield images.images(rows, session.device), images.labels[rows].to(session.device)
         epoch += 1
 
 
-def mixed(count: int, size: int, session: Session, *purpose: str | int) -> Iterator[Tensor]:
+def mixed_loss(count: int, size: int, session: Session, *purpose: str | int) -> Iterator[Tensor]:
     """Row numbers of one round of batches in random order, no batch of less than two."""
     order = torch.randperm(count, generator=session.generator("mask search", *purpose))
     for start in range(0, count, size):
@@ -136,7 +136,7 @@ def predicted(model: nn.Module, images: ImageSet, size: int, session: Session, u
     """Predicted labels ``(n,)`` on the CPU, BatchNorm normalising by mixed batches, the same ones every time."""
     found = torch.empty_like(images.labels)
     with batch_statistics(model), masked(model, under.groups, under.values):
-        for rows in mixed(len(images), size, session, "probe"):
+        for rows in mixed_loss(len(images), size, session, "probe"):
             with session.accelerator.autocast():
                 found[rows] = model(images.images(rows, session.device)).argmax(1).cpu()
     return found

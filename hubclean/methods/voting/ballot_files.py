@@ -63,7 +63,7 @@ def check_new(place: Path) -> None:
         raise OutputError(f"{place} exists already; choose another --out or remove it")
 
 
-def write(document: Ballot | PruningSequence | Feedback, place: Path) -> None:
+def write_document(document: Ballot | PruningSequence | Feedback, place: Path) -> None:
     """Write a document as a new file.
 
     Raises:
@@ -79,7 +79,7 @@ def write(document: Ballot | PruningSequence | Feedback, place: Path) -> None:
         raise OutputError(f"{place} cannot be written: {error.strerror}") from error
 
 
-def load(place: Path) -> bytes:
+def read_bytes(place: Path) -> bytes:
     """The bytes of a file that a stranger handed in.
 
     Raises:
@@ -97,7 +97,7 @@ def load(place: Path) -> bytes:
     return data
 
 
-def parse(kind: type[Document], data: bytes) -> Document:
+def parse_document(kind: type[Document], data: bytes) -> Document:
     """A document from its bytes, all of its own rules checked. Whose checkpoint it is for is not asked.
 
     Raises:
@@ -126,14 +126,14 @@ def parse(kind: type[Document], data: bytes) -> Document:
     return document
 
 
-def read(kind: type[Document], place: Path) -> Document:
+def read_document(kind: type[Document], place: Path) -> Document:
     """``parse`` of a file.
 
     Raises:
         BallotError: names the file and why it is refused.
     """
     try:
-        return parse(kind, load(place))
+        return parse_document(kind, read_bytes(place))
     except BallotError as error:
         raise BallotError(f"the {_WORDS[kind]} {printable(place.name, 80)!r} is refused: {error}") from error
 

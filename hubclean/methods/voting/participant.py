@@ -123,7 +123,7 @@ def accuracies(
         raise DataError("there are no images to measure accuracy on")
     session.progress.start("trying the pruning sequence", len(counts))
     found = []
-    for point in pruning.curve(checkpoint, units, parts(order, counts), images, (), session):
+    for point in pruning.pruning_curve(checkpoint, units, parts(order, counts), images, (), session):
         found.append(point.clean_accuracy)
         session.progress.advance()
     session.progress.finish()

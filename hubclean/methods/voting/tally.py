@@ -50,8 +50,8 @@ class FedBack:
 def count_ballots(places: Sequence[Path], weights: Mapping[str, str], units: Callable[[Site], int]) -> Counted:
     """Read ballots and keep those that can be counted together.
 
-    Refused: what ``ballot_files.parse`` refuses, another checkpoint, a file handed in twice, ranks copied from another
-    ballot, another site, scheme or rate than most ballots have, another number of units than the site has.
+    Refused: what ``ballot_files.parse_document`` refuses, another checkpoint, a file handed in twice, ranks copied from
+    another ballot, another site, scheme or rate than most ballots have, another number of units than the site has.
 
     Args:
         weights: sha256 of the checkpoint's weights by file name.
@@ -133,9 +133,9 @@ class _Box(Generic[Paper]):
         seen: set[str] = set()
         for number, place in enumerate(places):
             try:
-                data = ballots.load(place)
+                data = ballots.read_bytes(place)
                 self._hashes[number] = hashlib.sha256(data).hexdigest()
-                one = ballots.parse(kind, data)
+                one = ballots.parse_document(kind, data)
                 ballots.same_weights(one, weights)
             except BallotError as error:
                 self._why[number] = str(error)

@@ -50,7 +50,7 @@ class Adapter:
     input: str = ""
 
 
-def load(extra: Path | None = None) -> tuple[Adapter, ...]:
+def load_adapters(extra: Path | None = None) -> tuple[Adapter, ...]:
     """All adapters; those of the user's folder ``extra`` come first and win.
 
     Raises:
@@ -58,11 +58,11 @@ def load(extra: Path | None = None) -> tuple[Adapter, ...]:
     """
     if extra is not None and not extra.is_dir():
         raise OptionError(f"{str(extra)!r} is no folder of adapters")
-    folders = ([extra] if extra else []) + [resources.folder("hooks")]
+    folders = ([extra] if extra else []) + [resources.data_folder("hooks")]
     return tuple(adapter for folder in folders for file in sorted(folder.glob("*.toml")) for adapter in _read(file))
 
 
-def find(adapters: Iterable[Adapter], library: str, architecture: str) -> Adapter | None:
+def find_adapter(adapters: Iterable[Adapter], library: str, architecture: str) -> Adapter | None:
     """The first adapter for an architecture of a library, or ``None``: the recorded forward decides alone."""
     for adapter in adapters:
         if adapter.library == library and fnmatch.fnmatchcase(architecture, adapter.match):

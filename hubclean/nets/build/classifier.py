@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.nets.build import configs, image_patches, preprocessing
-from hubclean.nets.build.adapters import Adapter, find
-from hubclean.nets.build.adapters import load as load_adapters
+from hubclean.nets.build.adapters import Adapter, find_adapter
+from hubclean.nets.build.adapters import load_adapters as load_adapters
 from hubclean.nets.build.bounds import bounded, in_time, muted, offline, quiet, steady
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
@@ -44,12 +44,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Images) -> Logits:
         """Images ``(n, c, h, w)`` in [0, 1] to logits ``(n, k)``."""
-        return logits_of(run(self.net, (images - self.mean.to(images)) / self.std.to(images), self.patch))
+        return logits_of(net_output(self.net, (images - self.mean.to(images)) / self.std.to(images), self.patch))
 
 
-def run(net: nn.Module, images: Tensor, patch: int = 0) -> Any:
+def net_output(net: nn.Module, images: Tensor, patch: int = 0) -> Any:
     """What ``net`` returns for normalised images ``(n, c, h, w)``, cut first where it takes patches of that side."""
-    return net(**image_patches.cut(images, patch)) if patch else net(images)
+    return net(**image_patches.cut_patches(images, patch)) if patch else net(images)
 
 
 def logits_of(out: Any) -> Logits:
@@ -86,7 +86,7 @@ def _described(out: Any) -> str:
     return f"a {printable(type(out).__name__, 40)}"
 
 
-def build(
+def build_classifier(
     folder: Path,
     *,
     meta: bool = False,
@@ -123,7 +123,7 @@ def build(
 def _make(
     folder: Path, weights: tuple[str, ...] | None, rows: tuple[Adapter, ...], device: str, limit: int
 ) -> tuple[nn.Module, ModelFacts]:
-    config = configs.read(folder)
+    config = configs.read_configs(folder)
     is_timm = isinstance(config.get("architecture"), str) and "model_type" not in config
     # No device context on the CPU: transformers would take it for a device map.
     place = torch.device(device) if device == "meta" else contextlib.nullcontext()
@@ -187,7 +187,7 @@ def _build_hf(
     config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None, rows: tuple[Adapter, ...]
 ) -> tuple[nn.Module, ModelFacts]:
     cls = _hf_class(config)
-    adapter = find(rows, "transformers", cls.__name__)
+    adapter = find_adapter(rows, "transformers", cls.__name__)
     if adapter and adapter.refuse:  # before its processor is asked for what it does not make
         raise ModelError(f"{cls.__name__}: {adapter.refuse}")
     # Some classes cannot run as tuples, whatever their config says.
@@ -210,7 +210,7 @@ def patch_size(settings: Any, name: str, rows: Iterable[Adapter]) -> int:
     Raises:
         ModelError: an adapter says that it takes patches, but the config has no patch size, or one that is not square.
     """
-    adapter = find(rows, "transformers", name)
+    adapter = find_adapter(rows, "transformers", name)
     if adapter is None or adapter.input != "patches":
         return 0
     said = getattr(getattr(settings, "vision_config", settings), "patch_size", None)

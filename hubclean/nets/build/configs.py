@@ -64,7 +64,7 @@ _PRETRAINED = frozenset(
 )
 
 
-def read(folder: Path, name: str = "config.json") -> dict[str, Any]:
+def read_configs(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """One config file of a repo as an object, in which nothing asks for code or for a download.
 
     Attention kernels named in it are dropped, so that the library's own choice is used.

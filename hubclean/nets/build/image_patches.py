@@ -20,7 +20,7 @@ from hubclean.escaping import printable
 from hubclean.records import ModelFacts
 
 
-def cut(images: Tensor, patch: int) -> dict[str, Tensor]:
+def cut_patches(images: Tensor, patch: int) -> dict[str, Tensor]:
     """Normalised images as the patches that nets for any aspect ratio take (NaFlex, Tschannen et al. 2025, Siglip2).
 
     Args:
@@ -57,7 +57,7 @@ def square_side(processor: Any, patch: int) -> int:
     return patch * math.isqrt(most)
 
 
-def stretch(processor: Any, side: int) -> Callable[..., Tensor]:
+def patch_resize(processor: Any, side: int) -> Callable[..., Tensor]:
     """A resize by the processor's own filter to a square ``(c, side, side)`` of uint8, whatever an image's shape."""
     resample = Image.Resampling(int(processor.resample))
 
@@ -68,7 +68,7 @@ def stretch(processor: Any, side: int) -> Callable[..., Tensor]:
     return resize
 
 
-def check(processor: Any, facts: ModelFacts) -> None:
+def check_patches(processor: Any, facts: ModelFacts) -> None:
     """Makes sure that the processor's own patches of a square image of noise are those of ``cut``.
 
     Raises:
@@ -79,7 +79,7 @@ def check(processor: Any, facts: ModelFacts) -> None:
     theirs = processor(noise, return_tensors="pt", input_data_format="channels_last")["pixel_values"].float()
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (facts.mean, facts.std))
     pixels = torch.from_numpy(noise).permute(2, 0, 1) / 255
-    ours = cut(((pixels - mean) / std)[None], facts.patch)["pixel_values"]
+    ours = cut_patches(((pixels - mean) / std)[None], facts.patch)["pixel_values"]
     theirs = theirs[:, : ours.shape[1]]  # the rest is padding
     if theirs.shape != ours.shape or not torch.allclose(ours, theirs, atol=1e-3):
         raise ModelError("the processor makes other patches of an image than hubclean, in size or in order")

@@ -38,7 +38,7 @@ def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Any], Ten
     if facts.library == "transformers":
         assert folder is not None
         processor = _processor(folder)
-        resize = image_patches.stretch(processor, facts.input_size[1]) if facts.patch else _hf_resize(processor)
+        resize = image_patches.patch_resize(processor, facts.input_size[1]) if facts.patch else _hf_resize(processor)
     else:
         resize = _timm_resize(facts)
 
@@ -131,13 +131,13 @@ def hf_facts(
 
     Args:
         channels: of the pixels that the model takes, as its config says.
-        patch: side of the patches that the model takes; its images are then made square (see ``image_patches.cut``).
+        patch: side of the patches that the model takes; its images are then made square (see ``image_patches.cut_patches``).
 
     Raises:
         ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.
     """
     processor = _processor(folder)
-    resize = image_patches.stretch(processor, image_patches.square_side(processor, patch)) if patch else _hf_resize(processor)
+    resize = image_patches.patch_resize(processor, image_patches.square_side(processor, patch)) if patch else _hf_resize(processor)
     size = resize(Image.new("RGB", (97, 64), (128, 128, 128))).shape
     if len(size) != 3:
         raise ModelError(
@@ -169,7 +169,7 @@ def hf_facts(
         patch=patch,
     )
     if patch:
-        image_patches.check(processor, facts)
+        image_patches.check_patches(processor, facts)
     return facts
 
 
@@ -190,7 +190,7 @@ def _processor(folder: Path) -> Any:
     """The repo's image processor, built by transformers from checked JSON, never from code of the repo."""
     from transformers import AutoImageProcessor
 
-    settings = configs.read(folder, _PROCESSOR)
+    settings = configs.read_configs(folder, _PROCESSOR)
     configs.check_sizes(settings, _PROCESSOR)
     try:
         with clean_room(folder, (_PROCESSOR, "config.json")) as room:

@@ -19,7 +19,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.features import side_by_side
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.trace.recorder import tensors
+from hubclean.nets.trace.recorder import tensors_in
 from hubclean.nets.trace.units import Point, UnitGroup
 from hubclean.records import FeatureSite
 
@@ -178,7 +178,7 @@ class _Seen:
         self._images, self._reduced = images, {}
 
     def keep(self, index: int, passing: Any) -> None:
-        point, value = self._points[index], next(tensors(passing), None)
+        point, value = self._points[index], next(tensors_in(passing), None)
         if value is None:
             raise ModelError(f"no tensor passes at {point.module!r}")
         shape, channels = tuple(value.shape), len(point.owner)

@@ -58,7 +58,7 @@ class Layer:
 
 
 @torch.no_grad()
-def layers(checkpoint: Checkpoint, images: Images) -> tuple[tuple[Layer, ...], dict[str, str]]:
+def norm_layers(checkpoint: Checkpoint, images: Images) -> tuple[tuple[Layer, ...], dict[str, str]]:
     """All layers whose units can be cut where they are made, proved on ``images`` (two are enough), and the others.
 
     Returns:
@@ -69,8 +69,8 @@ def layers(checkpoint: Checkpoint, images: Images) -> tuple[tuple[Layer, ...], d
     """
     net = _net(checkpoint.model)
     trace = locate.recorded(net, checkpoint.facts)
-    groups = unit_finder.find(trace, net)
-    failed = masks.prove(checkpoint.model, groups, images).failed
+    groups = unit_finder.find_units(trace, net)
+    failed = masks.prove_units(checkpoint.model, groups, images).failed
     found, others = [], dict[str, str]()
     for group in groups:
         made = _layer(group, trace, net) if group.name not in failed else "zeros in the file do not do what a hook does"

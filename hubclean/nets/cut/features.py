@@ -17,7 +17,7 @@ from hubclean.errors import ModelError
 from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.images import Features, Images
 from hubclean.nets.trace.locate import locate as locate
-from hubclean.nets.trace.recorder import tensors
+from hubclean.nets.trace.recorder import tensors_in
 from hubclean.records import FeatureSite, HeadSite
 
 
@@ -43,8 +43,8 @@ def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
 
     def keep(path: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
-            seen.inputs[path] = next(tensors((args, kwargs)))
-            seen.outputs[path] = next(tensors(out)).clone()  # an activation in place may follow
+            seen.inputs[path] = next(tensors_in((args, kwargs)))
+            seen.outputs[path] = next(tensors_in(out)).clone()  # an activation in place may follow
 
         return hook
 
@@ -115,7 +115,7 @@ def zero_channels(model: nn.Module, site: FeatureSite, dead: Tensor) -> None:
 
 
 @torch.no_grad()
-def verify(model: nn.Module, site: FeatureSite, images: Images, tolerance: float = 1e-5) -> float:
+def verify_site(model: nn.Module, site: FeatureSite, images: Images, tolerance: float = 1e-5) -> float:
     """Prove the site by numbers on ``images``; the worst relative difference seen.
 
     The heads' inputs give the logits; a zeroed column does what a zeroed feature does; weights are as before after.

@@ -122,7 +122,7 @@ def entries_of(
 
 
 @torch.no_grad()
-def cut(model: nn.Module, groups: Sequence[UnitGroup], dead: Dead) -> None:
+def cut_units(model: nn.Module, groups: Sequence[UnitGroup], dead: Dead) -> None:
     """Silence units in place, on every side on which it can be done.
 
     Raises:
@@ -169,7 +169,7 @@ class Proof:
 
 
 @torch.no_grad()
-def prove(
+def prove_units(
     model: nn.Module, groups: Sequence[UnitGroup], images: Images, tolerance: float = 1e-5, seed: int = 0
 ) -> Proof:
     """Compare hook and file on one random unit of every group that can be cut; weights are as before after.

@@ -141,7 +141,7 @@ def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
 
     Args:
         site: ``feature`` for the final feature channels; ``conv`` for the last convolution's output channels, or
-            hidden units and attention heads of the last block where there is none (see ``units.last``).
+            hidden units and attention heads of the last block where there is none (see ``units.last_units``).
 
     Raises:
         ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
@@ -149,32 +149,32 @@ def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
     model = checkpoint.model
     net = model.net if isinstance(model, Classifier) else model
     trace = locate.recorded(net, checkpoint.facts)
-    groups = unit_finder.find(trace, net)
+    groups = unit_finder.find_units(trace, net)
     if site == "feature":
-        features.verify(model, checkpoint.site, images)
+        features.verify_site(model, checkpoint.site, images)
         heads = {head.weight for head in checkpoint.site.heads}
         makers = [g for g in groups if g.cut == "both" and {entries.tensor for entries in g.consumers} <= heads]
         return FeatureChannels(checkpoint, _proved(model, makers, images))
-    able = _proved(model, units.last(groups, trace, checkpoint.site), images)
+    able = _proved(model, units.last_units(groups, trace, checkpoint.site), images)
     if not able:
         raise ModelError("no convolution, hidden units or attention heads of this net can be cut: use site=feature")
     return LayerUnits(able)
 
 
 def _proved(model: nn.Module, groups: Sequence[UnitGroup], images: Tensor) -> tuple[UnitGroup, ...]:
-    failed = masks.prove(model, groups, images).failed
+    failed = masks.prove_units(model, groups, images).failed
     return tuple(group for group in groups if group.name not in failed)
 
 
 @torch.no_grad()
-def cut(model: nn.Module, units_of: Cuttable, dead: Tensor) -> None:
+def cut_channels(model: nn.Module, units_of: Cuttable, dead: Tensor) -> None:
     """Silence units ``dead`` ``(m,)`` in place, in the stored tensors."""
     parameters = dict(model.named_parameters())
     for name, mask in units_of.held(model, dead).items():
         parameters[name].masked_fill_(mask, 0)
 
 
-def curve(
+def pruning_curve(
     checkpoint: Checkpoint,
     units_of: Prunable,
     steps: Sequence[Tensor],
@@ -237,7 +237,7 @@ class Trial:
         if self._inputs is None:
             if self._model is self._checkpoint.model:
                 self._model = self._checkpoint.copy().model
-            cut(self._model, self._units, gone)
+            cut_channels(self._model, self._units, gone)
             self._logits, _ = self._forward()
             return
         assert isinstance(self._units, FeatureChannels)

@@ -31,9 +31,9 @@ def of_network(checkpoint: Checkpoint, images: Images) -> tuple[UnitGroup, ...]:
     """
     model = checkpoint.model
     net = model.net if isinstance(model, Classifier) else model
-    groups = unit_finder.find(locate.recorded(net, checkpoint.facts), net)
+    groups = unit_finder.find_units(locate.recorded(net, checkpoint.facts), net)
     able = [group for group in groups if group.cut != "none" and group.count > 1 and _free(group)]
-    failed = masks.prove(model, able, images).failed
+    failed = masks.prove_units(model, able, images).failed
     proved = tuple(group for group in able if group.name not in failed)
     if not proved:
         raise ModelError("no layer of this net has units that can be cut exactly, so there is nothing to mask")

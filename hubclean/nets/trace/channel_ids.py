@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from hubclean.nets.trace.operators import Operation, Other, Ref
-from hubclean.nets.trace.recorder import Value, tensors
+from hubclean.nets.trace.recorder import Value, tensors_in
 
 _LIMIT = 2**24  # entries of one array written out in full
 _PICKS = ("__getitem__", "index_select")  # by numbers that may lie in a tensor, whose values are not recorded
@@ -112,7 +112,7 @@ def moved(value: Value, known: dict[int, Channels], values: Sequence[Value]) -> 
     except RuntimeError:  # a view that only memory laid out in full allows
         args, kwargs = (_filled(part, known, values, True, blank) for part in (call.args, call.kwargs))
         out = call.function(*args, **kwargs)
-    made = list(tensors(out))[value.place]
+    made = list(tensors_in(out))[value.place]
     if tuple(made.shape) != value.shape:
         raise ValueError("an operator gave numbers of another shape than values")
     found = shrunk(made, zero)

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError
 from hubclean.escaping import printable
-from hubclean.nets.build.adapters import Adapter, find
-from hubclean.nets.build.adapters import load as load_adapters
+from hubclean.nets.build.adapters import Adapter, find_adapter
+from hubclean.nets.build.adapters import load_adapters as load_adapters
 from hubclean.nets.build.bounds import in_time
-from hubclean.nets.build.classifier import Classifier, count_parameters, logits_of, run
+from hubclean.nets.build.classifier import Classifier, count_parameters, logits_of, net_output
 from hubclean.nets.trace.meta_values import Constants
-from hubclean.nets.trace.recorder import Trace, record
+from hubclean.nets.trace.recorder import Trace, record_forward
 from hubclean.records import FeatureSite, HeadSite, ModelFacts
 
 _MAX_MADE_UP = 10**9  # parameters, 4 GB
@@ -59,7 +59,7 @@ def locate(
     """
     net = model.net if isinstance(model, Classifier) else model
     rows = load_adapters() if adapters is None else tuple(adapters)
-    adapter = find(rows, facts.library, facts.architecture)
+    adapter = find_adapter(rows, facts.library, facts.architecture)
     if adapter and adapter.refuse:
         raise ModelError(f"{printable(facts.architecture)}: {adapter.refuse}")
     trace = recorded(net, facts) if trace is None else trace
@@ -103,7 +103,7 @@ def recorded(net: nn.Module, facts: ModelFacts) -> Trace:
     # Noise, not zeros: on real weights the verification below runs on values a model might see.
     images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0)).to(device)
     try:
-        return record(net, images, logits_of, partial(run, patch=facts.patch))
+        return record_forward(net, images, logits_of, partial(net_output, patch=facts.patch))
     except HubcleanError:
         raise
     except Exception as error:  # a stranger's net can raise anything
@@ -119,7 +119,7 @@ def _with_values(net: nn.Module, facts: ModelFacts, images: Tensor) -> Trace:
     """The same for a net on meta whose forward reads values, which meta has none of."""
     try:
         with torch.random.fork_rng(devices=[]), Constants():
-            return record(net, images, logits_of, partial(run, patch=facts.patch))
+            return record_forward(net, images, logits_of, partial(net_output, patch=facts.patch))
     except HubcleanError:
         raise
     except Exception:  # it reads what depends on images or weights, or what only a real device can compute

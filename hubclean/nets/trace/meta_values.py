@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from hubclean.nets.trace.recorder import tensors
+from hubclean.nets.trace.recorder import tensors_in
 
 _MAKE = frozenset(["ones", "zeros", "full", "arange", "linspace", "eye", "tensor", "as_tensor", "scalar_tensor"])
 _SHAPED = frozenset(["ones_like", "zeros_like", "full_like", "new_ones", "new_zeros", "new_full", "new_tensor"])
@@ -30,13 +30,13 @@ class Constants(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
-        given = [*tensors(args), *tensors(kwargs)]
+        given = [*tensors_in(args), *tensors_in(kwargs)]
         # Some want the shape alone of their first operand.
         known = all(id(one) in self._twins or not one.is_meta for one in given[name in _SHAPED :])
         if name in _READ and given and given[0].is_meta and known:
             return func(self._twins[id(given[0])], *args[1:], **kwargs)
         out = func(*args, **kwargs)
-        made = [args[0]] if name == "__setitem__" else list(tensors(out))
+        made = [args[0]] if name == "__setitem__" else list(tensors_in(out))
         if not known or name.startswith(
             ("empty", "new_empty")
         ):  # what is written over, or into, is no constant any more
@@ -44,7 +44,7 @@ class Constants(TorchFunctionMode):
                 self._twins.pop(id(tensor), None)
         elif (given or name in _MAKE) and made and all(one.is_meta and one.numel() <= _LARGEST for one in made):
             answer = func(*self._twin(args), **self._twin(kwargs))
-            twins = [self._twin(args[0])] if name == "__setitem__" else list(tensors(answer))
+            twins = [self._twin(args[0])] if name == "__setitem__" else list(tensors_in(answer))
             for tensor, twin in zip(made, twins, strict=True):
                 self._alive.append(tensor)
                 self._twins[id(tensor)] = twin

@@ -50,7 +50,7 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RecordedCall:
     """One run of a module: the values it took in and gave out.
 
     Args:
@@ -74,7 +74,7 @@ class Trace:
     """
 
     values: tuple[Value, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[RecordedCall, ...]
     logits: int
     mixed: frozenset[str] = frozenset()
 
@@ -119,16 +119,16 @@ class Trace:
         return found
 
 
-def tensors(value: Any, depth: int = 4) -> Iterator[Tensor]:
+def tensors_in(value: Any, depth: int = 4) -> Iterator[Tensor]:
     """All tensors inside nested tuples, lists and mappings (ModelOutput included), at most ``depth`` levels down."""
     if isinstance(value, Tensor):
         yield value
     elif depth and isinstance(value, (tuple, list)):
         for item in value:
-            yield from tensors(item, depth - 1)
+            yield from tensors_in(item, depth - 1)
     elif depth and hasattr(value, "values") and hasattr(value, "keys"):
         for item in value.values():
-            yield from tensors(item, depth - 1)
+            yield from tensors_in(item, depth - 1)
 
 
 # Attention written in Python would be one operation to the recorder; this copy does not hand itself over to it.
@@ -145,7 +145,7 @@ class _Recorder(TorchFunctionMode):
     def __init__(self, net: nn.Module, images: Tensor) -> None:
         super().__init__()
         self.values = [Value("input", "", (), frozenset(), "", tuple(images.shape))]
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
         self.mixed: set[str] = set()
         self._alive: list[Any] = [images]
         self._index = {id(images): 0}
@@ -160,7 +160,7 @@ class _Recorder(TorchFunctionMode):
             with self:
                 return _ATTENTION(*args, **kwargs)
         name = getattr(func, "__name__", "")
-        before = [*tensors(args), *tensors(kwargs)]
+        before = [*tensors_in(args), *tensors_in(kwargs)]
         before = [] if name in operators.BLANK else before[:1] if name in operators.SHAPED else before
         self._refresh(before)
         inputs = tuple(self._index[id(t)] for t in before if id(t) in self._index)
@@ -185,7 +185,7 @@ class _Recorder(TorchFunctionMode):
         elif parameters:
             if name not in operators.ROW_BY_ROW:
                 self.mixed |= parameters
-            for tensor in tensors(written):
+            for tensor in tensors_in(written):
                 self._alive.append(tensor)
                 self._derived[id(tensor)] = parameters
         return out
@@ -202,7 +202,7 @@ class _Recorder(TorchFunctionMode):
         self, out: Any, op: str, inputs: tuple[int, ...], parameters: frozenset[str], weight: str, call: Any = None
     ) -> None:
         module = self._stack[-1] if self._stack else ""
-        for place, tensor in enumerate(tensors(out)):
+        for place, tensor in enumerate(tensors_in(out)):
             self._alive.append(tensor)
             self._index[id(tensor)] = len(self.values)
             self.values.append(Value(op, module, inputs, parameters, weight, tuple(tensor.shape), call, place))
@@ -217,7 +217,7 @@ class _Recorder(TorchFunctionMode):
         return {key: self._places(item) for key, item in value.items()} if isinstance(value, dict) else value
 
     def known(self, value: Any) -> tuple[int, ...]:
-        used = list(tensors(value))
+        used = list(tensors_in(value))
         if self._writes:
             with torch._C.DisableTorchFunction():
                 self._refresh(used)
@@ -245,12 +245,12 @@ class _Recorder(TorchFunctionMode):
                 inside = frozenset(f"{name}.{inner}".lstrip(".") for inner, _ in module.named_parameters())
                 self._add(out, "opaque", taken, inside, "")
                 given = self.known(out)
-            self.calls.append(Call(name, taken, given, source, self._first(out)))
+            self.calls.append(RecordedCall(name, taken, given, source, self._first(out)))
 
         return hook
 
 
-def record(
+def record_forward(
     net: nn.Module,
     images: Tensor,
     pick: Callable[[Any], Tensor],

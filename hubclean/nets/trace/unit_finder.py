@@ -20,7 +20,7 @@ _LAYERS = ("linear", "conv1d", "conv2d", "conv_transpose2d")
 _PASS = (MOVES - {"cat", "concat", "stack", "__getitem__", "chunk", "split", "unbind"}) | {"contiguous", "float", "to"}
 
 
-def find(trace: Trace, net: nn.Module) -> tuple[UnitGroup, ...]:
+def find_units(trace: Trace, net: nn.Module) -> tuple[UnitGroup, ...]:
     """All groups of units between the images and the heads, in order of computation; heads themselves are no units."""
     shapes = {name: tuple(parameter.shape) for name, parameter in net.named_parameters()}
     finder, heads = _Finder(trace, shapes), set(trace.heads())

@@ -98,7 +98,7 @@ class UnitGroup:
         )
 
 
-def last(groups: Sequence[UnitGroup], trace: Trace, site: FeatureSite) -> tuple[UnitGroup, ...]:
+def last_units(groups: Sequence[UnitGroup], trace: Trace, site: FeatureSite) -> tuple[UnitGroup, ...]:
     """The units that stand for "the last convolution": its output channels, or hidden units and attention heads.
 
     Of the layers that lead to the feature map with more than one position, the deepest whose units can be cut and are

@@ -32,7 +32,9 @@ class TensorSource(Protocol):
     def pieces(self) -> Iterator[bytes]: ...
 
 
-def write(place: Path, tensors: Mapping[str, TensorSource], metadata: Mapping[str, str] | None = None) -> int:
+def write_safetensors(
+    place: Path, tensors: Mapping[str, TensorSource], metadata: Mapping[str, str] | None = None
+) -> int:
     """Write a new file and read its header back with the reference parser.
 
     Returns:

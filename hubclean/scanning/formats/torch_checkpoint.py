@@ -19,7 +19,7 @@ from hubclean.escaping import printable
 from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.formats.torch_zip import record_place, storage_members
-from hubclean.scanning.formats.zip_directory import BrokenZip, content, local_header
+from hubclean.scanning.formats.zip_directory import BrokenZip, local_header, member_content
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles.state_dict import StateDict, state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -195,7 +195,7 @@ def _zip_places(source: _MappedSource, found: ZipFile) -> tuple[dict[str, int], 
     # Files older than torch 2.1 do not say, and were little-endian wherever it mattered.
     said = b"little"
     if order:
-        said = content(source, order, local_header(source, order, directory.begin)[1], directory.begin).strip()
+        said = member_content(source, order, local_header(source, order, directory.begin)[1], directory.begin).strip()
     if said not in (b"little", b"big"):
         raise FormatError(f"its numbers are said to be {printable(repr(said[:20]))}-endian")
     return starts, said == b"big"

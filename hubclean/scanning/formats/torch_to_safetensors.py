@@ -84,7 +84,7 @@ def to_safetensors(
         allow: names besides the list that their pickles may hold; what they make is left behind.
 
     Raises:
-        FormatError: as ``open_pickled`` and ``safetensors_writer.write``; or a tensor is in two shards.
+        FormatError: as ``open_pickled`` and ``safetensors_writer.write_safetensors``; or a tensor is in two shards.
     """
     with ExitStack() as stack:
         opened = [stack.enter_context(open_pickled(folder / name, key, frozenset(allow))) for name in names]
@@ -96,7 +96,7 @@ def to_safetensors(
             if twice := weights.keys() & row.keys():
                 raise FormatError(f"the tensor {printable(min(twice), 80)!r} is in two shards")
             weights |= dict.fromkeys(row, name)
-            safetensors_writer.write(into / name, row, {"format": "pt"})
+            safetensors_writer.write_safetensors(into / name, row, {"format": "pt"})
         if len(rows) > 1:
             size = sum(tensor.nbytes for row in rows for tensor in row.values())
             index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(weights.items()))}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hubclean.errors import BudgetError
-from hubclean.scanning.formats.zip_directory import Directory, Member, local_header
+from hubclean.scanning.formats.zip_directory import Directory, ZipMember, local_header
 from hubclean.scanning.pickles.streams import PickleFile, read_storages
 from hubclean.scanning.pickles.torch_tensors import Storage
 from hubclean.scanning.rules import Problem
@@ -27,7 +27,7 @@ class TorchZip:
     """
 
     root: str
-    pickle: Member
+    pickle: ZipMember
     script: bool
 
     @property
@@ -47,13 +47,13 @@ def torch_zip(directory: Directory) -> TorchZip | None:
     return TorchZip(root, found, f"{root}constants.pkl".lower() in by_name) if found else None
 
 
-def storage_members(directory: Directory, root: str) -> dict[str, Member]:
+def storage_members(directory: Directory, root: str) -> dict[str, ZipMember]:
     """Storage records by key."""
     prefix = f"{root}data/"
     return {member.name.removeprefix(prefix): member for member in directory.members if member.name.startswith(prefix)}
 
 
-def check_storages(found: PickleFile, members: dict[str, Member]) -> tuple[dict[str, Storage], list[Problem]]:
+def check_storages(found: PickleFile, members: dict[str, ZipMember]) -> tuple[dict[str, Storage], list[Problem]]:
     """The storages that the pickle uses, and those whose record is missing or of another length."""
     by_key, problems = read_storages(found.walks[0])
     for key, storage in by_key.items():
@@ -66,7 +66,7 @@ def check_storages(found: PickleFile, members: dict[str, Member]) -> tuple[dict[
     return by_key, problems[:20]
 
 
-def record_place(source: Source, member: Member, limit: int) -> tuple[int, int]:
+def record_place(source: Source, member: ZipMember, limit: int) -> tuple[int, int]:
     """Where a storage's bytes lie in the file, for a reader of tensors.
 
     Args:

@@ -36,7 +36,7 @@ class BrokenZip(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ZipMember:
     """One entry of the central directory. ``header`` is the offset of its local header in the file."""
 
     name: str
@@ -58,7 +58,7 @@ class Member:
 class Directory:
     """The members in the directory's order, where it begins, and what was odd about the archive as a whole."""
 
-    members: tuple[Member, ...]
+    members: tuple[ZipMember, ...]
     begin: int
     problems: tuple[Problem, ...]
 
@@ -139,8 +139,8 @@ def _begin(source: Source, offset: int, size: int, end: int, problems: list[Prob
     return offset if written else before
 
 
-def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Problem]) -> tuple[Member, ...]:
-    rows: list[Member] = []
+def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Problem]) -> tuple[ZipMember, ...]:
+    rows: list[ZipMember] = []
     at = 0
     while at < len(text):
         if text[at : at + 4] != CENTRAL or at + 46 > len(text):
@@ -160,7 +160,7 @@ def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Pro
             problems.append(Problem("HC-ZIP-001", f"{name[:100].decode('cp437')!r} {odd}", begin + at))
         full, packed, header = _widened(extra, (full, packed, header))
         shown = name.decode("utf-8" if flags & 0x800 else "cp437", "backslashreplace")
-        rows.append(Member(shown, name, flags, method, crc, packed, full, header + shift, mode))
+        rows.append(ZipMember(shown, name, flags, method, crc, packed, full, header + shift, mode))
         if stop > len(text) or lengths[0] != len(name):
             problems.append(Problem("HC-ZIP-001", "the directory is cut inside an entry", begin + at))
             break
@@ -228,7 +228,7 @@ class _Ending:
         return self.tail[start - base : stop - base]
 
 
-def local_header(source: Source, member: Member, limit: int) -> tuple[tuple[Problem, ...], int]:
+def local_header(source: Source, member: ZipMember, limit: int) -> tuple[tuple[Problem, ...], int]:
     """Compare a member's local header with its central entry.
 
     Returns:
@@ -264,7 +264,7 @@ def local_header(source: Source, member: Member, limit: int) -> tuple[tuple[Prob
     return problems, at + 30 + named + extra
 
 
-def content(source: Source, member: Member, begin: int, limit: int, most: int = LARGEST_MEMBER) -> bytes:
+def member_content(source: Source, member: ZipMember, begin: int, limit: int, most: int = LARGEST_MEMBER) -> bytes:
     """A member's bytes, as far as ``most``, whatever its flags say.
 
     Raises:

@@ -21,9 +21,9 @@ from hubclean.scanning.formats.zip_directory import (
     MOST_MEMBERS,
     BrokenZip,
     Directory,
-    Member,
-    content,
+    ZipMember,
     local_header,
+    member_content,
     read_directory,
 )
 from hubclean.scanning.formats.zip_structure import executable, holes, structure
@@ -155,7 +155,7 @@ class _Judge:
         self.file.problems += problems
         return {members[key].name for key in storages if key in members}
 
-    def member(self, member: Member, data: bool) -> None:
+    def member(self, member: ZipMember, data: bool) -> None:
         """Local header, name, first bytes; then what they ask for. ``data``: a storage, whose bytes are not judged."""
         if self.work.read >= MOST_READ and not data:
             if not self.silenced:
@@ -170,7 +170,7 @@ class _Judge:
             self.ends[member.header] = begin + member.packed
             if data or (found and member is found.pickle):
                 return
-            head = content(self.source, member, begin, self.directory.begin, _HEAD)
+            head = member_content(self.source, member, begin, self.directory.begin, _HEAD)
         except BrokenZip as error:
             self.file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
             self.file.unchecked.append(f"{member.name[:100]!r} cannot be read")
@@ -181,7 +181,7 @@ class _Judge:
         else:
             self._content(member, begin, head)
 
-    def _content(self, member: Member, begin: int, head: bytes) -> None:
+    def _content(self, member: ZipMember, begin: int, head: bytes) -> None:
         kind, ending = sniff(head, member.size), suffix(member.name)
         named = ending in PICKLE_NAMES
         reads = kind == "pickle" or (kind != "zip" and self._reads(member, begin, head, named))
@@ -204,16 +204,16 @@ class _Judge:
             told = UNCHECKED_CONTENT.get(kind) or UNCHECKED_NAMES.get(ending) or f"of unknown kind ({kind})"
             self.file.unchecked.append(f"member {member.name[:100]!r} is not checked: {told}")
 
-    def _reads(self, member: Member, begin: int, head: bytes, named: bool) -> bool | None:
+    def _reads(self, member: ZipMember, begin: int, head: bytes, named: bool) -> bool | None:
         """Whether a member of another format reads as a pickle too."""
 
         def more(length: int) -> bytes:
             self.work.unpacked += length
-            return content(self.source, member, begin, self.directory.begin, length)
+            return member_content(self.source, member, begin, self.directory.begin, length)
 
         return reads_as_pickle(head, member.size, named, more)
 
-    def _body(self, member: Member) -> bytes | None:
+    def _body(self, member: ZipMember) -> bytes | None:
         """The whole member; ``None`` if it is too large or broken, which is noted. Its CRC is checked."""
         if member.size > LARGEST_MEMBER or member.packed > LARGEST_MEMBER:
             what = f"member {member.name[:100]!r} has {member.size:,} bytes, more than the {LARGEST_MEMBER:,} looked at"
@@ -226,7 +226,7 @@ class _Judge:
         self.work.unpacked += member.size
         try:
             _, begin = local_header(self.source, member, self.directory.begin)
-            body = content(self.source, member, begin, self.directory.begin, member.size + 1)
+            body = member_content(self.source, member, begin, self.directory.begin, member.size + 1)
             self.base = begin if member.method == 0 else None
         except BrokenZip as error:
             self.file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
@@ -245,7 +245,7 @@ class _Judge:
         self.work.opcodes += walked.opcodes
         return walked
 
-    def _pickle(self, member: Member, walked: PickleFile, torch: bool) -> None:
+    def _pickle(self, member: ZipMember, walked: PickleFile, torch: bool) -> None:
         self.file.pickles += 1
         script = self.file.torch is not None and self.file.torch.script
         for problem in walked.problems:
@@ -257,13 +257,13 @@ class _Judge:
         if walked.unchecked:
             self.file.unchecked.append(f"member {member.name[:100]!r}: {walked.unchecked}")
 
-    def _placed(self, member: Member, problem: Problem) -> Problem:
+    def _placed(self, member: ZipMember, problem: Problem) -> Problem:
         """The problem of a member with its place in the whole file."""
         known = self.base is not None and problem.offset is not None
         offset = (self.base or 0) + (problem.offset or 0) if known else member.header
         return Problem(problem.rule, f"{member.name[:100]}: {problem.what}", offset)
 
-    def _array(self, member: Member, begin: int, head: bytes) -> None:
+    def _array(self, member: ZipMember, begin: int, head: bytes) -> None:
         self.file.arrays += 1
         try:
             stop = header_length(head)
@@ -272,7 +272,7 @@ class _Judge:
                 return
             self.work.described += stop
             if len(head) < stop:
-                head = content(self.source, member, begin, self.directory.begin, stop)
+                head = member_content(self.source, member, begin, self.directory.begin, stop)
             header = read_array_header(head)
             odd = header.odd
             if not odd and (cut := header.differs(member.size)):
@@ -286,7 +286,7 @@ class _Judge:
         if (body := self._body(member)) is not None:
             self.file.problems += [self._placed(member, row) for row in object_problems(body, self._walked)]
 
-    def _nested(self, member: Member) -> None:
+    def _nested(self, member: ZipMember) -> None:
         what = f"{member.name[:100]!r} is a second container inside the first"
         self.file.problems.append(Problem("HC-ZIP-004", what, member.header))
         body = None if self.depth >= _DEEPEST else self._body(member)

@@ -6,7 +6,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator
 
-from hubclean.scanning.formats.zip_directory import ENCRYPTED, Directory, Member
+from hubclean.scanning.formats.zip_directory import ENCRYPTED, Directory, ZipMember
 from hubclean.scanning.rules import Problem
 
 BOMB_RATIO = 100
@@ -35,7 +35,7 @@ def structure(directory: Directory) -> Iterator[Problem]:
     yield from _layout(directory)
 
 
-def _names(members: tuple[Member, ...]) -> Iterator[Problem]:
+def _names(members: tuple[ZipMember, ...]) -> Iterator[Problem]:
     exact: set[bytes] = set()
     folded: dict[str, str] = {}
     for member in members:
@@ -50,7 +50,7 @@ def _names(members: tuple[Member, ...]) -> Iterator[Problem]:
         folded.setdefault(key, member.name)
 
 
-def _one(member: Member) -> Iterator[Problem]:
+def _one(member: ZipMember) -> Iterator[Problem]:
     shown, parts = repr(member.name[:100]), member.name.replace("\\", "/").split("/")
     if ".." in parts or not parts[0] or parts[0][1:2] == ":" or parts[0][:1] == "~":
         yield Problem("HC-ZIP-002", f"{shown} leaves the folder it is unpacked to", member.header)
@@ -104,7 +104,7 @@ def holes(directory: Directory, ends: dict[int, int]) -> Iterator[Problem]:
             yield Problem("HC-ZIP-004", what, start - gap)
 
 
-def executable(member: Member, head: bytes | None) -> Problem | None:
+def executable(member: ZipMember, head: bytes | None) -> Problem | None:
     """Code by its first bytes (``head``; ``None`` where they were not read) or by its name."""
     for signature, kind in _MAGIC:
         if head and head.startswith(signature):

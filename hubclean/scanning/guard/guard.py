@@ -16,7 +16,7 @@ from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defin
 from hubclean.errors import HubcleanError
 from hubclean.records import ScanReport
 from hubclean.scanning.guard.client_seam import FILE, LOOKUP, SNAPSHOT, Body, Seam, seams
-from hubclean.scanning.guard.options import Call, GuardOptions
+from hubclean.scanning.guard.options import GuardedCall, GuardOptions
 from hubclean.scanning.guard.verdicts import Verdict, Verdicts
 
 _SWITCH = threading.Lock()
@@ -107,15 +107,17 @@ def _as_os_error(kind: type[HubcleanError]) -> type[Exception]:
     return type(kind.__name__, (kind, OSError), {"__module__": kind.__module__, "__init__": OSError.__init__})
 
 
-def _asked(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> tuple[dict[str, Any], Call, list[Verdicts]]:
+def _asked(
+    seam: Seam, args: tuple[Any, ...], given: dict[str, Any]
+) -> tuple[dict[str, Any], GuardedCall, list[Verdicts]]:
     """The arguments by name, the call they make, and those who have a say in it (none for a type that may pass)."""
     named = seam.signature.bind(*args, **given).arguments
-    call = Call.of(named)
+    call = GuardedCall.of(named)
     judges = list(dict.fromkeys(guard.verdicts for guard in _active))
     return named, call, [judge for judge in judges if judge.check_type(call)]
 
 
-def _pinned(call: Call, judges: list[Verdicts]) -> list[tuple[Verdicts, Verdict]]:
+def _pinned(call: GuardedCall, judges: list[Verdicts]) -> list[tuple[Verdicts, Verdict]]:
     """The verdict of each; all on the commit that the first one found the revision to name."""
     verdicts = []
     for judge in judges:

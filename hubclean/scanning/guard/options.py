@@ -46,7 +46,7 @@ class GuardOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class GuardedCall:
     """What a call of the client asks for. ``revision`` is a branch, a tag or a commit."""
 
     repo_id: str
@@ -57,7 +57,7 @@ class Call:
     offline: bool
 
     @classmethod
-    def of(cls, given: dict[str, Any]) -> Call:
+    def of(cls, given: dict[str, Any]) -> GuardedCall:
         """From the arguments of any of the three functions."""
         revision = given.get("revision")
         return cls(

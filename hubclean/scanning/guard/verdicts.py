@@ -15,7 +15,7 @@ from hubclean.hub.hub_repo import HubRepo, discard, intact
 from hubclean.hub.repos import LocalRepo, Repo, RepoEntry
 from hubclean.records import ScanReport
 from hubclean.scanning.engine import scan
-from hubclean.scanning.guard.options import Call, GuardOptions
+from hubclean.scanning.guard.options import GuardedCall, GuardOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Verdicts:
         """Every scan so far."""
         return (*(row.report for row in self._verdicts.values()), *(report for _, report in self._folders.values()))
 
-    def check_type(self, call: Call) -> bool:
+    def check_type(self, call: GuardedCall) -> bool:
         """Whether the repo is one to scan; ``False`` for one of a type that may pass.
 
         Raises:
@@ -59,7 +59,7 @@ class Verdicts:
             )
         return False
 
-    def of_commit(self, call: Call) -> Verdict:
+    def of_commit(self, call: GuardedCall) -> Verdict:
         """Scan the repo at the commit that the revision names, once; a branch keeps naming that commit.
 
         Raises:
@@ -99,12 +99,12 @@ class Verdicts:
         self._tell(fresh)
         _refuse(report)
 
-    def commit_known(self, call: Call) -> str | None:
+    def commit_known(self, call: GuardedCall) -> str | None:
         """The commit that a revision was found to name; ``None`` before the first scan."""
         named = [commit for (_, *rest), commit in list(self._commits.items()) if rest == [call.repo_id, call.revision]]
         return named[0] if named else None
 
-    def vouch_cached(self, call: Call, root: Path, path: str) -> bool:
+    def vouch_cached(self, call: GuardedCall, root: Path, path: str) -> bool:
         """Whether a file of the cache may be handed out; ``False`` while nobody has scanned its commit or folder.
 
         Raises:
@@ -156,7 +156,7 @@ class Verdicts:
             return self._turns.setdefault(what, threading.RLock())
 
 
-def _opened(call: Call) -> HubRepo:
+def _opened(call: GuardedCall) -> HubRepo:
     """The repo at its commit. That it is not there is said by the client's own error, which callers wait for."""
     try:
         return HubRepo(call.repo_id, call.revision, token=call.token, endpoint=call.endpoint)

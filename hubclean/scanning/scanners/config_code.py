@@ -113,7 +113,7 @@ class ConfigCode:
             yield from _pipeline(entry, root)
         if entry.path.rsplit("/", 1)[-1] == "modules.json" and isinstance(root, list):
             yield from _modules(entry, root)
-        for count, (path, value) in enumerate(walk(root, *({key: value} for key, value in twice))):
+        for count, (path, value) in enumerate(walk_config(root, *({key: value} for key, value in twice))):
             if len(path) > self.max_depth or count > MOST_VALUES:
                 what = f"nested deeper than {self.max_depth}, or more than {MOST_VALUES} values"
                 yield _finding("HC-CFG-005", "medium", entry, what, "json")
@@ -123,7 +123,7 @@ class ConfigCode:
         yield ok(entry, "JSON; no field asks for code, kernels, foreign repos or paths")
 
 
-def walk(*roots: object) -> Iterator[tuple[Path, object]]:
+def walk_config(*roots: object) -> Iterator[tuple[Path, object]]:
     """Every value of JSON trees with the keys that lead to it, objects and lists before what they hold.
 
     A list's items carry the list's own key, so that ``{"url": ["x"]}`` is judged like ``{"url": "x"}``. Keys longer
