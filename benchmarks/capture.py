@@ -34,8 +34,8 @@ import transformers
 from torch import nn
 
 from hubclean.nets import loading
-from hubclean.nets.build.classifier import Classifier, logits_of
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier, logits_of
 from hubclean.nets.cut.activations import feature_activations, unit_activations
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session, open_session

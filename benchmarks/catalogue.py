@@ -20,9 +20,9 @@ from torch import nn
 
 from benchmarks.tiny_configs import TINY
 from hubclean.errors import ModelError
-from hubclean.nets.build.adapters import load_adapters as load_adapters
-from hubclean.nets.build.bounds import quiet
-from hubclean.nets.build.classifier import count_parameters, patch_size
+from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.bounds import quiet
+from hubclean.nets.construction.classifier import count_parameters, patch_size
 from hubclean.records import ModelFacts
 
 LIBRARIES = ("timm", "transformers", "torchvision")

@@ -32,8 +32,8 @@ from torch import Tensor, nn
 from benchmarks import coverage_table
 from benchmarks.catalogue import Entry, entries, smallest
 from hubclean.errors import HubcleanError
-from hubclean.nets.build import adapters, classifier
-from hubclean.nets.build.classifier import Classifier, logits_of
+from hubclean.nets.construction import adapters, classifier
+from hubclean.nets.construction.classifier import Classifier, logits_of
 from hubclean.nets.cut import features, masks
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from hubclean.nets.build import adapters
+from hubclean.nets.construction import adapters
 
 TOLERANCE = 1e-5
 Row = dict[str, Any]

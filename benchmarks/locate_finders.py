@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmarks.locate_judge import CLASSES
-from hubclean.nets.build import adapters
+from hubclean.nets.construction import adapters
 from hubclean.nets.cut import features as sites
 from hubclean.records import ModelFacts
 

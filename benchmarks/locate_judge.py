@@ -13,7 +13,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import logits_of
+from hubclean.nets.construction.classifier import logits_of
 from hubclean.nets.trace.recorder import tensors_in
 from hubclean.records import FeatureSite
 

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.build.classifier import Classifier, logits_of
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier, logits_of
 from hubclean.nets.cut import activations
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
 from hubclean.nets.cut.features import features

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from hubclean.errors import ModelError, OptionError
-from hubclean.nets.build import adapters
-from hubclean.nets.build.adapters import Adapter
-from hubclean.nets.build.classifier import patch_size
+from hubclean.nets.construction import adapters
+from hubclean.nets.construction.adapters import Adapter
+from hubclean.nets.construction.classifier import patch_size
 from hubclean.nets.cut.features import locate
 from hubclean.records import ModelFacts
 

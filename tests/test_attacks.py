@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import DataError
 from hubclean.nets import triggers
-from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule

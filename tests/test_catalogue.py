@@ -10,7 +10,7 @@ from torch import nn
 
 from benchmarks.catalogue import Entry, entries, smallest
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import logits_of, net_output
+from hubclean.nets.construction.classifier import logits_of, net_output
 from hubclean.nets.trace.locate import recorded
 from hubclean.records import ModelFacts
 

@@ -18,8 +18,8 @@ from tiny_models import repos as repos
 from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError, RefusedError
-from hubclean.nets.build import bounds, classifier, configs
-from hubclean.nets.build.classifier import Classifier, build_classifier, logits_of
+from hubclean.nets.construction import bounds, classifier, configs
+from hubclean.nets.construction.classifier import Classifier, build_classifier, logits_of
 from hubclean.records import ModelFacts
 
 

@@ -13,8 +13,8 @@ from tiny_models import edit, only_configs
 from tiny_models import repos as repos
 
 from hubclean.errors import HubcleanError
-from hubclean.nets.build.classifier import build_classifier
-from hubclean.nets.build.preprocessing import preprocessing
+from hubclean.nets.construction.classifier import build_classifier
+from hubclean.nets.construction.preprocessing import preprocessing
 
 KINDS = ("timm-resnet", "timm-vit", "timm-resnetv2", "hf-vit", "hf-convnext")
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.build.classifier import build_classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import build_classifier
 from hubclean.nets.cut import features as sites
 from hubclean.nets.cut.features import capture, dead_mask, features, locate, zero_channels
 

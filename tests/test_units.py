@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import logits_of
+from hubclean.nets.construction.classifier import logits_of
 from hubclean.nets.cut import masks
 from hubclean.nets.trace import unit_finder
 from hubclean.nets.trace.recorder import record_forward

@@ -21,10 +21,10 @@ from benchmarks.tiny_configs import TINY
 from hubclean.errors import ModelError
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.build import classifier, image_patches
-from hubclean.nets.build.adapters import Adapter
-from hubclean.nets.build.adapters import load_adapters as load_adapters
-from hubclean.nets.build.preprocessing import preprocessing
+from hubclean.nets.construction import classifier, image_patches
+from hubclean.nets.construction.adapters import Adapter
+from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.preprocessing import preprocessing
 
 PERCEIVERS = ("Learned", "Fourier", "ConvProcessing")
 

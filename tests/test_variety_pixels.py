@@ -11,8 +11,8 @@ from PIL import Image
 from variety import arrays, cleaned, hf_repo, of_hf, of_timm, pictures, resnet, timm_repo, vit
 
 from hubclean.errors import DataError
-from hubclean.nets.build import classifier
-from hubclean.nets.build.preprocessing import preprocessing
+from hubclean.nets.construction import classifier
+from hubclean.nets.construction.preprocessing import preprocessing
 
 
 def _stripes(height: int, width: int) -> Image.Image:

@@ -24,8 +24,8 @@ from benchmarks.trojanzoo import peer
 from hubclean.methods.defenses.fine_pruning import FinePruning
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.nets import datasets
-from hubclean.nets.build.preprocessing import preprocessing
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.preprocessing import preprocessing
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import anomaly_index, attack_rates, clean_accuracy

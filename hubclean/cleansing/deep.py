@@ -12,7 +12,7 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.hub.repos import Repo
 from hubclean.methods.interface import Detection
 from hubclean.nets import datasets, loading
-from hubclean.nets.build import adapters
+from hubclean.nets.construction import adapters
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped

@@ -9,8 +9,8 @@ from hubclean.errors import RefusedError
 from hubclean.hub.repos import Repo
 from hubclean.hub.targets import open_target
 from hubclean.nets import datasets, loading
-from hubclean.nets.build import adapters, preprocessing
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction import adapters, preprocessing
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import predictions
 from hubclean.nets.session import Session

@@ -26,7 +26,7 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_
     repo = open_target(target, revision)
     if prove:
         from hubclean.nets import loading
-        from hubclean.nets.build import adapters
+        from hubclean.nets.construction import adapters
 
         report = survey_checkpoint(loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), hooks)
     else:

@@ -16,8 +16,8 @@ from hubclean.errors import DataError, OptionError
 from hubclean.federated.participants import Participant
 from hubclean.federated.partitions import Split, deal
 from hubclean.nets import datasets
-from hubclean.nets.build import preprocessing
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction import preprocessing
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session, open_session
 

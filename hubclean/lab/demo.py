@@ -12,7 +12,7 @@ from hubclean.cleansing.options import CleanOptions
 from hubclean.cleansing.pipeline import clean
 from hubclean.hub.publish import publish_to_folder
 from hubclean.lab.attacks.badnets import BadNets
-from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.datasets import Sizes, read_all
 from hubclean.nets.session import Session, open_session
 from hubclean.nets.training import Schedule, train

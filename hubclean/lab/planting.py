@@ -11,8 +11,8 @@ from torch import nn
 from hubclean.lab import stamps
 from hubclean.measurements import Rate
 from hubclean.nets import loading
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session

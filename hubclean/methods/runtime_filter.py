@@ -24,8 +24,8 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
 from hubclean.methods.interface import AnyFilter, Filter, InputRange
 from hubclean.nets import loading
-from hubclean.nets.build import preprocessing
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction import preprocessing
 from hubclean.nets.cut import features as sites
 from hubclean.nets.images import Features, Images, ImageSet, Logits
 from hubclean.nets.session import Session

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session

@@ -15,8 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.recorder import Trace
 from hubclean.nets.trace.units import UnitGroup

@@ -17,11 +17,11 @@ from hubclean.errors import ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, sha256_of
 from hubclean.nets import weight_files
-from hubclean.nets.build import classifier, configs
-from hubclean.nets.build.adapters import Adapter
-from hubclean.nets.build.bounds import muted, quiet
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction import classifier, configs
+from hubclean.nets.construction.adapters import Adapter
+from hubclean.nets.construction.bounds import muted, quiet
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import features
 from hubclean.nets.images import Images
 from hubclean.nets.session import Session

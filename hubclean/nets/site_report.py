@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
-from hubclean.nets.build import adapters, classifier
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction import adapters, classifier
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import features, masks
 from hubclean.nets.trace import locate, unit_finder
 from hubclean.nets.trace.recorder import Trace

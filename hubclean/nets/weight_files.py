@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from hubclean.errors import FormatError, ModelError, OutputError, RefusedError
 from hubclean.escaping import printable
-from hubclean.nets.build import configs
-from hubclean.nets.build.classifier import read_weights, timm_net
+from hubclean.nets.construction import configs
+from hubclean.nets.construction.classifier import read_weights, timm_net
 from hubclean.scanning.formats.safetensors_header import parse_index, read_header_file
 
 INDEX = "model.safetensors.index.json"

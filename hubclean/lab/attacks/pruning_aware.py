@@ -12,8 +12,8 @@ from hubclean.errors import ModelError
 from hubclean.lab import decoys, planting, stamps
 from hubclean.lab.decoys import Place
 from hubclean.nets import triggers
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut.pruning import cut_channels, pruning_curve
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy

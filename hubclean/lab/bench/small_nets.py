@@ -14,8 +14,8 @@ from torch import nn
 from hubclean.errors import OptionError
 from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.training import Schedule
 
 Shape = tuple[int, int, int]

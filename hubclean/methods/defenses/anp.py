@@ -14,8 +14,8 @@ from torch.nn import functional
 from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.masking.prune import Budget, cleansed
 from hubclean.methods.masking.search import Masks, agreed, batch_statistics, endless, leaves, project
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import searchable_units
 from hubclean.nets.cut.masks import disturbed, masked
 from hubclean.nets.images import DefenseData, ImageSet

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import DataError, ModelError
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut.features import side_by_side
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import DataError
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import masks
 from hubclean.nets.images import Images, ImageSet
 from hubclean.nets.session import Session

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.images import Features, Images
 from hubclean.nets.trace.locate import locate as locate
 from hubclean.nets.trace.recorder import tensors_in

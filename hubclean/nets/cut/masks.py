@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import Classifier
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.images import Images
 from hubclean.nets.trace.units import Entries, Point, UnitGroup
 

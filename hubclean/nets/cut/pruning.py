@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import features, masks
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
 from hubclean.nets.images import ImageSet

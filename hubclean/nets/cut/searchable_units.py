@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.build.classifier import Classifier
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import masks
 from hubclean.nets.images import Images
 from hubclean.nets.trace import locate, unit_finder

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError
 from hubclean.escaping import printable
-from hubclean.nets.build.adapters import Adapter, find_adapter
-from hubclean.nets.build.adapters import load_adapters as load_adapters
-from hubclean.nets.build.bounds import in_time
-from hubclean.nets.build.classifier import Classifier, count_parameters, logits_of, net_output
+from hubclean.nets.construction.adapters import Adapter, find_adapter
+from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.bounds import in_time
+from hubclean.nets.construction.classifier import Classifier, count_parameters, logits_of, net_output
 from hubclean.nets.trace.meta_values import Constants
 from hubclean.nets.trace.recorder import Trace, record_forward
 from hubclean.records import FeatureSite, HeadSite, ModelFacts

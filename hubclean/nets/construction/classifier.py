@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hubclean.nets.build import configs, image_patches, preprocessing
-from hubclean.nets.build.adapters import Adapter, find_adapter
-from hubclean.nets.build.adapters import load_adapters as load_adapters
-from hubclean.nets.build.bounds import bounded, in_time, muted, offline, quiet, steady
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
-from hubclean.records import ModelFacts
+from hubclean.nets.construction import configs, image_patches, preprocessing
+from hubclean.nets.construction.adapters import Adapter, find_adapter
+from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.bounds import bounded, in_time, muted, offline, quiet, steady
 from hubclean.nets.images import Images, Logits
+from hubclean.records import ModelFacts
 
 _MAX_PARAMETERS = 30 * 10**9  # a config can ask for any size; the largest open classifiers have 6e9
 _MAX_CHEAP = 10**9  # built with memory for every parameter

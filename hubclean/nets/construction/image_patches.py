@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from hubclean.nets.build import configs
 from hubclean.errors import ModelError
 from hubclean.escaping import printable
+from hubclean.nets.construction import configs
 from hubclean.records import ModelFacts
 
 

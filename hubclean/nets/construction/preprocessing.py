@@ -14,9 +14,9 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from hubclean.nets.build import configs, image_patches
 from hubclean.errors import DataError, HubcleanError, ModelError
 from hubclean.escaping import printable
+from hubclean.nets.construction import configs, image_patches
 from hubclean.records import ModelFacts
 
 _PROCESSOR = "preprocessor_config.json"
@@ -137,7 +137,11 @@ def hf_facts(
         ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.
     """
     processor = _processor(folder)
-    resize = image_patches.patch_resize(processor, image_patches.square_side(processor, patch)) if patch else _hf_resize(processor)
+    resize = (
+        image_patches.patch_resize(processor, image_patches.square_side(processor, patch))
+        if patch
+        else _hf_resize(processor)
+    )
     size = resize(Image.new("RGB", (97, 64), (128, 128, 128))).shape
     if len(size) != 3:
         raise ModelError(
