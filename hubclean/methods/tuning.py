@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import prefix_of
 from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
@@ -57,13 +57,13 @@ class TuningOptions:
 
 def head_weights(checkpoint: Checkpoint) -> dict[str, int]:
     """The heads' weights by name in ``model.named_parameters()``, with their number of inputs; a shared one once."""
-    prefix = _prefix(checkpoint)
+    prefix = prefix_of(checkpoint.model)
     return {prefix + head.weight: head.in_features for head in checkpoint.site.heads}
 
 
 def head_parameters(checkpoint: Checkpoint) -> dict[str, int]:
     """``head_weights`` and the biases beside them. Of a head with a hidden layer it is the last layer alone."""
-    prefix, names = _prefix(checkpoint), dict(checkpoint.model.named_parameters())
+    prefix, names = prefix_of(checkpoint.model), dict(checkpoint.model.named_parameters())
     biases = {f"{prefix}{head.path}.bias": head.in_features for head in checkpoint.site.heads}
     return head_weights(checkpoint) | {name: width for name, width in biases.items() if name in names}
 
@@ -183,7 +183,3 @@ def cleansed(
 
 def _state(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
-
-
-def _prefix(checkpoint: Checkpoint) -> str:
-    return "net." if isinstance(checkpoint.model, Classifier) else ""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.recorder import Trace
 from hubclean.nets.trace.units import UnitGroup
@@ -77,8 +77,7 @@ def adjusted_layers(checkpoint: Checkpoint) -> tuple[str, ...]:
     ConvNeXt), the weights that read those: the second layer of the last MLP and the last attention projection.
     """
     model = checkpoint.model
-    net = model.net if isinstance(model, Classifier) else model
-    prefix = "net." if isinstance(model, Classifier) else ""
+    net, prefix = bare(model), prefix_of(model)
     trace = locate.recorded(net, checkpoint.facts)
     groups = unit_finder.find_units(trace, net)
     last = units.last_units(groups, trace, checkpoint.site)

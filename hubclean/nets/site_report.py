@@ -16,7 +16,7 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters, classifier
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import Classifier, bare
 from hubclean.nets.cut import features, masks
 from hubclean.nets.trace import locate, unit_finder
 from hubclean.nets.trace.recorder import Trace
@@ -117,7 +117,7 @@ def _copied(module: nn.Module) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
     module = getattr(module, "_orig_mod", module)  # torch.compile keeps the net there
-    module = module.net if isinstance(module, Classifier) else module
+    module = bare(module)
     name = printable(type(module).__name__)
     if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
         raise ModelError(f"{name} has parts made by torch.jit, which cannot be seen into: give the net it was made of")

@@ -13,7 +13,7 @@ from hubclean.lab import decoys, planting, stamps
 from hubclean.lab.decoys import Place
 from hubclean.nets import triggers
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut.pruning import cut_channels, pruning_curve
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -115,8 +115,7 @@ class PruningAware:
         decoys.bring_back(retrained.model, clean.model, place.units.held(clean.model, dead))
         first = decoys.put_to_sleep(retrained, place, dead, _both(probe, trigger), session)
         after = _rates(retrained, probe, trigger, session)
-        inner = retrained.model.net if isinstance(retrained.model, Classifier) else retrained.model
-        (model.net if isinstance(model, Classifier) else model).load_state_dict(inner.state_dict())
+        bare(model).load_state_dict(bare(retrained.model).state_dict())
         return trigger, Decoys(dead, place.bias, (before[0], after[0]), (before[1], after[1]), first)
 
     def _split(self, images: ImageSet, session: Session) -> tuple[ImageSet, ImageSet]:

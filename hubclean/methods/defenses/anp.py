@@ -15,7 +15,7 @@ from hubclean.methods.interface import Cleansing, Needs
 from hubclean.methods.masking.prune import Budget, cleansed
 from hubclean.methods.masking.search import Masks, agreed, batch_statistics, endless, leaves, project
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut import searchable_units
 from hubclean.nets.cut.masks import disturbed, masked
 from hubclean.nets.images import DefenseData, ImageSet
@@ -86,7 +86,7 @@ class Anp:
     ) -> tuple[Masks, int]:
         """The masks, and how many images went forward and backward: three times each batch."""
         moved, descent = leaves(Masks.ones(groups, session.device), self.rate)
-        bare = Masks(moved.groups, tuple(value.detach() for value in moved.values))  # the same memory
+        fixed = Masks(moved.groups, tuple(value.detach() for value in moved.values))  # the same memory
         shifts = stored_shifts(model, groups)
         draw, passes = session.generator("anp", "noise"), 0
         none: Noise = _zeros(moved), _zeros(moved)
@@ -94,7 +94,7 @@ class Anp:
         with batch_statistics(model):
             batches = endless(images, self.batch_size, session, self.name)
             for _, (pixels, labels) in zip(range(steps), batches, strict=False):
-                noise = self._worst(model, bare, shifts, pixels, labels, draw, session)
+                noise = self._worst(model, fixed, shifts, pixels, labels, draw, session)
                 descent.zero_grad()
                 for weight, chosen in ((self.alpha, none), (1 - self.alpha, noise)):
                     with perturbed(model, moved, shifts, chosen), session.accelerator.autocast():
@@ -159,7 +159,7 @@ def stored_shifts(model: nn.Module, groups: Sequence[UnitGroup]) -> tuple[Tensor
 
     ``(count,)`` by group; zeros where there is no bias.
     """
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     return tuple(_shift(net, group) for group in groups)
 
 

@@ -47,6 +47,16 @@ class Classifier(nn.Module):
         return logits_of(net_output(self.net, (images - self.mean.to(images)) / self.std.to(images), self.patch))
 
 
+def bare(model: nn.Module) -> nn.Module:
+    """The library's own net: what a ``Classifier`` holds, or the model itself."""
+    return model.net if isinstance(model, Classifier) else model
+
+
+def prefix_of(model: nn.Module) -> str:
+    """What stands before a name inside the bare net in ``model.named_parameters()``."""
+    return "net." if isinstance(model, Classifier) else ""
+
+
 def net_output(net: nn.Module, images: Tensor, patch: int = 0) -> Any:
     """What ``net`` returns for normalised images ``(n, c, h, w)``, cut first where it takes patches of that side."""
     return net(**image_patches.cut_patches(images, patch)) if patch else net(images)

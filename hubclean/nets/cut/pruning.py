@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.cut import features, masks
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
 from hubclean.nets.images import ImageSet
@@ -77,8 +77,7 @@ class FeatureChannels:
 
     def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         columns = self.columns(model, dead)
-        prefix = "net." if isinstance(model, Classifier) else ""
-        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix), ("producer",))
+        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix_of(model)), ("producer",))
 
     def columns(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         """The heads' input columns of channels ``dead``: with them alone the channels are silent."""
@@ -147,7 +146,7 @@ def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
         ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
     """
     model = checkpoint.model
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     trace = locate.recorded(net, checkpoint.facts)
     groups = unit_finder.find_units(trace, net)
     if site == "feature":
