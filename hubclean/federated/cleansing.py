@@ -15,6 +15,7 @@ from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, T
 from hubclean.federated.rounds import Rounds
 from hubclean.methods import weight_limits
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.tolerance import higher
 from hubclean.methods.voting import participant, votes
 from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
@@ -162,15 +163,15 @@ class _Run:
                 copy.model, average(before, [answer.state for answer in answers.values()], joining, weights), held
             )
             accuracy = self._joined(copy)
-            since = 0 if accuracy > best + 1e-9 else since + 1
+            since = 0 if higher(accuracy, best) else since + 1
             if not since:
                 best, best_state = accuracy, state_of(copy)
         self._notes.append(
             f"{gone} rounds of federated fine-tuning (weights joined by the {plan.merging}): "
             f"joined accuracy {self._accuracy:.1%} -> {best:.1%}"
-            + ("" if best > self._accuracy + 1e-9 else ", no round was better: the pruned stage is kept")
+            + ("" if higher(best, self._accuracy) else ", no round was better: the pruned stage is kept")
         )
-        if best > self._accuracy + 1e-9:
+        if higher(best, self._accuracy):
             put_state(copy.model, best_state, held)
             self._current, self._accuracy = copy, best
             self._stages.append(Stage("fine-tuned", copy))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hubclean.escaping import printable
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Cuttable, cut_channels
 from hubclean.nets.images import DefenseData, ImageSet
@@ -117,7 +118,7 @@ def _within(
         before = {name: parameters[name].clone() for name in units.held(model, step)}
         cut_channels(model, units, step)
         accuracy = clean_accuracy(model, val, session).value
-        if points[0].clean_accuracy - accuracy > most + 1e-9:
+        if not within(points[0].clean_accuracy, accuracy, most):
             for name, values in before.items():
                 parameters[name].copy_(values)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hubclean.methods.interface import Stage
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -36,7 +37,7 @@ class Chain:
         self.data, self.session = data, session
         self.notes: list[str] = []
         self.passes = 0
-        self._floor, self._triggers = before - max_drop, triggers
+        self._before, self._max_drop, self._triggers = before, max_drop, triggers
 
     def accuracy(self, checkpoint: Checkpoint) -> float:
         """Clean accuracy on ``val``; 0 without images."""
@@ -51,7 +52,7 @@ class Chain:
         """
         self.stages.append(stage)
         old, new = (self.accuracy(one.checkpoint) for one in (self.kept, stage))
-        if new < self._floor - 1e-9 and new < old - slack - 1e-9:
+        if not within(self._before, new, self._max_drop) and not within(old, new, slack):
             why = f"left {new:.1%} on val, beyond the tolerance"
         elif any(b > a + REVIVED for a, b in zip(self._rates(self.kept), self._rates(stage), strict=True)):
             why = "raised the ASR of a recovered trigger on val"

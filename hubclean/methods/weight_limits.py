@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.trace import locate, unit_finder, units
@@ -155,13 +156,13 @@ def search_limits(
 
     Args:
         accuracy: what the adjusted model reaches at a Delta, of one's own images or joined from clients.
-        floor: accuracy that must be kept; 1e-9 below it counts as kept.
+        floor: accuracy that must be kept.
     """
     tried: list[tuple[float, float]] = []
 
     def kept(delta: float) -> bool:
         tried.append((delta, accuracy(delta)))
-        return tried[-1][1] >= floor - 1e-9
+        return within(floor, tried[-1][1], 0.0)
 
     best: float | None = None
     for width in (coarse, fine):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.lab import decoys, planting, stamps
 from hubclean.lab.decoys import Place
+from hubclean.methods.tolerance import within
 from hubclean.nets import triggers
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import bare
@@ -46,8 +47,8 @@ class Decoys:
 
     @property
     def holds(self) -> bool:
-        changes = abs(self.accuracy[1] - self.accuracy[0]), abs(self.asr[1] - self.asr[0])
-        return len(self.units) > 0 and self.first and changes[0] <= 0.005 + 1e-9 and changes[1] <= 0.01 + 1e-9
+        alike = within(max(self.accuracy), min(self.accuracy), 0.005) and within(max(self.asr), min(self.asr), 0.01)
+        return len(self.units) > 0 and self.first and alike
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ class PruningAware:
         first, kept = None, 0
         for point in points:
             first = point.clean_accuracy if first is None else first
-            if first - point.clean_accuracy > self.max_drop + 1e-9:
+            if not within(first, point.clean_accuracy, self.max_drop):
                 break
             kept = point.cut
         return order[:kept]

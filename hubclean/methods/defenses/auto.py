@@ -12,6 +12,7 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -110,14 +111,13 @@ class Auto:
         accuracy = clean_accuracy(model, data.val, session)
         rates = [attack_rates(model, data.val, trigger, classes, session)[0] for trigger in triggers]
         tried = [rate.value for rate in rates if rate.n]
-        drop = before - accuracy.value
         return TrialReport(
             defense=name,
             stage=stage.name,
             clean_accuracy=accuracy,
-            drop=drop,
+            drop=before - accuracy.value,
             asr=sum(tried) / len(tried) if tried else None,
-            accepted=drop <= self.max_drop + 1e-9,
+            accepted=within(before, accuracy.value, self.max_drop),
             seconds=seconds,
             passes=result.passes,
             note=result.notes[-1] if result.notes else "",

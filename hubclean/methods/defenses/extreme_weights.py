@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from hubclean.methods import weight_limits
 from hubclean.methods.interface import AnyFilter, Cleansing, Needs, Stage
 from hubclean.methods.runtime_filter import filtered, input_range
+from hubclean.methods.tolerance import within
 from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
@@ -66,7 +67,7 @@ class ExtremeWeights:
         names = weight_limits.adjusted_layers(adjusted)
         tensors, notes = weight_limits.limited(adjusted.model, names)
         before = clean_accuracy(adjusted.model, data.val, session).value
-        floor, looks = before - self.max_drop, 1
+        looks = 1
         if not names:
             notes = ("the net has no convolution, MLP or attention whose weights could be adjusted",)
         if tensors:
@@ -77,7 +78,7 @@ class ExtremeWeights:
                 return clean_accuracy(adjusted.model, data.val, session).value
 
             session.progress.start("narrowing the weights", 13)
-            found = weight_limits.search_limits(accuracy, floor, self.first, least=self.least)
+            found = weight_limits.search_limits(accuracy, before - self.max_drop, self.first, least=self.least)
             session.progress.finish()
             outside = weight_limits.adjust_weights(adjusted.model, tensors, found.delta, mode)
             notes += weight_limits.told(tensors, found, outside, before, mode)
@@ -87,7 +88,7 @@ class ExtremeWeights:
         if front:
             stages.append(Stage("limited", adjusted.copy(), front))
             reached, looks = clean_accuracy(filtered(adjusted, front), data.val, session).value, looks + 1
-            kept = "limited" if reached >= floor - 1e-9 else kept
+            kept = "limited" if within(before, reached, self.max_drop) else kept
             said = f"{said}: val accuracy {reached:.1%} behind these limits" + (
                 "" if kept == "limited" else ", beyond the tolerance: the stage without them is kept"
             )

@@ -13,6 +13,7 @@ from hubclean.errors import BallotError
 from hubclean.methods import weight_limits
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
+from hubclean.methods.tolerance import within
 from hubclean.methods.tuning import TuningOptions, tune
 from hubclean.methods.voting import participant, tally, votes
 from hubclean.methods.voting.options import JointOptions
@@ -149,7 +150,7 @@ class FederatedPruning(JointOptions, TuningOptions):
         for point in pruning_curve(checkpoint, plan.units, steps, data.val, triggers, session):
             points.append(point)
             session.progress.advance()
-            if points[0].clean_accuracy - point.clean_accuracy > self.max_drop + 1e-9:
+            if not within(points[0].clean_accuracy, point.clean_accuracy, self.max_drop):
                 break
         session.progress.finish()
         return points, points[votes.choose([point.clean_accuracy for point in points], self.max_drop)].cut

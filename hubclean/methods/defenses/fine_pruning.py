@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
@@ -79,7 +80,8 @@ class FinePruning:
         units = prunable(pruned, site, data.fit.images(slice(0, 2), session.device))
         order = torch.argsort(units.activity(pruned, data.fit, session), stable=True)
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
-        kept = points[-1] if self._within(points[0].clean_accuracy, points[-1].clean_accuracy) else points[-2]
+        whole = within(points[0].clean_accuracy, points[-1].clean_accuracy, self.max_drop)
+        kept = points[-1] if whole else points[-2]
         dead = order[: kept.cut].cpu()
         cut_channels(pruned.model, units, dead)
         run = Chain(Stage("pruned", pruned), points[0].clean_accuracy, self.max_drop, data, triggers, session)
@@ -112,12 +114,8 @@ class FinePruning:
         for point in pruning_curve(checkpoint, units, steps, val, triggers, session):
             first = point if first is None else first
             yield point
-            if not self._within(first.clean_accuracy, point.clean_accuracy):
+            if not within(first.clean_accuracy, point.clean_accuracy, self.max_drop):
                 return
-
-    def _within(self, before: float, after: float) -> bool:
-        """Whether a loss of accuracy is within the tolerance; shares of images are exact to far more than 1e-9."""
-        return before - after <= self.max_drop + 1e-9
 
     def _tune(
         self, tuned: Checkpoint, held: dict[str, Tensor], data: DefenseData, session: Session

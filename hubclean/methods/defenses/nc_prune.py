@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import FeatureChannels, Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
@@ -102,8 +103,7 @@ class NeuralCleansePruning:
         session.progress.finish()
 
     def _within(self, first: CurvePoint, point: CurvePoint) -> bool:
-        """Whether a loss of accuracy is within the tolerance; shares of images are exact to far more than 1e-9."""
-        return first.clean_accuracy - point.clean_accuracy <= self.max_drop + 1e-9
+        return within(first.clean_accuracy, point.clean_accuracy, self.max_drop)
 
     def _kept(self, points: list[CurvePoint]) -> CurvePoint:
         able = [point for point in points if self._within(points[0], point)]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -80,7 +81,7 @@ class NeuralCleanseUnlearning:
         def watch(epoch: int) -> None:
             state = self._state(epoch, tuned, data.val, triggers, session)
             finite = all(bool(value.isfinite().all()) for value in state.weights.values())
-            if finite and first.accuracy - state.accuracy <= self.max_drop + 1e-9:
+            if finite and within(first.accuracy, state.accuracy, self.max_drop):
                 able[:] = self._best([*able, state])
 
         train(tuned.model, images, schedule, session, self.name, None, watch)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.masking.search import Masks
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
 from hubclean.nets.images import DefenseData, ImageSet
@@ -131,7 +132,7 @@ class _Search:
             if not block:
                 break
             accuracy = 0.0 if excess == 1 else self._accuracy(block)
-            if excess != 1 and first - accuracy <= self._budget.max_drop + 1e-9:
+            if excess != 1 and within(first, accuracy, self._budget.max_drop):
                 for place, unit in block:
                     self.gone[place].add(unit)
                 excess = excess - len(block) if excess else 0

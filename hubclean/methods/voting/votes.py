@@ -14,6 +14,7 @@ from math import ceil, isfinite
 from typing import Literal
 
 from hubclean.errors import DataError
+from hubclean.methods.tolerance import within
 
 Scheme = Literal["rap", "mvp"]
 Joining = Literal["mean", "median", "trimmed"]
@@ -159,7 +160,7 @@ def choose(curve: Sequence[float], max_drop: float) -> int:
     if not curve:
         raise DataError("an accuracy curve without points cannot say how much to prune")
     for place, accuracy in enumerate(curve):
-        if not curve[0] - accuracy <= max_drop + 1e-9:  # shares of images are exact to far more
+        if not within(curve[0], accuracy, max_drop):
             return max(0, place - 1)
     return len(curve) - 1
 
