@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -17,7 +18,6 @@ from hubclean.nets.triggers import Stamp
 from hubclean.records import Rate, Retuning
 
 _ALIKE = 0.5  # ASR of the turned trigger on the original from which it is no control
-_FEW_IMAGES = 200  # below, BatchNorm keeps its running statistics
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _one(
     classes, images = len(checkpoint.labels), min(options.images, len(clean))
     optimizer, rate = suited(checkpoint.model)
     schedule = Schedule(options.epochs, options.rate or rate, optimizer, batch_size=options.batch_size)
-    schedule = replace(schedule, freeze_statistics=images < _FEW_IMAGES)
+    schedule = replace(schedule, freeze_statistics=images < FEW_IMAGES)
     before, _ = attack_rates(checkpoint.model, test, stamp, classes, session)
     turned, found = Turned(stamp), []
     original.model.to(session.device).eval()

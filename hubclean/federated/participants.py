@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hubclean.errors import DataError, ModelError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, State, Train
-from hubclean.methods.tuning import FEW_IMAGES
+from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.methods.voting import participant, votes
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
+from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import prefix_of
 from hubclean.nets.images import DefenseData
@@ -19,8 +20,6 @@ from hubclean.nets.training import Loss, Schedule, cross_entropy, suited, train
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
-# Below so many images BatchNorm keeps its running statistics (methods.md, section 6; our default).
-FEW_IMAGES = 200
 # AdamW moves a weight by its rate a step: 1e-4 would leave a new head as it was drawn.
 NEW_HEAD_RATE = 1e-3
 

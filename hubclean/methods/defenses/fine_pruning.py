@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
-from hubclean.methods.tolerance import within
+from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
@@ -129,7 +129,7 @@ class FinePruning:
             optimizer,
             batch_size=self.batch_size,
             shift=self.shift,
-            freeze_statistics=len(data.fit) < 200,
+            freeze_statistics=len(data.fit) < FEW_IMAGES,
         )
         best = (-1.0, {name: value.clone() for name, value in tuned.model.state_dict().items()})
 

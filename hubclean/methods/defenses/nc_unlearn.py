@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
-from hubclean.methods.tolerance import within
+from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -113,7 +113,7 @@ class NeuralCleanseUnlearning:
             optimizer,
             batch_size=self.batch_size,
             shift=self.shift,
-            freeze_statistics=images < 200,
+            freeze_statistics=images < FEW_IMAGES,
         )
 
     @staticmethod

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.masking.search import Masks
-from hubclean.methods.tolerance import within
+from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
 from hubclean.nets.images import DefenseData, ImageSet
@@ -258,7 +258,7 @@ def _tune(
         if accuracy > best and all(bool(value.isfinite().all()) for value in state.values()):
             best, kept = accuracy, {name: value.clone() for name, value in state.items()}
 
-    schedule = Schedule(epochs, rate, optimizer, freeze_statistics=len(data.fit) < 200)
+    schedule = Schedule(epochs, rate, optimizer, freeze_statistics=len(data.fit) < FEW_IMAGES)
     train(tuned.model, data.fit, schedule, session, purpose, held, keep_best)
     tuned.model.load_state_dict(kept)
     return best
