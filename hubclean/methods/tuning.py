@@ -91,13 +91,17 @@ def new_head_rates(checkpoint: Checkpoint, schedule: Schedule) -> dict[str, floa
 class Tuned:
     """A fine-tuned checkpoint: ``accuracy`` on ``val``, the ``epoch`` it is of (0: none was finite), and its cost.
 
-    After divergence the checkpoint is as it was before training.
+    After divergence the checkpoint is as it was before training, and ``accuracy`` is -1.
+
+    Args:
+        passes: images that went forward and backward; ``looked`` of them went to find the accuracy of epochs.
     """
 
     checkpoint: Checkpoint
     accuracy: float
     epoch: int
     passes: int
+    looked: int = 0
 
 
 def tune(
@@ -108,6 +112,7 @@ def tune(
     purpose: str,
     keep: Literal["last", "best"] = "last",
     *,
+    held: dict[str, Tensor] | None = None,
     loss: Loss = cross_entropy,
     after_step: Callable[[], None] | None = None,
     only: Collection[str] | None = None,
@@ -139,7 +144,7 @@ def tune(
         schedule,
         session,
         purpose,
-        None,
+        held,
         look,
         loss=loss,
         after_step=after_step,
@@ -148,7 +153,8 @@ def tune(
     )
     accuracy, epoch, state = kept
     model.load_state_dict(state)
-    return Tuned(checkpoint, accuracy, epoch, passes + looks * len(data.val) // 3)
+    looked = looks * len(data.val) // 3
+    return Tuned(checkpoint, accuracy, epoch, passes + looked, looked)
 
 
 def cleansed(

@@ -161,15 +161,8 @@ class FederatedPruning(JointOptions, TuningOptions):
             run.notes.append("not fine-tuned: there are no images")
             return
         copy = run.kept.checkpoint.copy()
-        held = units.held(copy.model, dead)
-
-        @torch.no_grad()
-        def hold() -> None:
-            for name, mask in held.items():
-                copy.model.get_parameter(name).masked_fill_(mask, 0)
-
-        schedule = self.schedule(copy, len(run.data.fit))
-        tuned = tune(copy, run.data, schedule, run.session, self.name, "best", after_step=hold)
+        schedule, held = self.schedule(copy, len(run.data.fit)), units.held(copy.model, dead)
+        tuned = tune(copy, run.data, schedule, run.session, self.name, "best", held=held)
         run.passes += tuned.passes
         if tuned.epoch:
             run.offer(Stage("fine-tuned", copy), 0.0)

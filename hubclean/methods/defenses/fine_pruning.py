@@ -13,12 +13,12 @@ from torch import Tensor
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
 from hubclean.methods.tolerance import FEW_IMAGES, within
+from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import Session
-from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.training import Schedule, suited
 from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
@@ -88,11 +88,12 @@ class FinePruning:
         run.notes.append(f"{kept.cut} of {units.count} units of {units.layer} cut")
         run.passes += (len(data.fit) + len(data.val)) // 3
         if self.finetune and self.epochs:
-            tuned = pruned.copy()
-            finite, tuning = self._tune(tuned, units.held(tuned.model, dead), data, session)
-            run.passes += tuning
-            if finite:
-                run.offer(Stage("fine-tuned", tuned), slack=0.0)
+            copy = pruned.copy()
+            schedule, held = self._schedule(copy, len(data.fit)), units.held(copy.model, dead)
+            tuned = tune(copy, data, schedule, session, self.name, "best", held=held)
+            run.passes += tuned.passes - tuned.looked
+            if tuned.epoch:
+                run.offer(Stage("fine-tuned", copy), slack=0.0)
             else:
                 why = "fine-tuning diverged in its first epoch and was dropped; a smaller learning rate may help"
                 run.notes.append(why)
@@ -117,29 +118,13 @@ class FinePruning:
             if not within(first.clean_accuracy, point.clean_accuracy, self.max_drop):
                 return
 
-    def _tune(
-        self, tuned: Checkpoint, held: dict[str, Tensor], data: DefenseData, session: Session
-    ) -> tuple[bool, int]:
-        """Fine-tune in place to the best epoch; whether any left finite weights, and the passes."""
+    def _schedule(self, tuned: Checkpoint, images: int) -> Schedule:
         optimizer, rate = suited(tuned.model, self.optimizer)
-        rate = _ADAMW if optimizer == "adamw" else rate
-        schedule = Schedule(
+        return Schedule(
             self.epochs,
-            self.learning_rate or rate,
+            self.learning_rate or (_ADAMW if optimizer == "adamw" else rate),
             optimizer,
             batch_size=self.batch_size,
             shift=self.shift,
-            freeze_statistics=len(data.fit) < FEW_IMAGES,
+            freeze_statistics=images < FEW_IMAGES,
         )
-        best = (-1.0, {name: value.clone() for name, value in tuned.model.state_dict().items()})
-
-        def keep_best(_: int) -> None:
-            nonlocal best
-            accuracy = clean_accuracy(tuned.model, data.val, session).value
-            state = tuned.model.state_dict()
-            if accuracy > best[0] and all(bool(value.isfinite().all()) for value in state.values()):
-                best = (accuracy, {name: value.clone() for name, value in state.items()})
-
-        passes = train(tuned.model, data.fit, schedule, session, "fine-pruning", held, keep_best)
-        tuned.model.load_state_dict(best[1])
-        return best[0] >= 0, passes

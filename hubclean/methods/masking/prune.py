@@ -12,13 +12,14 @@ from torch import Tensor
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.masking.search import Masks
 from hubclean.methods.tolerance import FEW_IMAGES, within
+from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
-from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.training import Schedule, suited
 from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 
@@ -247,18 +248,7 @@ def _tune(
     purpose: str,
 ) -> float:
     """Fine-tune in place to the epoch of best accuracy on ``val``, which is returned; -1 if no epoch was finite."""
-    held = masks.entries_of(tuned.model, groups, pruning.dead)
     optimizer, rate = suited(tuned.model)
-    best, kept = -1.0, {name: value.clone() for name, value in tuned.model.state_dict().items()}
-
-    def keep_best(_: int) -> None:
-        nonlocal best, kept
-        accuracy = clean_accuracy(tuned.model, data.val, session).value
-        state = tuned.model.state_dict()
-        if accuracy > best and all(bool(value.isfinite().all()) for value in state.values()):
-            best, kept = accuracy, {name: value.clone() for name, value in state.items()}
-
     schedule = Schedule(epochs, rate, optimizer, freeze_statistics=len(data.fit) < FEW_IMAGES)
-    train(tuned.model, data.fit, schedule, session, purpose, held, keep_best)
-    tuned.model.load_state_dict(kept)
-    return best
+    held = masks.entries_of(tuned.model, groups, pruning.dead)
+    return tune(tuned, data, schedule, session, purpose, "best", held=held).accuracy
