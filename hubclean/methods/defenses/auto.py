@@ -15,7 +15,7 @@ from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import clean_accuracy, mean_success, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc, build_method, methods, options_of
@@ -109,14 +109,13 @@ class Auto:
     ) -> TrialReport:
         model, classes = stage.checkpoint.model, len(stage.checkpoint.labels)
         accuracy = clean_accuracy(model, data.val, session)
-        rates = [attack_rates(model, data.val, trigger, classes, session)[0] for trigger in triggers]
-        tried = [rate.value for rate in rates if rate.n]
+        rates = success_rates(model, data.val, triggers, classes, session)
         return TrialReport(
             defense=name,
             stage=stage.name,
             clean_accuracy=accuracy,
             drop=before - accuracy.value,
-            asr=sum(tried) / len(tried) if tried else None,
+            asr=mean_success([rate.value for rate in rates if rate.n]),
             accepted=within(before, accuracy.value, self.max_drop),
             seconds=seconds,
             passes=result.passes,

@@ -12,7 +12,7 @@ from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import clean_accuracy, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
 from hubclean.nets.triggers import StampedSet, Trigger
@@ -118,7 +118,7 @@ class NeuralCleanseUnlearning:
 
     @staticmethod
     def _state(epoch: int, tuned: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session) -> _State:
-        rates = [attack_rates(tuned.model, val, trigger, len(tuned.labels), session)[0] for trigger in triggers]
+        rates = success_rates(tuned.model, val, triggers, len(tuned.labels), session)
         return _State(
             epoch,
             clean_accuracy(tuned.model, val, session).value,

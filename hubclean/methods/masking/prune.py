@@ -15,8 +15,9 @@ from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
+from hubclean.nets.cut.pruning import curve_point
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import attack_rates, clean_accuracy, success_rates, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.training import Schedule, suited
@@ -117,7 +118,7 @@ class _Search:
     ) -> None:
         self._checkpoint, self._groups, self._order = checkpoint, groups, order
         self._budget, self._val, self._session = budget, val, session
-        self._able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
+        self._able = triable(triggers, val)
         self._room = [max(1, int(budget.layer_share * group.count + 1e-9)) for group in groups]
         self._room = [min(room, group.count - 1) for room, group in zip(self._room, groups, strict=True)]
         self.gone: list[set[int]] = [set() for _ in groups]
@@ -172,14 +173,11 @@ class _Search:
 
     def _point(self, accuracy: float) -> CurvePoint:
         """Where the choice stands, with the ASR of the recovered triggers."""
-        model, classes, rates = self._checkpoint.model, len(self._checkpoint.labels), []
+        model, classes = self._checkpoint.model, len(self._checkpoint.labels)
         with self._silenced([]):
-            for trigger in self._able:
-                rate, _ = attack_rates(model, self._val, trigger, classes, self._session)
-                self.forwards += rate.n
-                rates.append(rate.value)
-        cut = sum(len(units) for units in self.gone)
-        return CurvePoint(cut, accuracy, sum(rates) / len(rates) if rates else None)
+            rates = success_rates(model, self._val, self._able, classes, self._session)
+        self.forwards += sum(rate.n for rate in rates)
+        return curve_point(sum(len(units) for units in self.gone), accuracy, [rate.value for rate in rates])
 
 
 def cleansed(

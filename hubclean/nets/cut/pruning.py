@@ -15,6 +15,7 @@ from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.cut import features, masks
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
 from hubclean.nets.images import ImageSet
+from hubclean.nets.metrics import mean_success, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup
@@ -191,17 +192,24 @@ def pruning_curve(
         steps: units cut together.
         worst: give the largest ASR of the triggers in place of their mean.
     """
-    joined = _largest if worst else _mean
     clean = Trial(checkpoint, units_of, val, None, session)
-    able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
-    stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in able]
+    stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in triable(triggers, val)]
     gone = 0
-    yield CurvePoint(0, clean.accuracy(), joined([one.success() for one in stamped]))
+    yield curve_point(0, clean.accuracy(), [one.success() for one in stamped], worst)
     for step in steps:
         for one in (clean, *stamped):
             one.remove(step)
         gone += len(step)
-        yield CurvePoint(gone, clean.accuracy(), joined([one.success() for one in stamped]))
+        yield curve_point(gone, clean.accuracy(), [one.success() for one in stamped], worst)
+
+
+def curve_point(gone: int, accuracy: float, success: Sequence[float], worst: bool = False) -> CurvePoint:
+    """Accuracy with ``gone`` units cut, and the mean success of recovered triggers, with ``worst`` the largest.
+
+    Args:
+        success: of the triggers that could be tried; none = nothing is said of them.
+    """
+    return CurvePoint(gone, accuracy, max(success, default=None) if worst else mean_success(success))
 
 
 class Trial:
@@ -253,11 +261,3 @@ class Trial:
         following = (self._labels + 1) % self._logits.shape[1]
         wanted = following if self._trigger.target is None else self._trigger.target
         return int((self._logits.argmax(1) == wanted).sum()) / len(self._labels)
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _largest(values: list[float]) -> float | None:
-    return max(values, default=None)
