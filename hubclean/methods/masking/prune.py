@@ -11,13 +11,14 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.masking.search import Masks
+from hubclean.methods.stages import recovered_success, revived
 from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
 from hubclean.nets.cut.pruning import curve_point
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy, success_rates, triable
+from hubclean.nets.metrics import clean_accuracy, success_rates, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.training import Schedule, suited
@@ -25,7 +26,6 @@ from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 
 _LISTED = 8  # layers named in a note
-_REVIVED = 0.05  # rise of a recovered trigger's ASR that fine-tuning may cause
 
 
 @dataclass(frozen=True)
@@ -193,8 +193,7 @@ def cleansed(
     """From finished masks to a cleansing: choose by rising mask, cut the original weights, fine-tune if asked for.
 
     Fine-tuning holds the cut entries at exactly zero and keeps the epoch of best accuracy on ``val``; that stage
-    becomes the checkpoint unless it is less accurate there than the pruned one, or revives a recovered trigger by more
-    than 0.05 of ASR on ``val``.
+    becomes the checkpoint unless it is less accurate there than the pruned one, or revives a recovered trigger.
 
     Args:
         sizes: relative magnitudes n~_i by group; they break ties.
@@ -210,11 +209,10 @@ def cleansed(
         tuned = pruned.copy()
         best = _tune(tuned, groups, pruning, budget.tune_epochs, data, session, purpose)
         passes += budget.tune_epochs * (len(data.fit) + len(data.val) // 3)
-        rates = [_proxies(one, data.val, triggers, session) for one in (pruned, tuned)]
-        revived = any(after > before + _REVIVED for before, after in zip(*rates, strict=True))
+        back = revived(*(recovered_success(one, data.val, triggers, session) for one in (pruned, tuned)))
         stages += [Stage("fine-tuned", tuned)] if best >= 0 else []
-        kept = "fine-tuned" if best >= accuracy and not revived else "pruned"
-        why = "; it revived a recovered trigger" if revived else ""
+        kept = "fine-tuned" if best >= accuracy and not back else "pruned"
+        why = "; it revived a recovered trigger" if back else ""
         notes.append(f"val accuracy {max(best, 0):.1%} after fine-tuning{why}: the {kept} stage is kept")
     return Cleansing(tuple(stages), kept, pruning.curve, tuple(notes), pruning.cut, passes)
 
@@ -229,11 +227,6 @@ def _cut_note(groups: Sequence[UnitGroup], found: Masks, pruning: Pruning, accur
         f"{int((masked < 0.5).sum())} masks ended below 0.5; val accuracy {accuracy:.1%}, {lost:.1f} points lost; "
         f"{pruning.skipped} units left in that alone cost too much"
     )
-
-
-def _proxies(checkpoint: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session) -> list[float]:
-    classes = len(checkpoint.labels)
-    return [attack_rates(checkpoint.model, val, trigger, classes, session)[0].value for trigger in triggers]
 
 
 def _tune(
