@@ -174,11 +174,41 @@ def search_limits(
     return Found(best, tuple(tried))
 
 
-def told(tensors: Sequence[Limited], found: Found, outside: int, before: float, mode: Mode) -> tuple[str, ...]:
+def narrow(
+    model: nn.Module,
+    tensors: Sequence[Limited],
+    accuracy: Callable[[], float],
+    before: float,
+    max_drop: float,
+    mode: Mode,
+    first: float = 5.0,
+    least: float = 1.0,
+    words: str = "val accuracy",
+) -> tuple[Found, tuple[str, ...]]:
+    """Search the limits of ``tensors`` and leave the narrowest that accuracy allows in ``model``; and what reports say.
+
+    Args:
+        accuracy: of ``model`` as it is.
+        before: the same before any adjustment; ``max_drop`` of it may be lost.
+        words: what reports call it.
+    """
+
+    def at(delta: float) -> float:
+        adjust_weights(model, tensors, delta, mode)
+        return accuracy()
+
+    found = search_limits(at, before - max_drop, first, least=least)
+    outside = adjust_weights(model, tensors, found.delta, mode)
+    return found, _told(tensors, found, outside, before, mode, words)
+
+
+def _told(
+    tensors: Sequence[Limited], found: Found, outside: int, before: float, mode: Mode, words: str
+) -> tuple[str, ...]:
     """What a report says of a search: the limits, how many weights were beyond them, and every accuracy seen."""
     names = ", ".join(one.name.removeprefix("net.") for one in tensors)
     trials = ", ".join(f"{accuracy:.1%} at {delta:g}" for delta, accuracy in found.tried)
-    seen = f"val accuracy {before:.1%} before, by Delta: {trials}"
+    seen = f"{words} {before:.1%} before, by Delta: {trials}"
     if found.delta is None:
         widest = found.tried[0][0]
         return (f"the weights of {names} were not adjusted: limits of {widest:g} sigmas already cost too much", seen)

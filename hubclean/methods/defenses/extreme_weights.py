@@ -72,16 +72,16 @@ class ExtremeWeights:
             notes = ("the net has no convolution, MLP or attention whose weights could be adjusted",)
         if tensors:
 
-            def accuracy(delta: float) -> float:
-                weight_limits.adjust_weights(adjusted.model, tensors, delta, mode)
+            def accuracy() -> float:
                 session.progress.advance()
                 return clean_accuracy(adjusted.model, data.val, session).value
 
             session.progress.start("narrowing the weights", 13)
-            found = weight_limits.search_limits(accuracy, before - self.max_drop, self.first, least=self.least)
+            found, told = weight_limits.narrow(
+                adjusted.model, tensors, accuracy, before, self.max_drop, mode, self.first, self.least
+            )
             session.progress.finish()
-            outside = weight_limits.adjust_weights(adjusted.model, tensors, found.delta, mode)
-            notes += weight_limits.told(tensors, found, outside, before, mode)
+            notes += told
             looks += len(found.tried)
         stages, kept = [Stage("adjusted", adjusted)], "adjusted"
         front, said = self._front(data)

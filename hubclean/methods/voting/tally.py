@@ -84,11 +84,7 @@ def sequence(counted: Counted, joining: Joining = "mean", step: float = 0.01) ->
         step: share of the units between two points of an accuracy curve.
     """
     first, rows = counted.ballots[0], [one.entries for one in counted.ballots]
-    if first.scheme == "rap":
-        order, counts = votes.rap_sequence(rows, joining), votes.steps(first.units, step)
-    else:
-        order, joining = votes.mvp_sequence(rows), "mean"
-        counts = votes.steps(first.units, step, len(order))
+    order = votes.joint_order(first.scheme, rows, joining)
     return ballots.sealed(
         PruningSequence(
             weights=first.weights,
@@ -96,9 +92,9 @@ def sequence(counted: Counted, joining: Joining = "mean", step: float = 0.01) ->
             units=first.units,
             scheme=first.scheme,
             rate=first.rate,
-            joining=joining,
+            joining=joining if first.scheme == "rap" else "mean",
             order=order,
-            counts=counts,
+            counts=votes.curve_counts(first.scheme, first.units, step, order),
             ballots=tuple(one.sha256 for one in counted.ballots),
         )
     )

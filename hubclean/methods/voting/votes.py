@@ -115,6 +115,20 @@ def mvp_sequence(rows: Sequence[Sequence[int]], ranked: Sequence[float] | None =
     return tuple(order[: sum(rows[0])])
 
 
+def joint_order(scheme: Scheme, rows: Sequence[Sequence[int]], joining: Joining = "mean") -> tuple[int, ...]:
+    """The pruning sequence of ballots ``(n, u)``: ``rap_sequence`` of ranks, ``mvp_sequence`` of votes.
+
+    Raises:
+        DataError: as those.
+    """
+    return rap_sequence(rows, joining) if scheme == "rap" else mvp_sequence(rows)
+
+
+def curve_counts(scheme: Scheme, units: int, share: float, order: Sequence[int]) -> tuple[int, ...]:
+    """``steps`` of a pruning sequence: ranks order all units, votes as many as one client votes for."""
+    return steps(units, share, None if scheme == "rap" else len(order))
+
+
 def steps(units: int, share: float, most: int | None = None) -> tuple[int, ...]:
     """How many units are gone at each point of a curve: 0, then steps of ceil(share * units), never all of them.
 
