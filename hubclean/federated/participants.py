@@ -96,7 +96,7 @@ class Participant:
         if units.count != question.units:
             raise ModelError(f"the checkpoint has {units.count} units, but {question.units} were asked about")
         found = participant.activity(checkpoint, units, self.images, self.session)
-        return votes.ranks(found) if question.scheme == "rap" else votes.votes(found, question.rate)
+        return votes.ranks(found) if question.scheme == "rap" else votes.votes_of(found, question.rate)
 
     def trained(
         self, checkpoint: Checkpoint, question: Train, images: ImageSet, loss: Loss = cross_entropy

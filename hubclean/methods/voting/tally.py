@@ -16,8 +16,8 @@ from typing import Generic, Literal, TypeVar
 
 from hubclean.errors import BallotError
 from hubclean.escaping import printable
-from hubclean.methods.voting import ballot_files as ballots
 from hubclean.methods.voting import votes
+from hubclean.methods.voting.ballot_files import parse_document, read_bytes, same_weights, sealed
 from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence, Site
 from hubclean.methods.voting.votes import Joining
 from hubclean.records import BallotReport
@@ -85,7 +85,7 @@ def sequence(counted: Counted, joining: Joining = "mean", step: float = 0.01) ->
     """
     first, rows = counted.ballots[0], [one.entries for one in counted.ballots]
     order = votes.joint_order(first.scheme, rows, joining)
-    return ballots.sealed(
+    return sealed(
         PruningSequence(
             weights=first.weights,
             site=first.site,
@@ -129,10 +129,10 @@ class _Box(Generic[Paper]):
         seen: set[str] = set()
         for number, place in enumerate(places):
             try:
-                data = ballots.read_bytes(place)
+                data = read_bytes(place)
                 self._hashes[number] = hashlib.sha256(data).hexdigest()
-                one = ballots.parse_document(kind, data)
-                ballots.same_weights(one, weights)
+                one = parse_document(kind, data)
+                same_weights(one, weights)
             except BallotError as error:
                 self._why[number] = str(error)
                 continue

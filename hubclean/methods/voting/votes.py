@@ -42,7 +42,7 @@ def vote_count(rate: float, units: int) -> int:
     return min(units, ceil(round(rate * units, 6)))
 
 
-def votes(activity: Sequence[float], rate: float) -> tuple[int, ...]:
+def votes_of(activity: Sequence[float], rate: float) -> tuple[int, ...]:
     """v_i of one client ``(u,)``: 1 for the ceil(rate * u) least active units, else 0. Ties as in ``ranks``.
 
     Raises:

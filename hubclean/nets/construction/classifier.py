@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
 from hubclean.nets.construction import configs, image_patches, preprocessing
-from hubclean.nets.construction.adapters import Adapter, find_adapter
-from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.adapters import Adapter, find_adapter, load_adapters
 from hubclean.nets.construction.bounds import bounded, in_time, muted, offline, quiet, steady
 from hubclean.nets.images import Images, Logits
 from hubclean.records import ModelFacts

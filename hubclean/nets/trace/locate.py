@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError
 from hubclean.escaping import printable
-from hubclean.nets.construction.adapters import Adapter, find_adapter
-from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.adapters import Adapter, find_adapter, load_adapters
 from hubclean.nets.construction.bounds import in_time
 from hubclean.nets.construction.classifier import bare, count_parameters, logits_of, net_output
 from hubclean.nets.trace.meta_values import Constants
