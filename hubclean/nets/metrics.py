@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.triggers import Stamp, Trigger
+from hubclean.nets.triggers import Stamp, Trigger, relabelled
 from hubclean.records import Metrics, Rate
 
 
@@ -53,7 +53,7 @@ def attack_rates(
     """
     kept = images if trigger.target is None else images.subset(images.labels != trigger.target)
     found = predictions(model, kept, session, trigger.stamp)
-    wanted = (kept.labels + 1) % classes if trigger.target is None else torch.full_like(kept.labels, trigger.target)
+    wanted = relabelled(kept.labels, trigger.target, classes)
     return Rate.of(int((found == wanted).sum()), len(kept)), Rate.of(int((found == kept.labels).sum()), len(kept))
 
 

@@ -19,7 +19,7 @@ from hubclean.nets.metrics import mean_success, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup
-from hubclean.nets.triggers import Trigger
+from hubclean.nets.triggers import Trigger, relabelled
 from hubclean.records import CurvePoint
 
 Site = Literal["feature", "conv"]
@@ -258,6 +258,5 @@ class Trial:
 
     def success(self) -> float:
         assert self._trigger is not None
-        following = (self._labels + 1) % self._logits.shape[1]
-        wanted = following if self._trigger.target is None else self._trigger.target
+        wanted = relabelled(self._labels, self._trigger.target, self._logits.shape[1])
         return int((self._logits.argmax(1) == wanted).sum()) / len(self._labels)
