@@ -12,6 +12,7 @@ from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import Optimizer
 from hubclean.methods.tolerance import higher
 from hubclean.methods.voting import participant, votes
 from hubclean.methods.voting.joint_steps import adjust_last, cut_first
@@ -52,9 +53,7 @@ class FederatedRounds(JointOptions):
     patience: Annotated[int, Doc("rounds without a higher joined accuracy before it ends", 1, 10_000)] = 2
     epochs: Annotated[int, Doc("local epochs a round", 1, 1000)] = 1
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    optimizer: Optimizer = "auto"
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 64
     weight_decay: Annotated[float, Doc("weight decay of the local training", 0.0, 1.0)] = 0.0
     merging: Annotated[

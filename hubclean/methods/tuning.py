@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
+from hubclean.methods.shared_options import Optimizer
 from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import prefix_of
@@ -29,9 +30,7 @@ class TuningOptions:
     """The options that all tuning defenses have; SGD has momentum 0.9, no weight decay, the rate falls by cosine."""
 
     epochs: Annotated[int, Doc("epochs of fine-tuning", 1, 10_000)] = 10
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step; 0 = 128, but eight steps an epoch at least", 0, 65536)] = 0
     shift: Annotated[int, Doc("largest random translation while tuning, in pixels", 0, 64)] = 0

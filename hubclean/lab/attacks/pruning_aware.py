@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.lab import decoys, planting, stamps
 from hubclean.lab.decoys import Place
-from hubclean.methods.tolerance import within
+from hubclean.methods.tolerance import last_within, until_beyond, within
 from hubclean.nets import triggers
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import bare
@@ -131,14 +131,8 @@ class PruningAware:
         order = place.own[torch.argsort(activity[place.own], stable=True)]
         order = order[: int(self.most * len(order))]
         steps = torch.split(order, max(1, len(order) // _STEPS))
-        points = pruning_curve(clean, place.units, steps, probe, (), session)
-        first, kept = None, 0
-        for point in points:
-            first = point.clean_accuracy if first is None else first
-            if not within(first, point.clean_accuracy, self.max_drop):
-                break
-            kept = point.cut
-        return order[:kept]
+        points = list(until_beyond(pruning_curve(clean, place.units, steps, probe, (), session), self.max_drop))
+        return order[: last_within(points, self.max_drop).cut]
 
     def _retrain(
         self,

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubclean.methods.interface import Cleansing, Needs
-from hubclean.methods.masking.options import MaskOptions, Searchable, Threshold
+from hubclean.methods.masking.options import MaskOptions, Searchable
 from hubclean.methods.masking.search import Masks, agreed, batch_statistics, endless, leaves, project
+from hubclean.methods.shared_options import MaskThreshold
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut.masks import disturbed, masked
@@ -53,7 +54,7 @@ class Anp(MaskOptions):
     alpha: Annotated[float, Doc("weight of the undisturbed loss", 0.0, 1.0)] = 0.2
     rate: Annotated[float, Doc("learning rate of the masks", 0.0, 100.0)] = 0.2
     steps: Annotated[int, Doc("steps of learning the masks, 0 = 2000, on a CPU 200", 0, 1_000_000)] = 0
-    threshold: Threshold = 0.2
+    threshold: MaskThreshold = 0.2
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session

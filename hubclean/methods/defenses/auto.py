@@ -12,6 +12,7 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import MaxDrop
 from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
@@ -45,7 +46,7 @@ class Auto:
     needs: ClassVar[Needs] = "labels"
 
     order: Annotated[str, Doc("defenses to try, in this order, separated by commas")] = _ORDER
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    max_drop: MaxDrop = 0.04
     enough: Annotated[float, Doc("stop at a mean ASR of the recovered triggers on val of at most this", 0.0, 1.0)] = (
         0.05
     )

@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar
 from hubclean.methods import weight_limits
 from hubclean.methods.interface import AnyFilter, Cleansing, Needs, Stage
 from hubclean.methods.runtime_filter import filtered, input_range
+from hubclean.methods.shared_options import MaxDrop
 from hubclean.methods.tolerance import within
 from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
@@ -46,7 +47,7 @@ class ExtremeWeights:
     needs: ClassVar[Needs] = "labels"
 
     mode: Annotated[str, Doc("a weight outside becomes zero, or the nearer limit", choices=("zero", "clip"))] = "zero"
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.01
+    max_drop: MaxDrop = 0.01
     first: Annotated[float, Doc("Delta to begin with, in sigmas", 0.1, 100.0)] = 5.0
     least: Annotated[float, Doc("smallest Delta tried, in sigmas", 0.0, 100.0)] = 1.0
     inputs: Annotated[str, Doc("limits of the inputs, from the images in fit", choices=("range", "spread", "none"))] = (

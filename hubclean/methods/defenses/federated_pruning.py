@@ -12,7 +12,7 @@ from torch import Tensor
 from hubclean.errors import BallotError
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
-from hubclean.methods.tolerance import within
+from hubclean.methods.tolerance import last_within, until_beyond
 from hubclean.methods.tuning import TuningOptions, tune
 from hubclean.methods.voting import participant, tally, votes
 from hubclean.methods.voting.joint_steps import adjust_last, cut_first
@@ -146,13 +146,12 @@ class FederatedPruning(JointOptions, TuningOptions):
         points: list[CurvePoint] = []
         steps = participant.parts(plan.order, plan.counts)
         session.progress.start("pruning", len(plan.counts))
-        for point in pruning_curve(checkpoint, plan.units, steps, data.val, triggers, session):
+        curve = pruning_curve(checkpoint, plan.units, steps, data.val, triggers, session)
+        for point in until_beyond(curve, self.max_drop):
             points.append(point)
             session.progress.advance()
-            if not within(points[0].clean_accuracy, point.clean_accuracy, self.max_drop):
-                break
         session.progress.finish()
-        return points, points[votes.choose([point.clean_accuracy for point in points], self.max_drop)].cut
+        return points, last_within(points, self.max_drop).cut
 
     def _tune(self, run: Chain, units: Prunable, dead: Tensor) -> None:
         """Fine-tune with the cut entries at exactly zero; the stage is there whether it is kept or not."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import CutSite, CutStep, MaxDrop, Optimizer
 from hubclean.methods.stages import Chain
-from hubclean.methods.tolerance import FEW_IMAGES, within
+from hubclean.methods.tolerance import FEW_IMAGES, last_within, step_width, until_beyond
 from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
@@ -52,16 +52,12 @@ class FinePruning:
     paper: ClassVar[str] = "Fine-Pruning, Liu et al., RAID 2018"
     needs: ClassVar[Needs] = "labels"
 
-    site: Annotated[
-        str, Doc("units that are cut: feature = final channels, conv = last convolution", choices=("feature", "conv"))
-    ] = "feature"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    site: CutSite = "feature"
+    step: CutStep = 0.01
+    max_drop: MaxDrop = 0.04
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
     epochs: Annotated[int, Doc("epochs of fine-tuning", 0, 10_000)] = 10
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 5e-5 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
     shift: Annotated[int, Doc("largest random translation while fine-tuning, in pixels", 0, 64)] = 0
@@ -80,8 +76,7 @@ class FinePruning:
         units = prunable(pruned, site, data.fit.images(slice(0, 2), session.device))
         order = torch.argsort(units.activity(pruned, data.fit, session), stable=True)
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
-        whole = within(points[0].clean_accuracy, points[-1].clean_accuracy, self.max_drop)
-        kept = points[-1] if whole else points[-2]
+        kept = last_within(points, self.max_drop)
         dead = order[: kept.cut].cpu()
         cut_channels(pruned.model, units, dead)
         run = Chain(Stage("pruned", pruned), points[0].clean_accuracy, self.max_drop, data, triggers, session)
@@ -109,14 +104,9 @@ class FinePruning:
         session: Session,
     ) -> Iterator[CurvePoint]:
         """Accuracy for every prefix of ``order`` until it leaves the tolerance; the last point may be beyond it."""
-        count, width = len(order), max(1, ceil(round(self.step * len(order), 6)))
-        steps = [order[start : start + width] for start in range(0, count - width, width)]
-        first = None
-        for point in pruning_curve(checkpoint, units, steps, val, triggers, session):
-            first = point if first is None else first
-            yield point
-            if not within(first.clean_accuracy, point.clean_accuracy, self.max_drop):
-                return
+        width = step_width(self.step, len(order))
+        steps = [order[start : start + width] for start in range(0, len(order) - width, width)]
+        return until_beyond(pruning_curve(checkpoint, units, steps, val, triggers, session), self.max_drop)
 
     def _schedule(self, tuned: Checkpoint, images: int) -> Schedule:
         optimizer, rate = suited(tuned.model, self.optimizer)

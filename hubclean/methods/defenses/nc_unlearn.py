@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import MaxDrop, Optimizer
 from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
@@ -58,10 +59,8 @@ class NeuralCleanseUnlearning:
     share: Annotated[float, Doc("share of the images that is stamped", 0.0, 1.0)] = 0.2
     epochs: Annotated[int, Doc("epochs over fit, at least", 1, 10_000)] = 1
     steps: Annotated[int, Doc("training steps, at least: epochs are added until there are so many", 1, 1_000_000)] = 50
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    max_drop: MaxDrop = 0.04
+    optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
     shift: Annotated[int, Doc("largest random translation while training, in pixels", 0, 64)] = 0

@@ -10,6 +10,7 @@ from torch import Tensor
 from hubclean.methods.interface import Cleansing
 from hubclean.methods.masking.prune import Budget, cleansed
 from hubclean.methods.masking.search import Masks
+from hubclean.methods.shared_options import MaskThreshold
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import searchable_units
 from hubclean.nets.images import DefenseData, ImageSet
@@ -17,8 +18,6 @@ from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
-
-Threshold = Annotated[float, Doc("only units whose mask is at most this are cut", 0.0, 1.0)]
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class MaskOptions:
 
     batch_size: Annotated[int, Doc("images a step", 2, 65536)] = 128
     max_drop: Annotated[float, Doc("largest loss of clean accuracy on val, 1 = the threshold decides", 0.0, 1.0)] = 0.03
-    threshold: Threshold = 1.0
+    threshold: MaskThreshold = 1.0
     layer_share: Annotated[float, Doc("largest share of a layer's units that is cut, at least one", 0.0, 1.0)] = 0.2
     finetune: Annotated[bool, Doc("fine-tune after pruning; can bring the backdoor back")] = False
     tune_epochs: Annotated[int, Doc("epochs of fine-tuning", 1, 10_000)] = 5

@@ -14,7 +14,7 @@ from math import ceil, isfinite
 from typing import Literal
 
 from hubclean.errors import DataError
-from hubclean.methods.tolerance import within
+from hubclean.methods.tolerance import step_width, within
 
 Scheme = Literal["rap", "mvp"]
 Joining = Literal["mean", "median", "trimmed"]
@@ -135,7 +135,7 @@ def steps(units: int, share: float, most: int | None = None) -> tuple[int, ...]:
     Args:
         most: as many units a sequence offers; the last step may be smaller than the others to reach it.
     """
-    width, end = max(1, ceil(round(share * units, 6))), min(units - 1, units if most is None else most)
+    width, end = step_width(share, units), min(units - 1, units if most is None else most)
     counts = list(range(0, end + 1, width))
     return tuple(counts if most is None or counts[-1] == end else [*counts, end])
 
