@@ -67,7 +67,7 @@ def rank(
     """One participant's ballot: ranks, or votes at ``rate``, of the units of ``site``; labels are not needed.
 
     Args:
-        epsilon: makes the votes differentially private (``private_votes``); the noise is the system's, no seed's.
+        epsilon: makes the votes differentially private (``noise.private``); the noise is the system's, no seed's.
 
     Raises:
         OptionError: ranks with an epsilon.

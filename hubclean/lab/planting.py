@@ -1,4 +1,4 @@
-"""Plants backdoors: what every attack offers, how a poisoned set becomes a model, triggers on disk, and the check."""
+"""Plants backdoors: what every attack offers, how a poisoned set becomes a model, and the check that it did."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ _MOST_BYTES = 8 << 20  # a million units; a filter has a hundredth of one layer
 
 @dataclass(frozen=True)
 class FilteredAnswer:
-    """What a guarded classifier says of n images.
+    """What a filtered classifier says of n images.
 
     Args:
         logits: of the checkpoint itself ``(n, k)``.

@@ -38,7 +38,7 @@ def load_checkpoint(
     """Build the repo's classifier, find its heads, and load its weights: float32, eval mode, no gradients.
 
     Only safetensors, JSON, licences and the card are fetched, the weights after everything else is in order. Where the
-    weights are a pickle only, it is converted without unpickling (``pickled_weights``).
+    weights are a pickle only, it is converted without unpickling (``torch_to_safetensors``).
 
     Args:
         session: where to put the model (the CPU without one).

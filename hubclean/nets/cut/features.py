@@ -1,4 +1,4 @@
-"""Reads features at a classifier's heads and cuts channels there; ``locate`` finds where that is.
+"""Reads features at a classifier's heads and cuts channels there; ``trace.locate`` finds where that is.
 
 A channel is cut in the head's input columns: after every norm, so that its contribution is exactly zero, and in no
 residual stream, so that nothing else changes.
