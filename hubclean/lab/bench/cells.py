@@ -214,13 +214,12 @@ class BenchRun:
         started = time.monotonic()
         result = defense.cleanse(original, images.defense, recovered, session)
         seconds = time.monotonic() - started
-        classes = len(images.labels)
-        stages = {
-            stage.name: zoo.measure_planted(_filtered(stage), images.test, classes, model.stamp, session)
-            for stage in result.stages
-        }
-        before = zoo.measure_planted(original.model, images.test, classes, model.stamp, session)
-        after = stages[result.kept]
+
+        def figures(net: torch.nn.Module) -> rows.Figures:
+            return zoo.measure_planted(net, images.test, len(images.labels), model.stamp, session)
+
+        stages = {stage.name: figures(_filtered(stage)) for stage in result.stages}
+        before, after = figures(original.model), stages[result.kept]
         right = None if model.stamp is None else any(t.target == model.stamp.target for t in recovered)
         row = rows.DefenseRow(
             id=key,
