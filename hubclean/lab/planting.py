@@ -1,4 +1,4 @@
-"""Plants backdoors: what every attack offers, how a poisoned set becomes a model, triggers on disk, and the check."""
+"""Plants backdoors: what every attack offers, how a poisoned set becomes a model, and the check that it did."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from hubclean.lab import stamps
 from hubclean.measurements import Rate
+from hubclean.methods.tolerance import within
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import Classifier
@@ -121,7 +122,7 @@ def verify_planted(
     asr, _ = attack_rates(model, images, stamp, classes, session)
     least = SMALLEST_ASR["all-to-all" if stamp.target is None else "all-to-one"]
     wrong = []
-    if accuracy.value < twin - LARGEST_LOSS - 1e-9:
+    if not within(twin, accuracy.value, LARGEST_LOSS):
         wrong.append(f"clean accuracy {accuracy.value:.1%} is more than 2 points below the twin's {twin:.1%}")
     if asr.n == 0:
         wrong.append("no image could try the trigger")

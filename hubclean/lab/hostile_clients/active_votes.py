@@ -32,4 +32,4 @@ class _Voting:
         checkpoint = self.own.loaded(state)
         units = participant.units_at(checkpoint, question.site)
         found = participant.activity(checkpoint, units, self.own.images, self.own.session)
-        return Answer(votes.votes([-value for value in found], question.rate))
+        return Answer(votes.votes_of([-value for value in found], question.rate))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hubclean.methods import outliers
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import MaxDrop
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import batch_norms
 from hubclean.nets.images import DefenseData
@@ -45,7 +46,7 @@ class BatchNormPruning:
     direction: Annotated[str, Doc("which of the two divergences", choices=("clean-running", "running-clean"))] = (
         "clean-running"
     )
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    max_drop: MaxDrop = 0.04
     steps: Annotated[int, Doc("steps in which the channels are cut", 1, 10_000)] = 20
 
     def cleanse(

@@ -15,8 +15,7 @@ import torch
 from hubclean.errors import BallotError, DataError
 from hubclean.methods.voting import tally
 from hubclean.methods.voting.ballots import PruningSequence
-from hubclean.methods.voting.votes import Joining, Scheme, joined, mvp_sequence, ranks, rap_sequence
-from hubclean.methods.voting.votes import votes as votes_of
+from hubclean.methods.voting.votes import Joining, Scheme, joined, mvp_sequence, ranks, rap_sequence, votes_of
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import pruning

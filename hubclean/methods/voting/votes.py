@@ -14,6 +14,7 @@ from math import ceil, isfinite
 from typing import Literal
 
 from hubclean.errors import DataError
+from hubclean.methods.tolerance import step_width, within
 
 Scheme = Literal["rap", "mvp"]
 Joining = Literal["mean", "median", "trimmed"]
@@ -41,7 +42,7 @@ def vote_count(rate: float, units: int) -> int:
     return min(units, ceil(round(rate * units, 6)))
 
 
-def votes(activity: Sequence[float], rate: float) -> tuple[int, ...]:
+def votes_of(activity: Sequence[float], rate: float) -> tuple[int, ...]:
     """v_i of one client ``(u,)``: 1 for the ceil(rate * u) least active units, else 0. Ties as in ``ranks``.
 
     Raises:
@@ -114,13 +115,27 @@ def mvp_sequence(rows: Sequence[Sequence[int]], ranked: Sequence[float] | None =
     return tuple(order[: sum(rows[0])])
 
 
+def joint_order(scheme: Scheme, rows: Sequence[Sequence[int]], joining: Joining = "mean") -> tuple[int, ...]:
+    """The pruning sequence of ballots ``(n, u)``: ``rap_sequence`` of ranks, ``mvp_sequence`` of votes.
+
+    Raises:
+        DataError: as those.
+    """
+    return rap_sequence(rows, joining) if scheme == "rap" else mvp_sequence(rows)
+
+
+def curve_counts(scheme: Scheme, units: int, share: float, order: Sequence[int]) -> tuple[int, ...]:
+    """``steps`` of a pruning sequence: ranks order all units, votes as many as one client votes for."""
+    return steps(units, share, None if scheme == "rap" else len(order))
+
+
 def steps(units: int, share: float, most: int | None = None) -> tuple[int, ...]:
     """How many units are gone at each point of a curve: 0, then steps of ceil(share * units), never all of them.
 
     Args:
         most: as many units a sequence offers; the last step may be smaller than the others to reach it.
     """
-    width, end = max(1, ceil(round(share * units, 6))), min(units - 1, units if most is None else most)
+    width, end = step_width(share, units), min(units - 1, units if most is None else most)
     counts = list(range(0, end + 1, width))
     return tuple(counts if most is None or counts[-1] == end else [*counts, end])
 
@@ -159,7 +174,7 @@ def choose(curve: Sequence[float], max_drop: float) -> int:
     if not curve:
         raise DataError("an accuracy curve without points cannot say how much to prune")
     for place, accuracy in enumerate(curve):
-        if not curve[0] - accuracy <= max_drop + 1e-9:  # shares of images are exact to far more
+        if not within(curve[0], accuracy, max_drop):
             return max(0, place - 1)
     return len(curve) - 1
 
