@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer
+
+from support import ROOT
+from support.hub_server import HubServer
 
 LOOPBACK = "127.0.0.1,127.0.0.2,::1,localhost"
 _HUB = pytest.StashKey[HubServer]()
@@ -83,7 +85,7 @@ def xet(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of shared models and images: ``$HUBCLEAN_SHARED``, else ``../shared/data`` beside the checkout."""
-    place = Path(os.environ.get("HUBCLEAN_SHARED") or Path(__file__).parents[2] / "shared" / "data")
+    place = Path(os.environ.get("HUBCLEAN_SHARED") or ROOT.parent / "shared" / "data")
     if not place.is_dir():
         pytest.skip(f"no shared data at {place}; set HUBCLEAN_SHARED to run this test")
     return place

@@ -73,7 +73,7 @@ def certificates(folder: Path) -> None:
 
 def images(folder: Path, seed: int) -> None:
     """Class folders of one owner."""
-    from sets import image_set
+    from support.image_sets import image_set
 
     found = image_set(40, 4, (3, 32, 32), seed)
     for row, label in enumerate(found.labels.tolist()):
@@ -136,7 +136,7 @@ def main() -> None:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     sys.path.insert(0, str(ROOT / "tests"))
-    from tiny_models import make_repo
+    from support.tiny_models import make_repo
 
     with tempfile.TemporaryDirectory(prefix="hubclean-tls-") as name:
         work = Path(name)

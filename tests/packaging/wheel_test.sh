@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The wheel alone, without extras, in a fresh venv: data folders are in it, scan works without torch, clean says what it lacks.
+set -euo pipefail
+python="$1"
+work="$(mktemp -d)"
+trap 'rm -rf "$work"' EXIT
+"$python" -m build --outdir "$work/dist" . > "$work/build.log" 2>&1 || { cat "$work/build.log"; exit 1; }
+"$python" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install --quiet --constraint constraints.txt "$work"/dist/*.whl
+cd "$work"
+! ./venv/bin/python -c 'import torch' 2> /dev/null
+mkdir model && printf '{"architecture": "resnet18"}' > model/config.json
+./venv/bin/python - <<'PY'
+import json, struct
+header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+open("model/model.safetensors", "wb").write(struct.pack("<Q", len(header)) + header + bytes(4))
+from hubclean import resources
+assert any(resources.folder("hooks").glob("*.toml")) and any(resources.folder("model_cards").rglob("*.j2"))
+assert any(resources.folder("demo_images").rglob("*.parquet"))
+assert (resources.folder("model_cards") / "error_rates.json").is_file()
+import hubclean, pathlib
+assert (pathlib.Path(hubclean.__file__).parent / "scanning" / "scan.schema.json").is_file()
+assert hubclean.scan("model").exit_code == 0
+PY
+./venv/bin/hubclean scan model
+./venv/bin/hubclean push --help > /dev/null
+code=0; ./venv/bin/hubclean clean model --data model --out out 2> err || code=$?
+test "$code" = 2 && grep -q "pip install 'hubclean\[models\]'" err && test ! -e out
+echo "wheel test passed"
