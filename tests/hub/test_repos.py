@@ -167,7 +167,7 @@ def test_a_hub_cache_snapshot_is_a_folder_whose_links_are_fine(hub: HubServer) -
 
 def test_local_targets_and_errors_load_no_hub_client_and_no_torch() -> None:
     code = (
-        "import sys; from hubclean.hub.repos import open_target; open_target('.').files();\n"
+        "import sys; from hubclean.hub.targets import open_target; open_target('.').files();\n"
         "bad = [n for n in sys.modules if n.split('.')[0] in ('huggingface_hub', 'torch', 'numpy', 'timm')]\n"
         "sys.exit(str(bad) if bad else 0)"
     )
