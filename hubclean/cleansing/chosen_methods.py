@@ -53,10 +53,10 @@ def _fields(kind: Kind, name: str) -> set[str]:
     return {row.name for row in options_of(known[name])}
 
 
-def lacking(made: Iterable[Any], data: str | None) -> tuple[str, ...]:
-    """For every detector or defense that cannot run on ``data``, what it needs, in words."""
+def lacking(made: Iterable[Any], data: bool) -> tuple[str, ...]:
+    """For every detector or defense that cannot run, what it needs, in words; ``data`` is whether there are images."""
     needs = {type(method).name: getattr(method, "needs", "labels") for method in made}
-    return tuple(f"{name} needs {_NEEDED[what]}" for name, what in needs.items() if data is None and what in _NEEDED)
+    return tuple(f"{name} needs {_NEEDED[what]}" for name, what in needs.items() if not data and what in _NEEDED)
 
 
 def needs_labels(made: Iterable[Any]) -> bool:

@@ -13,6 +13,7 @@ from hubclean.hub.repos import Repo
 from hubclean.methods.interface import Detection
 from hubclean.nets import datasets, loading
 from hubclean.nets.construction import adapters
+from hubclean.nets.datasets import ImageSource
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped
@@ -34,7 +35,7 @@ class DeepOptions:
 
 
 def deep_scan(
-    repo: Repo, report: ScanReport, session: Session, data: str | None, options: DeepOptions | None = None
+    repo: Repo, report: ScanReport, session: Session, data: ImageSource | None, options: DeepOptions | None = None
 ) -> tuple[ScanReport, tuple[Detection, ...]]:
     """Add the detectors' verdicts to a static report; without a reason to stop, the weights are fetched and hashed.
 
@@ -50,9 +51,9 @@ def deep_scan(
         return _skip(report, "the static stage has findings at the gate, so no weight was fetched"), ()
     texts = method_options(options.given, [("detectors", name) for name in options.detectors])
     made = [build_method("detectors", name, texts["detectors", name]) for name in options.detectors]
-    for why in lacking(made, data):
+    for why in lacking(made, data is not None):
         report = _skip(report, f"{why}: give --data")
-    made = [detector for detector in made if not lacking([detector], data)]
+    made = [detector for detector in made if not lacking([detector], data is not None)]
     if not made:
         return report, ()
     try:

@@ -28,7 +28,7 @@ class Loaded:
 
 def load_with_data(
     checkpoint: Checkpoint,
-    source: str | None,
+    source: datasets.ImageSource | None,
     split: str | None,
     sizes: datasets.Sizes,
     session: Session,
@@ -43,7 +43,9 @@ def load_with_data(
     if source is None:
         return Loaded(checkpoint, datasets.no_images(checkpoint.facts.input_size, session.seed))
     prepare = preprocessing.preprocessing(checkpoint.folder, checkpoint.facts)
-    splits = datasets.load_images(source, checkpoint.labels, prepare, session, split, sizes, labelled)
+    splits = datasets.load_images(
+        source, checkpoint.labels, prepare, session, split, sizes, labelled, checkpoint.facts.input_size
+    )
     if not splits.labelled:
         fit, val = (
             ImageSet(part.pixels, predictions(checkpoint.model, part, session))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp
@@ -50,11 +51,26 @@ class CleanOptions:
     ready: Any = None
     command: str = ""
 
-    def settled(self, data: str | None) -> CleanOptions:
-        """The same with detector and defense named."""
-        detector, defense = DEFAULTS if data is not None else WITHOUT_IMAGES
+    def settled(self, data: bool) -> CleanOptions:
+        """The same with detector and defense named; ``data`` is whether there are images."""
+        detector, defense = DEFAULTS if data else WITHOUT_IMAGES
         defense = _FEDERATED if self.ballots else defense
         return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
+
+
+def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions, session: Session) -> str:
+    """What repeats the run: a command, or the call in Python where the net or its images came from memory."""
+    if checkpoint.facts.library != "module" and report.source != "memory":
+        return command_line(checkpoint.origin, report, options, session)
+    data = "None" if report.source == "none" else "IMAGES" if report.source == "memory" else repr(report.source)
+    words = ["NET" if checkpoint.facts.library == "module" else repr(str(checkpoint.origin)), data, "'OUT'"]
+    words += [f"detectors={options.detectors!r}", f"defense={options.defense!r}"]
+    words += [f"given={options.given!r}"] if options.given else []
+    words += [] if options.retune else ["retune=False"]
+    if report.fit:
+        words.append(f"sizes=hubclean.Sizes({report.fit}, {report.val}, {report.test or None})")
+    batch = f"hubclean.open_session(seed={session.seed}, batch_size={session.batch_size})"
+    return f"# in Python: hubclean.clean({', '.join([*words, f'session={batch}'])})"
 
 
 def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, session: Session) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from hubclean.cleansing import retuning, verdict
 from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data, open_scanned
-from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, command_line
+from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, repeating
 from hubclean.cleansing.output_folder import deliver
 from hubclean.errors import OptionError
 from hubclean.hub.repos import Repo
@@ -19,9 +19,10 @@ from hubclean.methods.interface import Cleansing, Detection, Stage
 from hubclean.methods.runtime_filter import filtered
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.datasets import Splits
+from hubclean.nets.datasets import ImageSource, Splits
 from hubclean.nets.memory import fitted
 from hubclean.nets.metrics import measure
+from hubclean.nets.own_net import on_disk
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp, Trigger, check_fits
 from hubclean.records import Audit, CleansingReport, DataReport, Metrics, Retuning, ScanReport, Skipped, StageReport
@@ -35,16 +36,24 @@ _MOST_RETUNED = 3  # each is a short training
 
 @dataclass(frozen=True)
 class CleanResult:
-    """What ``clean`` made: the folder, the audit in it, and warnings that are worth reading."""
+    """What ``clean`` made.
+
+    Args:
+        folder: where it lies: weights, card, audit, triggers, pictures.
+        audit: the record in it; ``audit.exit_code`` is that of the command.
+        checkpoint: the kept stage in memory; ``checkpoint.model`` takes pixels in [0, 1].
+        warnings: worth reading.
+    """
 
     folder: Path
     audit: Audit
+    checkpoint: Checkpoint
     warnings: tuple[str, ...] = ()
 
 
 def clean(
     target: str | Repo | Checkpoint,
-    data: str | None,
+    data: ImageSource | None,
     out: Path,
     session: Session,
     options: CleanOptions | None = None,
@@ -53,7 +62,7 @@ def clean(
     """Detect, cleanse and measure one checkpoint, and write the sanitized folder ``out``.
 
     Args:
-        target: what ``open_target`` takes, an open repo, or a checkpoint from ``loading.wrap``.
+        target: what ``open_target`` takes, an open repo, or a checkpoint from ``wrap``.
         data: images, see ``datasets.load_images``. The numbers reported come from its test part only; with ``None``, or
             where the images have no labels, they are not measured.
 
@@ -62,10 +71,29 @@ def clean(
         RefusedError: the static scan has findings at ``high`` or above; nothing of the repo was loaded.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
-    started, options = time.monotonic(), (options or CleanOptions()).settled(data)
+    started, options = time.monotonic(), (options or CleanOptions()).settled(data is not None)
     check_free(out)
-    detectors, defense = _made(options, data)
+    methods = _made(options, data is not None)
     checkpoint, scan = open_scanned(target, revision, options.hooks)
+    with on_disk(checkpoint) as stored:
+        result = _cleaned(stored, scan, data, out, session, options, methods, started)
+    if checkpoint.folder is None:  # the temporary files are gone
+        return replace(result, checkpoint=replace(result.checkpoint, folder=out))
+    return result
+
+
+def _cleaned(
+    checkpoint: Checkpoint,
+    scan: ScanReport | None,
+    data: ImageSource | None,
+    out: Path,
+    session: Session,
+    options: CleanOptions,
+    methods: tuple[tuple[Any, ...], Any],
+    started: float,
+) -> CleanResult:
+    """The same for a checkpoint whose files are on disk, with detectors and defense made."""
+    detectors, defense = methods
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
@@ -79,7 +107,7 @@ def clean(
     audit = _audit(checkpoint, scan, splits.report, detections, report, session)
     audit = replace(
         audit,
-        command=options.command or command_line(checkpoint.origin, splits.report, options, session),
+        command=options.command or repeating(checkpoint, splits.report, options, session),
         retuning=retuned,
         skipped=(*audit.skipped, *why),
         seconds=time.monotonic() - started,
@@ -87,7 +115,7 @@ def clean(
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
     session.accelerator.wait_for_everyone()
-    return CleanResult(out, audit, splits.warnings)
+    return CleanResult(out, audit, cleansing.checkpoint, splits.warnings)
 
 
 def _audit(
@@ -124,7 +152,7 @@ def _audit(
     )
 
 
-def _made(options: CleanOptions, data: str | None) -> tuple[tuple[Any, ...], Any]:
+def _made(options: CleanOptions, data: bool) -> tuple[tuple[Any, ...], Any]:
     """The detectors, unless they are left out, and the defense, with their options.
 
     Raises:

@@ -229,6 +229,17 @@ def open_filtered(repo: Repo, session: Session | None = None) -> FilteredClassif
     return FilteredClassifier(checkpoint, load_filters(repo.fetch([PATH]), checkpoint))
 
 
+def before(checkpoint: Checkpoint) -> FilteredClassifier:
+    """The filter of a checkpoint that is loaded already, read from the folder that it came from.
+
+    Raises:
+        DataError, ModelError: as ``load_filters``; or the checkpoint has no folder.
+    """
+    if checkpoint.folder is None:
+        raise DataError("the checkpoint has no folder: wrap it with the one that holds the filter")
+    return FilteredClassifier(checkpoint, load_filters(checkpoint.folder, checkpoint))
+
+
 def _read(place: Path) -> tuple[_Facts, list[Tensor]]:
     """The file's content; whether it fits a checkpoint is not asked."""
     damaged = DataError(f"{PATH} is no filter file that hubclean wrote, or it is damaged")

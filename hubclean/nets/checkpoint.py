@@ -1,21 +1,14 @@
-"""Tensor shapes and the interfaces between floors. Pixels are float in [0, 1]; models normalise inside.
-
-``Images`` is ``(n, c, h, w)``, ``Labels`` ``(n,)`` int64, ``Logits`` ``(n, k)``, ``Features`` ``(n, d)``.
-"""
+"""``Checkpoint``: a loaded classifier and where it came from."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from hubclean.records import Conversion, FeatureSite, ModelFacts, RepoRef
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

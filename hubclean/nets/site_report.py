@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
@@ -12,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters, classifier
 from hubclean.nets.construction.classifier import Classifier
 from hubclean.nets.cut import features, masks
+from hubclean.nets.own_net import described, free_copy
 from hubclean.nets.trace import locate, unit_finder
 from hubclean.nets.trace.recorder import Trace
 from hubclean.nets.trace.units import UnitGroup, last_units
@@ -88,50 +87,12 @@ def survey_module(module: nn.Module, example: Tensor, hooks: Path | None = None)
     Raises:
         ModelError: it does not run on such a batch, returns no logits, or no head or feature can be found.
     """
-    if not isinstance(example, Tensor) or example.ndim != 4:
-        raise ModelError("the example must be a batch of images of shape (n, c, h, w)")
-    own = _copied(module)
-    channels, height, width = example.shape[1:]
-    facts = ModelFacts(
-        library="module",
-        architecture=type(own).__name__,
-        input_size=(channels, height, width),
-        mean=(0.0,) * channels,
-        std=(1.0,) * channels,
-        interpolation="bilinear",
-        crop=1.0,
-        labels=(),
-        parameters=classifier.count_parameters(own),
-    )
-    trace = locate.recorded(own, facts)
-    count = trace.values[trace.logits].shape[1]
-    facts = replace(facts, labels=tuple(f"label {index}" for index in range(count)))
+    own = free_copy(module)
+    facts, trace = described(own, example)
     model = Classifier(own, facts.mean, facts.std).eval()
     origin = RepoRef(type(own).__name__, None, "local")
     report, groups = _report(origin, own, facts, adapters.load_adapters(hooks), trace)
     return report if next(own.parameters()).is_meta else _proved(report, groups, trace, model)
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """The net in float32, free to be run and cut, out of its wrapper."""
-    if not isinstance(module, nn.Module):
-        raise ModelError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
-    module = getattr(module, "_orig_mod", module)  # torch.compile keeps the net there
-    module = module.net if isinstance(module, Classifier) else module
-    name = printable(type(module).__name__)
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
-        raise ModelError(f"{name} has parts made by torch.jit, which cannot be seen into: give the net it was made of")
-    if next(module.parameters(), None) is None:
-        raise ModelError(f"{name} has no parameters, so there is no head whose columns could be cut")
-    if any(torch.nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
-        raise ModelError(f"{name} has lazy layers without weights: run it once on a batch")
-    try:
-        return copy.deepcopy(module).float().eval().requires_grad_(False)
-    except Exception as error:  # a stranger's net can raise anything
-        said = printable((str(error) or type(error).__name__).splitlines()[0], 100)
-        raise ModelError(
-            f"{name} cannot be copied ({said}); if it keeps tensors of an earlier forward, give a new net"
-        ) from error
 
 
 def _report(

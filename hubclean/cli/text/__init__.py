@@ -1,1 +1,9 @@
-"""cli.text."""
+"""Results as text for a terminal; strings from a repo are escaped.
+
+* ``scan``: findings, files not checked, the table of many targets.
+* ``clean``: before and after, trials, retuning.
+* ``site``: feature layer, heads, units.
+* ``verdict``: one verdict, one detection, as lines.
+* ``errors``: every failure as one escaped sentence on stderr.
+* ``layout``: columns, percents, plurals, colours.
+"""

@@ -131,7 +131,7 @@ def hf_facts(
 
     Args:
         channels: of the pixels that the model takes, as its config says.
-        patch: side of the patches that the model takes; its images are then made square (see ``image_patches.cut_patches``).
+        patch: side of the patches that the model takes; its images are then made square (``cut_patches``).
 
     Raises:
         ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,13 +36,23 @@ class GuardOptions:
 
     def __post_init__(self) -> None:
         for name in ("allow", "allow_unchecked", "unscanned"):
-            if isinstance(getattr(self, name), str):
-                raise OptionError(f"{name} of a guard is a tuple of strings, not one string")
+            strings(name, getattr(self, name))
         if self.gate not in SEVERITIES:
             raise OptionError(f"no severity named {self.gate!r}; there are: {', '.join(SEVERITIES)}")
         if odd := [kind for kind in self.unscanned if kind not in REPO_TYPES]:
             raise OptionError(f"no type of repo named {odd[0]!r} goes unscanned; there are: {', '.join(REPO_TYPES)}")
         check_names(self.allow)
+
+
+def strings(name: str, value: Sequence[str]) -> tuple[str, ...]:
+    """The value of an option that takes several strings.
+
+    Raises:
+        OptionError: it is one string, whose letters would be taken one by one.
+    """
+    if isinstance(value, str):
+        raise OptionError(f"{name} of a guard is a tuple of strings, not one string")
+    return tuple(value)
 
 
 @dataclass(frozen=True, slots=True)

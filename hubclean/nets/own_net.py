@@ -1,0 +1,123 @@
+"""A net of the user's own, which no library knows: copied, described by an example, made a checkpoint."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from hubclean.errors import ModelError
+from hubclean.escaping import printable
+from hubclean.nets import loading
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction import adapters
+from hubclean.nets.construction.classifier import Classifier, count_parameters
+from hubclean.nets.trace import locate
+from hubclean.nets.trace.recorder import Trace
+from hubclean.records import ModelFacts
+
+
+def wrap_module(
+    module: nn.Module,
+    example: Tensor,
+    *,
+    labels: Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    name: str | None = None,
+    folder: Path | None = None,
+    hooks: Path | None = None,
+) -> Checkpoint:
+    """A checkpoint around a float32 copy of any net; see ``hubclean.wrap``.
+
+    Raises:
+        ModelError: the net does not run on ``example``, no head can be found, or labels, mean or std do not fit it.
+    """
+    own = free_copy(module)
+    facts, _ = described(own, example)
+    channels = facts.input_size[0]
+    known = facts.labels if labels is None else tuple(labels)
+    if len(known) != len(facts.labels):
+        raise ModelError(f"there are {len(known)} labels for a net with {len(facts.labels)} outputs")
+    return loading.wrap(
+        own,
+        mean=(0.0,) * channels if mean is None else tuple(mean),
+        std=(1.0,) * channels if std is None else tuple(std),
+        input_size=facts.input_size,
+        labels=known,
+        name=facts.architecture if name is None else name,
+        folder=folder,
+        adapters=adapters.load_adapters(hooks),
+    )
+
+
+def described(own: nn.Module, example: Tensor) -> tuple[ModelFacts, Trace]:
+    """What one recorded forward on a batch like ``example`` ``(n, c, h, w)`` says of a net; only its shape counts.
+
+    Raises:
+        ModelError: it is no such batch, or the net does not run on it or returns no logits.
+    """
+    if not isinstance(example, Tensor) or example.ndim != 4:
+        raise ModelError("the example must be a batch of images of shape (n, c, h, w)")
+    channels, height, width = example.shape[1:]
+    facts = ModelFacts(
+        library="module",
+        architecture=type(own).__name__,
+        input_size=(channels, height, width),
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        interpolation="bilinear",
+        crop=1.0,
+        labels=(),
+        parameters=count_parameters(own),
+    )
+    trace = locate.recorded(own, facts)
+    count = trace.values[trace.logits].shape[1]
+    return replace(facts, labels=tuple(f"label {index}" for index in range(count))), trace
+
+
+def free_copy(module: nn.Module) -> nn.Module:
+    """The net in float32, free to be run and cut, out of its wrapper.
+
+    Raises:
+        ModelError: it is no net, or one that cannot be copied or seen into.
+    """
+    if not isinstance(module, nn.Module):
+        raise ModelError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
+    module = getattr(module, "_orig_mod", module)  # torch.compile keeps the net there
+    module = module.net if isinstance(module, Classifier) else module
+    name = printable(type(module).__name__)
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        raise ModelError(f"{name} has parts made by torch.jit, which cannot be seen into: give the net it was made of")
+    if next(module.parameters(), None) is None:
+        raise ModelError(f"{name} has no parameters, so there is no head whose columns could be cut")
+    if any(torch.nn.parameter.is_lazy(parameter) for parameter in module.parameters()):
+        raise ModelError(f"{name} has lazy layers without weights: run it once on a batch")
+    try:
+        return copy.deepcopy(module).float().eval().requires_grad_(False)
+    except Exception as error:  # a stranger's net can raise anything
+        said = printable((str(error) or type(error).__name__).splitlines()[0], 100)
+        raise ModelError(
+            f"{name} cannot be copied ({said}); if it keeps tensors of an earlier forward, give a new net"
+        ) from error
+
+
+@contextmanager
+def on_disk(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
+    """The checkpoint with a folder of files; one that was built in memory gets a temporary ``model.safetensors``."""
+    if checkpoint.folder is not None:
+        yield checkpoint
+        return
+    net = checkpoint.model.net if isinstance(checkpoint.model, Classifier) else checkpoint.model
+    # Clones: tied tensors are stored once for each of their names.
+    state = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
+    with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
+        save_file(state, Path(place) / "model.safetensors")
+        yield replace(checkpoint, folder=Path(place))
