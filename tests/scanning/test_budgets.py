@@ -19,7 +19,6 @@ import pytest
 
 from hubclean.errors import BudgetError
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats import content as formats
 from hubclean.scanning.formats import npy, safetensors_header, strict_json, zip_directory, zip_members
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import walk
@@ -97,13 +96,13 @@ def test_opcodes_are_counted_over_all_members_and_nested_zips(
 def test_unpacked_bytes_are_counted_over_all_members(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(zip_members, "MOST_UNPACKED", 10 * len(LONG))
     read: list[int] = []
-    plain = zip_members.content
+    plain = zip_members.member_content
 
     def counting(*given: Any) -> bytes:
         read.append(len(plain(*given)))
         return plain(*given)
 
-    monkeypatch.setattr(zip_members, "content", counting)
+    monkeypatch.setattr(zip_members, "member_content", counting)
     body = zipped({f"{at}.zip": zipped({f"{at}.pkl": LONG for at in range(5)}) for at in range(6)})
     report = scan(written(tmp_path / "repo", {"a.bin": body}))
     assert report.files[0].state == "unchecked"
@@ -145,7 +144,7 @@ def test_json_of_too_many_values_is_not_parsed(monkeypatch: pytest.MonkeyPatch, 
     few = json.dumps({"a": [1] * 95}).encode()
     assert strict_json.values_in(few) <= 100
     assert scan(written(tmp_path / "few", {"config.json": few})).exit_code == 0
-    monkeypatch.setattr(formats.json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
+    monkeypatch.setattr(strict_json.json, "loads", lambda *_, **__: pytest.fail("it was parsed"))
     for body in (b"[" + b"{}," * 200 + b"1]", b'{"a":[' + b"1," * 200 + b"1]}", b"[" * 200 + b"]" * 200):
         report = scan(written(tmp_path / "many", {"config.json": body}))
         assert (report.files[0].state, report.exit_code) == ("unchecked", 2)
