@@ -31,8 +31,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
-from hubclean.federated import __path__ as _APPS
-
 ROOT = Path(__file__).resolve().parents[2]
 # What is wrong with a node, by its number; the others are honest.
 HOSTILE = {1: "crashing", 2: "slow", 3: "garbled"}
@@ -161,7 +159,7 @@ def main() -> None:
             submit = [
                 "flwr",
                 "run",
-                f"{_APPS[0]}/hostile/flower",
+                str(ROOT / "hubclean" / "lab" / "hostile_clients" / "flower"),
                 "tls",
                 "--run-config",
                 run_config(work, given.timeout, not given.brief),

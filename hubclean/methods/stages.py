@@ -53,7 +53,7 @@ class Chain:
         old, new = (self.accuracy(one.checkpoint) for one in (self.kept, stage))
         if new < self._floor - 1e-9 and new < old - slack - 1e-9:
             why = f"left {new:.1%} on val, beyond the tolerance"
-        elif any(b > a + REVIVED for a, b in zip(self._rates(self.kept), self._rates(stage), strict=True)):
+        elif any(b > a + REVIVED for a, b in zip(self.rates(self.kept), self.rates(stage), strict=True)):
             why = "raised the ASR of a recovered trigger on val"
         else:
             self.notes.append(f"{stage.name}: val accuracy {old:.1%} -> {new:.1%}")
@@ -61,7 +61,8 @@ class Chain:
             return
         self.notes.append(f"the stage {stage.name} {why}: the stage {self.kept.name} is kept")
 
-    def _rates(self, stage: Stage) -> list[float]:
+    def rates(self, stage: Stage) -> list[float]:
+        """The ASR of each recovered trigger on ``val``, after a stage."""
         model, classes = stage.checkpoint.model, len(stage.checkpoint.labels)
         self.passes += len(self._triggers) * len(self.data.val) // 3
         rates = (attack_rates(model, self.data.val, one, classes, self.session)[0] for one in self._triggers)

@@ -143,5 +143,5 @@ def test_the_advice_of_the_readme_is_what_the_committed_rows_say() -> None:
 def test_images_more_or_fewer_are_a_column_each() -> None:
     one = case("badnets")
     few, many = (replace(cleansed(one, "fst", 0.9, asr), images=size) for asr, size in ((0.5, 50), (0.1, 1000)))
-    assert budget_tables._cell(few) == "50.0 % / 5.0"
-    assert budget_tables._median([few, many], {one}, 1000, "fst") == "`fst` 10.0 % / 5.0 (n = 1)"
+    assert budget_tables.cell(few) == "50.0 % / 5.0"
+    assert budget_tables.median_cell([few, many], {one}, 1000, "fst") == "`fst` 10.0 % / 5.0 (n = 1)"

@@ -64,7 +64,7 @@ def test_a_check_that_fails_counts_as_a_crash(monkeypatch: pytest.MonkeyPatch) -
         ("index", "hubclean.scanning.formats.safetensors_header", "index_problems"),
         ("config", "hubclean.scanning.formats.content", "read_json"),
         ("sniff", "hubclean.scanning.formats.content", "is_pickle"),
-        ("scan", "hubclean.scanning.engine", "_judge"),
+        ("scan", "hubclean.scanning.engine", "Reader"),
     ],
 )
 def test_an_error_nobody_declared_is_not_swallowed(

@@ -274,7 +274,7 @@ def test_rates_never_round_to_certainty(value: Rate | None, shown: str) -> None:
 
 
 def test_a_missing_template_folder_is_one_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hubclean.resources._PACKAGE", tmp_path / "a" / "b")
+    monkeypatch.setattr("hubclean.resources.PACKAGE", tmp_path / "a" / "b")
     environment.cache_clear()
     with pytest.raises(HubcleanError, match="model_cards"):
         card()

@@ -154,7 +154,7 @@ def test_clean_without_images_writes_and_claims_no_number(repo: Path, tmp_path: 
 def test_clean_without_images_names_what_needs_them(
     options: dict[str, str], said: str, repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loading, "load", lambda *_, **__: pytest.fail("the weights were loaded first"))
+    monkeypatch.setattr(loading, "load_checkpoint", lambda *_, **__: pytest.fail("the weights were loaded first"))
     with pytest.raises(OptionError, match=said):
         hubclean.clean(repo, None, tmp_path / "out", session=SESSION, **options)
     assert not (tmp_path / "out").exists()

@@ -123,7 +123,7 @@ def test_the_exit_code_follows_the_one_verdict(verdict: Any, code: int) -> None:
 
 def test_measured_error_rates_hold_for_their_rule_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = ErrorRates(Rate.of(8, 10), Rate.of(0, 6), Rate.of(1, 16), "16 small models")
-    monkeypatch.setattr(judging, "folder", lambda _: tmp_path)
+    monkeypatch.setattr(judging, "data_folder", lambda _: tmp_path)
     assert judging.measured_errors() is None
     place = tmp_path / judging.ERROR_RATES
     place.write_text(json.dumps({"rule": judging.RULE, "rates": to_json(rates)}))

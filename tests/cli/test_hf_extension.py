@@ -150,7 +150,7 @@ def test_an_hf_without_extensions_is_named_with_its_version(
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setitem(sys.modules, "huggingface_hub.cli.extensions", None)
     monkeypatch.delattr("huggingface_hub.cli.extensions", raising=False)
-    monkeypatch.setattr(hf_extension, "_script", lambda: tmp_path / "hf-hubclean")
+    monkeypatch.setattr(hf_extension, "console_script", lambda: tmp_path / "hf-hubclean")
     done = CliRunner().invoke(main, ["hf-register", *words])
     assert done.exit_code == 2
     assert "has no extensions, which came with 1.5" in done.stderr

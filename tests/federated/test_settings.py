@@ -16,19 +16,17 @@ from hubclean.federated.training import FederatedTraining
 from hubclean.hub import audited_folder
 from hubclean.nets.session import open_session
 from support.crowds import Here
-from support.flower_config import APPS, NODES, config, place
-
-__all__ = ["place"]  # the fixture
+from support.flower_config import APP, HOSTILE_APP, NODES, config
 
 
 def test_the_apps_list_every_option(place: Path, tmp_path: Path) -> None:
-    for folder in ("flower", "hostile/flower"):
-        rows = config(place, tmp_path, folder)
+    for app in (APP, HOSTILE_APP):
+        rows = config(place, tmp_path, app)
         settings.read_settings(rows)
         for part, cls in (("cleanse", FederatedRounds), ("train", FederatedTraining)):
             listed = {key.removeprefix(f"{part}.").replace("-", "_") for key in rows if key.startswith(f"{part}.")}
             assert listed == {row.name for row in registry.options_of(cls)}
-    assert (APPS / "hostile" / "flower" / "pyproject.toml").read_text().count("hostile.app:app") == 1
+    assert (HOSTILE_APP / "pyproject.toml").read_text().count("hostile_clients.app:app") == 1
 
 
 def test_settings_are_checked(place: Path, tmp_path: Path) -> None:

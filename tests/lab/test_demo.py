@@ -20,7 +20,7 @@ from support.hub_server import HubServer
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     options = ("seeds=1", "steps=3", "batches=1", "neural-cleanse.batch_size=8", "epochs=1", "step=0.2")
-    monkeypatch.setattr(demo, "_OPTIONS", options)
+    monkeypatch.setattr(demo, "OPTIONS", options)
     monkeypatch.setattr(demo, "Schedule", lambda _, *rest, **more: Schedule(4, *rest, **more))
 
 

@@ -26,7 +26,7 @@ def test_a_pruned_model_reloads_plainly_with_the_logits_of_the_hook(kind: str, t
     out, edited, images = into(tmp_path), pruned(original), pixels(original)
     assert loading.same_logits(original, tmp_path / "repo", images) < 1e-6
     names = loading.write_checkpoint(original, edited, out)
-    with features._hooked_off(original.model.net, original.site, dead(original)):
+    with features.hooked_off(original.model.net, original.site, dead(original)):
         by_hook = original.model(images)
     mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (original.facts.mean, original.facts.std))
     plain = loading.reload_plain(out)((images - mean) / std)
@@ -187,6 +187,6 @@ def test_a_small_file_is_not_loaded_into_a_huge_model(tmp_path: Path, monkeypatc
     config = json.loads((repo / "config.json").read_text())
     config["model_args"] = {"layers": [4, 4, 8, 4], "channels": [1024, 2048, 4096, 4096]}
     (repo / "config.json").write_text(json.dumps(config))
-    monkeypatch.setattr(loading.models, "read_weights", lambda *_: pytest.fail("memory was taken"))
+    monkeypatch.setattr(loading.classifier, "read_weights", lambda *_: pytest.fail("memory was taken"))
     with pytest.raises(ModelError, match=r"describes 4,336,792,890 parameters, the weights hold only"):
         load(repo)

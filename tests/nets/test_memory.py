@@ -31,7 +31,7 @@ def test_activations_are_counted_and_weights_are_not() -> None:
 @pytest.mark.parametrize(("room", "expected"), [(1, 1), (3, 2), (40, 32), (10**6, 128)])
 def test_a_batch_fills_the_budget_in_powers_of_two(room: int, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     session, model = open_session("cpu", batch_size=0), net()
-    monkeypatch.setattr(memory, "_HOST", room * memory.bytes_an_image(model, SHAPE, session))
+    monkeypatch.setattr(memory, "HOST", room * memory.bytes_an_image(model, SHAPE, session))
     assert memory.fitted(session, model, SHAPE).batch_size == expected
     assert memory.fitted(replace(session, batch_size=7), model, SHAPE).batch_size == 7, "only where it was left open"
 

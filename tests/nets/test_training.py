@@ -13,7 +13,7 @@ from hubclean.nets import training
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import open_session
-from hubclean.nets.training import Schedule, _optimizer, _shifted, _shuffled, suited, train
+from hubclean.nets.training import Schedule, new_optimizer, shifted, shuffled, suited, train
 from support.image_sets import image_set
 
 SESSION = open_session("cpu", seed=6, batch_size=64)
@@ -68,14 +68,14 @@ def test_frozen_statistics_stay() -> None:
 def test_every_epoch_sees_every_image_once_in_an_order_of_its_own() -> None:
     images, schedule = image_set(50), Schedule(2, 0.01, batch_size=16)
     marked = ImageSet(images.pixels, torch.arange(50))
-    epochs = [torch.cat([labels for _, labels in _shuffled(marked, schedule, SESSION, "x", e)]) for e in (0, 1)]
+    epochs = [torch.cat([labels for _, labels in shuffled(marked, schedule, SESSION, "x", e)]) for e in (0, 1)]
     assert all(sorted(seen.tolist()) == list(range(50)) for seen in epochs)
     assert not torch.equal(*epochs)
 
 
 def test_the_rate_falls_to_zero_by_cosine(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Any] = []
-    monkeypatch.setattr(training, "_optimizer", lambda *args: made.append(_optimizer(*args)) or made[0])
+    monkeypatch.setattr(training, "new_optimizer", lambda *args: made.append(new_optimizer(*args)) or made[0])
     rates: list[float] = []
     train(net(), image_set(64), Schedule(4, 0.02, batch_size=32), SESSION, "rate",
           after_epoch=lambda _: rates.append(made[0][1].get_last_lr()[0]))  # fmt: skip
@@ -106,7 +106,7 @@ def test_a_shift_moves_whole_images_and_fills_with_black() -> None:
     generator = torch.Generator().manual_seed(0)
     seen = set()
     for _ in range(40):
-        moved = _shifted(pixels, 2, generator)
+        moved = shifted(pixels, 2, generator)
         assert moved.shape == pixels.shape
         padded = nn.functional.pad(pixels, (2, 2, 2, 2))
         for image, frame in zip(moved, padded, strict=True):
@@ -114,7 +114,7 @@ def test_a_shift_moves_whole_images_and_fills_with_black() -> None:
             assert len(places) == 1
             seen.add(places[0])
     assert len(seen) > 15
-    assert _shifted(pixels, 0, generator) is pixels
+    assert shifted(pixels, 0, generator) is pixels
 
 
 def test_the_optimiser_suits_the_norms_not_a_family() -> None:
@@ -218,7 +218,7 @@ def test_flips_mirror_about_half_of_the_images_and_draw_nothing_when_off() -> No
     found = {}
     for flip in (False, True):
         schedule = Schedule(1, 0.01, batch_size=60, flip=flip)
-        ((found[flip], _),) = _shuffled(images, schedule, SESSION, "flip", 0)
+        ((found[flip], _),) = shuffled(images, schedule, SESSION, "flip", 0)
     same = [torch.equal(a, b) for a, b in zip(found[False], found[True], strict=True)]
     mirrored = [torch.equal(a, b.flip(2)) for a, b in zip(found[False], found[True], strict=True)]
     assert all(a != b for a, b in zip(same, mirrored, strict=True))

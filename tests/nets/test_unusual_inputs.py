@@ -159,7 +159,7 @@ def _edited(**values: object) -> Callable[[Path, pytest.MonkeyPatch], None]:
         (_edited(max_num_patches="many"), "max_num_patches 'many'|makes no image processor"),
         (_edited(image_processor_type="ViTImageProcessor"), "makes other patches"),
         (
-            lambda folder, monkeypatch: monkeypatch.setattr(image_patches, "cut", _swapped),
+            lambda folder, monkeypatch: monkeypatch.setattr(image_patches, "cut_patches", _swapped),
             "makes other patches",
         ),
     ],

@@ -19,7 +19,7 @@ import pytest
 
 from hubclean.errors import BudgetError
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats import npy, safetensors_header, strict_json, zip_directory, zip_members
+from hubclean.scanning.formats import names, npy, safetensors_header, strict_json, zip_directory, zip_members
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import read_pickles
@@ -107,7 +107,7 @@ def test_unpacked_bytes_are_counted_over_all_members(monkeypatch: pytest.MonkeyP
     report = scan(written(tmp_path / "repo", {"a.bin": body}))
     assert report.files[0].state == "unchecked"
     assert "beyond the" in report.files[0].reason
-    assert sum(size for size in read if size != zip_members._HEAD) < 30 * len(LONG)
+    assert sum(size for size in read if size != names.HEAD) < 30 * len(LONG)
 
 
 def test_members_are_counted_over_nested_zips(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +231,7 @@ def test_python_too_long_to_parse_is_named_all_the_same(monkeypatch: pytest.Monk
 
 def test_every_node_of_a_template_is_looked_at_once(tmp_path: Path) -> None:
     tree = jinja2.Environment().parse("{{ " + "a[" * 30 + "b + c" + "]" * 30 + " }}")
-    nodes = [id(node) for node, _ in chat_templates._nodes(tree)]
+    nodes = [id(node) for node, _ in chat_templates.template_nodes(tree)]
     assert len(nodes) == len(set(nodes)) > 60
     for hidden in ("{{ a[b[c['_x']]] }}", "{{ a['_' ~ 'x'] }}", "{{ a[0]['__y'] }}"):
         findings, _ = judge("chat-templates", tmp_path, {"t.jinja": hidden.encode()})

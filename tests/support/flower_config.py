@@ -1,4 +1,4 @@
-"""Run configs of the Flower apps, read from their pyproject.toml as Flower does, and a tiny repo with pictures."""
+"""Run configs of the Flower apps, read from their pyproject.toml as Flower does."""
 
 from __future__ import annotations
 
@@ -6,33 +6,16 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import pytest
-from PIL import Image
+from support import ROOT
 
-from hubclean import federated
-from support.image_sets import image_set
-from support.tiny_models import make_repo
-
-APPS = Path(federated.__path__[0])
+APP = ROOT / "hubclean" / "federated" / "flower"
+HOSTILE_APP = ROOT / "hubclean" / "lab" / "hostile_clients" / "flower"
 NODES = 3
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny repo, and pictures in class folders."""
-    root = tmp_path_factory.mktemp("flower")
-    make_repo(root / "model", "timm-resnet", classes=4)
-    images = image_set(48, 4)
-    for row, label in enumerate(images.labels.tolist()):
-        folder = root / "data" / f"thing {label}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images.pixels[row].permute(1, 2, 0).numpy()).save(folder / f"{row}.png")
-    return root
-
-
-def config(place: Path, out: Path, folder: str = "flower", **given: Any) -> dict[str, Any]:
+def config(place: Path, out: Path, app: Path = APP, **given: Any) -> dict[str, Any]:
     """The run config of the app's pyproject with values given, as Flower hands it over."""
-    text = (APPS / folder / "pyproject.toml").read_text()
+    text = (app / "pyproject.toml").read_text()
     rows: dict[str, Any] = {}
 
     def flat(table: dict[str, Any], prefix: str) -> None:

@@ -76,7 +76,7 @@ class BenchRun:
                              epochs=net.schedule.epochs)  # fmt: skip
                 cache, images = self.folder / "models", held[data]
                 # Everybody waits for the twin, which the others are compared with.
-                with self._claimed(f"{key}-planting", wait=attack.name == CLEAN) as mine:
+                with self.claimed(f"{key}-planting", wait=attack.name == CLEAN) as mine:
                     model = mine and self._cell(
                         f"model-{key}",
                         title,
@@ -89,7 +89,7 @@ class BenchRun:
                 if attack.name == CLEAN and CLEAN not in self.plan.attacks:
                     self._note(model.row, f"model-{key}")
                     continue
-                with self._claimed(key) as mine:
+                with self.claimed(key) as mine:
                     if mine:
                         self._note(model.row, f"model-{key}")
                     sized = fitted(session, model.checkpoint.model, images.shape)
@@ -263,7 +263,7 @@ class BenchRun:
         return row
 
     @contextmanager
-    def _claimed(self, key: str, wait: bool = False) -> Iterator[bool]:
+    def claimed(self, key: str, wait: bool = False) -> Iterator[bool]:
         """Hold a model for this process; another one that works on the folder takes the next. Killed ones let go.
 
         Args:

@@ -74,14 +74,14 @@ class Anp:
         groups = searchable_units.of_network(original, data.fit.images(slice(0, 2), session.device))
         sizes = searchable_units.relative(searchable_units.magnitudes(original.model, groups))
         steps = self.steps or (_STEPS_CPU if session.device.type == "cpu" else _STEPS)
-        found, passes = self._search(original.model, groups, steps, data.fit, session)
+        found, passes = self.search(original.model, groups, steps, data.fit, session)
         epochs = self.tune_epochs if self.finetune else 0
         budget = Budget(self.max_drop, self.threshold, self.layer_share, tune_epochs=epochs)
         done = cleansed(original, found, sizes, budget, data, triggers, session, self.name)
         short = ", a tenth of the authors' 2000" if steps == _STEPS_CPU and not self.steps else ""
         return replace(done, notes=(f"masks learned in {steps} steps{short}", *done.notes), passes=done.passes + passes)
 
-    def _search(
+    def search(
         self, model: nn.Module, groups: Sequence[UnitGroup], steps: int, images: ImageSet, session: Session
     ) -> tuple[Masks, int]:
         """The masks, and how many images went forward and backward: three times each batch."""
@@ -94,7 +94,7 @@ class Anp:
         with batch_statistics(model):
             batches = endless(images, self.batch_size, session, self.name)
             for _, (pixels, labels) in zip(range(steps), batches, strict=False):
-                noise = self._worst(model, bare, shifts, pixels, labels, draw, session)
+                noise = self.worst_noise(model, bare, shifts, pixels, labels, draw, session)
                 descent.zero_grad()
                 for weight, chosen in ((self.alpha, none), (1 - self.alpha, noise)):
                     with perturbed(model, moved, shifts, chosen), session.accelerator.autocast():
@@ -106,7 +106,7 @@ class Anp:
         session.progress.finish()
         return agreed(moved, session), passes
 
-    def _worst(
+    def worst_noise(
         self,
         model: nn.Module,
         masks: Masks,

@@ -17,7 +17,7 @@ from hubclean.hub import audited_folder
 from hubclean.hub.targets import open_target
 from hubclean.nets import loading
 from hubclean.records import Audit, from_json
-from support.flower_config import NODES, config, place
+from support.flower_config import HOSTILE_APP, NODES, config
 
 pytest.importorskip("flwr", reason="hubclean[federated] is not installed")
 
@@ -28,8 +28,6 @@ from flwr.supercore.task_identity import TaskIdentity
 from hubclean.federated.flower import client_app, server_app
 from hubclean.federated.flower.records import pack_answer, pack_question, unpack_answer, unpack_question
 from hubclean.lab.hostile_clients import app as hostile_app
-
-__all__ = ["place"]  # the fixture
 
 
 @pytest.fixture(autouse=True)
@@ -125,11 +123,11 @@ def test_the_round_trip_writes_a_folder_that_push_takes(place: Path, tmp_path: P
 
 def test_a_crash_and_a_late_client_are_recorded_and_the_quorum_holds(place: Path, tmp_path: Path) -> None:
     given = {"hostile": "crashing", "hostile-nodes": "1", "cleanse.rounds": 0, "cleanse.adjust": False}
-    out = run(LoopGrid(hostile_app.app, config(place, tmp_path / "out", "hostile/flower", **given)))
+    out = run(LoopGrid(hostile_app.app, config(place, tmp_path / "out", HOSTILE_APP, **given)))
     audit = from_json(Audit, json.loads((out / "hubclean" / "audit.json").read_text()))
     refused = {one.file: one.refused for one in audit.cleansing.ballots if one.refused}
     assert refused == {"client 101": "it failed: this client fails on purpose"}
-    late = LoopGrid(hostile_app.app, config(place, tmp_path / "two", "hostile/flower", **given), late=(2,))
+    late = LoopGrid(hostile_app.app, config(place, tmp_path / "two", HOSTILE_APP, **given), late=(2,))
     with pytest.raises(BallotError, match="1 of 3 clients"):
         run(late)
     assert not (tmp_path / "two").exists()
@@ -143,7 +141,7 @@ def test_the_hostile_app_makes_hostile_whom_the_config_names(place: Path, tmp_pa
         "hostile-nodes": "0,2",
         "hostile-options": "false-accuracies.value=0.125",
     }
-    rows = config(place, tmp_path / "out", "hostile/flower", **given)
+    rows = config(place, tmp_path / "out", HOSTILE_APP, **given)
     state = loading.load_checkpoint(open_target(str(place / "model"))).model.state_dict()
     said = []
     for node in range(NODES):

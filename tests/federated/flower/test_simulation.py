@@ -11,13 +11,12 @@ from pathlib import Path
 import pytest
 
 from hubclean.hub import audited_folder
-from support.flower_config import APPS, NODES, place
+from support import ROOT
+from support.flower_config import APP, NODES
 
 pytest.importorskip("flwr", reason="hubclean[federated] is not installed")
 pytest.importorskip("ray", reason="hubclean[federated] is not installed")
 psutil = pytest.importorskip("psutil")
-
-__all__ = ["place"]  # the fixture
 
 
 @pytest.fixture
@@ -45,8 +44,8 @@ def test_a_simulation_of_three_nodes_writes_a_cleansed_folder(place: Path, tmp_p
     options = "cleanse.step=0.5 cleanse.max-drop=1.0 cleanse.rounds=1 cleanse.adjust=false"
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     env = os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "PATH": path}
-    env |= {"PYTHONPATH": str(APPS.parents[1]), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = ["flwr", "run", str(APPS / "flower"), "sim", "--stream", "--run-config", f"{values} {options}"]
+    env |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    command = ["flwr", "run", str(APP), "sim", "--stream", "--run-config", f"{values} {options}"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
     assert out.exists(), done.stdout[-3000:] + done.stderr[-3000:]
     audit, _, _ = audited_folder.check_folder(out)

@@ -259,7 +259,7 @@ def test_wanets_rotation_turns_images_about_their_middle_without_bending_them() 
     ring = (-((down[:, None].square() + right.square()).sqrt() - 7).square() / 8).exp().expand(16, 1, 24, 40)
     bar = (right.abs() < 3).float().expand(16, 1, 24, 40)
     attack = WaNet(rotation=90.0)
-    turned, moved = (attack._rotated(images, torch.Generator().manual_seed(1)) for images in (ring, bar))
+    turned, moved = (attack.rotated(images, torch.Generator().manual_seed(1)) for images in (ring, bar))
     assert float((turned - ring).abs().max()) < 0.1
     assert float((moved - bar).abs().max()) > 0.9
-    assert torch.equal(WaNet(rotation=0.0)._rotated(bar, torch.Generator()), bar)
+    assert torch.equal(WaNet(rotation=0.0).rotated(bar, torch.Generator()), bar)

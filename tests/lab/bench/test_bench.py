@@ -43,9 +43,9 @@ SMALL = Plan(
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """One epoch: these tests are about the book-keeping."""
     quick = {
-        name: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for name, net in small_nets._NETS.items()
+        name: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for name, net in small_nets.NETS.items()
     }
-    monkeypatch.setattr(small_nets, "_NETS", quick)
+    monkeypatch.setattr(small_nets, "NETS", quick)
 
 
 def work(folder: Path, plan: Plan = SMALL, **more: Any) -> tuple[bool, list[str]]:
@@ -62,10 +62,8 @@ def held(folder: Path) -> list[rows.Row]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
-        brief = {
-            n: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for n, net in small_nets._NETS.items()
-        }
-        patch.setattr(small_nets, "_NETS", brief)
+        brief = {n: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for n, net in small_nets.NETS.items()}
+        patch.setattr(small_nets, "NETS", brief)
         assert work(folder)[0]
     return folder
 
@@ -155,7 +153,7 @@ def test_a_model_and_a_detection_that_failed_are_healed(tmp_path: Path, monkeypa
         raise RuntimeError("no luck")
 
     with monkeypatch.context() as patch:
-        patch.setattr(zoo, "_train", broken)
+        patch.setattr(zoo, "train_and_store", broken)
         assert work(tmp_path)[0]
     assert {row.kind for row in held(tmp_path)} == {"failure"}
     with monkeypatch.context() as patch:
@@ -188,11 +186,11 @@ def test_images_of_several_sizes_need_one_and_classes_keep_their_numbers(tmp_pat
     made = zoo.pictures(plan.data[0], dataclasses.replace(plan, size=28), session)
     assert made.labels == ("cat", "dog", "fox")
     assert set(made.test.labels.tolist()) <= {1, 2}
-    assert zoo._renamed(made.test, ("fox", "dog", "cat"), made.labels, "").labels.tolist() == [
+    assert zoo.with_labels_of(made.test, ("fox", "dog", "cat"), made.labels, "").labels.tolist() == [
         2 - label for label in made.test.labels.tolist()
     ]
     with pytest.raises(DataError, match="'owl' in its test split alone"):
-        zoo._renamed(made.test, ("cat", "dog", "owl"), made.labels, "data")
+        zoo.with_labels_of(made.test, ("cat", "dog", "owl"), made.labels, "data")
 
 
 def test_a_batch_size_may_be_left_to_the_memory(tmp_path: Path) -> None:
@@ -213,7 +211,7 @@ def test_time_that_is_over_begins_nothing(tmp_path: Path) -> None:
 
 def test_another_process_on_a_model_is_left_alone(finished: Path) -> None:
     run = cells.BenchRun(SMALL, finished, lambda seed: open_session("cpu", seed), print)
-    with run._claimed("one") as mine, run._claimed("one") as again, run._claimed("two") as other:
+    with run.claimed("one") as mine, run.claimed("one") as again, run.claimed("two") as other:
         assert (mine, again, other) == (True, False, True)
 
 
@@ -287,7 +285,7 @@ def test_a_plan_file_is_read_and_options_override_it(tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text('data = ["x"]\nseeds = [3, 4]\nattacks = ["sig"]\nretune = true\n')
     plan = read_plan(tmp_path / "plan.toml")
     assert plan == Plan(("x",), attacks=("sig",), seeds=(3, 4), retune=True)
-    merged = command._merged(plan, {"attacks": ("bpp",), "nets": (), "seeds": 2, "train": None})
+    merged = command.merged_plan(plan, {"attacks": ("bpp",), "nets": (), "seeds": 2, "train": None})
     assert (merged.attacks, merged.nets, merged.seeds) == (("bpp",), plan.nets, (0, 1))
 
 
@@ -297,7 +295,7 @@ def test_a_method_carries_its_options() -> None:
 
 
 def test_the_command_prints_json_and_writes_tables(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "Run", lambda *args, **kwargs: cells.BenchRun(SMALL, *args[1:], **kwargs))
+    monkeypatch.setattr(command, "BenchRun", lambda *args, **kwargs: cells.BenchRun(SMALL, *args[1:], **kwargs))
     result = CliRunner().invoke(main, ["bench", "--data", DATA, "--out", str(finished), "--device", "cpu", "--json"])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)

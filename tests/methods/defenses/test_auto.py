@@ -189,7 +189,7 @@ def test_an_order_that_cannot_be_is_refused(order: str) -> None:
 
 
 def test_the_default_order_names_registered_defenses() -> None:
-    assert set(Auto()._names()) <= registry.methods("defenses").keys()
+    assert set(Auto().order.split(",")) <= registry.methods("defenses").keys()
 
 
 def test_auto_on_the_command_line_writes_its_trials(tmp_path: Path) -> None:

@@ -280,7 +280,7 @@ def chain(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], rates: list[
     stages = [Stage(str(number), one()) for number in range(len(accuracies))]  # type: ignore[arg-type]
     number = {id(stage.checkpoint): place for place, stage in enumerate(stages)}
     monkeypatch.setattr(Chain, "accuracy", lambda self, checkpoint: accuracies[number[id(checkpoint)]])
-    monkeypatch.setattr(Chain, "_rates", lambda self, stage: [rates[number[id(stage.checkpoint)]]])
+    monkeypatch.setattr(Chain, "rates", lambda self, stage: [rates[number[id(stage.checkpoint)]]])
     made = Chain(stages[0], 0.9, 0.04, DATA, (), SESSION)
     for stage in stages[1:]:
         made.offer(stage, 0.01)

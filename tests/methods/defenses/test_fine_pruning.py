@@ -123,7 +123,7 @@ def test_fine_tuning_that_revives_the_trigger_is_not_kept(
     checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     defense, one = FinePruning(step=0.3, max_drop=1.0, epochs=1), trigger()
-    monkeypatch.setattr(Chain, "_rates", lambda self, stage: [next(rates)])
+    monkeypatch.setattr(Chain, "rates", lambda self, stage: [next(rates)])
     rates = iter([0.10, 0.30])
     revived = defense.cleanse(checkpoint, defense_data(), (one,), SESSION)
     assert revived.kept == "pruned"

@@ -58,18 +58,18 @@ def test_the_loss_is_cross_entropy_plus_one_term_a_head(checkpoint: Checkpoint) 
     copy, images = checkpoint.copy(), defense_data().fit
     old = {name: copy.model.get_parameter(name).detach().clone() for name in head_weights(copy)}
     restart_heads(copy, SESSION)
-    fst._on_the_sphere(copy.model, old)()
+    fst.on_the_sphere(copy.model, old)()
     pixels, labels = images.images(slice(0, 8)), images.labels[:8]
     plain = cross_entropy(copy.model, pixels, labels)
     terms = sum(float((copy.model.get_parameter(name) * weight).sum()) for name, weight in old.items())
     for form in ("product", "cosine"):
-        found = FST(form=form)._loss(copy.model, old, 0.7)(copy.model, pixels, labels)
+        found = FST(form=form).loss_with_shift(copy.model, old, 0.7)(copy.model, pixels, labels)
         assert float(found) == pytest.approx(float(plain) + 0.7 * terms, rel=1e-4)
     copy.model.requires_grad_(True)
     name, before = next(iter(old.items()))
     weight = copy.model.get_parameter(name)
     for form, along in (("product", True), ("cosine", False)):
-        term = FST(form=form)._loss(copy.model, old, 1.0)(copy.model, pixels, labels) - plain
+        term = FST(form=form).loss_with_shift(copy.model, old, 1.0)(copy.model, pixels, labels) - plain
         (slope,) = torch.autograd.grad(term, weight)
         slope = slope - torch.autograd.grad(cross_entropy(copy.model, pixels, labels), weight)[0]
         assert (abs(float((slope * weight.detach()).sum())) > 1e-3 * float(before.norm()) ** 2) == along
@@ -107,7 +107,7 @@ def test_the_largest_alpha_within_the_tolerance_is_found_in_three_trials(
         return Tuned(checkpoint.copy(), start - drops.get(alpha, 0.0), 10, 100)
 
     start = clean_accuracy(small.model, data.val, SESSION).value
-    monkeypatch.setattr(FST, "_trial", trial)
+    monkeypatch.setattr(FST, "trial", trial)
     cleansing = FST().cleanse(small, data, (), SESSION)
     assert cleansing.notes[0].startswith(f"alpha {wanted:.4g} of")
     assert len(tried) <= 3
@@ -128,7 +128,7 @@ def test_alpha_is_cut_where_it_would_drown_the_cross_entropy(
         tried.append(alpha)
         return Tuned(checkpoint.copy(), 1.0, 10, 100)
 
-    monkeypatch.setattr(FST, "_trial", trial)
+    monkeypatch.setattr(FST, "trial", trial)
     bound = 10 * log(10) / float(heads(loud)[0].norm()) ** 2
     assert bound < 0.2
     notes = FST(alpha=0.2).cleanse(loud, defense_data(), (), SESSION).notes

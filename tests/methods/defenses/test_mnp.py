@@ -128,7 +128,7 @@ def test_fit_moves_weights_and_masks_and_val_alone_stops_the_cutting(
 def test_the_threshold_form_cuts_all_below_it_whatever_it_costs(normed: Checkpoint, tau: float) -> None:
     values = (torch.linspace(0, 1, 8), torch.linspace(0, 1, 12).flip(0))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Anp, "_search", lambda self, model, groups, *rest: (Masks(tuple(groups), values), 5))
+        patch.setattr(Anp, "search", lambda self, model, groups, *rest: (Masks(tuple(groups), values), 5))
         done = Anp(threshold=tau, max_drop=1.0, layer_share=1.0).cleanse(normed, DATA, (), SESSION)
     assert dead(done.checkpoint) == [(layer <= tau).tolist() for layer in values]
     assert done.passes > 5
@@ -191,7 +191,7 @@ def test_the_adversary_raises_the_loss_and_stays_within_eps(normed: Checkpoint) 
 
     with batch_statistics(normed.model):
         draw = torch.Generator().manual_seed(0)
-        worst = Anp(eps=0.3)._worst(normed.model, ones, shifts, pixels, labels, draw, SESSION)
+        worst = Anp(eps=0.3).worst_noise(normed.model, ones, shifts, pixels, labels, draw, SESSION)
     assert max(float(one.abs().max()) for part in worst for one in part) <= 0.3 + 1e-6
     usual = [loss(noisy(ones, seed)) for seed in range(5)]  # of up to 0.4
     assert loss(worst) > 2 * max(usual)

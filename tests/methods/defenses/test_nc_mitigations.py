@@ -287,10 +287,10 @@ class TestUnlearning:
         draw = torch.Generator().manual_seed(0)
         for _ in range(50):
             rows = torch.randint(0, 12, (8, 2), generator=draw).double() / 100
-            states = [nc_unlearn._State(e + 1, float(a), float(s), {}) for e, (a, s) in enumerate(rows)]
-            front: list[nc_unlearn._State] = []
+            states = [nc_unlearn.EpochState(e + 1, float(a), float(s), {}) for e, (a, s) in enumerate(rows)]
+            front: list[nc_unlearn.EpochState] = []
             for one in states:
-                front = NeuralCleanseUnlearning._best([*front, one])
+                front = NeuralCleanseUnlearning.best_states([*front, one])
             lowest = min(one.asr for one in states if one.asr is not None)
             alike = [one for one in states if one.asr is not None and one.asr <= lowest + 0.02]
             most = max(one.accuracy for one in alike)

@@ -285,12 +285,12 @@ def test_the_audit_holds_the_schedule_that_ran(checkpoint: Checkpoint, monkeypat
 
 def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None:
     session = open_session("cpu")
-    assert NeuralCleanse(schedule="official")._schedule(checkpoint, session) == InversionSchedule(1000, 31, 32)
-    assert NeuralCleanse()._schedule(checkpoint, session) == InversionSchedule(150, 8, 16)
-    assert NeuralCleanse(steps=9)._schedule(checkpoint, session).steps == 9
+    assert NeuralCleanse(schedule="official").settled_schedule(checkpoint, session) == InversionSchedule(1000, 31, 32)
+    assert NeuralCleanse().settled_schedule(checkpoint, session) == InversionSchedule(150, 8, 16)
+    assert NeuralCleanse(steps=9).settled_schedule(checkpoint, session).steps == 9
     for size, options, scale in ((64, {}, 1), (65, {}, 4), (224, {}, 4), (224, {"mask_scale": 2}, 2)):
         facts = replace(checkpoint.facts, input_size=(3, size, size + 16))
-        assert NeuralCleanse(**options)._schedule(replace(checkpoint, facts=facts), session).mask_scale == scale
+        assert NeuralCleanse(**options).settled_schedule(replace(checkpoint, facts=facts), session).mask_scale == scale
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from hubclean.methods.inversion.invert import InversionSchedule, _balance, begin, invert
+from hubclean.methods.inversion.invert import InversionSchedule, balance, begin, invert
 from hubclean.methods.inversion.label_states import LabelStates
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
@@ -113,7 +113,7 @@ def test_the_book_keeping_is_the_authors(blocks: list[tuple[tuple[bool, bool, bo
     streaks = [good for goods, length in blocks for good in [goods] * length]
     for goods in streaks:
         values = [float(draw.randint(1, 40)) for _ in range(3)]
-        stopped = _balance(state, torch.tensor(goods).float(), torch.tensor(values), BRIEF)
+        stopped = balance(state, torch.tensor(goods).float(), torch.tensor(values), BRIEF)
         expected = [script.step(good, norm) for script, good, norm in zip(scripts, goods, values, strict=True)]
         assert stopped.tolist() == expected
         if any(expected):
@@ -126,7 +126,7 @@ def test_lambda_goes_up_by_two_down_by_its_power_and_a_failing_start_leaves_no_t
     state = rows([0])
     seen = []
     for good in (0, 0, 0, 1, 1, 1, 0, 0, 1, 1):
-        _balance(state, torch.tensor([float(good)]), torch.tensor([5.0]), BRIEF)
+        balance(state, torch.tensor([float(good)]), torch.tensor([5.0]), BRIEF)
         seen.append((round(float(state.weight), 6), bool(state.went_up), bool(state.went_down)))
     start, up, down = 0.001, 0.002, round(0.002 / 2**1.5, 6)
     assert seen[:5] == [(0, False, False), *[(0, False, True)] * 3, (start, False, False)]

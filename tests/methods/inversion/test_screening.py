@@ -17,7 +17,7 @@ from hubclean.methods.inversion.label_scheduler import Race, Setting, labels_tha
 from hubclean.methods.inversion.label_states import LabelStates
 from hubclean.methods.inversion.screening import (
     Screening,
-    _value,
+    bandit_value,
     k_arm,
     likely,
     named_labels,
@@ -152,9 +152,11 @@ def test_the_bandits_value_is_k_arms() -> None:
     table = torch.tensor([[100.0, 0, 4, 1], [50.0, 0, 10, 1], [torch.inf, 0, 2, 0]])
     first = torch.tensor([500.0, 50.0, torch.inf])
     expected = [(500 - 100) / 4 + 1e4 / 100, 0 / 10 + 1e4 / 50, 0 + 1e4 / (224 * 224)]
-    assert _value(table, first, 224 * 224).tolist() == pytest.approx(expected)
+    assert bandit_value(table, first, 224 * 224).tolist() == pytest.approx(expected)
     scaled = torch.tensor([[25.0, 0, 4, 1]])
-    assert float(_value(scaled, torch.tensor([125.0]), 112 * 112)) == pytest.approx(expected[0]), "as at 224 pixels"
+    assert float(bandit_value(scaled, torch.tensor([125.0]), 112 * 112)) == pytest.approx(expected[0]), (
+        "as at 224 pixels"
+    )
 
 
 def test_batches_do_not_change_what_screening_finds() -> None:

@@ -65,7 +65,7 @@ def test_blocks_choose_what_one_unit_at_a_time_would(
         gone = {(place, unit) for place, units in enumerate(search.gone) for unit in units} | set(more)
         return 0.9 - sum(cost[one] for one in gone)
 
-    monkeypatch.setattr(mask_pruning._Search, "_accuracy", accuracy_of)
+    monkeypatch.setattr(mask_pruning.BlockSearch, "accuracy_without", accuracy_of)
     budget = Budget(0.03, layer_share=0.4, skips=5)
     found = prune_by_masks(normed, groups, order, budget, VAL, (), SESSION)
     chosen = {(place, u) for place, group in enumerate(groups) for u in found.dead[group.name].tolist()}

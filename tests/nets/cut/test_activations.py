@@ -28,7 +28,10 @@ from support.tiny_models import make_repo
 from tests.nets.cut.test_features import Branches, Flat, hooks_of, wrapped
 
 LABELS = [3, 1, 0, 7, 1]
-CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-6}  # batches of other sizes sum in another order
+CLOSE: dict[str, Any] = {
+    "rtol": 1e-5,
+    "atol": 1e-5,
+}  # batches of other sizes sum in other orders, by processor
 
 
 def session(batch: int = 2) -> Session:
@@ -234,7 +237,7 @@ def test_any_batch_windows_and_owners_give_the_plain_statistics(case: tuple[list
 def test_large_maps_are_reduced_in_parts_to_the_same_numbers(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     data, point = images((3, 8, 8), [0, 1, 2, 3, 3]), Point("here", "in", 1, THREE)
     whole = measured(lambda x: x - 0.5, point, data, batch)
-    monkeypatch.setattr(activations, "_CACHED", 200)  # one image is 192 numbers
+    monkeypatch.setattr(activations, "CACHED", 200)  # one image is 192 numbers
     parts = measured(lambda x: x - 0.5, point, data, batch)
     for name in ("mean", "absolute", "largest", "by_class"):
         torch.testing.assert_close(getattr(parts, name), getattr(whole, name), **CLOSE)

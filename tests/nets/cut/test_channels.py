@@ -51,7 +51,7 @@ def test_a_head_at_every_position_is_averaged_and_cut(tokens: bool) -> None:
     cut.remove(dead)
     trial = checkpoint.copy()
     zero_channels(trial.model, trial.site, dead)
-    torch.testing.assert_close(cut._logits, trial.model(LABELLED[0].images(slice(None))), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(cut.logits, trial.model(LABELLED[0].images(slice(None))), rtol=1e-5, atol=1e-6)
 
 
 class TiedHeads(nn.Module):

@@ -91,7 +91,7 @@ PERCEIVERS = [entry for entry in entries("transformers") if entry.family == "per
 
 @pytest.mark.parametrize("entry", PERCEIVERS, ids=lambda entry: entry.name)
 def test_a_perceiver_is_recorded_without_weights_as_with_them(entry: Entry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locate, "_MAX_MADE_UP", 0)  # its mask is a constant, so no copy with values is needed
+    monkeypatch.setattr(locate, "MAX_MADE_UP", 0)  # its mask is a constant, so no copy with values is needed
     empty, full = locate.recorded(*entry.build()), locate.recorded(*entry.build(meta=False))
     assert (empty.values, empty.calls, empty.logits) == (full.values, full.calls, full.logits)
 
@@ -142,7 +142,7 @@ def test_a_shared_weight_is_still_shared_in_the_copy_with_values() -> None:
 def test_a_net_too_large_for_values_is_refused_with_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.device("meta"):
         net = Reads()
-    monkeypatch.setattr(locate, "_MAX_MADE_UP", 100)
+    monkeypatch.setattr(locate, "MAX_MADE_UP", 100)
     with pytest.raises(ModelError, match=r"reads values .* 152 parameters are too many .*at most 100"):
         locate.recorded(net, facts())
     assert CALLS == ["meta", "meta"]

@@ -80,7 +80,7 @@ def test_any_view_of_a_storage_is_gathered_right(data: Any, tmp_path_factory: py
 
 
 def test_a_large_tensor_goes_through_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_checkpoint, "_PIECE", 1000)
+    monkeypatch.setattr(torch_checkpoint, "PIECE", 1000)
     held = {"long": torch.randn(999), "turned": torch.randn(60, 50).t()}
     torch.save(held, tmp_path / "x.pth")
     with open_pickled(tmp_path / "x.pth") as weights:

@@ -471,7 +471,7 @@ def test_a_scan_that_breaks_leaves_no_verdict(hub: HubServer, monkeypatch: pytes
 
     with hubclean.guard() as guard:
         with monkeypatch.context() as patch:
-            patch.setattr(engine, "_read_ahead", broken)
+            patch.setattr(engine, "Reader", broken)
             with pytest.raises(OSError, match="no disk"):
                 hf_hub_download("org/model", "config.json")
         assert guard.reports == ()
