@@ -21,7 +21,7 @@ from hubclean.records import FileVerdict, RepoRef, ScanReport
 from hubclean.registry import methods
 from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
-from hubclean.scanning.engine import scan
+from hubclean.scanning.engine import reader_of, scan
 from hubclean.scanning.formats import content, names, npy, pickle_sniff, safetensors_header, strict_json, zip_directory
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles import state_dict
@@ -59,6 +59,7 @@ class OneFile:
     def __init__(self, path: str, data: bytes) -> None:
         self.ref, self.requests, self.bytes_read = RepoRef("org/fuzzed", None, "local"), 0, 0
         self.entry = RepoEntry(path, len(data))
+        self.alone, self.hub_security = False, None
         self._data = data
 
     def files(self) -> tuple[RepoEntry, ...]:
@@ -187,7 +188,7 @@ def sniffing(data: bytes) -> None:
 
 def _scanner(name: str, path: str, data: bytes) -> None:
     repo = OneFile(path, data)
-    for row in methods("scanners")[name]().scan(repo, repo.files()):
+    for row in methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()):
         if isinstance(row, FileVerdict):
             assert not any(words in row.reason for words in _FAILED), row.reason
 

@@ -12,6 +12,7 @@ import torch
 from hubclean.cleansing import card as cards
 from hubclean.cleansing import pictures as reports
 from hubclean.errors import ModelError
+from hubclean.hub.audited_folder import AUDIT
 from hubclean.hub.repos import sha256_of
 from hubclean.methods import runtime_filter
 from hubclean.methods.interface import Cleansing, Detection, Stage
@@ -24,7 +25,6 @@ from hubclean.records import Audit, DetectionReport, FileHash, to_json
 from hubclean.whole_folder import whole_folder
 
 FOLDER = "hubclean"
-AUDIT = f"{FOLDER}/audit.json"
 _WORST_DIFFERENCE = 1e-3
 
 

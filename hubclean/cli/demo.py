@@ -11,6 +11,7 @@ from hubclean.cli.options import json_option, print_result
 from hubclean.cli.text.clean import before_after
 from hubclean.cli.text.layout import columns
 from hubclean.cli.text.verdict import verdict
+from hubclean.hub.audited_folder import AUDIT
 from hubclean.records import DemoReport
 
 
@@ -23,7 +24,7 @@ def render_demo(report: DemoReport) -> str:
     base = Path(report.folder)
     rows = [
         ["card", str(base / "README.md")],
-        ["audit", str(base / "hubclean/audit.json")],
+        ["audit", str(base / AUDIT)],
         ["published to", report.published],
     ]
     rows += [["picture", str(base / file.path)] for file in audit.outputs if file.path.endswith(".png")]

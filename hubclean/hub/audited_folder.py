@@ -7,12 +7,12 @@ from pathlib import Path
 
 from hubclean.errors import PublishError
 from hubclean.escaping import printable
-from hubclean.hub.repos import sha256_of
+from hubclean.hub.repos import PICKLE_ENDINGS, sha256_of
 from hubclean.records import Audit, from_json
 
 AUDIT, CARD = "hubclean/audit.json", "README.md"
 AUDIT_LIMIT = 64 * 1024 * 1024
-PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".joblib", ".dill", ".mar", ".pt2", ".t7")
+PICKLES = (*PICKLE_ENDINGS, ".joblib", ".dill", ".mar", ".pt2", ".t7")
 CODE = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ipynb")
 
 

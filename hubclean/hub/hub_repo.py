@@ -15,14 +15,12 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
-from hubclean.hub.repos import RepoEntry
+from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry
 from hubclean.hub.transport import TIMEOUT, HubTransport, retrying
 from hubclean.records import RepoRef
 from hubclean.version import __version__
 
 MOST_FILES = 50_000
-REPO_BUDGET = 64 * 1024 * 1024
-FILE_BUDGET = 16 * 1024 * 1024
 IN_FLIGHT = 4
 _HEX40, _HEX64 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
 
@@ -60,6 +58,7 @@ class HubRepo:
         info = repo_info(api_of(self._endpoint, token), repo_id, revision, security=True)
         self._entries = {entry.path: entry for entry in listing(info)}
         self.ref = RepoRef(repo_id, info.sha, "hub")
+        self.alone = False
         self.hub_security: dict[str, Any] | None = getattr(info, "security_repo_status", None)
         self.requests = 0
         self.bytes_read = 0

@@ -12,7 +12,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from hubclean.errors import AccessError, HubcleanError, PublishError, TargetError
 from hubclean.escaping import printable
-from hubclean.hub.audited_folder import PICKLES, check_folder
+from hubclean.hub.audited_folder import AUDIT, PICKLES, check_folder
 from hubclean.hub.commits import CommitPlan, commit, confirm, create_repo, remove_repo
 from hubclean.hub.hub_repo import api_of, listing, repo_info
 from hubclean.hub.targets import parse_target
@@ -171,7 +171,7 @@ def publish_to_folder(folder: Path, place: Path) -> tuple[str, ...]:
         OutputError: ``place`` is taken or cannot be written.
     """
     audit, _, _ = check_folder(folder)
-    paths = ("README.md", "hubclean/audit.json", *(file.path for file in audit.outputs))
+    paths = ("README.md", AUDIT, *(file.path for file in audit.outputs))
     with whole_folder(place) as copy:
         for path in paths:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)

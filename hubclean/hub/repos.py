@@ -11,11 +11,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from hubclean.errors import IntegrityError, TargetError
 from hubclean.escaping import printable
 from hubclean.records import RepoRef
+
+# What one scan, or one open repo, reads at most, in bytes.
+REPO_BUDGET, FILE_BUDGET = 64 << 20, 16 << 20
+# Endings under which weights lie as pickles; who reads, refuses or deletes pickles adds rarer ones of its own.
+PICKLE_ENDINGS = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +40,15 @@ class Repo(Protocol):
         ref: origin, pinned to a commit on a Hub.
         requests: number of body requests made so far (file opens on disk).
         bytes_read: body bytes asked for so far.
+        alone: the target is one file, so that nothing can be said of the files beside it.
+        hub_security: what the Hub's own scanners say, as it tells it; ``None`` if it does not.
     """
 
     ref: RepoRef
     requests: int
     bytes_read: int
+    alone: bool
+    hub_security: dict[str, Any] | None
 
     def files(self) -> tuple[RepoEntry, ...]:
         """All files, sorted by path."""
@@ -78,6 +87,7 @@ class LocalRepo:
         self._root = place if place.is_dir() else place.parent
         self._only = None if place.is_dir() else place.name
         self.alone = self._only is not None
+        self.hub_security: dict[str, Any] | None = None
         self.ref = RepoRef(place.name or "folder", None, "local")
         self.requests = 0
         self.bytes_read = 0

@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 from hubclean.errors import FormatError, ModelError, OutputError, RefusedError
 from hubclean.escaping import printable
+from hubclean.hub.repos import PICKLE_ENDINGS
 from hubclean.nets.construction import configs
 from hubclean.nets.construction.classifier import read_weights, timm_net
+from hubclean.scanning.formats.names import SAFETENSORS_INDEX
 from hubclean.scanning.formats.safetensors_header import parse_index, read_header_file
 
-INDEX = "model.safetensors.index.json"
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".tar", ".h5", ".msgpack")
+INDEX = SAFETENSORS_INDEX
+_PICKLES = (*PICKLE_ENDINGS, ".tar", ".h5", ".msgpack")
 _BASE = 2**20  # tags below it are exact in float32
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from hubclean.errors import AccessError, OptionError, TargetError, TransportError
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import FILE_BUDGET, Repo, RepoEntry
 from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
@@ -17,8 +17,8 @@ from hubclean.registry import methods
 from hubclean.scanning.formats.names import HEAD, suffix
 from hubclean.scanning.formats.safetensors_header import header_bytes
 from hubclean.scanning.pickles.allowed_names import check_names
-from hubclean.scanning.reader import PER_FILE, Reader
-from hubclean.scanning.scanners import Scanner, not_checked
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.scanners import Scanner, handled_by, not_checked
 
 IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
@@ -57,9 +57,10 @@ def scan(
     files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
     if not files:
         raise TargetError(f"there are no files at {repo.ref}")
-    reader = Reader(repo, files, allow)
+    scanners = {name: method() for name, method in sorted(methods("scanners").items())}
+    reader = reader_of(repo, files, allow)
     _read_ahead(reader, files, progress)
-    findings, verdicts = _judge(reader, files)
+    findings, verdicts = _judge(scanners, reader, files)
     return ScanReport(
         origin=repo.ref,
         gate=gate,
@@ -71,6 +72,11 @@ def scan(
         seconds=round(time.monotonic() - started, 3),
         allowed_names=tuple(sorted(set(allow))),
     )
+
+
+def reader_of(repo: Repo, files: tuple[RepoEntry, ...], allow: Iterable[str] = ()) -> Reader:
+    """What the scanners read a repo by: within budgets, and told which files one of them speaks of alone."""
+    return Reader(repo, files, allow, handled_by(methods("scanners").values()))
 
 
 def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress | None) -> None:
@@ -87,7 +93,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
             if suffix(entry.path) == ".safetensors":
                 header_bytes(reader, entry)  # judged one by one: eight large ones at once would fill the memory
             elif entry.size:
-                whole = suffix(entry.path) in _WHOLE and entry.size <= PER_FILE // 2
+                whole = suffix(entry.path) in _WHOLE and entry.size <= FILE_BUDGET // 2
                 reader.read_range(entry.path, 0, entry.size if whole else min(entry.size, HEAD))
         except Exception:
             return  # the scanners meet it again and report it
@@ -103,10 +109,12 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
         raise broken[0]
 
 
-def _judge(reader: Reader, files: tuple[RepoEntry, ...]) -> tuple[tuple[Finding, ...], tuple[FileVerdict, ...]]:
+def _judge(
+    scanners: Mapping[str, Scanner], reader: Reader, files: tuple[RepoEntry, ...]
+) -> tuple[tuple[Finding, ...], tuple[FileVerdict, ...]]:
     seen: dict[str, dict[Finding | FileVerdict, None]] = {entry.path: {} for entry in files}
-    for name, method in sorted(methods("scanners").items()):
-        for row in _rows(name, method(), reader, files):
+    for name, scanner in scanners.items():
+        for row in _rows(name, scanner, reader, files):
             seen.setdefault(row.path, {})[row] = None
     for entry in files:
         if not seen[entry.path]:

@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hubclean.errors import BudgetError, IntegrityError
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, Repo, RepoEntry
 from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, suffix
 from hubclean.scanning.formats.safetensors_header import AHEAD, SafetensorsHeader
 from hubclean.scanning.formats.zip_directory import planned_head
 from hubclean.scanning.sources import SMALL, Spans, tail_size
 
-PER_REPO = 64 << 20
-PER_FILE = 16 << 20
 _CONTAINERS = (*PICKLE_NAMES, ".npz", ".zip", ".keras", ".mar")
 
 
@@ -26,13 +24,21 @@ class Reader:
         allowed_names: exact names that pickles may hold by the caller's wish.
         headers: judged safetensors headers by path, see ``read_header``.
         hub_security: the Hub's own scan status, if the repo has one.
+        handled: endings and contents that a scanner says it judges itself, see ``Scanner``.
     """
 
-    def __init__(self, repo: Repo, files: tuple[RepoEntry, ...], allowed_names: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        repo: Repo,
+        files: tuple[RepoEntry, ...],
+        allowed_names: Iterable[str] = (),
+        handled: Iterable[str] = (),
+    ) -> None:
         self.ref = repo.ref
-        self.hub_security = getattr(repo, "hub_security", None)
-        self.alone = bool(getattr(repo, "alone", False))
+        self.hub_security = repo.hub_security
+        self.alone = repo.alone
         self.allowed_names = frozenset(allowed_names)
+        self.handled = frozenset(handled)
         self.headers: dict[str, SafetensorsHeader] = {}
         self._repo = repo
         self._entries = {entry.path: entry for entry in files}
@@ -103,10 +109,10 @@ class Reader:
         spans.add(start, read)
 
     def _pay(self, spans: Spans, size: int) -> None:
-        if spans.size + size > PER_FILE:
-            raise BudgetError(f"judging it would take more than {PER_FILE} bytes of the file")
+        if spans.size + size > FILE_BUDGET:
+            raise BudgetError(f"judging it would take more than {FILE_BUDGET} bytes of the file")
         with self._purse:
-            if self.bytes_read + size > PER_REPO:
-                raise BudgetError(f"the scan's budget of {PER_REPO} bytes for one repo is used up")
+            if self.bytes_read + size > REPO_BUDGET:
+                raise BudgetError(f"the scan's budget of {REPO_BUDGET} bytes for one repo is used up")
             self.requests += 1
             self.bytes_read += size

@@ -15,17 +15,21 @@ _REFUSE = "do not load or unpack it; ask the author for a clean export"
 class Rule:
     """One rule: its id, the severity it usually fires with, what it means in one sentence, and what to do about it.
 
-    ``advice`` is empty where it depends on what was seen; the scanner then words it.
+    ``advice`` is empty where it depends on what was seen; the scanner then words it. ``others`` are the severities that
+    it may have beside the usual one.
     """
 
     id: str
     severity: Severity
     text: str
     advice: str = ""
+    others: tuple[Severity, ...] = ()
 
 
-def _rule(number: str, severity: Severity, text: str, advice: str = "") -> tuple[str, Rule]:
-    return f"HC-{number}", Rule(f"HC-{number}", severity, text, advice)
+def _rule(
+    number: str, severity: Severity, text: str, advice: str = "", others: tuple[Severity, ...] = ()
+) -> tuple[str, Rule]:
+    return f"HC-{number}", Rule(f"HC-{number}", severity, text, advice, others)
 
 
 RULES: dict[str, Rule] = dict(
@@ -68,8 +72,18 @@ RULES: dict[str, Rule] = dict(
         _rule(
             "ZIP-005", "high", "A zip member is code or a program.", "do not run it; weights need no code inside them"
         ),
-        _rule("ST-001", "high", "The reference parser rejects the safetensors header."),
-        _rule("ST-002", "medium", "Readers may disagree on a safetensors header that the reference parser accepts."),
+        _rule(
+            "ST-001",
+            "high",
+            "The reference parser rejects the safetensors header.",
+            "do not load it; get a new export",
+        ),
+        _rule(
+            "ST-002",
+            "medium",
+            "Readers may disagree on a safetensors header that the reference parser accepts.",
+            "re-export the file with the safetensors library",
+        ),
         _rule("ST-003", "medium", "Header or tensor count of a safetensors file is out of proportion."),
         _rule("ST-004", "high", "An index names a shard that is missing, outside the repo, or different."),
         _rule(
@@ -78,33 +92,72 @@ RULES: dict[str, Rule] = dict(
             "A NumPy array holds Python objects, which are pickled.",
             "do not load it with allow_pickle=True",
         ),
-        _rule("CFG-001", "high", "A config asks for code of the repo or from elsewhere."),
+        _rule("CFG-001", "high", "A config asks for code of the repo or from elsewhere.", others=("low",)),
         _rule("CFG-002", "critical", "A config reaches code without consent on known library versions."),
-        _rule("CFG-003", "high", "A config redirects a loader to another path, repo or address."),
+        _rule("CFG-003", "high", "A config redirects a loader to another path, repo or address.", others=("low",)),
         _rule("CFG-004", "high", "A template reaches for attributes, or calls what templates need not call."),
         _rule("CFG-005", "medium", "JSON does not parse, holds a key twice, or is too long or too deep."),
-        _rule("PY-001", "medium", "The repo holds Python files (high when a config points to one)."),
-        _rule("FMT-001", "high", "A file's content and name disagree."),
-        _rule("FMT-002", "info", "A known format that hubclean does not check."),
-        _rule("REP-001", "high", "A Git LFS pointer lies where weights should be, or size or hash is wrong."),
-        _rule("REP-002", "medium", "Safetensors and pickle weights of the same repo differ."),
-        _rule("REP-003", "info", "The Hub's own scanners say unsafe (high), or have not finished."),
-        _rule("REP-004", "high", "A file's name leaves the folder, hides characters, or collides with another."),
-        _rule("INC-001", "info", "The file was not checked."),
+        _rule("PY-001", "medium", "The repo holds Python files (high when a config points to one).", others=("high",)),
+        _rule(
+            "FMT-001",
+            "high",
+            "A file's content and name disagree.",
+            "do not load it; ask the author what it is",
+        ),
+        _rule(
+            "FMT-002",
+            "info",
+            "A known format that hubclean does not check.",
+            "convert to safetensors in an isolated machine",
+        ),
+        _rule(
+            "REP-001",
+            "high",
+            "A Git LFS pointer lies where weights should be, or size or hash is wrong.",
+            "fetch the LFS object, or ask the author to upload it",
+        ),
+        _rule(
+            "REP-002",
+            "medium",
+            "Safetensors and pickle weights of the same repo differ.",
+            "ask the author which of the two is the model; hubclean loads the safetensors file",
+        ),
+        _rule(
+            "REP-003",
+            "info",
+            "The Hub's own scanners say unsafe (high), or have not finished.",
+            "see the file's page on the Hub",
+            ("high",),
+        ),
+        _rule(
+            "REP-004",
+            "high",
+            "A file's name leaves the folder, hides characters, or collides with another.",
+            "do not download this repo with a tool that trusts file names",
+            ("medium",),
+        ),
+        _rule("INC-001", "info", "The file was not checked.", "look at the file before you load it"),
     )
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A rule broken at a byte offset of the file (``None``: nowhere in particular); ``what`` says what was seen."""
+    """A rule broken at a byte offset of the file (``None``: nowhere in particular); ``what`` says what was seen.
+
+    ``advice`` and ``severity`` are the rule's own where they are left out; a severity must be one that the rule lists.
+    """
 
     rule: str
     what: str
     offset: int | None = None
+    advice: str = ""
+    severity: Severity | None = None
 
 
 def finding(problem: Problem, path: str) -> Finding:
     """The problem as a line of the report; its strings come from the file, so they are made printable."""
     rule = RULES[problem.rule]
-    return Finding(rule.id, rule.severity, path, printable(problem.what, 300), rule.advice, problem.offset)
+    severity = problem.severity or rule.severity
+    assert severity in (rule.severity, *rule.others), f"{rule.id} is never {severity}"
+    return Finding(rule.id, severity, path, printable(problem.what, 300), problem.advice or rule.advice, problem.offset)

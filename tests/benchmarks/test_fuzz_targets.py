@@ -62,7 +62,7 @@ def test_a_check_that_fails_counts_as_a_crash(monkeypatch: pytest.MonkeyPatch) -
         ("zip", "hubclean.scanning.formats.zip_members", "structure"),
         ("safetensors", "hubclean.scanning.formats.safetensors_header", "read_json"),
         ("index", "hubclean.scanning.formats.safetensors_header", "index_problems"),
-        ("config", "hubclean.scanning.formats.content", "read_json"),
+        ("config", "hubclean.scanning.formats.strict_json", "read_json"),
         ("sniff", "hubclean.scanning.formats.content", "is_pickle"),
         ("scan", "hubclean.scanning.engine", "Reader"),
     ],

@@ -154,11 +154,11 @@ def test_a_scanner_that_breaks_leaves_nothing_checked(tmp_path: Path, monkeypatc
     assert "plugin broke off" in report.files[0].reason
 
 
-@pytest.mark.parametrize(("name", "value"), [("PER_REPO", 100), ("PER_FILE", 60)])
+@pytest.mark.parametrize(("name", "value"), [("REPO_BUDGET", 100), ("FILE_BUDGET", 60)])
 def test_a_budget_used_up_is_not_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: int) -> None:
     monkeypatch.setattr(reading, name, value)
     report = scan(written(tmp_path / "repo", CLEAN | {"long.md": b"word " * 30}))
-    assert report.bytes_read <= value if name == "PER_REPO" else True
+    assert report.bytes_read <= value if name == "REPO_BUDGET" else True
     assert states(report)["long.md"] == "unchecked"
     assert report.exit_code == 2
 

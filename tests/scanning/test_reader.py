@@ -56,7 +56,7 @@ def test_head_and_tail_of_a_pickle_are_two_requests_and_a_small_file_is_one(repo
 
 
 def test_the_budgets_are_charged_before_a_byte_is_asked(repo: LocalRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "PER_FILE", 400_000)
+    monkeypatch.setattr(reading, "FILE_BUDGET", 400_000)
     reader = Reader(repo, repo.files())
     reader.read_range("m.pth", 0, 60_000)
     before = repo.bytes_read
@@ -64,7 +64,7 @@ def test_the_budgets_are_charged_before_a_byte_is_asked(repo: LocalRepo, monkeyp
         reader.read_range("m.pth", 60_000, 500_000)
     assert repo.bytes_read == before
     assert reader.read_range("m.pth", 5, 60_000) == BODIES["m.pth"][5:60_000]
-    monkeypatch.setattr(reading, "PER_REPO", reader.bytes_read + 1000)
+    monkeypatch.setattr(reading, "REPO_BUDGET", reader.bytes_read + 1000)
     with pytest.raises(BudgetError, match="one repo"):
         reader.read_range("x.dat", 0, 90_000)
 

@@ -12,6 +12,7 @@ from typing import Any
 from hubclean.hub.repos import LocalRepo, Repo
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import methods
+from hubclean.scanning.engine import reader_of
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 12345\n"
 TENSOR = {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
@@ -46,7 +47,7 @@ def written(folder: Path, files: dict[str, bytes]) -> Path:
 
 def judge(name: str, folder: Path, files: dict[str, bytes]) -> tuple[list[Finding], dict[str, FileVerdict]]:
     repo: Repo = LocalRepo(written(folder, files))
-    rows = list(methods("scanners")[name]().scan(repo, repo.files()))
+    rows = list(methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()))
     return (
         [row for row in rows if isinstance(row, Finding)],
         {row.path: row for row in rows if isinstance(row, FileVerdict)},

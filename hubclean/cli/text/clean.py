@@ -8,6 +8,7 @@ from pathlib import Path
 from hubclean.cli.text.layout import columns, percent
 from hubclean.cli.text.verdict import judged, verdict
 from hubclean.escaping import printable
+from hubclean.hub.audited_folder import AUDIT
 from hubclean.records import Audit, Metrics
 
 
@@ -46,7 +47,7 @@ def render_clean(audit: Audit, folder: Path) -> str:
         columns(
             [
                 ["checkpoint", str(folder)],
-                ["audit", str(folder / "hubclean/audit.json")],
+                ["audit", str(folder / AUDIT)],
                 ["card", str(folder / "README.md")],
             ]
         )

@@ -7,6 +7,12 @@ import re
 from hubclean.scanning.formats.names import LFS_POINTER
 from hubclean.scanning.formats.pickle_sniff import is_pickle
 
+PROGRAMS = {
+    b"\x7fELF": "ELF",
+    b"\xcf\xfa\xed\xfe": "Mach-O",
+    b"\xce\xfa\xed\xfe": "Mach-O",
+    b"\xca\xfe\xba\xbe": "Mach-O or Java",
+}
 _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("lfs-pointer", 0, LFS_POINTER),
     ("zip", 0, b"PK\x03\x04"),
@@ -24,10 +30,7 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("tflite", 4, b"TFL3"),
     ("parquet", 0, b"PAR1"),
     ("arrow", 0, b"ARROW1"),
-    ("executable", 0, b"\x7fELF"),
-    ("executable", 0, b"\xcf\xfa\xed\xfe"),
-    ("executable", 0, b"\xce\xfa\xed\xfe"),
-    ("executable", 0, b"\xca\xfe\xba\xbe"),
+    *(("executable", 0, signature) for signature in PROGRAMS),
     ("image", 0, b"\x89PNG\r\n\x1a\n"),
     ("image", 0, b"\xff\xd8\xff"),
     ("image", 0, b"GIF8"),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+from hubclean.hub.repos import PICKLE_ENDINGS
+
 HEAD = 4096  # bytes enough for every signature below, tar's (offset 257) included
-
-
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-
-
 INERT_TEXT = [
     ".md",
     ".txt",
@@ -35,8 +33,6 @@ INERT_TEXT = [
     ".dockerignore",
     ".editorconfig",
 ]
-
-
 INERT_NAMES = [
     "license",
     "licence",
@@ -50,15 +46,8 @@ INERT_NAMES = [
     "makefile",
     "dockerfile",
 ]
-
-
 PICKLE_NAMES = [
-    ".bin",
-    ".pt",
-    ".pth",
-    ".pkl",
-    ".pickle",
-    ".ckpt",
+    *PICKLE_ENDINGS,
     ".joblib",
     ".dill",
     ".sav",
@@ -68,17 +57,10 @@ PICKLE_NAMES = [
     ".pt2",
     ".torch",
 ]
-
-
 _CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".th")
-
-
+SAFETENSORS_INDEX = "model.safetensors.index.json"
 _NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
-
-
 IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
-
-
 UNCHECKED_NAMES = {
     ".onnx": "ONNX",
     ".gguf": "GGUF",
@@ -107,8 +89,6 @@ UNCHECKED_NAMES = {
     ".arrow": "Arrow table",
     ".pdf": "PDF",
 }
-
-
 UNCHECKED_CONTENT = {
     "7z": "7z archive",
     "rar": "rar archive",

@@ -62,17 +62,18 @@ class SafetensorsHeader:
     problems: tuple[str, ...] = ()
 
 
-def read_header(repo: Repo, entry: RepoEntry) -> SafetensorsHeader:
+def read_header(repo: Repo, entry: RepoEntry, kept: dict[str, SafetensorsHeader] | None = None) -> SafetensorsHeader:
     """Read and judge the header of a safetensors file in one range read, two if it is longer than ``AHEAD``.
 
-    A repo that keeps ``headers`` is given it, and asked for it the next time.
+    Args:
+        kept: headers of the repo by path that were read before; this one is looked for in it, and put there.
 
     Raises:
         FormatError: the reference parser rejects the header; its message is quoted.
         BudgetError: the header is longer than ``MAX_HEADER`` bytes, or it or the repo holds too many tensors.
         IntegrityError, TransportError: the bytes could not be read.
     """
-    kept: dict[str, SafetensorsHeader] = getattr(repo, "headers", {})
+    kept = {} if kept is None else kept
     if entry.path not in kept:
         header = parse_header(header_bytes(repo, entry), entry.size)
         if sum(len(other.tensors) for other in kept.values()) + len(header.tensors) > MOST_TENSORS:

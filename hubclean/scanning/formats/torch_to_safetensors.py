@@ -15,7 +15,7 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import sha256_of
 from hubclean.records import Conversion, FileHash
 from hubclean.scanning.formats import safetensors_writer
-from hubclean.scanning.formats.names import is_pickled_weights, suffix
+from hubclean.scanning.formats.names import SAFETENSORS_INDEX, is_pickled_weights, suffix
 from hubclean.scanning.formats.safetensors_header import parse_index
 from hubclean.scanning.formats.torch_checkpoint import PickledTensor, PickledWeights, open_pickled
 
@@ -100,7 +100,7 @@ def to_safetensors(
         if len(rows) > 1:
             size = sum(tensor.nbytes for row in rows for tensor in row.values())
             index = {"metadata": {"total_size": size}, "weight_map": dict(sorted(weights.items()))}
-            (into / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+            (into / SAFETENSORS_INDEX).write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
         return Conversion(
             tuple(FileHash(name, (folder / name).stat().st_size, sha256_of(folder / name)) for name in names),
             opened[0].state.key,

@@ -6,6 +6,7 @@ import stat
 import unicodedata
 from collections.abc import Iterator
 
+from hubclean.scanning.formats.content import PROGRAMS
 from hubclean.scanning.formats.zip_directory import ENCRYPTED, Directory, ZipMember
 from hubclean.scanning.rules import Problem
 
@@ -16,14 +17,7 @@ CODE_TEXT = """
 .py .pyc .pyd .pyw .so .dll .dylib .exe .com .bat .cmd .ps1 .sh .bash .scr .msi .jar .class .vbs .js .hta .lnk
 """
 CODE = tuple(CODE_TEXT.split())
-_MAGIC = (
-    (b"\x7fELF", "ELF"),
-    (b"\xcf\xfa\xed\xfe", "Mach-O"),
-    (b"\xce\xfa\xed\xfe", "Mach-O"),
-    (b"\xca\xfe\xba\xbe", "Mach-O or Java"),
-    (b"#!", "script"),
-    (b"\xde\xc0\x17\x0b", "bitcode"),
-)
+_MAGIC = (*PROGRAMS.items(), (b"#!", "script"), (b"\xde\xc0\x17\x0b", "bitcode"))
 
 
 def structure(directory: Directory) -> Iterator[Problem]:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Protocol
 
 from hubclean.errors import HubcleanError
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import SEVERITIES, FileVerdict, Finding
 from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD, suffix
+from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import RULES, Problem, finding
 
 MOST_PER_FILE = 50  # a file made to be noisy must not drown the others
@@ -21,16 +22,26 @@ class Scanner(Protocol):
 
     ``scan`` yields ``Finding`` (something seen in a file) and ``FileVerdict`` (``ok`` with what was checked, or
     ``unchecked`` with why not). It yields nothing for files it knows nothing of: a file no scanner spoke of is
-    reported as not checked. It reads by ``repo.read_range`` and ``repo.read`` only and never raises: see ``each``.
+    reported as not checked. It reads by ``reader.read_range`` and ``reader.read`` only and never raises: see ``each``.
+
+    A scanner for a format that nobody else checks also has ``handles: ClassVar[frozenset[str]]``: the endings (``.h5``,
+    with the dot, lower case) and contents (``hdf5``, as ``content.sniff`` names them) that it speaks of. The listing
+    leaves such files to it, as long as their content is what their name promises: a scanner that says nothing of one
+    leaves it not checked.
     """
 
     name: ClassVar[str]
     paper: ClassVar[str]
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]: ...
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]: ...
 
 
 Judgement = Iterable[Finding | FileVerdict]
+
+
+def handled_by(scanners: Iterable[type]) -> frozenset[str]:
+    """The endings and contents that the listing leaves to one of ``scanners``."""
+    return frozenset().union(*(getattr(scanner, "handles", ()) for scanner in scanners))
 
 
 def each(files: Iterable[RepoEntry], judge: Callable[[RepoEntry], Judgement]) -> Iterator[Finding | FileVerdict]:
@@ -50,7 +61,7 @@ def each(files: Iterable[RepoEntry], judge: Callable[[RepoEntry], Judgement]) ->
 def not_checked(entry: RepoEntry, reason: str) -> Judgement:
     """Say that nobody can tell: the verdict ``unchecked`` and the finding HC-INC-001."""
     yield FileVerdict(entry.path, entry.size, "unchecked", reason)
-    yield Finding("HC-INC-001", "info", entry.path, f"not checked: {reason}", "look at the file before you load it")
+    yield finding(Problem("HC-INC-001", f"not checked: {reason}"), entry.path)
 
 
 def ok(entry: RepoEntry, reason: str) -> FileVerdict:
@@ -74,22 +85,17 @@ def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[st
         yield ok(entry, looked_at)
 
 
-def only_pickle(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], kind: str) -> Judgement:
+def only_pickle(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], kind: str) -> Judgement:
     """HC-PKL-009 for weights that exist as a pickle only; of the neighbours of a single file nothing is known."""
-    if not getattr(repo, "alone", False) and not any(suffix(other.path) == ".safetensors" for other in files):
+    if not reader.alone and not any(suffix(other.path) == ".safetensors" for other in files):
         yield finding(Problem("HC-PKL-009", f"{kind}, and the repo has no safetensors weights"), entry.path)
 
 
-def allowed_names(repo: Repo) -> frozenset[str]:
-    """The exact names that the user lets pass in pickles (``--allow``); none where nobody was asked."""
-    return frozenset(getattr(repo, "allowed_names", ()))
-
-
-def head_of(repo: Repo, entry: RepoEntry) -> bytes:
+def head_of(reader: Reader, entry: RepoEntry) -> bytes:
     """The first bytes of a file, as many as ``sniff`` needs."""
-    return repo.read_range(entry.path, 0, min(entry.size, HEAD)) if entry.size else b""
+    return reader.read_range(entry.path, 0, min(entry.size, HEAD)) if entry.size else b""
 
 
-def format_of(repo: Repo, entry: RepoEntry) -> str:
+def format_of(reader: Reader, entry: RepoEntry) -> str:
     """What the file is by its content: see ``content.sniff``."""
-    return sniff(head_of(repo, entry), entry.size)
+    return sniff(head_of(reader, entry), entry.size)

@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles.allowed_names import source
-from hubclean.scanning.rules import Problem
-from hubclean.scanning.scanners import Judgement, allowed_names, each, format_of, judged, only_pickle
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
+from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_pickle
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
 _LOOKED_AT_ENDS = ("pickle", "unknown", "tar", "numpy", "executable")
@@ -32,12 +33,12 @@ class Archives:
     name: ClassVar[str] = "archives"
     paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
-            content = format_of(repo, entry)
-            hidden = _looked_at_its_end(entry, content) and has_end_record(tail(RepoSource(repo, entry)))
+            content = format_of(reader, entry)
+            hidden = _looked_at_its_end(entry, content) and has_end_record(tail(RepoSource(reader, entry)))
             if content == "zip" or hidden:
-                yield from _read(repo, entry, files, hidden)
+                yield from _read(reader, entry, files, hidden)
 
         yield from each(files, judge)
 
@@ -49,18 +50,18 @@ def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
     return entry.size <= SMALL or content in _LOOKED_AT_ENDS or names.suffix(entry.path) in names.PICKLE_NAMES
 
 
-def _read(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
-    found = read_zip(RepoSource(repo, entry), allowed_names(repo))
+def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
+    found = read_zip(RepoSource(reader, entry), reader.allowed_names)
     ending = names.suffix(entry.path)
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance
     if hidden:
         found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
     if found.torch or found.pickles:
-        yield from only_pickle(repo, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
+        yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
     if found.torch and found.torch.script:
         what = "TorchScript: a known format that hubclean does not check"
-        yield Finding("HC-FMT-002", "info", entry.path, what, "convert to safetensors in an isolated machine")
+        yield finding(Problem("HC-FMT-002", what), entry.path)
         found.unchecked.append("TorchScript is code for torch.jit, which is not checked")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")

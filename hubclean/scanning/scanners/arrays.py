@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hubclean.errors import BudgetError
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats.npy import LONGEST, BrokenHeader, header_length, read_array_header
 from hubclean.scanning.formats.zip_directory import LARGEST_MEMBER
 from hubclean.scanning.formats.zip_members import object_problems
 from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem
-from hubclean.scanning.scanners import Judgement, allowed_names, each, format_of, head_of, judged
+from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged
 from hubclean.scanning.sources import BytesSource, RepoSource
 
 
@@ -29,16 +30,16 @@ class Arrays:
     name: ClassVar[str] = "arrays"
     paper: ClassVar[str] = "numpy/lib/_format_impl.py (NEP 1); numpy.load and allow_pickle, CVE-2019-6446"
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
-            if format_of(repo, entry) == "numpy":
-                yield from _judge(repo, entry)
+            if format_of(reader, entry) == "numpy":
+                yield from _judge(reader, entry)
 
         yield from each(files, judge)
 
 
-def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
-    head, source = head_of(repo, entry), RepoSource(repo, entry)
+def _judge(reader: Reader, entry: RepoEntry) -> Judgement:
+    head, source = head_of(reader, entry), RepoSource(reader, entry)
     problems: list[Problem] = []
     unchecked: list[str] = []
     said = ""
@@ -58,7 +59,7 @@ def _judge(repo: Repo, entry: RepoEntry) -> Judgement:
         try:
             if entry.size > LARGEST_MEMBER:
                 raise BudgetError(f"{entry.size:,} bytes are more than the {LARGEST_MEMBER:,} looked at")
-            allow = allowed_names(repo)
+            allow = reader.allowed_names
             problems += object_problems(source.at(0, entry.size), lambda body: read_pickles(BytesSource(body), allow))
         except BudgetError as error:
             unchecked.append(str(error))

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.strict_json import JsonProblem, read_json
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, ok
 
 _ADVICE = "render it nowhere; ask the author what it is for"
@@ -63,27 +65,28 @@ class ChatTemplates:
 
     name: ClassVar[str] = "chat-templates"
     paper: ClassVar[str] = "CVE-2024-34359 (template injection in llama-cpp-python); jinja2 documentation, sandbox"
+    handles: ClassVar[frozenset[str]] = frozenset({".jinja"})
 
     max_bytes: Annotated[
         int, Doc("longest templates that are parsed, all of a file together, in bytes", 1, 8 << 20)
     ] = 256 << 10
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
             if suffix(entry.path) == ".json" and entry.size <= 8 << 20:
-                templates = _inside(repo.read(entry.path, 8 << 20))
+                templates = _inside(reader.read(entry.path, 8 << 20))
             elif suffix(entry.path) == ".jinja":
-                templates = [repo.read(entry.path, self.max_bytes).decode("utf-8", "replace")]
+                templates = [reader.read(entry.path, self.max_bytes).decode("utf-8", "replace")]
                 yield ok(entry, "a template, parsed and never rendered")
             else:
                 return
             if sum(map(len, templates)) > self.max_bytes:
                 what = f"template text longer than the {self.max_bytes} bytes that are parsed"
-                yield Finding("HC-CFG-004", "high", entry.path, what, _ADVICE)
+                yield finding(Problem("HC-CFG-004", what, advice=_ADVICE), entry.path)
                 return
             for template in templates:
                 for what in dict.fromkeys(self._judge(template)):
-                    yield Finding("HC-CFG-004", "high", entry.path, f"template {what}", _ADVICE)
+                    yield finding(Problem("HC-CFG-004", f"template {what}", advice=_ADVICE), entry.path)
 
         yield from each(files, judge)
 

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked, ok
 
 Path = tuple[str, ...]
@@ -79,11 +81,12 @@ class ConfigCode:
 
     name: ClassVar[str] = "config-code"
     paper: ClassVar[str] = "CVE-2026-4372 (kernels from config), CVE-2026-5241 (LightGlue); timm pretrained_cfg"
+    handles: ClassVar[frozenset[str]] = frozenset({".json", ".yaml", ".yml"})
 
     max_bytes: Annotated[int, Doc("largest JSON or YAML file that is read, in bytes", 1, 64 << 20)] = 8 << 20
     max_depth: Annotated[int, Doc("deepest nesting of objects and lists", 1, 500)] = 64
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
             kind = suffix(entry.path)
             if (kind != ".json" and kind not in _YAML) or not entry.size:
@@ -93,8 +96,8 @@ class ConfigCode:
                 yield _finding("HC-CFG-005", "medium", entry, what, "json")
                 yield from not_checked(entry, what)
                 return
-            text = repo.read(entry.path, self.max_bytes)
-            yield from self._json(entry, text, repo.ref.repo_id) if kind == ".json" else _yaml(entry, text)
+            text = reader.read(entry.path, self.max_bytes)
+            yield from self._json(entry, text, reader.ref.repo_id) if kind == ".json" else _yaml(entry, text)
 
         yield from each(files, judge)
 
@@ -143,7 +146,7 @@ def walk_config(*roots: object) -> Iterator[tuple[Path, object]]:
 
 
 def _finding(rule: str, severity: Severity, entry: RepoEntry, what: str, advice: str) -> Finding:
-    return Finding(rule, severity, entry.path, what, _ADVICE[advice])
+    return finding(Problem(rule, what, advice=_ADVICE[advice], severity=severity), entry.path)
 
 
 def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
@@ -259,7 +262,8 @@ def _yaml(entry: RepoEntry, text: bytes) -> Judgement:
         return
     if match := _YAML_CODE.search(plain):
         what = f"{match.group().strip()[:60]} in YAML: an unsafe loader may call what follows"
-        yield Finding("HC-CFG-001", "high", entry.path, what, _ADVICE["code"], len(plain[: match.start()].encode()))
+        offset = len(plain[: match.start()].encode())
+        yield finding(Problem("HC-CFG-001", what, offset, _ADVICE["code"]), entry.path)
     elif "\0" in plain:
         yield from not_checked(entry, "YAML with zero bytes")
     else:

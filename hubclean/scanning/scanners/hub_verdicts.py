@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import MOST_PER_FILE
-
-_ADVICE = "see the file's page on the Hub"
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,16 @@ class HubVerdicts:
     name: ClassVar[str] = "hub-verdicts"
     paper: ClassVar[str] = "Hugging Face Hub documentation, malware and pickle scanning; huggingface_hub#1212"
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        status: Any = getattr(repo, "hub_security", None)
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        status = reader.hub_security
         issues = status.get("filesWithIssues") if isinstance(status, dict) else None
         if isinstance(status, dict) and status.get("scansDone") is False:
             what = "the Hub's own scanners have not finished with this commit"
-            yield Finding("HC-REP-003", "info", ".", what, "ask again later for their verdict")
+            yield finding(Problem("HC-REP-003", what, advice="ask again later for their verdict"), ".")
         known = {entry.path for entry in files}
         for issue in issues[: MOST_PER_FILE * 20] if isinstance(issues, list) else ():
             path, level = (issue.get("path"), issue.get("level")) if isinstance(issue, dict) else (None, None)
             if path in known and isinstance(level, str):
                 severity: Severity = "high" if level == "unsafe" else "info"
-                yield Finding("HC-REP-003", severity, path, f"the Hub's own scanners call it {level!r}", _ADVICE)
+                what = f"the Hub's own scanners call it {level!r}"
+                yield finding(Problem("HC-REP-003", what, severity=severity), path)

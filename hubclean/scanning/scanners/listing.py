@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
 
 # What a name promises -> contents that keep the promise. "unknown" is left to the scanner of that format.
@@ -45,7 +47,6 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".arrow": ("arrow", "unknown"),
     ".pdf": ("pdf",),
 }
-_ELSEWHERE = (".safetensors", ".json", ".py", ".yaml", ".yml", ".jinja")  # their own scanners say ok
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,12 @@ class Listing:
     name: ClassVar[str] = "listing"
     paper: ClassVar[str] = "CVE-2025-1889 and CVE-2025-10155 (scanners routed by extension), huggingface_hub#2160"
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         folded = Counter(_folded(entry.path) for entry in files)
 
         def judge(entry: RepoEntry) -> Judgement:
             yield from _name(entry, folded)
-            yield from _content(entry, format_of(repo, entry))
+            yield from _content(entry, format_of(reader, entry), reader.handled)
 
         yield from each(files, judge)
 
@@ -76,38 +77,37 @@ def _folded(path: str) -> str:
 
 
 def _name(entry: RepoEntry, folded: Counter[str]) -> Judgement:
-    advice = "do not download this repo with a tool that trusts file names"
     parts = entry.path.replace("\\", "/").split("/")
     if entry.path.startswith(("/", "\\", "~")) or ".." in parts or parts[0][1:2] == ":":
-        yield Finding("HC-REP-004", "high", entry.path, "the file's name leaves the folder of the repo", advice)
+        yield finding(Problem("HC-REP-004", "the file's name leaves the folder of the repo"), entry.path)
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in entry.path):
-        yield Finding("HC-REP-004", "high", entry.path, "control or direction characters in the file's name", advice)
+        yield finding(Problem("HC-REP-004", "control or direction characters in the file's name"), entry.path)
     if folded[_folded(entry.path)] > 1:
         what = "another file differs only in case, or in dots and spaces at its end: one hides the other on some disks"
-        yield Finding("HC-REP-004", "medium", entry.path, what, "rename one of the two")
+        yield finding(Problem("HC-REP-004", what, advice="rename one of the two", severity="medium"), entry.path)
 
 
-def _content(entry: RepoEntry, content: str) -> Judgement:
+def _content(entry: RepoEntry, content: str, handled: frozenset[str]) -> Judgement:
     suffix, stem = names.suffix(entry.path), entry.path.rsplit("/", 1)[-1].lower()
     if content == "lfs-pointer" and suffix not in names.INERT_TEXT:
         what = "a Git LFS pointer text lies where the file's content should be"
-        yield Finding("HC-REP-001", "high", entry.path, what, "fetch the LFS object, or ask the author to upload it")
+        yield finding(Problem("HC-REP-001", what), entry.path)
         return
     if not _keeps_promise(suffix, stem, content):
         what = f"named {suffix or stem!r}, but by its content: {content}"
-        yield Finding("HC-FMT-001", "high", entry.path, what, "do not load it; ask the author what it is")
+        yield finding(Problem("HC-FMT-001", what), entry.path)
     inert = suffix in names.INERT_TEXT or stem.split(".")[0] in names.INERT_NAMES
     if content == "empty" and suffix != ".safetensors":
         yield ok(entry, "empty")
     elif content == "image" and suffix in names.IMAGES:
         yield ok(entry, "an image by its first bytes; image decoders are not judged")
-    elif content in ("text", "json") and inert and suffix not in _ELSEWHERE:
+    elif content in ("text", "json") and inert and suffix not in handled:
         yield ok(entry, "text by name and first bytes; nothing loads it")
     elif content == "executable":
         yield from not_checked(entry, "a program by its first bytes")
-    elif kind := _unchecked_kind(suffix, content):
+    elif kind := _unchecked_kind(suffix, content, handled):
         what = f"{kind}: a known format that hubclean does not check"
-        yield Finding("HC-FMT-002", "info", entry.path, what, "convert to safetensors in an isolated machine")
+        yield finding(Problem("HC-FMT-002", what), entry.path)
         yield FileVerdict(entry.path, entry.size, "unchecked", f"{kind} is not checked by this version")
 
 
@@ -123,7 +123,10 @@ def _keeps_promise(suffix: str, stem: str, content: str) -> bool:
     return content in _PROMISES.get(suffix, (content,))
 
 
-def _unchecked_kind(suffix: str, content: str) -> str | None:
+def _unchecked_kind(suffix: str, content: str, handled: frozenset[str]) -> str | None:
+    """The known format that nobody checks; ``None`` where a scanner says that it speaks of such files."""
     if suffix in names.PICKLE_NAMES and content != "safetensors":
         return None  # the scanner ``pickles`` speaks of them
+    if content in handled or (suffix in handled and content in _PROMISES.get(suffix, (content,))):
+        return None
     return names.UNCHECKED_CONTENT.get(content) or names.UNCHECKED_NAMES.get(suffix)

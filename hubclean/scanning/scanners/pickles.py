@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.streams import read_pickles
+from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import (
     Judgement,
-    allowed_names,
     each,
     format_of,
     head_of,
@@ -38,44 +38,44 @@ class Pickles:
     name: ClassVar[str] = "pickles"
     paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
             named = names.suffix(entry.path) in names.PICKLE_NAMES
-            content = format_of(repo, entry)
+            content = format_of(reader, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
-            reads = content == "pickle" or _reads(repo, entry, content, named)
+            reads = content == "pickle" or _reads(reader, entry, content, named)
             if reads:
-                yield from _walked(repo, entry, files, content)
+                yield from _walked(reader, entry, files, content)
             elif reads is None:
                 yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
             elif named and content not in _ELSEWHERE:
-                yield from _nothing(repo, entry, files, content)
+                yield from _nothing(reader, entry, files, content)
 
         yield from each(files, judge)
 
 
-def _reads(repo: Repo, entry: RepoEntry, content: str, named: bool) -> bool | None:
+def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool | None:
     """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
-    head, source = head_of(repo, entry), RepoSource(repo, entry)
+    head, source = head_of(reader, entry), RepoSource(reader, entry)
     if content == "safetensors":
         return pickle_sniff.is_pickle(head, entry.size, named)
     return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
-def _nothing(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+def _nothing(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
     """A name that promises a pickle, and no pickle that could be walked."""
     ending = names.suffix(entry.path)
     if content in _COMPRESSED:
-        yield from only_pickle(repo, entry, files, "a pickle inside")
+        yield from only_pickle(reader, entry, files, "a pickle inside")
         yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
     else:
         yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 
-def _walked(repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
-    found = read_pickles(RepoSource(repo, entry), allowed_names(repo))
-    yield from only_pickle(repo, entry, files, found.kind)
+def _walked(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
+    found = read_pickles(RepoSource(reader, entry), reader.allowed_names)
+    yield from only_pickle(reader, entry, files, found.kind)
     unchecked = [found.unchecked] if found.unchecked else []
     if content == "tar":
         unchecked.append("a tar that is also a pickle; its members are not checked")

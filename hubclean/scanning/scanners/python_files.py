@@ -9,10 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
 from hubclean.scanning.formats.names import suffix
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked
 
 _LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
@@ -27,35 +29,38 @@ class PythonFiles:
 
     name: ClassVar[str] = "python-files"
     paper: ClassVar[str] = "transformers documentation, custom models and trust_remote_code; CVE-2026-5241"
+    handles: ClassVar[frozenset[str]] = frozenset({".py"})
 
     max_bytes: Annotated[int, Doc("largest Python file whose imports are listed, in bytes", 1, 16 << 20)] = 1 << 20
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         python = [entry for entry in files if suffix(entry.path) == ".py"]
-        pointers = _pointers(repo, files) if python else ""
+        pointers = _pointers(reader, files) if python else ""
 
         def judge(entry: RepoEntry) -> Judgement:
             module = re.escape(entry.path.rsplit("/", 1)[-1].removesuffix(".py"))
             pointed = re.search(rf"""(?:["/]|--|\.){module}(?:\.\w|\.py")""", pointers) is not None
             severity: Severity = "high" if pointed else "medium"
             if entry.size > self.max_bytes:
-                yield Finding("HC-PY-001", severity, entry.path, "a Python file, too long to be read", "do not run it")
+                what = "a Python file, too long to be read"
+                yield finding(Problem("HC-PY-001", what, advice="do not run it", severity=severity), entry.path)
                 yield from not_checked(entry, f"more than {self.max_bytes} bytes of Python")
                 return
             what = "a Python file" + (" that a config names as code to load" if pointed else "")
-            what += f"; imports: {_imports(repo.read(entry.path, self.max_bytes))}"
-            yield Finding("HC-PY-001", severity, entry.path, what, "read it before you pass trust_remote_code=True")
+            what += f"; imports: {_imports(reader.read(entry.path, self.max_bytes))}"
+            advice = "read it before you pass trust_remote_code=True"
+            yield finding(Problem("HC-PY-001", what, advice=advice, severity=severity), entry.path)
 
         yield from each(python, judge)
 
 
-def _pointers(repo: Repo, files: tuple[RepoEntry, ...]) -> str:
+def _pointers(reader: Reader, files: tuple[RepoEntry, ...]) -> str:
     """The text of the repo's JSON files, in which a module's name is looked for."""
     texts = []
     for entry in files:
         if suffix(entry.path) == ".json" and entry.size <= 1 << 20:
             try:
-                texts.append(repo.read(entry.path, 1 << 20).decode("utf-8", "replace"))
+                texts.append(reader.read(entry.path, 1 << 20).decode("utf-8", "replace"))
             except Exception:  # the scanner of configs reports what cannot be read
                 continue
     return "\n".join(texts)

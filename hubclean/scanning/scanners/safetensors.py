@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 import safetensors
 
 from hubclean.errors import BudgetError, FormatError
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc
 from hubclean.scanning.formats.names import suffix
@@ -21,6 +21,8 @@ from hubclean.scanning.formats.safetensors_header import (
     parse_index,
     read_header,
 )
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
 
 INDEXES = re.compile(r"\.index(\.[^/]*)?\.json$", re.IGNORECASE)  # with a variant, of any framework
@@ -36,58 +38,59 @@ class SafetensorsHeaders:
 
     name: ClassVar[str] = "safetensors-header"
     paper: ClassVar[str] = "Trail of Bits, safetensors security review (2023); safetensors#401, PR 686 and 775"
+    handles: ClassVar[frozenset[str]] = frozenset({".safetensors"})
 
     most_tensors: Annotated[int, Doc("more tensors than this in one file are out of proportion", 1)] = 50_000
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         headers: dict[str, SafetensorsHeader] = {}
 
         def judge(entry: RepoEntry) -> Judgement:
-            if suffix(entry.path) != ".safetensors" and format_of(repo, entry) != "safetensors":
+            if suffix(entry.path) != ".safetensors" and format_of(reader, entry) != "safetensors":
                 return
-            if format_of(repo, entry) == "lfs-pointer":
+            if format_of(reader, entry) == "lfs-pointer":
                 return  # the listing says so
             try:
-                headers[entry.path] = header = read_header(repo, entry)
+                headers[entry.path] = header = read_header(reader, entry, reader.headers)
             except FormatError as error:
-                yield Finding("HC-ST-001", "high", entry.path, f"rejected: {error}", "do not load it; get a new export")
+                yield finding(Problem("HC-ST-001", f"rejected: {error}"), entry.path)
             except BudgetError as error:
-                yield Finding("HC-ST-003", "medium", entry.path, str(error), "ask the author for a new export")
+                yield finding(Problem("HC-ST-003", str(error), advice="ask the author for a new export"), entry.path)
                 yield from not_checked(entry, str(error))
             else:
                 yield from self._accepted(entry, header)
 
         def judge_index(entry: RepoEntry) -> Judgement:
             if INDEXES.search(entry.path):
-                yield from _index(repo, entry, files, headers)
+                yield from _index(reader, entry, files, headers)
 
         yield from each(files, judge)
         yield from each(files, judge_index)
 
     def _accepted(self, entry: RepoEntry, header: SafetensorsHeader) -> Judgement:
         for problem in header.problems:
-            yield Finding("HC-ST-002", "medium", entry.path, problem, "re-export the file with the safetensors library")
+            yield finding(Problem("HC-ST-002", problem), entry.path)
         heavy = header.data_start > 1 << 20 and header.data_start > entry.size // 2
         if heavy or len(header.tensors) > self.most_tensors:
             what = f"{len(header.tensors)} tensors, {header.data_start} bytes of header, {entry.size} bytes in all"
-            yield Finding("HC-ST-003", "medium", entry.path, what, "ask the author what the header is for")
+            yield finding(Problem("HC-ST-003", what, advice="ask the author what the header is for"), entry.path)
         judge = f"safetensors {safetensors.__version__}"
         yield ok(entry, f"header of {len(header.tensors)} tensors accepted by {judge}; weights not read")
 
 
 def _index(
-    repo: Repo, entry: RepoEntry, files: tuple[RepoEntry, ...], headers: dict[str, SafetensorsHeader]
+    reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], headers: dict[str, SafetensorsHeader]
 ) -> Judgement:
     folder = entry.path[: entry.path.rfind("/") + 1]
     beside = {file.path.removeprefix(folder) for file in files if file.path.startswith(folder)}
     advice = "do not load it; ask the author for a complete export"
     try:
-        shards = parse_index(repo.read(entry.path, MAX_HEADER))
+        shards = parse_index(reader.read(entry.path, MAX_HEADER))
     except FormatError as error:
-        yield Finding("HC-ST-004", "high", entry.path, str(error), advice)
+        yield finding(Problem("HC-ST-004", str(error), advice=advice), entry.path)
         return
     names = set(shards.values())
-    if getattr(repo, "alone", False):
+    if reader.alone:
         yield from not_checked(entry, "an index alone: its shards are not part of this target")
         return
     read = {
@@ -96,6 +99,6 @@ def _index(
         if path.startswith(folder) and path.removeprefix(folder) in names
     }
     for problem in index_problems(shards, read, beside):
-        yield Finding("HC-ST-004", "high", entry.path, problem, advice)
+        yield finding(Problem("HC-ST-004", problem, advice=advice), entry.path)
     how = "compared with their headers" if read else "all there"
     yield ok(entry, f"{len(shards)} tensors in {len(names)} shards, {how}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hubclean.errors import BudgetError, FormatError
-from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.safetensors_header import MAX_HEADER, read_header
@@ -17,12 +17,13 @@ from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles.state_dict import state_dict
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.pickles.values import Value
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of
 from hubclean.scanning.sources import RepoSource
 
 Shapes = Mapping[str, tuple[int, ...] | None]
 
-_ADVICE = "ask the author which of the two is the model; hubclean loads the safetensors file"
 _PICKLED_INDEX = ".bin.index.json"
 _WEIGHTS = (".bin", ".pt", ".pth")
 _WRAPPERS = ("module.", "model.", "state_dict.")
@@ -39,7 +40,7 @@ class WeightsAgree:
     name: ClassVar[str] = "weights-agree"
     paper: ClassVar[str] = "transformers documentation, use_safetensors (which of two weight files a loader takes)"
 
-    def scan(self, repo: Repo, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         folders: dict[str, list[RepoEntry]] = {}
         for entry in files:
             folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
@@ -50,14 +51,16 @@ class WeightsAgree:
                 if suffix(entry.path) == ".safetensors":
                     headers[entry.path] = {}
                     with contextlib.suppress(FormatError, BudgetError):  # the scanner of safetensors reports those
-                        headers[entry.path] = {row.name: row.shape for row in read_header(repo, entry).tensors}
+                        headers[entry.path] = {
+                            row.name: row.shape for row in read_header(reader, entry, reader.headers).tensors
+                        }
                 yield from ()
 
             def compared(entry: RepoEntry, headers: dict[str, Shapes] = headers) -> Judgement:
                 if headers and all(headers.values()):
                     safe = {name: shape for tensors in headers.values() for name, shape in tensors.items()}
-                    for what in differences(safe, _from_pickle(repo, entry)):
-                        yield Finding("HC-REP-002", "medium", entry.path, what, _ADVICE)
+                    for what in differences(safe, _from_pickle(reader, entry)):
+                        yield finding(Problem("HC-REP-002", what), entry.path)
 
             yield from each(entries, header)
             yield from each(entries, compared)
@@ -89,27 +92,27 @@ def _unwrapped(tensors: Shapes) -> Shapes:
     return tensors
 
 
-def _from_pickle(repo: Repo, entry: RepoEntry) -> Shapes:
+def _from_pickle(reader: Reader, entry: RepoEntry) -> Shapes:
     """The tensors of a whole checkpoint; a shard of one says nothing on its own, its index does."""
     name = entry.path.rsplit("/", 1)[-1].lower()
     if name.endswith(_PICKLED_INDEX) and entry.size <= MAX_HEADER:
         try:
-            root, _ = read_json(repo.read(entry.path, MAX_HEADER))
+            root, _ = read_json(reader.read(entry.path, MAX_HEADER))
         except JsonProblem:
             return {}
         shards: object = root.get("weight_map") if isinstance(root, dict) else None
         return dict.fromkeys(shards) if isinstance(shards, Mapping) else {}
     if suffix(name) in _WEIGHTS and name.startswith(("pytorch_model.", "model.", "checkpoint.")):
         with contextlib.suppress(Exception):  # its own scanner reports a pickle that cannot be read or followed
-            found = state_dict(_root(repo, entry))
+            found = state_dict(_root(reader, entry))
             return {name: record.size for name, record in found.tensors.items()}
     return {}
 
 
-def _root(repo: Repo, entry: RepoEntry) -> Value:
+def _root(reader: Reader, entry: RepoEntry) -> Value:
     """What a loader would unpickle from the file."""
-    source = RepoSource(repo, entry)
-    if format_of(repo, entry) != "zip":
+    source = RepoSource(reader, entry)
+    if format_of(reader, entry) != "zip":
         return read_pickles(source).root
     pickle = read_zip(source).pickle
     return pickle.root if pickle else None

@@ -264,7 +264,7 @@ def test_equal_bytes_get_equal_verdicts_here_and_on_a_hub(hub: Any, tmp_path: Pa
 
 
 def test_a_budget_used_up_is_not_checked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hubclean.scanning.reader.PER_FILE", 600 << 10)
+    monkeypatch.setattr("hubclean.scanning.reader.FILE_BUDGET", 600 << 10)
     body = b"\x80\x02cos\nsystem\n(" + (b"X\x00\x00\x01\x00" + bytes(1 << 16)) * 20 + b"tR."
     report = scan(written(tmp_path / "repo", {"a.bin": body}))
     assert report.files[0].state == "unchecked"

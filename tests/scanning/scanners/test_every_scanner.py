@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hubclean.hub.repos import LocalRepo
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc, methods, options_of
+from hubclean.scanning.engine import reader_of
 from hubclean.scanning.scanners import MOST_PER_FILE
 from support import ROOT
 from support.scanned_files import POINTER, judge, safetensors
@@ -83,7 +84,7 @@ def test_a_file_that_cannot_be_read_is_not_checked_and_never_skipped(name: str, 
     for path in files:
         (tmp_path / path).write_bytes(b"{}")
     repo = Broken(tmp_path)
-    rows = list(methods("scanners")[name]().scan(repo, repo.files()))
+    rows = list(methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()))
     told = {row.path for row in rows if isinstance(row, Finding) and row.rule == "HC-INC-001"}
     assert told == {row.path for row in rows if isinstance(row, FileVerdict) and row.state == "unchecked"}
     assert bool(told) == (name != "hub-verdicts")  # which reads no file

@@ -11,6 +11,7 @@ import pytest
 from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.records import Finding
 from hubclean.registry import methods
+from hubclean.scanning.engine import reader_of
 from hubclean.scanning.formats.content import sniff
 from support.scanned_files import POINTER, judge, safetensors, tarred, zipped
 
@@ -74,7 +75,11 @@ def test_listing_sees_names_that_leave_the_folder(path: str) -> None:
         def read_range(self, path: str, start: int, stop: int) -> bytes:
             return b"text"[start:stop]
 
-    rows = list(methods("scanners")["listing"]().scan(Listed(Path(__file__)), (RepoEntry(path, 4),)))
+        def read(self, path: str, limit: int) -> bytes:
+            return b"text"
+
+    files = (RepoEntry(path, 4),)
+    rows = list(methods("scanners")["listing"]().scan(reader_of(Listed(Path(__file__)), files), files))
     assert [row.severity for row in rows if isinstance(row, Finding) and row.rule == "HC-REP-004"] == ["high"]
 
 

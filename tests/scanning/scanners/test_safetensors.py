@@ -12,6 +12,7 @@ import pytest
 from hubclean.hub.repos import LocalRepo
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import methods
+from hubclean.scanning.engine import reader_of
 from support.scanned_files import TENSOR, judge, safetensors
 
 
@@ -35,7 +36,7 @@ def test_safetensors_header_sees_ambiguous_and_outsized_headers(tmp_path: Path) 
     (tmp_path / "long.safetensors").write_bytes((9 << 20).to_bytes(8, "little") + b"{")
     os.truncate(tmp_path / "long.safetensors", 20 << 20)
     repo = LocalRepo(tmp_path)
-    rows = list(scanner.scan(repo, repo.files()))
+    rows = list(scanner.scan(reader_of(repo, repo.files()), repo.files()))
     found = {row.path: row.rule for row in rows if isinstance(row, Finding) and row.rule != "HC-INC-001"}
     assert found == {
         "odd.safetensors": "HC-ST-002",
