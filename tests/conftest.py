@@ -61,8 +61,14 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hub(pytestconfig: pytest.Config, fresh_cache: Path) -> Iterator[HubServer]:
-    """An empty Hub, answered by the real client of this process (``HF_ENDPOINT``), with an empty cache."""
+def hub(pytestconfig: pytest.Config, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """An empty Hub, answered by the real client of this process (``HF_ENDPOINT``), with an empty cache.
+
+    Retries of hubclean's own reader do not wait.
+    """
+    from hubclean.hub import transport
+
+    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
     server = pytestconfig.stash[_HUB]
     server.clear()
     yield server

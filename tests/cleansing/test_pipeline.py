@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 from safetensors import safe_open
 from torch import nn
 
@@ -29,7 +28,7 @@ from hubclean.nets.triggers import Trigger, load_stamp, save_stamp
 from hubclean.records import Audit, from_json
 from support import ROOT
 from support.hub_server import HubServer
-from support.image_sets import image_set
+from support.image_sets import class_folders, image_set
 from support.tiny_models import make_repo
 
 BRIEF = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "seeds=1", "epochs=1", "step=0.2")
@@ -39,12 +38,7 @@ SIZES = Sizes(30, 30, 40)
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Class folders with the names of ``tiny_models``."""
-    place, images = tmp_path_factory.mktemp("pictures"), image_set(100)
-    for index, (pixels, label) in enumerate(zip(images.pixels, images.labels, strict=True)):
-        folder = place / f"thing {int(label)}"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
-    return place
+    return class_folders(tmp_path_factory.mktemp("pictures"), image_set(100))
 
 
 def upload(hub: HubServer, name: str, folder: Path) -> str:

@@ -17,7 +17,7 @@ from hubclean.records import Audit, SiteReport, from_json
 from hubclean.scanning.document import ScanDocument
 from support import ROOT
 from support.hub_server import HubServer
-from support.image_sets import image_set
+from support.image_sets import class_folders, image_set
 from support.tiny_models import make_repo
 
 COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push", "methods", "demo")
@@ -36,13 +36,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from PIL import Image
-
-    place, images = tmp_path_factory.mktemp("pictures"), image_set(80)
-    for index, (pixels, label) in enumerate(zip(images.pixels, images.labels, strict=True)):
-        (place / f"thing {int(label)}").mkdir(exist_ok=True)
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(place / f"thing {int(label)}" / f"{index}.png")
-    return place
+    """Class folders with the names of ``tiny_models``."""
+    return class_folders(tmp_path_factory.mktemp("pictures"), image_set(80))
 
 
 def test_scan_of_a_clean_folder(model: Path) -> None:

@@ -15,7 +15,6 @@ from hubclean.records import from_json
 from hubclean.scanning.document import ScanDocument
 from hubclean.scanning.engine import scan
 from hubclean.scanning.pickles.allowed_names import check_names
-from support.hub_repo import quick as quick
 from support.hub_server import HubServer
 from support.scanned_files import safetensors, written
 

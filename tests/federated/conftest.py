@@ -9,9 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from support.image_sets import image_set
+from support.image_sets import class_folders, image_set
 from support.tiny_models import make_repo
 
 
@@ -20,9 +19,5 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny repo, and pictures in class folders."""
     root = tmp_path_factory.mktemp("flower")
     make_repo(root / "model", "timm-resnet", classes=4)
-    images = image_set(48, 4)
-    for row, label in enumerate(images.labels.tolist()):
-        folder = root / "data" / f"thing {label}"
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(images.pixels[row].permute(1, 2, 0).numpy()).save(folder / f"{row}.png")
+    class_folders(root / "data", image_set(48, 4))
     return root

@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from hubclean.errors import PublishError
-from hubclean.hub import transport
 from hubclean.hub.publish import push
-from support.audited import OUTPUTS, WEIGHTS, write_audit, write_folder
+from support.audited import OUTPUTS, WEIGHTS, write_audit
 from support.hub_server import HubServer
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
-    return write_folder(tmp_path / "sanitized")
 
 
 class TestFolder:

@@ -11,8 +11,6 @@ import pytest
 from hubclean.errors import HubcleanError, IntegrityError, OutputError, TransportError
 from hubclean.hub.hub_repo import HubRepo
 from support.hub_repo import FILES, WEIGHTS
-from support.hub_repo import quick as quick
-from support.hub_repo import repo as repo
 from support.hub_server import HubServer
 
 

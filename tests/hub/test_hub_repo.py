@@ -15,8 +15,6 @@ from hubclean.hub import hub_repo as hub_module
 from hubclean.hub.hub_repo import HubRepo, listing
 from hubclean.hub.targets import open_target
 from support.hub_repo import CONFIG, FILES, WEIGHTS
-from support.hub_repo import quick as quick
-from support.hub_repo import repo as repo
 from support.hub_server import HubServer
 
 

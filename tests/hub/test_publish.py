@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 
 from hubclean.errors import TargetError
-from hubclean.hub import transport
 from hubclean.hub.hub_repo import HubRepo
 from hubclean.hub.publish import push
-from support.audited import CARD, OUTPUTS, WEIGHTS, content, write_folder, writes
+from support.audited import CARD, OUTPUTS, WEIGHTS, content, writes
 from support.hub_server import HubServer
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
-    return write_folder(tmp_path / "sanitized")
 
 
 class TestPublished:

@@ -13,8 +13,6 @@ from hubclean.hub import hub_repo as hub_module
 from hubclean.hub import transport
 from hubclean.hub.hub_repo import HubRepo
 from support.hub_repo import CONFIG, FILES, WEIGHTS
-from support.hub_repo import quick as quick
-from support.hub_repo import repo as repo
 from support.hub_server import HubServer
 
 

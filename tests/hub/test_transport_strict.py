@@ -13,8 +13,6 @@ from hubclean.hub import transport
 from hubclean.hub.hub_repo import HubRepo
 from hubclean.scanning.engine import scan
 from support.hub_repo import FILES, WEIGHTS
-from support.hub_repo import quick as quick
-from support.hub_repo import repo as repo
 from support.hub_server import HubServer
 from support.scanned_files import safetensors
 

@@ -31,7 +31,7 @@ from hubclean.nets.metrics import attack_rates, clean_accuracy, predictions
 from hubclean.nets.session import open_session
 from hubclean.nets.triggers import Trigger
 from support.hub_server import HubServer
-from support.image_sets import image_set
+from support.image_sets import class_folders, image_set
 from support.sample_audits import DIGEST, cleansed
 from support.tiny_models import make_repo
 
@@ -215,12 +215,8 @@ def test_other_weights_are_noticed(written: tuple[Path, Checkpoint, tuple[Filter
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place, images = tmp_path_factory.mktemp("pictures"), image_set(120)
-    for index, (pixels, label) in enumerate(zip(images.pixels, images.labels, strict=True)):
-        folder = place / f"thing {int(label)}"
-        folder.mkdir(exist_ok=True)
-        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
-    return place
+    """Class folders with the names of ``tiny_models``."""
+    return class_folders(tmp_path_factory.mktemp("pictures"), image_set(120))
 
 
 def test_clean_delivers_the_filter_and_the_hub_brings_it_back(

@@ -21,7 +21,6 @@ from hubclean.hub.repos import LocalRepo
 from hubclean.nets import loading
 from hubclean.scanning.converting import convert
 from support import ROOT
-from support.hub_repo import quick as quick
 from support.hub_server import HubServer
 
 CONFIG = {"architecture": "test_resnet", "num_classes": 3}

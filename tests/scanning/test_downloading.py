@@ -18,7 +18,6 @@ from hubclean.hub.repos import LocalRepo
 from hubclean.scanning import downloading
 from hubclean.scanning.downloading import download
 from hubclean.scanning.engine import scan
-from support.hub_repo import quick as quick
 from support.hub_server import HubServer
 from support.scanned_files import safetensors, written
 

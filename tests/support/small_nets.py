@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -53,3 +54,11 @@ class Pooled(nn.Module):
 def made(factory: Callable[[], nn.Module]) -> nn.Module:
     with open_session("cpu", 3, 16).seeded("small"):
         return factory()
+
+
+def strided(classes: int = 4) -> nn.Module:
+    """One convolution with stride 2 on colour images of 32 pixels, untrained."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 15 * 15, classes))
+    return net.eval().requires_grad_(False)

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 
 _TIMM: dict[str, tuple[str, dict[str, Any], int]] = {
@@ -145,12 +144,6 @@ def _make_hf(folder: Path, kind: str, classes: int, dtype: torch.dtype, shard: s
 def edit(folder: Path, name: str = "config.json", **values: Any) -> None:
     content = json.loads((folder / name).read_text())
     (folder / name).write_text(json.dumps(content | values))
-
-
-@pytest.fixture(scope="module")
-def repos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("repos")
-    return {kind: make_repo(root / kind, kind) for kind in KINDS}
 
 
 def only_configs(source: Path, target: Path) -> Path:

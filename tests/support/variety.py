@@ -11,7 +11,6 @@ import datasets as hf
 import torch
 import transformers as t
 from click.testing import CliRunner
-from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -23,7 +22,7 @@ from hubclean.nets.cut import features
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import open_session
 from hubclean.records import Audit
-from support.image_sets import image_set
+from support.image_sets import class_folders, image_set
 from support.tiny_models import shake
 
 Shape = tuple[int, int, int]
@@ -143,13 +142,7 @@ def of_hf(make: Callable[..., nn.Module], size: dict[str, int] = SMALL, **given:
 
 def pictures(folder: Path, shape: Shape = (3, 32, 32), classes: int = 4, count: int = 32) -> Path:
     """Class folders ``thing N`` of PNG files: grey, RGB or (4 channels) RGBA."""
-    images = image_set(count, classes, shape)
-    for index, (pixels, label) in enumerate(zip(images.pixels, images.labels.tolist(), strict=True)):
-        place = folder / f"thing {label}"
-        place.mkdir(parents=True, exist_ok=True)
-        values = pixels.permute(1, 2, 0).numpy()
-        Image.fromarray(values[..., 0] if shape[0] == 1 else values).save(place / f"{index}.png")
-    return folder
+    return class_folders(folder, image_set(count, classes, shape))
 
 
 def cleaned(target: Any, data: Path, out: Path, **options: Any) -> Audit:

@@ -16,16 +16,10 @@ from hubclean.methods.inversion.label_states import LabelStates
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
 from support.image_sets import image_set
+from support.small_nets import strided
 
 SESSION = open_session("cpu", seed=11)
 BRIEF = InversionSchedule(steps=30, batches=2, batch_size=8, patience=2, stop_after=3, success=0.9)
-
-
-def small_net(classes: int = 4) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = nn.Sequential(nn.Conv2d(3, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 15 * 15, classes))
-    return net.eval().requires_grad_(False)
 
 
 def rows(targets: list[int]) -> LabelStates:
@@ -134,7 +128,7 @@ def test_lambda_goes_up_by_two_down_by_its_power_and_a_failing_start_leaves_no_t
 
 
 def test_labels_together_give_what_one_label_at_a_time_gives() -> None:
-    model, images = small_net(), image_set(32, 4)
+    model, images = strided(), image_set(32, 4)
     found, passes = invert(model, images, [0, 1, 2, 3], BRIEF, SESSION, seed=2)
     expected = {target: plain(model, images, target, BRIEF, 2) for target in range(4)}
     for target, (mask, pattern, steps) in expected.items():
@@ -147,14 +141,14 @@ def test_labels_together_give_what_one_label_at_a_time_gives() -> None:
 
 
 def test_the_norm_is_that_of_the_trigger_handed_out() -> None:
-    found, _ = invert(small_net(), image_set(32, 4), [0, 1, 2, 3], BRIEF, SESSION, seed=5)
+    found, _ = invert(strided(), image_set(32, 4), [0, 1, 2, 3], BRIEF, SESSION, seed=5)
     assert any(one.invertible for one in found.values())
     for one in found.values():
         assert one.norm == (float(one.trigger.mask.sum()) if one.invertible else 32 * 32)
 
 
 def test_the_neighbours_in_a_batch_change_nothing() -> None:
-    model, images = small_net(), image_set(32, 4)
+    model, images = strided(), image_set(32, 4)
     together, _ = invert(model, images, [0, 1, 2, 3], BRIEF, SESSION, seed=2)
     alone, _ = invert(model, images, [3], BRIEF, SESSION, seed=2)
     assert alone[3].steps == together[3].steps
@@ -202,7 +196,7 @@ def test_fewer_images_than_a_batch_grey_and_not_square() -> None:
 
 def test_a_coarse_mask_is_constant_on_its_cells() -> None:
     schedule = InversionSchedule(steps=4, batches=1, batch_size=8, mask_scale=5, success=0.0)
-    found, _ = invert(small_net(), image_set(16, 4), [1], schedule, SESSION, 0)
+    found, _ = invert(strided(), image_set(16, 4), [1], schedule, SESSION, 0)
     mask = found[1].trigger.mask[0]
     assert mask.shape == (32, 32)
     assert torch.equal(mask[:5, :5], mask[0, 0].expand(5, 5))

@@ -30,8 +30,8 @@ from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import anomaly_index, log_anomaly_index
 from hubclean.nets.session import Session, open_session
 from support.image_sets import image_set
+from support.small_nets import strided
 from support.tiny_models import make_repo
-from tests.methods.inversion.test_invert import small_net
 
 SESSION = open_session("cpu", seed=11)
 BRIEF = InversionSchedule(steps=30, batches=2, batch_size=8, patience=2, stop_after=3, success=0.9)
@@ -64,7 +64,7 @@ def shortcut(at_once: int = 16, steps: int = 60) -> Setting:
 
 
 def test_rows_paused_and_resumed_give_what_they_give_without_a_break() -> None:
-    model, images = small_net(), image_set(32, 4)
+    model, images = strided(), image_set(32, 4)
     straight, _ = invert(model, images, [0, 1, 2, 3], BRIEF, SESSION, seed=0)
     race = Race(setting(model, images, BRIEF, 4, at_once=2), [0, 1, 2, 3])
     for _ in range(6):
@@ -272,5 +272,5 @@ def test_resuming_what_has_stopped_costs_nothing() -> None:
     images = image_set(16, 4)
     state = begin(images, [1], BRIEF, SESSION, 0)
     state.stopped[:] = True
-    found, passes = resume(small_net(), images, state, BRIEF, SESSION, image_order(SESSION, 0))
+    found, passes = resume(strided(), images, state, BRIEF, SESSION, image_order(SESSION, 0))
     assert (passes, found[1].invertible) == (0, False)

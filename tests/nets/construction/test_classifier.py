@@ -20,7 +20,6 @@ from hubclean.nets.construction import bounds, classifier, configs
 from hubclean.nets.construction.classifier import Classifier, build_classifier, logits_of
 from hubclean.records import ModelFacts
 from support.tiny_models import KINDS, edit, only_configs
-from support.tiny_models import repos as repos
 
 
 @pytest.mark.parametrize("kind", KINDS)

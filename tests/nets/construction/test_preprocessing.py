@@ -14,7 +14,6 @@ from hubclean.errors import HubcleanError
 from hubclean.nets.construction.classifier import build_classifier
 from hubclean.nets.construction.preprocessing import preprocessing
 from support.tiny_models import edit, only_configs
-from support.tiny_models import repos as repos
 
 KINDS = ("timm-resnet", "timm-vit", "timm-resnetv2", "hf-vit", "hf-convnext")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import pytest
@@ -18,41 +16,17 @@ from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import Classifier, logits_of
 from hubclean.nets.cut import activations
-from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
+from hubclean.nets.cut.activations import feature_activations, unit_activations
 from hubclean.nets.cut.features import features
 from hubclean.nets.images import ImageSet
-from hubclean.nets.session import Session, open_session
 from hubclean.nets.trace import recorder, unit_finder
 from hubclean.nets.trace.units import Point, UnitGroup
+from support.activation_points import THREE, images, measured, session, unit_group
+from support.feature_nets import Branches, Flat, hooks_of, wrapped
 from support.tiny_models import make_repo
-from tests.nets.cut.test_features import Branches, Flat, hooks_of, wrapped
 
 LABELS = [3, 1, 0, 7, 1]
-CLOSE: dict[str, Any] = {
-    "rtol": 1e-5,
-    "atol": 1e-5,
-}  # batches of other sizes sum in other orders, by processor
-
-
-def session(batch: int = 2) -> Session:
-    return open_session("cpu", batch_size=batch)
-
-
-def images(size: tuple[int, int, int], labels: list[int]) -> ImageSet:
-    draw = torch.Generator().manual_seed(0)
-    return ImageSet(
-        torch.randint(0, 256, (len(labels), *size), generator=draw, dtype=torch.uint8), torch.tensor(labels)
-    )
-
-
-@cache
-def any_group() -> UnitGroup:
-    net = nn.Sequential(nn.Conv2d(3, 3, 1), nn.ReLU(), nn.Flatten(), nn.Linear(12, 4))
-    return unit_finder.find_units(recorder.record_forward(net, torch.rand(2, 3, 2, 2), logits_of), net)[0]
-
-
-def group(name: str, count: int, point: Point | None, watch: Point | None = None) -> UnitGroup:
-    return replace(any_group(), name=name, count=count, point=point, watch=watch)
+CLOSE: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5}  # batches of other sizes sum in other orders
 
 
 def groups_of(checkpoint: Checkpoint) -> list[UnitGroup]:
@@ -178,27 +152,6 @@ def test_heads_of_one_width_are_averaged_after_the_absolute_value() -> None:
     torch.testing.assert_close(found.largest, maps.max(0).values, **CLOSE)
 
 
-class Still(nn.Module):
-    """Gives out what it is given in the shape and type asked for; logits are made of nothing."""
-
-    def __init__(self, reshape: Callable[[Tensor], Any]) -> None:
-        super().__init__()
-        self.reshape, self.here = reshape, nn.Identity()
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.here(self.reshape(images))
-        return images.mean((2, 3))
-
-
-def measured(
-    reshape: Callable[[Tensor], Any], point: Point, data: ImageSet, batch: int = 2, count: int = 3
-) -> Activations:
-    return unit_activations(Still(reshape), [group("some.layer", count, point)], data, session(batch), 4)[0]
-
-
-THREE = torch.arange(3)
-
-
 @st.composite
 def layouts(draw: st.DrawFn) -> tuple[list[int], int, int, int, Tensor]:
     labels = draw(st.lists(st.integers(0, 3), min_size=1, max_size=7))
@@ -253,7 +206,7 @@ def test_a_change_made_in_place_after_the_point_is_not_seen() -> None:
     data = images((3, 4, 4), [0, 1])
     net = nn.Sequential(nn.Identity(), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(48, 4))
     model = Classifier(net, (0.5,) * 3, (0.5,) * 3)
-    (found,) = unit_activations(model, [group("0", 3, Point("0", "out", 1, THREE))], data, session(), 4)
+    (found,) = unit_activations(model, [unit_group("0", 3, Point("0", "out", 1, THREE))], data, session(), 4)
     expected = ((data.images(slice(None)).double() - 0.5) / 0.5).mean((0, 2, 3))
     torch.testing.assert_close(found.mean, expected, **CLOSE)
     assert found.signed
@@ -264,7 +217,9 @@ def test_the_watch_is_read_where_there_is_one_and_the_point_elsewhere() -> None:
     net = nn.Sequential(nn.Identity(), nn.ReLU(), nn.Flatten(), nn.Linear(48, 4))
     point, watch = Point("0", "out", 1, THREE), Point("1", "out", 1, THREE)
     model = Classifier(net, (0.5,) * 3, (0.5,) * 3)
-    before, after = unit_activations(model, [group("a", 3, point), group("a", 3, point, watch)], data, session(), 4)
+    before, after = unit_activations(
+        model, [unit_group("a", 3, point), unit_group("a", 3, point, watch)], data, session(), 4
+    )
     assert before.signed
     assert not after.signed
     torch.testing.assert_close(after.mean, (before.absolute + before.mean) / 2, **CLOSE)

@@ -14,8 +14,8 @@ from hubclean.errors import DataError, ModelError
 from hubclean.nets.cut.activations import unit_activations
 from hubclean.nets.images import ImageSet
 from hubclean.nets.trace.units import Point
-from tests.nets.cut.test_activations import THREE, Still, group, images, measured, session
-from tests.nets.cut.test_features import hooks_of, wrapped
+from support.activation_points import THREE, Still, images, measured, session, unit_group
+from support.feature_nets import hooks_of, wrapped
 
 
 def test_every_image_passes_the_model_once_and_nothing_is_kept() -> None:
@@ -41,7 +41,7 @@ def test_every_image_passes_the_model_once_and_nothing_is_kept() -> None:
     alive.clear()
     refs.clear()
     point = Point("conv", "out", 1, torch.arange(5))
-    unit_activations(checkpoint.model, [group("conv", 5, point)] * 2, data, session(), 4)
+    unit_activations(checkpoint.model, [unit_group("conv", 5, point)] * 2, data, session(), 4)
     assert passed == [2, 2, 1]
     assert alive == [0, 0, 0], "maps of earlier batches"
 
@@ -50,7 +50,7 @@ def test_the_model_is_measured_as_it_predicts() -> None:
     net = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(48, 4)).train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     (found,) = unit_activations(
-        net, [group("0", 3, Point("0", "in", 1, THREE))], images((3, 4, 4), [0, 1]), session(), 4
+        net, [unit_group("0", 3, Point("0", "in", 1, THREE))], images((3, 4, 4), [0, 1]), session(), 4
     )
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert not found.mean.requires_grad
@@ -70,7 +70,7 @@ def test_hooks_are_gone_after_an_exception() -> None:
 
     model, point = Still(reshape), Point("here", "out", 1, THREE)
     with pytest.raises(Fails):
-        unit_activations(model, [group("here", 3, point)], images((3, 4, 4), [0, 1, 2]), session(), 4)
+        unit_activations(model, [unit_group("here", 3, point)], images((3, 4, 4), [0, 1, 2]), session(), 4)
     assert hooks_of(model) == 0
 
 
@@ -90,7 +90,7 @@ def test_what_cannot_be_measured_is_refused_in_one_sentence(
 ) -> None:
     model = Still(reshape)
     with pytest.raises(ModelError, match=said):
-        unit_activations(model, [group("some.layer", 3, point)], images((3, 4, 4), [0, 1]), session(), 4)
+        unit_activations(model, [unit_group("some.layer", 3, point)], images((3, 4, 4), [0, 1]), session(), 4)
     assert hooks_of(model) == 0
 
 
@@ -99,7 +99,7 @@ def test_a_module_that_does_not_run_is_named() -> None:
     model.add_module("idle", nn.Identity())
     with pytest.raises(ModelError, match="'idle' did not run"):
         unit_activations(
-            model, [group("idle", 3, Point("idle", "in", 1, THREE))], images((3, 4, 4), [0, 1]), session(), 4
+            model, [unit_group("idle", 3, Point("idle", "in", 1, THREE))], images((3, 4, 4), [0, 1]), session(), 4
         )
 
 

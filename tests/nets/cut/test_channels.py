@@ -11,7 +11,7 @@ from hubclean.nets.cut.features import features, zero_channels
 from hubclean.nets.cut.pruning import FeatureChannels, Trial
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
-from tests.nets.cut.test_features import pixels, wrapped
+from support.feature_nets import pixels, wrapped
 
 LABELLED = (
     ImageSet(

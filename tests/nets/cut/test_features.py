@@ -15,6 +15,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import build_classifier
 from hubclean.nets.cut import features as sites
 from hubclean.nets.cut.features import capture, dead_mask, features, locate, zero_channels
+from support.feature_nets import Branches, Flat, hooks_of, pixels, wrapped
 from support.tiny_models import KINDS, make_repo
 
 EXPECTED = {  # layout, prefix tokens, what lies between, heads
@@ -39,14 +40,6 @@ EXPECTED = {  # layout, prefix tokens, what lies between, heads
 def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Checkpoint]:
     folder = make_repo(tmp_path_factory.mktemp("repo") / request.param, request.param)
     return request.param, loading.load_checkpoint(LocalRepo(folder))
-
-
-def pixels(checkpoint: Checkpoint, count: int = 3) -> Tensor:
-    return torch.rand(count, *checkpoint.facts.input_size, generator=torch.Generator().manual_seed(1))
-
-
-def hooks_of(model: nn.Module) -> int:
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def test_the_site_is_the_one_expected(loaded: tuple[str, Checkpoint]) -> None:
@@ -140,26 +133,6 @@ def test_verify_fails_for_a_wrong_site(tmp_path: Path) -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in checkpoint.model.state_dict().items())
 
 
-class Flat(nn.Module):
-    """Convolution, flatten, linear: a channel owns a block of columns. ``order`` moves the channels last instead."""
-
-    def __init__(self, last: bool = False, hidden: bool = False) -> None:
-        super().__init__()
-        self.conv, self.last = nn.Conv2d(3, 5, 3), last
-        self.hidden = nn.Linear(5 * 36, 5 * 36) if hidden else nn.Identity()
-        self.fc = nn.Linear(5 * 36, 4)
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        maps = self.conv(images).relu()
-        maps = maps.permute(0, 2, 3, 1) if self.last else maps
-        return {"logits": self.fc(self.hidden(maps.flatten(1)).relu())}
-
-
-def wrapped(net: nn.Module, size: int = 8, classes: int = 4) -> Checkpoint:
-    three, labels = (0.5, 0.5, 0.5), tuple(str(i) for i in range(classes))
-    return loading.wrap(net, mean=three, std=three, input_size=(3, size, size), labels=labels, name="mine", adapters=())
-
-
 def test_after_a_flatten_a_channel_is_a_block_of_columns() -> None:
     checkpoint = wrapped(Flat())
     assert (checkpoint.site.between, checkpoint.site.block, checkpoint.site.channels) == ("flatten", 36, 5)
@@ -189,19 +162,6 @@ def test_the_mask_names_parameters_and_marks_columns_only() -> None:
     columns = masks["net.fc.weight"].all(0)
     assert torch.equal(columns, masks["net.fc.weight"].any(0))
     assert columns.nonzero().flatten().tolist() == [*range(36), *range(144, 180)]
-
-
-class Branches(nn.Module):
-    """Heads of different width, side by side."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.one, self.two = nn.Conv2d(3, 4, 3), nn.Conv2d(3, 6, 3)
-        self.heads = nn.ModuleList([nn.Linear(4, 4), nn.Linear(6, 4)])
-
-    def forward(self, images: Tensor) -> Tensor:
-        both = [conv(images).relu().mean((2, 3)) for conv in (self.one, self.two)]
-        return torch.stack([head(x) for head, x in zip(self.heads, both, strict=True)]).mean(0)
 
 
 def test_heads_of_different_width_own_their_channels() -> None:

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubclean.nets.cut import masks
-from tests.nets.trace.test_unit_traps import Holder, conv
-from tests.nets.trace.test_units import CASES, IMAGES, Net, groups_of, shaken
+from support.unit_nets import CASES, IMAGES, Holder, Net, conv, groups_of, shaken
 
 EDGES: dict[str, tuple[Callable[[Any, Tensor], Tensor], dict[str, Callable[[], nn.Module]], str]] = {
     "pooling as long as the channel axis": (

@@ -14,11 +14,7 @@ from torch.nn import functional
 import hubclean
 from hubclean.errors import ModelError
 from hubclean.nets.cut import masks
-from tests.nets.trace.test_units import IMAGES, Net, groups_of, heads_of, shaken
-
-
-def conv(width: int = 6, out: int = 5, kernel: int = 1) -> Callable[[], nn.Module]:
-    return lambda: nn.Conv2d(width, out, kernel)
+from support.unit_nets import IMAGES, Holder, Net, conv, groups_of, heads_of, shaken
 
 
 def linear(width: int = 6, out: int = 5) -> Callable[[], nn.Module]:
@@ -41,17 +37,6 @@ class Biased(nn.Module):
 
 
 Given = namedtuple("Given", "value rest")
-
-
-class Holder(nn.Module):
-    """A convolution that gives its output out in whatever ``wrap`` makes of it."""
-
-    def __init__(self, wrap: Callable[[Tensor], Any]) -> None:
-        super().__init__()
-        self.weight, self.wrap = nn.Parameter(torch.ones(6, 3, 1, 1)), wrap
-
-    def forward(self, x: Tensor) -> Any:
-        return self.wrap(functional.conv2d(x, self.weight))
 
 
 class Second(nn.Module):

@@ -12,13 +12,7 @@ from hypothesis import strategies as st
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.npy import BrokenHeader, item_size, odd_type, read_array_header
 from support.pickled import EVIL
-from support.scanned_files import judge, written, zipped
-
-
-def npy(descr: str, data: bytes = bytes(8), shape: str = "(1,)", version: int = 1) -> bytes:
-    header = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
-    return b"\x93NUMPY" + bytes([version, 0]) + len(header).to_bytes(2 if version == 1 else 4, "little") + header + data
-
+from support.scanned_files import judge, npy, written, zipped
 
 OBJECTS = [
     "'|O'",

@@ -17,8 +17,7 @@ from hubclean.scanning.formats.zip_directory import planned_head, read_directory
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.sources import BytesSource, Spans
 from support.pickled import EVIL, PLAIN, torch_zip
-from support.scanned_files import judge, safetensors
-from tests.scanning.formats.test_npy import npy
+from support.scanned_files import judge, npy, safetensors
 
 Edit = Callable[[bytearray, int, int], None]
 

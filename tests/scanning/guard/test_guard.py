@@ -34,7 +34,6 @@ from hubclean.records import ScanReport
 from hubclean.scanning import engine
 from hubclean.scanning.guard import client_seam, verdicts
 from support import ROOT
-from support.hub_repo import quick as quick
 from support.hub_server import HubServer
 from support.scanned_files import safetensors
 

@@ -15,7 +15,6 @@ from timm.models import load_model_config_from_hf, load_state_dict_from_hf
 
 import hubclean
 from hubclean.errors import IntegrityError, UnsafeRepoError
-from support.hub_repo import quick as quick
 from support.hub_server import HubServer
 from support.tiny_models import make_repo
 
