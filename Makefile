@@ -34,15 +34,15 @@ floors: $(VENV)/.ready  ## imports run strictly down the floors
 	$(BIN)/lint-imports --no-cache
 
 wheel-test: $(VENV)/.ready  ## build sdist and wheel; install the wheel alone, without extras, and use it
-	bash tests/wheel_test.sh $(BIN)/python
+	bash tests/packaging/wheel_test.sh $(BIN)/python
 
 hub1-test: pyproject.toml constraints.txt  ## the Hub tests under the oldest and the last huggingface-hub 1.x, base install only
-	bash tests/hub1_test.sh $(PYTHON)
+	bash tests/packaging/hub1_test.sh $(PYTHON)
 
 federated-test: pyproject.toml  ## the Flower apps, in a venv of their own: flwr and the pinned virtualenv want other versions of packaging
 	$(PYTHON) -m venv .venv-federated
 	.venv-federated/bin/python -m pip install --quiet --editable '.[federated]' pytest pytest-socket psutil
-	OMP_NUM_THREADS=1 .venv-federated/bin/python -m pytest tests/test_flower_apps.py tests/test_flower_simulation.py tests/test_federated_rounds.py tests/test_hostile_clients.py
+	OMP_NUM_THREADS=1 .venv-federated/bin/python -m pytest tests/federated/flower/test_apps.py tests/federated/flower/test_simulation.py tests/federated/test_rounds.py tests/lab/hostile_clients/test_hostile_clients.py
 
 FUZZ_SECONDS ?= 60
 fuzz: pyproject.toml  ## atheris on every parser of the scan, FUZZ_SECONDS in all; inputs that crash go to fuzz-crashes/

@@ -41,7 +41,7 @@ def budgets(places: Iterable[Path]) -> list[str]:
             cells[row.case, row.defense][row.images] = row
     sizes = sorted({size for found in cells.values() for size in found})
     body = [
-        [said(case.title), said(defense), *(_cell(found.get(size)) for size in sizes)]
+        [said(case.title), said(defense), *(cell(found.get(size)) for size in sizes)]
         for (case, defense), found in sorted(cells.items(), key=lambda item: (item[0][0].title, item[0][1]))
         if len(found) > 1
     ]
@@ -58,7 +58,8 @@ def budgets(places: Iterable[Path]) -> list[str]:
     ]
 
 
-def _cell(row: rows.DefenseRow | None) -> str:
+def cell(row: rows.DefenseRow | None) -> str:
+    """What is left after one defense: clean accuracy and ASR, or a dash."""
     if row is None or row.after.asr is None:
         return "-"
     lost = 100 * (row.before.clean_accuracy.value - row.after.clean_accuracy.value)
@@ -85,7 +86,7 @@ def advice(places: Iterable[Path]) -> str:
     body = []
     for size, words, what, defenses in ADVICE:
         images = size or 1000  # what needs none does the same with some
-        parts = [_median(held, took, images, defense) for defense in defenses]
+        parts = [median_cell(held, took, images, defense) for defense in defenses]
         found = [
             row for row in held if isinstance(row, rows.DetectionRow) and row.case in took and row.images == images
         ]
@@ -111,7 +112,7 @@ def measured(place: Path) -> str:
     failed = dict.fromkeys(number for number, _, answer in gates.GATES if answer(gates.Bench(held, grid))[1] is False)
     nets = sorted({f"{row.case.data} {row.case.net}" for row in bad})
     names = ("auto", "nc-unlearn", "fst", "mnp", "fine-pruning", "ft")
-    figures = "; ".join(_median(held, took, 1000, name) for name in names)
+    figures = "; ".join(median_cell(held, took, 1000, name) for name in names)
     return (
         f"- **The bench** ({len({row.case.attack for row in bad})} attacks on {', '.join(nets)}; 500 + 500 images of "
         f"the defender's): the verdict named the planted target of {len(bad) - len(missed)} of {len(bad)} backdoored "
@@ -126,7 +127,8 @@ def _named(row: rows.DetectionRow | rows.VerdictRow) -> bool:
     return row.verdict == "backdoored" and row.planted in (*row.targets, None)
 
 
-def _median(held: list[rows.Row], took: set[rows.Case], images: int, defense: str) -> str:
+def median_cell(held: list[rows.Row], took: set[rows.Case], images: int, defense: str) -> str:
+    """The defense with its medians over the cases that ``took``."""
     found = [
         row
         for row in held

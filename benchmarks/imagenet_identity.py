@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from hub_server import HubServer
+from support.hub_server import HubServer
 
 
 def run(shared: Path, hub: HubServer, work: Path) -> dict[str, object]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hubclean.errors import HubcleanError
 
-_PACKAGE = Path(__file__).resolve().parent
+PACKAGE = Path(__file__).resolve().parent
 
 
 def data_folder(name: str) -> Path:
@@ -15,7 +15,7 @@ def data_folder(name: str) -> Path:
     Raises:
         HubcleanError: neither place holds it; the message names both.
     """
-    inside, beside = _PACKAGE / name, _PACKAGE.parent / name
+    inside, beside = PACKAGE / name, PACKAGE.parent / name
     for place in (inside, beside):
         if place.is_dir():
             return place

@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hub_server import HubServer
+
+from support import ROOT
+from support.hub_server import HubServer
 
 LOOPBACK = "127.0.0.1,127.0.0.2,::1,localhost"
 _HUB = pytest.StashKey[HubServer]()
@@ -59,8 +61,14 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hub(pytestconfig: pytest.Config, fresh_cache: Path) -> Iterator[HubServer]:
-    """An empty Hub, answered by the real client of this process (``HF_ENDPOINT``), with an empty cache."""
+def hub(pytestconfig: pytest.Config, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """An empty Hub, answered by the real client of this process (``HF_ENDPOINT``), with an empty cache.
+
+    Retries of hubclean's own reader do not wait.
+    """
+    from hubclean.hub import transport
+
+    monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
     server = pytestconfig.stash[_HUB]
     server.clear()
     yield server
@@ -83,7 +91,7 @@ def xet(hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of shared models and images: ``$HUBCLEAN_SHARED``, else ``../shared/data`` beside the checkout."""
-    place = Path(os.environ.get("HUBCLEAN_SHARED") or Path(__file__).parents[2] / "shared" / "data")
+    place = Path(os.environ.get("HUBCLEAN_SHARED") or ROOT.parent / "shared" / "data")
     if not place.is_dir():
         pytest.skip(f"no shared data at {place}; set HUBCLEAN_SHARED to run this test")
     return place

@@ -31,8 +31,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from PIL import Image
 
-from hubclean.federated import __path__ as _APPS
-
 ROOT = Path(__file__).resolve().parents[2]
 # What is wrong with a node, by its number; the others are honest.
 HOSTILE = {1: "crashing", 2: "slow", 3: "garbled"}
@@ -73,7 +71,7 @@ def certificates(folder: Path) -> None:
 
 def images(folder: Path, seed: int) -> None:
     """Class folders of one owner."""
-    from sets import image_set
+    from support.image_sets import image_set
 
     found = image_set(40, 4, (3, 32, 32), seed)
     for row, label in enumerate(found.labels.tolist()):
@@ -136,7 +134,7 @@ def main() -> None:
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is ended
     sys.path.insert(0, str(ROOT / "tests"))
-    from tiny_models import make_repo
+    from support.tiny_models import make_repo
 
     with tempfile.TemporaryDirectory(prefix="hubclean-tls-") as name:
         work = Path(name)
@@ -161,7 +159,7 @@ def main() -> None:
             submit = [
                 "flwr",
                 "run",
-                f"{_APPS[0]}/hostile/flower",
+                str(ROOT / "hubclean" / "lab" / "hostile_clients" / "flower"),
                 "tls",
                 "--run-config",
                 run_config(work, given.timeout, not given.brief),

@@ -5,10 +5,23 @@ from __future__ import annotations
 import json
 import struct
 
-from pickled import EVIL, PLAIN, call, framed, legacy, name, row, state_dict, storage, stream, tensor, text, torch_zip
-from scanned_files import POINTER, TENSOR, safetensors, tarred, zipped
-
 from benchmarks.fuzz.targets import NAMES
+from support.pickled import (
+    EVIL,
+    PLAIN,
+    call,
+    framed,
+    legacy,
+    name,
+    row,
+    state_dict,
+    storage,
+    stream,
+    tensor,
+    text,
+    torch_zip,
+)
+from support.scanned_files import POINTER, TENSOR, safetensors, tarred, zipped
 
 CONFIG = {
     "architecture": "resnet18",

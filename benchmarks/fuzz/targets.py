@@ -85,7 +85,7 @@ def pickles(data: bytes) -> None:
 
 def legacy(data: bytes) -> None:
     """Torch's legacy format: what comes behind its magic number."""
-    from pickled import MAGIC, number, stream
+    from support.pickled import MAGIC, number, stream
 
     pickles(stream(number(MAGIC)) + stream(number(1001)) + data)
 

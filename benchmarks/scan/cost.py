@@ -158,7 +158,7 @@ def main() -> None:
     parser.add_argument("--architecture", default=large_repo.ARCHITECTURE)
     peers.added(parser)
     options = parser.parse_args()
-    from hub_server import HubServer
+    from support.hub_server import HubServer
 
     with tempfile.TemporaryDirectory(prefix="hubclean-large-") as name, HubServer() as hub:
         folder = Path(name)

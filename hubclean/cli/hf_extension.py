@@ -48,7 +48,7 @@ def register(script: Path | None = None) -> Registration:
         HubcleanError: the installed huggingface_hub has no extensions, or hubclean is not installed, only run.
         OutputError: another extension has the name, or the folder cannot be written.
     """
-    script = script or _script()
+    script = script or console_script()
     client = _client()
     folder = _folder(client)
     if folder.exists() and not _ours(folder):
@@ -118,7 +118,7 @@ def _ours(folder: Path) -> bool:
         return False
 
 
-def _script() -> Path:
+def console_script() -> Path:
     """The console script, as the record of this installation names it."""
     try:
         files = importlib.metadata.distribution("hubclean").files or []

@@ -25,7 +25,7 @@ _SHAPE = (1, 28, 28)
 _ARGS = {"in_chans": 1, "channels": [16, 32, 64, 128], "num_classes": 10}
 _TARGET = 7
 # Sized for 90 seconds on two cores: the paper's optimisation, cut to 70 steps of 4 x 16 images a label.
-_OPTIONS = ("seeds=2", "steps=70", "batches=4", "neural-cleanse.batch_size=16", "epochs=4", "max_drop=0.06")
+OPTIONS = ("seeds=2", "steps=70", "batches=4", "neural-cleanse.batch_size=16", "epochs=4", "max_drop=0.06")
 
 
 def run_demo(out: Path, seed: int, progress: Progress) -> DemoReport:
@@ -41,7 +41,7 @@ def run_demo(out: Path, seed: int, progress: Progress) -> DemoReport:
     planted = attack.trigger(_SHAPE, seed)
     _plant(out / "model", attack, session)
     data = str(resources.data_folder("demo_images") / "mnist")
-    options = CleanOptions(given=_OPTIONS, sizes=Sizes(400, 400, 700), planted=(planted,))
+    options = CleanOptions(given=OPTIONS, sizes=Sizes(400, 400, 700), planted=(planted,))
     result = clean(str(out / "model"), data, out / "cleansed", session, options)
     publish_to_folder(out / "cleansed", out / "published")
     return DemoReport(

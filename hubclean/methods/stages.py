@@ -69,7 +69,7 @@ class Chain:
         old, new = (self.accuracy(one.checkpoint) for one in (self.kept, stage))
         if not within(self._before, new, self._max_drop) and not within(old, new, slack):
             why = f"left {new:.1%} on val, beyond the tolerance"
-        elif revived(self._rates(self.kept), self._rates(stage)):
+        elif revived(self.rates(self.kept), self.rates(stage)):
             why = "raised the ASR of a recovered trigger on val"
         else:
             self.notes.append(f"{stage.name}: val accuracy {old:.1%} -> {new:.1%}")
@@ -77,6 +77,7 @@ class Chain:
             return
         self.notes.append(f"the stage {stage.name} {why}: the stage {self.kept.name} is kept")
 
-    def _rates(self, stage: Stage) -> tuple[float, ...]:
+    def rates(self, stage: Stage) -> tuple[float, ...]:
+        """The ASR of each recovered trigger on ``val``, after a stage."""
         self.passes += len(self._triggers) * len(self.data.val) // 3
         return recovered_success(stage.checkpoint, self.data.val, self._triggers, self.session)

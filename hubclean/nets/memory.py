@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hubclean.nets.session import Session
 
-_HOST, _ACCELERATOR = 2**30, 0.5  # bytes elsewhere, and share of a CUDA device's free memory, that one batch may fill
+HOST, _ACCELERATOR = 2**30, 0.5  # bytes elsewhere, and share of a CUDA device's free memory, that one batch may fill
 _LARGEST = {"cpu": 128}  # images a batch; more gained nothing there
 
 
@@ -17,7 +17,7 @@ def budget(session: Session) -> int:
     """Bytes that one batch may fill: half of the free memory of a CUDA device, 1 GiB elsewhere."""
     if session.device.type == "cuda":
         return int(_ACCELERATOR * torch.cuda.mem_get_info(session.device)[0])
-    return _HOST
+    return HOST
 
 
 def bytes_an_image(model: nn.Module, shape: tuple[int, ...], session: Session) -> int:

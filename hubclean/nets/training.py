@@ -93,12 +93,12 @@ def train(
     steps = schedule.epochs * max(1, -(-len(images) // schedule.batch_size))
     passes = 0
     with _trainable(model, only) as trained, session.seeded("train", purpose), _shared(model, session) as runner:
-        optimizer, decay = _optimizer(_groups(model, schedule, rates or {}), schedule, session, steps)
+        optimizer, decay = new_optimizer(_groups(model, schedule, rates or {}), schedule, session, steps)
         masks = {name: mask.to(session.device) for name, mask in (held or {}).items()}
         session.progress.start(f"training ({purpose})", steps)
         for epoch in range(schedule.epochs):
             _mode(model, schedule)
-            for pixels, labels in _shuffled(images, schedule, session, purpose, epoch):
+            for pixels, labels in shuffled(images, schedule, session, purpose, epoch):
                 passes += _gradients(runner, trained, (pixels, labels), loss, schedule, session)
                 accelerator.clip_grad_norm_(trained, 5.0)
                 optimizer.step()
@@ -202,7 +202,8 @@ def _groups(model: nn.Module, schedule: Schedule, rates: Mapping[str, float]) ->
     return [{"params": parameters, "lr": rate} for rate, parameters in by_rate.items()]
 
 
-def _optimizer(groups: list[dict[str, Any]], schedule: Schedule, session: Session, steps: int) -> tuple[Any, Any]:
+def new_optimizer(groups: list[dict[str, Any]], schedule: Schedule, session: Session, steps: int) -> tuple[Any, Any]:
+    """The schedule's optimizer of ``groups``, prepared for all processes, and the decay of its rate."""
     decay = schedule.weight_decay
     plain: torch.optim.Optimizer
     if schedule.optimizer == "adamw":
@@ -227,7 +228,7 @@ def _hold(model: nn.Module, masks: dict[str, Tensor]) -> None:
         model.get_parameter(name).masked_fill_(mask, 0)
 
 
-def _shuffled(
+def shuffled(
     images: ImageSet, schedule: Schedule, session: Session, purpose: str, epoch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one epoch; each process takes its share of every batch, so that the effective batch stays the same."""
@@ -240,7 +241,7 @@ def _shuffled(
             rows = order[-max(2, world) :]
         mine = rows[rank::world]
         pixels = images.images(mine, session.device)
-        pixels = _flipped(_shifted(pixels, schedule.shift, generator), schedule.flip, generator)
+        pixels = _flipped(shifted(pixels, schedule.shift, generator), schedule.flip, generator)
         yield pixels, images.labels[mine].to(session.device)
 
 
@@ -252,7 +253,8 @@ def _flipped(pixels: Tensor, flip: bool, generator: torch.Generator) -> Tensor:
     return torch.where(chosen[:, None, None, None], pixels.flip(3), pixels)
 
 
-def _shifted(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+def shifted(pixels: Tensor, shift: int, generator: torch.Generator) -> Tensor:
+    """Each image moved by up to ``shift`` pixels in both directions; zeros come in at the edge."""
     if not shift:
         return pixels
     down, right = torch.randint(0, 2 * shift + 1, (2, len(pixels)), generator=generator).to(pixels.device)

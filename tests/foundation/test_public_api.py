@@ -13,8 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.hub_server import HubServer
-from support.tiny_models import make_repo
 
 import hubclean
 from hubclean.cleansing.deep import DeepOptions
@@ -26,6 +24,8 @@ from hubclean.scanning.converting import convert
 from hubclean.scanning.downloading import download
 from hubclean.scanning.engine import scan
 from hubclean.scanning.guard.options import GuardOptions
+from support.hub_server import HubServer
+from support.tiny_models import make_repo
 
 FILES = ("config.json", "model.safetensors")
 PRIVATE = {"ready", "command"}  # a defense that is made already, and the command of another program

@@ -89,7 +89,7 @@ class WaNet:
 
         def loss(trained: nn.Module, pixels: Images, labels: Labels) -> Tensor:
             stamped, wanted = self.batch(pixels, labels, trigger, classes, draw)
-            return cross_entropy(trained, self._rotated(stamped, draw), wanted)
+            return cross_entropy(trained, self.rotated(stamped, draw), wanted)
 
         train(model, images, schedule, session, f"planting {self.name}", loss=loss)
         return trigger
@@ -113,7 +113,8 @@ class WaNet:
         stamped[bad : bad + cross] = _sampled(pixels[bad : bad + cross], noisy)
         return stamped, wanted
 
-    def _rotated(self, images: Images, draw: torch.Generator) -> Images:
+    def rotated(self, images: Images, draw: torch.Generator) -> Images:
+        """Each image turned about its middle by a random angle of at most ``rotation`` degrees."""
         if not self.rotation:
             return images
         angles = (torch.rand(len(images), generator=draw) * 2 - 1) * math.radians(self.rotation)

@@ -61,7 +61,7 @@ def run_bench(
         OptionError: no data, or an unknown name or option in the plan.
         OutputError: ``out`` cannot be written.
     """
-    wanted = _merged(read_plan(plan) if plan else Plan(()), given).checked()
+    wanted = merged_plan(read_plan(plan) if plan else Plan(()), given).checked()
     if not wanted.data:
         raise OptionError("a bench needs --data, or a plan with data = [...]")
     sessions: dict[int, Session] = {}
@@ -100,7 +100,8 @@ def write_report(out: Path, done: bool) -> BenchReport:
     )
 
 
-def _merged(plan: Plan, given: dict[str, Any]) -> Plan:
+def merged_plan(plan: Plan, given: dict[str, Any]) -> Plan:
+    """The plan with what was given on the command line in place of its own."""
     changes = {key: value for key, value in given.items() if value not in (None, ())}
     if "seeds" in changes:
         changes["seeds"] = tuple(range(changes["seeds"]))

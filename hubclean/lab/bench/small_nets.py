@@ -107,7 +107,7 @@ def _transformers_vit(shape: Shape, classes: int) -> tuple[nn.Module, dict[str, 
     return transformers.ViTForImageClassification(config), {}
 
 
-_NETS = {
+NETS = {
     net.name: net
     for net in (
         Net("papers-cnn", "module", _papers_cnn, _PLAIN),
@@ -137,7 +137,7 @@ _NETS = {
 
 
 def net_names() -> tuple[str, ...]:
-    return tuple(_NETS)
+    return tuple(NETS)
 
 
 def find_net(name: str) -> Net:
@@ -151,9 +151,9 @@ def find_net(name: str) -> Net:
 
         if timm.is_model(name[5:]):
             return Net(name, "timm", _timm(name[5:]), _CONVOLUTIONAL)
-    if name not in _NETS:
-        raise OptionError(f"no net named {name!r}; there are: {', '.join(_NETS)}, or timm/NAME")
-    return _NETS[name]
+    if name not in NETS:
+        raise OptionError(f"no net named {name!r}; there are: {', '.join(NETS)}, or timm/NAME")
+    return NETS[name]
 
 
 def fresh_net(net: Net, shape: Shape, classes: int) -> tuple[Classifier, dict[str, Any]]:

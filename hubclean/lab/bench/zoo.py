@@ -78,7 +78,7 @@ def pictures(source: str, plan: Plan, session: Session) -> Pictures:
 
     training, labels = read_all(source, "train", prepare)
     held_out, names = read_all(source, "test", prepare)
-    held_out = _renamed(held_out, names, labels, source)
+    held_out = with_labels_of(held_out, names, labels, source)
     wanted = plan.fit + plan.val
     if len(held_out) <= wanted:
         raise DataError(f"{source!r} has {len(held_out)} test images; fit and val alone take {wanted}")
@@ -93,7 +93,7 @@ def pictures(source: str, plan: Plan, session: Session) -> Pictures:
     return Pictures(name, digest(data=name, marks=marks), training, DefenseData(fit, val), test, labels)
 
 
-def _renamed(images: ImageSet, names: tuple[str, ...], labels: tuple[str, ...], source: str) -> ImageSet:
+def with_labels_of(images: ImageSet, names: tuple[str, ...], labels: tuple[str, ...], source: str) -> ImageSet:
     """Images whose label numbers stand for ``names`` with the numbers of ``labels``: each split has its own."""
     if unknown := [name for name in names if name not in labels]:
         raise DataError(f"{source!r} has the class {printable(unknown[0], 60)!r} in its test split alone")
@@ -118,7 +118,7 @@ def planted(
     folder = cache / key
     if not folder.exists():
         with whole_folder(folder) as place:
-            _train(place, key, images, net, attack, made, seed, twin, session)
+            train_and_store(place, key, images, net, attack, made, seed, twin, session)
     row = next(iter(rows.read_rows(folder / _ROW)))
     assert isinstance(row, rows.ModelRow)
     row = replace(row, case=replace(row.case, options=attack.options))  # the same model, whoever named its defaults
@@ -127,7 +127,7 @@ def planted(
     return ZooModel(row, checkpoint, stamp, folder)
 
 
-def _train(
+def train_and_store(
     place: Path,
     key: str,
     images: Pictures,
@@ -138,6 +138,7 @@ def _train(
     twin: float | None,
     session: Session,
 ) -> None:
+    """Train one net, clean or attacked, measure what was planted, and store both in ``place``."""
     if made is not None and twin is None:
         raise DataError("the clean twin could not be trained, so nothing can be compared with it")
     started, classes = time.monotonic(), len(images.labels)

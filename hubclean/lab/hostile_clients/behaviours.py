@@ -6,9 +6,10 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from hubclean import federated, registry
+from hubclean import registry
 from hubclean.errors import OptionError
 from hubclean.federated.participants import Member, Participant
 
@@ -31,8 +32,8 @@ class Behaviour(Protocol):
 def known() -> dict[str, type]:
     """Every behaviour by name; a file in the folder is enough."""
     found: dict[str, type] = {}
-    folder = f"{federated.__path__[0]}/hostile"
-    for info in pkgutil.iter_modules([folder], f"{federated.__name__}.hostile."):
+    package = __name__.rpartition(".")[0]
+    for info in pkgutil.iter_modules([str(Path(__file__).parent)], f"{package}."):
         if info.name.endswith((".app", ".behaviours")):
             continue
         module = importlib.import_module(info.name)

@@ -66,12 +66,12 @@ class Anp(MaskOptions):
         """
         net = Searchable.of(checkpoint, data.fit, session)
         steps = self.steps or (_STEPS_CPU if session.device.type == "cpu" else _STEPS)
-        found, passes = self._search(net.checkpoint.model, net.groups, steps, data.fit, session)
+        found, passes = self.search(net.checkpoint.model, net.groups, steps, data.fit, session)
         short = ", a tenth of the authors' 2000" if steps == _STEPS_CPU and not self.steps else ""
         notes = (f"masks learned in {steps} steps{short}",)
         return self.cleansed(net, found, data, triggers, session, notes, passes)
 
-    def _search(
+    def search(
         self, model: nn.Module, groups: Sequence[UnitGroup], steps: int, images: ImageSet, session: Session
     ) -> tuple[Masks, int]:
         """The masks, and how many images went forward and backward: three times each batch."""
@@ -84,7 +84,7 @@ class Anp(MaskOptions):
         with batch_statistics(model):
             batches = endless(images, self.batch_size, session, self.name)
             for _, (pixels, labels) in zip(range(steps), batches, strict=False):
-                noise = self._worst(model, fixed, shifts, pixels, labels, draw, session)
+                noise = self.worst_noise(model, fixed, shifts, pixels, labels, draw, session)
                 descent.zero_grad()
                 for weight, chosen in ((self.alpha, none), (1 - self.alpha, noise)):
                     with perturbed(model, moved, shifts, chosen), session.accelerator.autocast():
@@ -96,7 +96,7 @@ class Anp(MaskOptions):
         session.progress.finish()
         return agreed(moved, session), passes
 
-    def _worst(
+    def worst_noise(
         self,
         model: nn.Module,
         masks: Masks,

@@ -73,7 +73,7 @@ class FST(TuningOptions):
         while low < high:
             middle = (low + high) // 2
             alpha = alphas[middle]
-            trials[alpha] = self._trial(checkpoint, alpha, data, session)
+            trials[alpha] = self.trial(checkpoint, alpha, data, session)
             able = within(before, trials[alpha].accuracy, self.max_drop)
             low, high = (middle + 1, high) if able else (low, middle)
         chosen = alphas[low - 1] if low else max(trials, key=lambda alpha: (trials[alpha].accuracy, alpha))
@@ -84,15 +84,16 @@ class FST(TuningOptions):
             checkpoint, Tuned(kept.checkpoint, kept.accuracy, kept.epoch, spent), data, triggers, session, notes
         )
 
-    def _trial(self, checkpoint: Checkpoint, alpha: float, data: DefenseData, session: Session) -> Tuned:
+    def trial(self, checkpoint: Checkpoint, alpha: float, data: DefenseData, session: Session) -> Tuned:
+        """One tuning with the shift weighted by ``alpha``, from heads that start anew on the old ones' sphere."""
         copy = checkpoint.copy()
         copy.model.to(session.device)
         old = _old_heads(copy)
         restart_heads(copy, session)
-        put_back = _on_the_sphere(copy.model, old)
+        put_back = on_the_sphere(copy.model, old)
         put_back()
         schedule = self.schedule(copy, len(data.fit))
-        loss = self._loss(copy.model, old, alpha)
+        loss = self.loss_with_shift(copy.model, old, alpha)
         return tune(
             copy,
             data,
@@ -104,7 +105,9 @@ class FST(TuningOptions):
             rates=new_head_rates(copy, schedule),
         )
 
-    def _loss(self, net: nn.Module, old: dict[str, Tensor], alpha: float) -> Callable[..., Tensor]:
+    def loss_with_shift(self, net: nn.Module, old: dict[str, Tensor], alpha: float) -> Callable[..., Tensor]:
+        """Cross-entropy, and ``alpha`` times what each head of ``net`` has in common with its ``old`` weights."""
+
         def loss(model: nn.Module, pixels: Images, labels: Labels) -> Tensor:
             value = cross_entropy(model, pixels, labels)
             for name, before in old.items():
@@ -135,7 +138,7 @@ def _old_heads(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {name: checkpoint.model.get_parameter(name).detach().clone() for name in head_weights(checkpoint)}
 
 
-def _on_the_sphere(net: nn.Module, old: dict[str, Tensor]) -> Callable[[], None]:
+def on_the_sphere(net: nn.Module, old: dict[str, Tensor]) -> Callable[[], None]:
     """What scales every head's weight to the norm it had."""
 
     @torch.no_grad()

@@ -23,7 +23,7 @@ _ALIKE = 0.02  # success rates this close are not told apart; then clean accurac
 
 
 @dataclass(frozen=True)
-class _State:
+class EpochState:
     """The weights after an epoch, with accuracy and the strongest trigger's ASR (``None``: not tried) on ``val``."""
 
     epoch: int
@@ -75,13 +75,13 @@ class NeuralCleanseUnlearning:
             return Cleansing((Stage("unchanged", tuned),), "unchanged", notes=(note,))
         tuned.model.to(session.device)
         images, schedule = self.poisoned(data.fit, triggers, session), self._schedule(tuned, len(data.fit))
-        first, able = self._state(0, tuned, data.val, triggers, session), list[_State]()
+        first, able = self._state(0, tuned, data.val, triggers, session), list[EpochState]()
 
         def watch(epoch: int) -> None:
             state = self._state(epoch, tuned, data.val, triggers, session)
             finite = all(bool(value.isfinite().all()) for value in state.weights.values())
             if finite and within(first.accuracy, state.accuracy, self.max_drop):
-                able[:] = self._best([*able, state])
+                able[:] = self.best_states([*able, state])
 
         train(tuned.model, images, schedule, session, self.name, None, watch)
         kept = able[-1] if able else first
@@ -116,9 +116,11 @@ class NeuralCleanseUnlearning:
         )
 
     @staticmethod
-    def _state(epoch: int, tuned: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session) -> _State:
+    def _state(
+        epoch: int, tuned: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session
+    ) -> EpochState:
         rates = success_rates(tuned.model, val, triggers, len(tuned.labels), session)
-        return _State(
+        return EpochState(
             epoch,
             clean_accuracy(tuned.model, val, session).value,
             max((rate.value for rate in rates if rate.n), default=None),
@@ -126,15 +128,15 @@ class NeuralCleanseUnlearning:
         )
 
     @staticmethod
-    def _best(states: list[_State]) -> list[_State]:
+    def best_states(states: list[EpochState]) -> list[EpochState]:
         """Those that may still win when more come, the winner last; nobody needs the weights of the others."""
-        lowest, front = min((state.asr or 0.0 for state in states), default=0.0), list[_State]()
+        lowest, front = min((state.asr or 0.0 for state in states), default=0.0), list[EpochState]()
         for state in sorted(states, key=lambda state: (state.asr or 0.0, -state.accuracy, state.epoch)):
             if (state.asr or 0.0) <= lowest + _ALIKE and (not front or state.accuracy > front[-1].accuracy):
                 front.append(state)
         return front
 
-    def _notes(self, first: _State, kept: _State, schedule: Schedule, images: StampedSet) -> tuple[str, ...]:
+    def _notes(self, first: EpochState, kept: EpochState, schedule: Schedule, images: StampedSet) -> tuple[str, ...]:
         stamped = int((images.which >= 0).sum())
         steps = max(1, -(-len(images) // schedule.batch_size))
         trained = (

@@ -121,7 +121,7 @@ class NeuralCleanse:
             OptionError: ``labels`` names a label the model does not have.
         """
         started = time.monotonic()
-        schedule = self._schedule(checkpoint, session)
+        schedule = self.settled_schedule(checkpoint, session)
         at_once = self.labels_at_once or labels_that_fit(checkpoint.model, data.fit, schedule, session)
         setting = Setting(checkpoint.model, data, checkpoint.labels, schedule, session, at_once)
         labels = plan(
@@ -161,7 +161,8 @@ class NeuralCleanse:
             triggers = (min((one.next for one in spread), key=lambda found: found.norm).trigger,)
         return Detection(report, triggers)
 
-    def _schedule(self, checkpoint: Checkpoint, session: Session) -> InversionSchedule:
+    def settled_schedule(self, checkpoint: Checkpoint, session: Session) -> InversionSchedule:
+        """The schedule of every label's search: by the device unless told, masks by the size of the images."""
         short = self.schedule == "short" or (self.schedule == "auto" and session.device.type == "cpu")
         steps, batches, batch_size = (150, 8, 16) if short else (1000, 31, 32)
         scale = self.mask_scale or (1 if min(checkpoint.facts.input_size[1:]) <= 64 else 4)

@@ -142,7 +142,7 @@ def advance(
         How many images went forward and backward.
     """
     success, norm = _step(model, pixels, labels, state, schedule, session, order)
-    _balance(state, success, norm, schedule)
+    balance(state, success, norm, schedule)
     return schedule.batches * schedule.batch_size * len(state.targets)
 
 
@@ -215,7 +215,7 @@ def _aimed(logits: Tensor, targets: Tensor, own: Tensor) -> tuple[Tensor, Tensor
 
 
 @torch.no_grad()
-def _balance(state: LabelStates, success: Tensor, norm: Tensor, schedule: InversionSchedule) -> Tensor:
+def balance(state: LabelStates, success: Tensor, norm: Tensor, schedule: InversionSchedule) -> Tensor:
     """Book-keeping after a step, label by label as vectors: best trigger, early stop, lambda. Returns who stops."""
     good = success >= schedule.success
     better = good & (norm < state.best)

@@ -107,7 +107,7 @@ def k_arm(race: Race, rule: Screening) -> Race:
         if bool(through[top].all()):
             race.candidates = sorted(race.labels[row] for row in top.tolist())
             return race
-        value = _value(table, first, pixels).masked_fill(through, -torch.inf)
+        value = bandit_value(table, first, pixels).masked_fill(through, -torch.inf)
         open_, slots = int((~through).sum()), min(rule.arms, int((~through).sum()))
         chance = int((torch.rand(slots, generator=draws) < rule.explore).sum())
         best = value.argsort(descending=True, stable=True)[:open_]
@@ -127,7 +127,7 @@ def _together(race: Race, steps: int) -> Iterator[tuple[Tensor, Tensor]]:
         rows = (table[:, 3] < 2).nonzero().flatten().tolist()
 
 
-def _value(table: Tensor, first: Tensor, pixels: float) -> Tensor:
+def bandit_value(table: Tensor, first: Tensor, pixels: float) -> Tensor:
     """What a label's next step promises: how fast its norm fell, and how small it is."""
     scale, found = _SIZE / pixels, table[:, 0].isfinite()
     norm = torch.where(found, table[:, 0], pixels).clamp_min(0.01) * scale

@@ -97,7 +97,7 @@ def prune_by_masks(
     Returns:
         The choice; ``curve`` holds the accepted states, with the mean ASR of ``triggers`` (recovered ones) on ``val``.
     """
-    search = _Search(checkpoint, groups, order, budget, val, triggers, session)
+    search = BlockSearch(checkpoint, groups, order, budget, val, triggers, session)
     session.progress.start("choosing units to cut", len(order))
     points = tuple(search.points())
     session.progress.finish()
@@ -105,7 +105,9 @@ def prune_by_masks(
     return Pruning(dead, points, search.skipped, search.forwards // 3)
 
 
-class _Search:
+class BlockSearch:
+    """Units go in blocks as large as the accuracy on ``val`` allows, in the order given."""
+
     def __init__(
         self,
         checkpoint: Checkpoint,
@@ -126,14 +128,14 @@ class _Search:
 
     def points(self) -> Iterator[CurvePoint]:
         """Every accepted state, the untouched model first."""
-        first = self._accuracy([])
+        first = self.accuracy_without([])
         yield self._point(first)
         at, size, excess = 0, 1, 0  # the next ``excess`` units are known to be too many together
         while self.skipped < self._budget.skips:
             block, end = self._next(at, excess // 2 or size)
             if not block:
                 break
-            accuracy = 0.0 if excess == 1 else self._accuracy(block)
+            accuracy = 0.0 if excess == 1 else self.accuracy_without(block)
             if excess != 1 and within(first, accuracy, self._budget.max_drop):
                 for place, unit in block:
                     self.gone[place].add(unit)
@@ -166,7 +168,8 @@ class _Search:
         values = [torch.ones(group.count).index_fill(0, torch.tensor(sorted(units)), 0) for group, units in changed]
         return masks.masked(self._checkpoint.model, [group for group, _ in changed], values)
 
-    def _accuracy(self, more: Sequence[tuple[int, int]]) -> float:
+    def accuracy_without(self, more: Sequence[tuple[int, int]]) -> float:
+        """Clean accuracy on ``val`` with the units gone so far and ``more`` of them silenced."""
         with self._silenced(more):
             self.forwards += len(self._val)
             return clean_accuracy(self._checkpoint.model, self._val, self._session).value

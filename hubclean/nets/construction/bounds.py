@@ -15,7 +15,7 @@ from hubclean.errors import ModelError
 
 # The largest open classifiers have 2,000 tensors.
 _MAX_TENSORS, _MAX_BUFFERED = 20_000, 2 * 10**8
-_MAX_SECONDS = 120  # to build on the meta device, imports included; the largest take ten
+MAX_SECONDS = 120  # to build on the meta device, imports included; the largest take ten
 
 
 @contextlib.contextmanager
@@ -59,10 +59,10 @@ def in_time(limited: bool) -> Iterator[None]:
         return
 
     def stop(number: int, frame: object) -> None:
-        raise ModelError(f"the model could not be built or run within {_MAX_SECONDS} seconds")
+        raise ModelError(f"the model could not be built or run within {MAX_SECONDS} seconds")
 
     before = signal.signal(signal.SIGALRM, stop)
-    left, _ = signal.setitimer(signal.ITIMER_REAL, _MAX_SECONDS)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, MAX_SECONDS)
     try:
         yield
     finally:

@@ -138,7 +138,7 @@ def _make(
     place = torch.device(device) if device == "meta" else contextlib.nullcontext()
     try:
         with bounded(limit), in_time(weights is None), offline(), steady(), place:
-            return _build_timm(config, folder, weights) if is_timm else _build_hf(config, folder, weights, rows)
+            return build_timm(config, folder, weights) if is_timm else _build_hf(config, folder, weights, rows)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
@@ -146,7 +146,8 @@ def _make(
         raise ModelError(f"the model cannot be {what}: {printable(str(error) or repr(error), 500)}") from error
 
 
-def _build_timm(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
+def build_timm(config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None) -> tuple[nn.Module, ModelFacts]:
+    """A timm net from its config, with weights from ``folder`` unless ``weights`` is ``None``, and its facts."""
     name, pretrained, args, labels = configs.timm_parts(config)
     configs.check_sizes(pretrained, "config.json")
     net = timm_net(config, None if weights is None else read_weights(folder, weights))

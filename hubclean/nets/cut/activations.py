@@ -24,7 +24,7 @@ from hubclean.nets.trace.units import Point, UnitGroup
 from hubclean.records import FeatureSite
 
 # Numbers reduced at a time on a CPU: 4 MiB and their |a| stay in its cache, a whole map would go through the memory.
-_CACHED = 1 << 20
+CACHED = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def _reduced(value: Tensor, axis: int, images: int, scratch: Tensor) -> tuple[Te
         value = value.unsqueeze(-1)
     places = tuple(place for place in range(1, value.ndim) if place != axis)
     rows, per_row = len(value), value.numel() // len(value)
-    step = max(1, _CACHED // per_row) if value.device.type == "cpu" else rows
+    step = max(1, CACHED // per_row) if value.device.type == "cpu" else rows
     sums, absolutes, maxima = [], [], []
     for part in torch.split(value, step):
         sums.append(part.sum(places, dtype=torch.float32))

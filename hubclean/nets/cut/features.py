@@ -138,7 +138,7 @@ def verify_site(model: nn.Module, site: FeatureSite, images: Images, tolerance: 
                 )
             worst = max(worst, apart)
     dead = torch.topk(pooled(seen, site).abs().mean(0), min(3, site.channels)).indices
-    with _hooked_off(net, site, dead):
+    with hooked_off(net, site, dead):
         by_hook = model(images)
     parameters = dict(model.named_parameters())
     kept = {name: parameters[name].clone() for name in dead_mask(model, site, dead)}
@@ -155,7 +155,7 @@ def verify_site(model: nn.Module, site: FeatureSite, images: Images, tolerance: 
 
 
 @contextmanager
-def _hooked_off(net: nn.Module, site: FeatureSite, dead: Tensor) -> Iterator[None]:
+def hooked_off(net: nn.Module, site: FeatureSite, dead: Tensor) -> Iterator[None]:
     """Channels ``dead`` are zero at the heads' inputs inside the block."""
     handles, masks = [], dead_mask(net, site, dead)
 

@@ -225,7 +225,7 @@ class Trial:
         self._labels = images.labels.to(session.device)
         self._checkpoint, self._units = checkpoint, units_of
         self._model, self._site = checkpoint.model, checkpoint.site
-        self._logits, self._inputs = self._forward()
+        self.logits, self._inputs = self._forward()
 
     def _forward(self) -> tuple[Tensor, Tensor | None]:
         """Logits ``(n, k)``, and the head's input columns ``(n, d)`` if the head alone makes the logits of them."""
@@ -245,18 +245,18 @@ class Trial:
             if self._model is self._checkpoint.model:
                 self._model = self._checkpoint.copy().model
             cut_channels(self._model, self._units, gone)
-            self._logits, _ = self._forward()
+            self.logits, _ = self._forward()
             return
         assert isinstance(self._units, FeatureChannels)
         ((name, mask),) = self._units.columns(self._model, gone).items()
         columns = mask.flatten(1).any(0)
         weight = self._model.get_parameter(name).flatten(1)
-        self._logits = self._logits - self._inputs[:, columns] @ weight[:, columns].T
+        self.logits = self.logits - self._inputs[:, columns] @ weight[:, columns].T
 
     def accuracy(self) -> float:
-        return int((self._logits.argmax(1) == self._labels).sum()) / len(self._labels)
+        return int((self.logits.argmax(1) == self._labels).sum()) / len(self._labels)
 
     def success(self) -> float:
         assert self._trigger is not None
-        wanted = relabelled(self._labels, self._trigger.target, self._logits.shape[1])
-        return int((self._logits.argmax(1) == wanted).sum()) / len(self._labels)
+        wanted = relabelled(self._labels, self._trigger.target, self.logits.shape[1])
+        return int((self.logits.argmax(1) == wanted).sum()) / len(self._labels)

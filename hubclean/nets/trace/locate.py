@@ -19,7 +19,7 @@ from hubclean.nets.trace.meta_values import Constants
 from hubclean.nets.trace.recorder import Trace, record_forward
 from hubclean.records import FeatureSite, HeadSite, ModelFacts
 
-_MAX_MADE_UP = 10**9  # parameters, 4 GB
+MAX_MADE_UP = 10**9  # parameters, 4 GB
 _NORMS = frozenset(
     ["layer_norm", "batch_norm", "group_norm", "instance_norm", "rms_norm", "local_response_norm", "rsqrt"]
 )
@@ -128,10 +128,10 @@ def _with_values(net: nn.Module, facts: ModelFacts, images: Tensor) -> Trace:
 
 def _made_up(net: nn.Module, facts: ModelFacts) -> nn.Module:
     """A copy of a net on meta with small random parameters on the CPU; what is shared stays shared."""
-    if (count := count_parameters(net)) > _MAX_MADE_UP:
+    if (count := count_parameters(net)) > MAX_MADE_UP:
         raise ModelError(
             f"{printable(facts.architecture)} reads values in its forward, so it is recorded on made-up ones; "
-            f"its {count:,} parameters are too many for that (at most {_MAX_MADE_UP:,})"
+            f"its {count:,} parameters are too many for that (at most {MAX_MADE_UP:,})"
         )
     draw = torch.Generator().manual_seed(0)
     memo: dict[int, Tensor] = {}

@@ -34,7 +34,7 @@ DTYPES = {
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "bool": "BOOL",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
 }  # fmt: skip
-_PIECE = 16 << 20
+PIECE = 16 << 20  # bytes of a tensor that are held at a time
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ class PickledTensor:
         record = self.record
         begin = self.start + record.offset * record.itemsize
         if self.nbytes and not self.swapped and _in_order(record):
-            for at in range(begin, begin + self.nbytes, _PIECE):
-                yield self.data[at : min(at + _PIECE, begin + self.nbytes)]
+            for at in range(begin, begin + self.nbytes, PIECE):
+                yield self.data[at : min(at + PIECE, begin + self.nbytes)]
         elif self.nbytes:
             yield from self._gathered(begin)
 
@@ -105,7 +105,7 @@ class PickledTensor:
         strides = tuple(step * record.itemsize for step in record.stride)
         view = np.lib.stride_tricks.as_strided(flat, record.size, strides, writeable=False)
         rows = view.reshape(1) if not view.ndim else view
-        step = max(1, _PIECE * len(rows) // max(self.nbytes, 1))
+        step = max(1, PIECE * len(rows) // max(self.nbytes, 1))
         for at in range(0, len(rows), step):
             yield np.ascontiguousarray(rows[at : at + step]).astype(kind.newbyteorder("<"), copy=False).tobytes()
 
@@ -150,7 +150,7 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
                 name: PickledTensor(record, data, _start(name, record, starts, size, swapped), swapped)
                 for name, record in state.tensors.items()
             }
-            if sum(tensor.nbytes for tensor in tensors.values()) > 4 * size + _PIECE:
+            if sum(tensor.nbytes for tensor in tensors.values()) > 4 * size + PIECE:
                 raise FormatError("written out, its tensors are more than four times as large as the file")
         except (BrokenZip, BudgetError, FormatError) as error:
             raise FormatError(f"{printable(place.name, 80)!r} cannot be read: {error}") from error

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.formats.content import sniff
-from hubclean.scanning.formats.names import PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
+from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
 from hubclean.scanning.formats.npy import BrokenHeader, header_length, read_array_header
 from hubclean.scanning.formats.pickle_sniff import reads_as_pickle
 from hubclean.scanning.formats.torch_zip import TorchZip, check_storages, storage_members, torch_zip
@@ -36,7 +36,6 @@ MOST_READ = 400  # members of one archive and of those inside; each may cost a r
 MOST_UNPACKED = 64 << 20  # bytes of members that are looked at whole
 MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
 _DEEPEST = 2
-_HEAD = 4096
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
 
@@ -170,7 +169,7 @@ class _Judge:
             self.ends[member.header] = begin + member.packed
             if data or (found and member is found.pickle):
                 return
-            head = member_content(self.source, member, begin, self.directory.begin, _HEAD)
+            head = member_content(self.source, member, begin, self.directory.begin, HEAD)
         except BrokenZip as error:
             self.file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
             self.file.unchecked.append(f"{member.name[:100]!r} cannot be read")

@@ -105,7 +105,7 @@ class ChatTemplates:
         except RecursionError:
             yield "is nested too deep to be judged"
             return
-        for node, key in _nodes(tree):
+        for node, key in template_nodes(tree):
             yield from _node(node, macros, key)
 
 
@@ -138,7 +138,7 @@ def _without_generation(template: str) -> str:
     return template
 
 
-def _nodes(tree: Any) -> Iterator[tuple[Any, bool]]:
+def template_nodes(tree: Any) -> Iterator[tuple[Any, bool]]:
     """Every node in order, and whether it is part of a key by which a member is read."""
     todo = [(tree, False)]
     while todo:
@@ -149,7 +149,7 @@ def _nodes(tree: Any) -> Iterator[tuple[Any, bool]]:
 
 
 def _node(node: Any, macros: set[str], key: bool) -> Iterator[str]:
-    """What is wrong with one node of the tree; ``key``: see ``_nodes``."""
+    """What is wrong with one node of the tree; ``key``: see ``template_nodes``."""
     text = getattr(node, "value", None)
     if key and isinstance(text, str) and text.startswith("_"):
         yield "reads a member whose name begins with an underscore, or is put together from one"

@@ -1,0 +1,346 @@
+"""The bench: plans, cached models, resuming after a kill, tables. Nets are small; the images are the demo's MNIST."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner
+from PIL import Image
+
+from hubclean import resources
+from hubclean.cli.main import main
+from hubclean.errors import DataError, OptionError
+from hubclean.lab.bench import cells, rows, small_nets, tables, zoo
+from hubclean.lab.bench import run as command
+from hubclean.lab.bench.journal import RESULTS, Journal
+from hubclean.lab.bench.plans import Method, Plan, read_plan
+from hubclean.measurements import Rate
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule
+
+DATA = str(resources.data_folder("demo_images") / "mnist")
+SMALL = Plan(
+    data=(DATA,),
+    attacks=("clean", "badnets:rate=0.3"),
+    detectors=("neural-cleanse:steps=2,batches=1,batch_size=4,seeds=1",),
+    defenses=("none", "fine-pruning:epochs=1,step=0.25"),
+    train=64,
+    fit=32,
+    val=32,
+    test=64,
+    retune=True,
+)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One epoch: these tests are about the book-keeping."""
+    quick = {
+        name: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for name, net in small_nets.NETS.items()
+    }
+    monkeypatch.setattr(small_nets, "NETS", quick)
+
+
+def work(folder: Path, plan: Plan = SMALL, **more: Any) -> tuple[bool, list[str]]:
+    said: list[str] = []
+    run = cells.BenchRun(plan, folder, lambda seed: open_session("cpu", seed, 64), said.append, **more)
+    return run.work(), said
+
+
+def held(folder: Path) -> list[rows.Row]:
+    return list(rows.read_rows(folder / RESULTS))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        brief = {n: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for n, net in small_nets.NETS.items()}
+        patch.setattr(small_nets, "NETS", brief)
+        assert work(folder)[0]
+    return folder
+
+
+def test_every_cell_of_the_plan_is_a_row(finished: Path) -> None:
+    found = held(finished)
+    assert [row.kind for row in found if row.kind == "failure"] == []
+    models = [row for row in found if isinstance(row, rows.ModelRow)]
+    assert [row.case.attack for row in models] == ["clean", "badnets"]
+    clean, backdoored = models
+    assert clean.figures.asr is None
+    assert backdoored.figures.asr is not None
+    assert backdoored.figures.asr.n < 64  # images of the target's class are no trials
+    assert backdoored.twin_accuracy == clean.figures.clean_accuracy.value
+    defenses = [row for row in found if isinstance(row, rows.DefenseRow)]
+    assert {(row.case.attack, row.defense) for row in defenses} == {
+        (attack, defense) for attack in ("clean", "badnets") for defense in ("none", "fine-pruning")
+    }
+    untouched = next(row for row in defenses if row.defense == "none" and row.case.attack == "badnets")
+    assert untouched.before == untouched.after == backdoored.figures
+    assert untouched.rating == 0.5
+    assert untouched.retuned is not None
+    assert all(row.reloads < 1e-5 for row in defenses)
+    assert sum(isinstance(row, rows.DetectionRow) for row in found) == 2
+    assert sum(isinstance(row, rows.VerdictRow) for row in found) == 2
+
+
+def test_a_second_run_does_nothing_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (finished / RESULTS).read_bytes()
+    monkeypatch.setattr("hubclean.lab.bench.zoo.train", lambda *_: pytest.fail("trained again"))
+    assert work(finished)[0]
+    assert (finished / RESULTS).read_bytes() == before
+
+
+def test_a_run_goes_on_where_it_was_killed(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    train = cells.zoo.train
+    monkeypatch.setattr(cells.zoo, "train", lambda *args: (calls.append(1), train(*args))[1])  # the clean twin's
+    plan = dataclasses.replace(SMALL, retune=False, attacks=("clean",))
+    assert work(tmp_path / "out", plan)[0]
+    lines = (tmp_path / "out" / RESULTS).read_text().splitlines()
+    torn = "\n".join(lines[:-1]) + "\n" + lines[-1][: len(lines[-1]) // 2]  # killed while the last line was written
+    (tmp_path / "out" / RESULTS).write_text(torn)
+    assert len(held(tmp_path / "out")) == len(lines) - 1
+    assert work(tmp_path / "out", plan)[0]
+    again = {row.id: row for row in held(tmp_path / "out")}
+    assert again.keys() == {json.loads(line)["id"] for line in lines}
+    assert len(calls) == 1
+
+
+def test_a_killed_process_leaves_no_half_trained_model(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(f'data = ["{DATA}"]\nattacks = ["clean"]\ntrain = 600\ndetectors = []\ndefenses = []\n')
+    out = tmp_path / "out"
+    program = [sys.executable, "-m", "hubclean", "bench", str(plan), "--out", str(out), "--device", "cpu"]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list(out.glob("models/.*partial*")):
+        pass
+    process.kill()
+    process.wait()
+    assert [place for place in out.glob("models/*") if not place.name.startswith(".")] == []
+    assert held(out) == []
+
+
+def test_a_failing_cell_is_a_row_and_runs_again_when_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hubclean.methods.defenses.none import NoDefense
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no\x1b[31m luck")
+
+    plan = dataclasses.replace(SMALL, attacks=("clean",), defenses=("none",), detectors=(), retune=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(NoDefense, "cleanse", broken)
+        assert work(tmp_path, plan)[0]
+    (failure,) = (row for row in held(tmp_path) if isinstance(row, rows.FailureRow))
+    assert "ValueError: no" in failure.error
+    assert "\x1b" not in failure.error
+    assert command.write_report(tmp_path, True).exit_code == 2
+    assert work(tmp_path, plan)[0]
+    assert [row.kind for row in held(tmp_path)].count("failure") == 1
+    assert work(tmp_path, plan, again=True)[0]
+    assert [row.kind for row in held(tmp_path)].count("failure") == 0
+
+
+def test_a_model_and_a_detection_that_failed_are_healed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(zoo, "train_and_store", broken)
+        assert work(tmp_path)[0]
+    assert {row.kind for row in held(tmp_path)} == {"failure"}
+    with monkeypatch.context() as patch:
+        patch.setattr(NeuralCleanse, "detect", broken)
+        assert work(tmp_path, again=True)[0]
+    assert sorted({row.kind for row in held(tmp_path)}) == ["failure", "model"], "no verdict without the detector"
+    assert work(tmp_path, again=True)[0]
+    assert sorted({row.kind for row in held(tmp_path)}) == ["defense", "detection", "model", "verdict"]
+    assert command.write_report(tmp_path, True).exit_code == 0
+
+
+def test_retuning_asked_for_later_is_made_up_for(tmp_path: Path) -> None:
+    assert work(tmp_path, dataclasses.replace(SMALL, defenses=("none",), retune=False))[0]
+    assert work(tmp_path, dataclasses.replace(SMALL, defenses=("none",)))[0]
+    found = [row for row in held(tmp_path) if isinstance(row, rows.DefenseRow)]
+    assert {row.case.attack: row.retuned is not None for row in found} == {"clean": False, "badnets": True}
+
+
+def test_images_of_several_sizes_need_one_and_classes_keep_their_numbers(tmp_path: Path) -> None:
+    for split, names in (("train", "cat dog fox"), ("test", "dog fox")):
+        for number, name in enumerate(names.split()):
+            folder = tmp_path / "data" / split / name
+            folder.mkdir(parents=True)
+            for index in range(8):
+                Image.new("RGB", (28, 28 + 4 * (index == 7)), (40 * number, index, 0)).save(folder / f"{index}.png")
+    plan = dataclasses.replace(SMALL, data=(str(tmp_path / "data"),), fit=3, val=3, test=8, train=0)
+    session = open_session("cpu")
+    with pytest.raises(DataError, match="differ in size"):
+        zoo.pictures(plan.data[0], plan, session)
+    made = zoo.pictures(plan.data[0], dataclasses.replace(plan, size=28), session)
+    assert made.labels == ("cat", "dog", "fox")
+    assert set(made.test.labels.tolist()) <= {1, 2}
+    assert zoo.with_labels_of(made.test, ("fox", "dog", "cat"), made.labels, "").labels.tolist() == [
+        2 - label for label in made.test.labels.tolist()
+    ]
+    with pytest.raises(DataError, match="'owl' in its test split alone"):
+        zoo.with_labels_of(made.test, ("cat", "dog", "owl"), made.labels, "data")
+
+
+def test_a_batch_size_may_be_left_to_the_memory(tmp_path: Path) -> None:
+    words = ["bench", "--data", DATA, "--out", str(tmp_path), "--train", "32", "--attack", "clean", "--batch-size"]
+    assert CliRunner().invoke(main, [*words, "0"]).exit_code == 2
+    plan = dataclasses.replace(SMALL, attacks=("clean",), detectors=(), defenses=("none",))
+    run = cells.BenchRun(plan, tmp_path, lambda seed: open_session("cpu", seed, 0), print)
+    assert run.work()
+    assert [row.kind for row in held(tmp_path)] == ["model", "defense"]
+
+
+def test_time_that_is_over_begins_nothing(tmp_path: Path) -> None:
+    done, said = work(tmp_path, until=0.0)
+    assert not done
+    assert said == []
+    assert command.write_report(tmp_path, done).exit_code == 2
+
+
+def test_another_process_on_a_model_is_left_alone(finished: Path) -> None:
+    one, two = Journal(finished), Journal(finished)
+    with one.claimed("one") as mine, two.claimed("one") as again, two.claimed("two") as other:
+        assert (mine, again, other) == (True, False, True)
+
+
+def test_two_processes_on_one_plan_share_its_models_and_wait_for_the_twin(tmp_path: Path) -> None:
+    plan = dataclasses.replace(SMALL, detectors=(), defenses=("none",), retune=False)
+    (tmp_path / "plan.toml").write_text(
+        "\n".join(f"{key} = {json.dumps(value)}" for key, value in dataclasses.asdict(plan).items())
+    )
+    words = [sys.executable, "-m", "hubclean", "bench", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "out")]
+    both = [subprocess.Popen([*words, "--device", "cpu"], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert {process.wait(timeout=300) for process in both} <= {0, 2}, "2: the other was still at work"
+    found = held(tmp_path / "out")
+    ids = [row.id for row in found]
+    assert sorted(row.kind for row in found) == ["defense", "defense", "model", "model"], ids
+
+
+def test_the_plan_says_how_long_nets_train() -> None:
+    plan = dataclasses.replace(SMALL, epochs=3)
+    assert [net.schedule.epochs for _, net, _, _ in plan.models()] == [3]
+
+
+@pytest.mark.parametrize("name", small_nets.net_names())
+def test_a_net_is_stored_and_restored_as_it_was(name: str, tmp_path: Path) -> None:
+    if name in ("resnet18", "vit-tiny", "convnext-atto"):
+        pytest.skip("full-size nets are built by the same functions as the slim ones")
+    net, shape, labels = small_nets.find_net(name), (3, 32, 32), tuple("abcdefg")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model, args = small_nets.fresh_net(net, shape, len(labels))
+    model.eval()
+    small_nets.store_net(net, model, args, labels, shape, tmp_path / "model")
+    checkpoint = small_nets.restore_net(net, labels, shape, tmp_path / "model")
+    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        assert torch.allclose(checkpoint.model(images), model(images), atol=1e-6)
+    assert checkpoint.labels == labels
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"nets": ("no-such",)}, "no net named 'no-such'"),
+        ({"nets": ("timm/no-such",)}, "no net named"),
+        ({"attacks": ("badnets:rat=1",)}, "no option 'rat'"),
+        ({"attacks": ("badnets:rate",)}, "KEY=VALUE"),
+        ({"defenses": ("magic",)}, "no defense named 'magic'"),
+        ({"fit": 0}, "at least 1"),
+    ],
+)
+def test_a_wrong_plan_is_refused_before_any_work(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        dataclasses.replace(SMALL, **change).checked()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data = 3", "data is a list of str"),
+        ("dat = []", "unknown key 'dat'"),
+        ("[", "is no plan"),
+        ('train = "x"', "int"),
+    ],
+)
+def test_a_wrong_plan_file_is_named(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text(text)
+    with pytest.raises(OptionError, match=message):
+        read_plan(tmp_path / "plan.toml")
+
+
+def test_a_plan_file_is_read_and_options_override_it(tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text('data = ["x"]\nseeds = [3, 4]\nattacks = ["sig"]\nretune = true\n')
+    plan = read_plan(tmp_path / "plan.toml")
+    assert plan == Plan(("x",), attacks=("sig",), seeds=(3, 4), retune=True)
+    merged = command.merged_plan(plan, {"attacks": ("bpp",), "nets": (), "seeds": 2, "train": None})
+    assert (merged.attacks, merged.nets, merged.seeds) == (("bpp",), plan.nets, (0, 1))
+
+
+def test_a_method_carries_its_options() -> None:
+    made = Method.of("attacks", "badnets:rate=0.25,mode=all-to-all").build()
+    assert (made.rate, made.mode) == (0.25, "all-to-all")
+
+
+def test_the_command_prints_json_and_writes_tables(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "BenchRun", lambda *args, **kwargs: cells.BenchRun(SMALL, *args[1:], **kwargs))
+    result = CliRunner().invoke(main, ["bench", "--data", DATA, "--out", str(finished), "--device", "cpu", "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert (report["models"], report["defenses"], report["failures"]) == (2, 4, 0)
+    text = Path(report["tables"]).read_text()
+    for heading in (
+        "### Models",
+        "### Detection",
+        "### The one verdict",
+        "ASR left / points of CA lost",
+        "### Failures",
+    ):
+        assert heading in text
+    assert "fine-pruning epochs=1,step=0.25" in text
+    for picture in report["pictures"]:
+        assert Path(picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_bench_without_data_says_so() -> None:
+    result = CliRunner().invoke(main, ["bench", "--out", "x"])
+    assert result.exit_code == 2
+    assert "needs --data" in result.stderr
+
+
+def test_auroc_is_the_share_of_ordered_pairs() -> None:
+    assert tables.auroc([3, 4], [1, 2]) == 1.0
+    assert tables.auroc([1, 2], [3, 4]) == 0.0
+    assert tables.auroc([1, 3], [1, 2]) == pytest.approx((0.5 + 0 + 1 + 1) / 4)
+    assert tables.auroc([], [1]) is None
+
+
+def test_the_rating_counts_what_was_gained_and_lost() -> None:
+    def figures(accuracy: int, asr: int) -> rows.Figures:
+        return rows.Figures(Rate.of(accuracy, 100), Rate.of(asr, 100))
+
+    assert rows.rating(figures(90, 100), figures(90, 0)) == 1.0
+    assert rows.rating(figures(90, 100), figures(80, 100)) == pytest.approx(0.45)
+    assert rows.rating(figures(90, 50), figures(95, 80)) == 0.5  # neither a gain in accuracy nor a worse ASR counts
+    assert rows.rating(rows.Figures(Rate.of(90, 100)), figures(90, 0)) is None
+
+
+def test_a_strangers_words_are_harmless_in_a_table() -> None:
+    row = rows.FailureRow("1", "evil | [x](javascript:1)", "<script>", 0.0)
+    text = tables.render_tables([row])
+    assert "<script>" not in text
+    assert "[x](" not in text
+    assert text.count("|") == 9
