@@ -17,6 +17,14 @@ import pytest
 from support import ROOT
 from support.hub_server import HubServer
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # a venv without it runs the tests that need none
+    pass
+else:  # by default an example may take 200 ms on the clock, which it does not hold while other work runs
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
+
 LOOPBACK = "127.0.0.1,127.0.0.2,::1,localhost"
 HOME = tempfile.mkdtemp(prefix="hubclean-tests-")
 HUB = HubServer().start()
