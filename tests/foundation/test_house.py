@@ -78,9 +78,10 @@ def test_tests_look_at_no_clock(place: Path) -> None:
     seen = [
         f"line {node.lineno}: {ast.unparse(node)}"
         for node in ast.walk(tree(place))
-        if isinstance(node, ast.Attribute)
-        and (node.attr in clocks or ast.unparse(node) in ("time.time", "time.sleep"))
-        or isinstance(node, ast.ImportFrom)
-        and node.module == "time"
+        if (
+            isinstance(node, ast.Attribute)
+            and (node.attr in clocks or ast.unparse(node) in ("time.time", "time.sleep"))
+        )
+        or (isinstance(node, ast.ImportFrom) and node.module == "time")
     ]
     assert seen == []
