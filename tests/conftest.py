@@ -1,6 +1,7 @@
 """Shared by all tests: no socket but loopback, a fresh Hugging Face home, and a Hub on loopback.
 
-The client reads its environment when it is first imported, so all of it is set here, before any test module is.
+The client reads its environment when it is first imported, so all of it is set while this file is: before a test
+module, and before the conftest of a folder.
 """
 
 from __future__ import annotations
@@ -16,37 +17,41 @@ import pytest
 from support import ROOT
 from support.hub_server import HubServer
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:  # a venv without it runs the tests that need none
+    pass
+else:  # by default an example may take 200 ms on the clock, which it does not hold while other work runs
+    settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("any machine")
+
 LOOPBACK = "127.0.0.1,127.0.0.2,::1,localhost"
-_HUB = pytest.StashKey[HubServer]()
-_HOME = pytest.StashKey[str]()
+HOME = tempfile.mkdtemp(prefix="hubclean-tests-")
+HUB = HubServer().start()
+for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"):
+    os.environ.pop(name, None)
+os.environ |= {
+    "HF_ENDPOINT": HUB.url,
+    "HF_HOME": HOME,
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "HF_HUB_DISABLE_XET": "1",
+    "NO_PROXY": LOOPBACK,
+    "no_proxy": LOOPBACK,
+}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Close the outside (pytest-socket reads the option after this), start the Hub, point the client at it."""
+    """Close the outside: pytest-socket reads the option after this."""
     config.option.allow_hosts = LOOPBACK
     config.option.allow_unix_socket = True
-    home = config.stash[_HOME] = tempfile.mkdtemp(prefix="hubclean-tests-")
-    hub = config.stash[_HUB] = HubServer().start()
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN_PATH"):
-        os.environ.pop(name, None)
-    os.environ |= {
-        "HF_ENDPOINT": hub.url,
-        "HF_HOME": home,
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "HF_HUB_DISABLE_UPDATE_CHECK": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_XET": "1",
-        "NO_PROXY": LOOPBACK,
-        "no_proxy": LOOPBACK,
-    }
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _HUB in config.stash:
-        config.stash[_HUB].stop()
-    if _HOME in config.stash:
-        shutil.rmtree(config.stash[_HOME], ignore_errors=True)
+    HUB.stop()
+    shutil.rmtree(HOME, ignore_errors=True)
 
 
 @pytest.fixture
@@ -61,7 +66,7 @@ def fresh_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hub(pytestconfig: pytest.Config, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def hub(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """An empty Hub, answered by the real client of this process (``HF_ENDPOINT``), with an empty cache.
 
     Retries of hubclean's own reader do not wait.
@@ -69,10 +74,9 @@ def hub(pytestconfig: pytest.Config, fresh_cache: Path, monkeypatch: pytest.Monk
     from hubclean.hub import transport
 
     monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
-    server = pytestconfig.stash[_HUB]
-    server.clear()
-    yield server
-    server.clear()
+    HUB.clear()
+    yield HUB
+    HUB.clear()
 
 
 @pytest.fixture

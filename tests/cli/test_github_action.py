@@ -17,6 +17,7 @@ import yaml
 from support import ROOT
 from support.hub_server import HubServer
 from support.scanned_files import safetensors, written
+from support.work import HANGS
 
 CODE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
 SAFE = {"config.json": b"{}", "model.safetensors": safetensors()}
@@ -44,7 +45,7 @@ class Runner:
     def step(self, name: str, **env: str) -> subprocess.CompletedProcess[str]:
         command = [str(BASH), "--noprofile", "--norc", "-eo", "pipefail", "-c", STEPS[name]["run"]]
         return subprocess.run(
-            command, capture_output=True, text=True, cwd=self.workspace, env=self.env | env, timeout=120
+            command, capture_output=True, text=True, cwd=self.workspace, env=self.env | env, timeout=HANGS
         )
 
     def scan(self, **inputs: str) -> subprocess.CompletedProcess[str]:

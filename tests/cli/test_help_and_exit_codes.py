@@ -19,6 +19,7 @@ from support import ROOT
 from support.hub_server import HubServer
 from support.image_sets import class_folders, image_set
 from support.tiny_models import make_repo
+from support.work import HANGS
 
 COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push", "methods", "demo")
 
@@ -26,7 +27,7 @@ COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push
 def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**(env or os.environ), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "hubclean", *words]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANGS)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +103,7 @@ def test_help_and_scan_load_nothing_heavy(words: list[str], model: Path) -> None
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=60,
+        timeout=HANGS,
     )
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stdout + done.stderr
 
@@ -259,7 +260,7 @@ def test_a_missing_extra_is_named(model: Path, pictures: Path, tmp_path: Path) -
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=60,
+        timeout=HANGS,
     )
     assert done.returncode == 2
     assert done.stderr.strip() == "hubclean: hubclean clean needs torch: pip install 'hubclean[models]'"

@@ -20,6 +20,7 @@ from hubclean.cli.main import main
 from support import ROOT
 from support.hub_server import HubServer
 from support.scanned_files import safetensors, written
+from support.work import HANGS
 
 HF = Path(sys.executable).with_name("hf")
 
@@ -58,7 +59,7 @@ def command(*words: str) -> Result:
 
 def hf(*words: str, **env: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"HF_HUB_DISABLE_UPDATE_CHECK": "1", "NO_COLOR": "1"} | env
-    return subprocess.run([str(HF), *words], capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run([str(HF), *words], capture_output=True, text=True, env=environment, timeout=HANGS)
 
 
 @pytest.mark.skipif(not HF.exists(), reason="no hf command beside this Python")
@@ -74,7 +75,7 @@ def test_hf_hubclean_is_hubclean(home: Path, hub: HubServer, tmp_path: Path) -> 
         words = ["scan", target, "--json"]
         there = hf("hubclean", *words, **env)
         here = subprocess.run(
-            [sys.executable, "-m", "hubclean", *words], capture_output=True, text=True, timeout=120, cwd=ROOT, env=env
+            [sys.executable, "-m", "hubclean", *words], capture_output=True, text=True, timeout=HANGS, cwd=ROOT, env=env
         )
         assert there.returncode == here.returncode
         assert there.stdout.endswith(here.stdout)  # before it, old releases of hf tell of new ones

@@ -16,6 +16,7 @@ import yaml
 from hubclean.scanning.formats.names import PICKLE_NAMES, UNCHECKED_NAMES
 from support import ROOT
 from support.scanned_files import safetensors, written
+from support.work import HANGS
 
 CODE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
 #: Containers of anything, Apple's folder, tables and papers: no model files by their name.
@@ -39,7 +40,7 @@ def run(hook: dict[str, Any], folder: Path, args: list[str] | None = None) -> su
     assert program == "hubclean"
     command = [sys.executable, "-m", "hubclean", *words, *(hook["args"] if args is None else args), *taken]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=env, timeout=HANGS)
 
 
 def test_every_model_file_is_taken_and_no_other(hook: dict[str, Any]) -> None:

@@ -69,3 +69,19 @@ def test_private_names_are_found_however_they_are_touched() -> None:
         assert [name.rpartition(".")[2] for _, name in touches_of_private_names(ast.parse(source))] == [private]
     for source in (f"self.{private}", "from hubclean.hub.transport import ATTEMPTS", "x._of_somebody_else", "'_'"):
         assert list(touches_of_private_names(ast.parse(source))) == []
+
+
+@pytest.mark.parametrize("place", python_files(TESTS), ids=shown)
+def test_tests_look_at_no_clock(place: Path) -> None:
+    """The time on the clock is the machine's, not the code's: see ``support/work.py`` for limits that hold anyway."""
+    clocks = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "time_ns"}
+    seen = [
+        f"line {node.lineno}: {ast.unparse(node)}"
+        for node in ast.walk(tree(place))
+        if (
+            isinstance(node, ast.Attribute)
+            and (node.attr in clocks or ast.unparse(node) in ("time.time", "time.sleep"))
+        )
+        or (isinstance(node, ast.ImportFrom) and node.module == "time")
+    ]
+    assert seen == []

@@ -14,6 +14,7 @@ from hubclean.hub import transport
 from hubclean.hub.hub_repo import HubRepo
 from support.hub_repo import CONFIG, FILES, WEIGHTS
 from support.hub_server import HubServer
+from support.work import HANGS
 
 
 def blobs(cache: Path) -> list[Path]:
@@ -164,7 +165,7 @@ class TestTrouble:
     def test_a_silent_server_is_given_up(self, hub: HubServer, repo: HubRepo, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transport, "TIMEOUT", 0.05)
         monkeypatch.setattr(transport, "ATTEMPTS", 2)
-        hub.fault("slow", value=0.3, where="cdn")
+        hub.fault("slow", value=HANGS, where="cdn")
         with pytest.raises(TransportError):
             repo.read_range("model.safetensors", 0, 8)
 

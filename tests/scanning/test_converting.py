@@ -22,6 +22,7 @@ from hubclean.nets import loading
 from hubclean.scanning.converting import convert
 from support import ROOT
 from support.hub_server import HubServer
+from support.work import HANGS
 
 CONFIG = {"architecture": "test_resnet", "num_classes": 3}
 
@@ -171,7 +172,7 @@ def test_memory_stays_near_a_piece_and_not_the_file(tmp_path: Path) -> None:
         "print(open('/proc/self/status').read().split('RssAnon:')[1].split()[0], 'torch' in sys.modules)"
     )
     words = [sys.executable, "-c", script, str(folder), str(tmp_path / "out")]
-    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, check=True, cwd=ROOT, timeout=HANGS)
     anonymous, torch_loaded = done.stdout.split()
     assert int(anonymous) < 100_000, "more than 100 MB of memory of its own"
     assert torch_loaded == "False"

@@ -13,6 +13,7 @@ import pytest
 from hubclean.hub import audited_folder
 from support import ROOT
 from support.flower_config import APP, NODES
+from support.work import HANGS
 
 pytest.importorskip("flwr", reason="hubclean[federated] is not installed")
 pytest.importorskip("ray", reason="hubclean[federated] is not installed")
@@ -46,7 +47,7 @@ def test_a_simulation_of_three_nodes_writes_a_cleansed_folder(place: Path, tmp_p
     env = os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "PATH": path}
     env |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     command = ["flwr", "run", str(APP), "sim", "--stream", "--run-config", f"{values} {options}"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANGS)
     assert out.exists(), done.stdout[-3000:] + done.stderr[-3000:]
     audit, _, _ = audited_folder.check_folder(out)
     assert audit.cleansing.cut > 0

@@ -25,6 +25,7 @@ from hubclean.measurements import Rate
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule
+from support.work import HANGS
 
 DATA = str(resources.data_folder("demo_images") / "mnist")
 SMALL = Plan(
@@ -223,7 +224,7 @@ def test_two_processes_on_one_plan_share_its_models_and_wait_for_the_twin(tmp_pa
     )
     words = [sys.executable, "-m", "hubclean", "bench", str(tmp_path / "plan.toml"), "--out", str(tmp_path / "out")]
     both = [subprocess.Popen([*words, "--device", "cpu"], stderr=subprocess.DEVNULL) for _ in range(2)]
-    assert {process.wait(timeout=300) for process in both} <= {0, 2}, "2: the other was still at work"
+    assert {process.wait(timeout=HANGS) for process in both} <= {0, 2}, "2: the other was still at work"
     found = held(tmp_path / "out")
     ids = [row.id for row in found]
     assert sorted(row.kind for row in found) == ["defense", "defense", "model", "model"], ids

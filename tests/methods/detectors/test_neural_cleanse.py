@@ -32,6 +32,7 @@ from hubclean.registry import build_method
 from support import ROOT
 from support.image_sets import defense_data
 from support.tiny_models import make_repo
+from support.work import HANGS
 
 
 @pytest.fixture(scope="module")
@@ -350,7 +351,7 @@ def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
     script.write_text(SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), repo=str(repo)))
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(script)], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run([*command, str(script)], env=environment, capture_output=True, text=True, timeout=HANGS)
     lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
     assert len(lines) == 1, done.stderr[-2000:]
     _, processes, text = lines[0].split(" ", 2)

@@ -21,11 +21,11 @@ Kind = Literal[
     "new-etag",  # another ETag with every answer
     "linked-etag",  # an X-Linked-ETag that is not the file's hash
     "drip",  # the body comes a byte at a time, ``value`` seconds apart
-    "stall",  # half the body, then nothing for ``value`` seconds
+    "stall",  # half the body, then nothing for ``value`` seconds or until the client hangs up
     "gzip",  # a Content-Encoding nobody asked for
     "status",  # ``status`` instead of an answer, with Retry-After when ``value`` is given
     "reset",  # the connection is reset before an answer
-    "slow",  # ``value`` seconds before the answer
+    "slow",  # ``value`` seconds before the answer, or until the client hangs up
     "redirect",  # 302 to ``location``
     "call",  # ``action()`` runs first, then the true answer
 ]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import select
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Literal
@@ -39,17 +39,24 @@ class Host(ThreadingHTTPServer):
         """A client that hangs up is no error of the server."""
 
 
-def _parts(body: bytes, faults: list[Fault]) -> Iterator[bytes]:
+def pause(connection: socket.socket, seconds: float) -> None:
+    """Wait, but for no client that has hung up: a test may say an hour, and takes as long as the client is patient."""
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    waiting.poll(1000 * seconds)
+
+
+def _parts(body: bytes, faults: list[Fault], connection: socket.socket) -> Iterator[bytes]:
     """The body as it is sent: at once, in drops, or with a long pause in the middle."""
     for fault in faults:
         if fault.kind == "drip":
             for at in range(len(body)):
                 yield body[at : at + 1]
-                time.sleep(fault.value or 0.0)
+                pause(connection, fault.value or 0.0)
             return
         if fault.kind == "stall":
             yield body[: len(body) // 2]
-            time.sleep(fault.value or 0.0)
+            pause(connection, fault.value or 0.0)
             body = body[len(body) // 2 :]
     yield body
 
@@ -84,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
             if fault.kind == "call" and fault.action:
                 fault.action()
             elif fault.kind == "slow":
-                time.sleep(fault.value or 0.0)
+                pause(self.connection, fault.value or 0.0)
             elif fault.kind == "reset":
                 return self._reset()
             elif fault.kind == "status":
@@ -176,7 +183,7 @@ class Handler(BaseHTTPRequestHandler):
             if cut:
                 self.send_header("Connection", "close")
             self.end_headers()
-            for part in _parts(body[: exchange.sent], faults or []):
+            for part in _parts(body[: exchange.sent], faults or [], self.connection):
                 self.wfile.write(part)
         if cut:
             self.close_connection = True
