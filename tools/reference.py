@@ -195,8 +195,8 @@ def cli() -> str:
         "",
         "| code | `scan` | `download`, `convert` | `clean` | `push` |",
         "|---|---|---|---|---|",
-        "| 0 | every file checked, no finding at or above `--fail-on`; with `--deep` no backdoor found | done | written; "
-        "no backdoor found, or its triggers work on at most 20 % of images | published |",
+        "| 0 | every file checked, no finding at or above `--fail-on`; with `--deep` no backdoor found | done | "
+        "written; no backdoor found, or its triggers work on at most 20 % of images | published |",
         "| 1 | findings, or a backdoor found | refused for a finding | written, but a trigger still works | - |",
         "| 2 | no verdict: an error, bad input, something could not be checked or decided | refused because something "
         "could not be checked or converted | not written, or written without a verdict | nothing published |",

@@ -1,4 +1,4 @@
-"""A small repo for every rule of the static scan that makes it fire. Written byte by byte; nothing here is ever loaded."""
+"""A small repo for every rule of the static scan that makes it fire, written byte by byte. None is ever loaded."""
 
 from __future__ import annotations
 
