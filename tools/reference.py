@@ -19,13 +19,14 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from hubclean import measurements, model_records, records, registry, scan_records
-from hubclean.cli import main as command
+from hubclean import measurements, model_records, records, registry
+from hubclean.cli.main import main as command
+from hubclean.hub.repos import LocalRepo
 from hubclean.records import Audit, Finding, MethodText
-from hubclean.repos import LocalRepo
-from hubclean.rules import RULES
-from hubclean.scan_records import SCAN_SCHEMA, ScanDocument
-from hubclean.scanning import scan
+from hubclean.scanning import document
+from hubclean.scanning.document import SCAN_SCHEMA, ScanDocument
+from hubclean.scanning.engine import scan
+from hubclean.scanning.rules import RULES
 from hubclean.schema import json_schema
 from tools.rule_examples import EXAMPLES
 
@@ -116,7 +117,7 @@ def _line(row: Finding) -> str:
 
 def methods() -> str:
     """Every registered method with its text and options."""
-    rows = registry.describe()
+    rows = registry.describe_methods()
     lines = [
         MADE,
         "# Methods",
@@ -277,7 +278,7 @@ def _kind(kind: dict[str, Any], title: str) -> str:
 
 def _said(name: str) -> dict[str, str]:
     """What the docstring of a record says of its fields, under ``Args:``."""
-    places = (records, measurements, model_records, scan_records)
+    places = (records, measurements, model_records, document)
     found = next(getattr(place, name) for place in places if hasattr(place, name))
     _, _, args = inspect.cleandoc(found.__doc__ or "").partition("Args:\n")
     rows: dict[str, str] = {}
