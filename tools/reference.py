@@ -65,7 +65,7 @@ def pages() -> dict[str, str]:
 
 def rules() -> str:
     """One section a rule: what fires it and why, an example with what the scan prints, what to do."""
-    texts = tomllib.loads((ROOT / "tools" / "rules.toml").read_text(encoding="utf-8"))
+    texts = rule_texts()
     lines = [
         MADE,
         "# Rules of the static scan",
@@ -93,6 +93,11 @@ def rules() -> str:
         lines += [f"*Example.* {told['example']}", "", "```text", *shown, "```", ""]
         lines += [f"*What to do.* {told['remedy'].strip()}"]
     return _text(lines)
+
+
+def rule_texts() -> dict[str, dict[str, str]]:
+    """Why, example and remedy of every rule, as Markdown."""
+    return tomllib.loads((ROOT / "tools" / "rules.toml").read_text(encoding="utf-8"))
 
 
 def example(rule: str) -> list[Finding]:
