@@ -173,7 +173,8 @@ def _prose(text: str) -> str:
         if place % 2:
             shown.append(f"`{' '.join(part.split())}`")
         else:
-            plain = re.sub(r"(\*|\b_\B|\B_\b|(?m:^[>#+-](?= )))", r"\\\1", part).replace("<", "&lt;")
+            plain = re.sub(r"(\b_\B|\B_\b|(?<!\s)\*|\*(?!\s)|(?m:^[>#+-](?= )))", r"\\\1", part)
+            plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
             shown.append(re.sub(r"docs/(\w+/[\w-]+\.md(?:#[\w-]+)?)", _link, plain))
     return "".join(shown)
 
