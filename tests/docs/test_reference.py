@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import hubclean
+from hubclean import errors, records
 from hubclean.registry import KINDS, methods
 from hubclean.scanning.rules import RULES
 from tools import reference
@@ -47,6 +49,13 @@ def test_every_method_has_a_section() -> None:
     for kind in KINDS:
         for name in methods(kind):
             assert f"\n### {name}\n" in text
+
+
+def test_the_api_page_shows_every_public_name_once() -> None:
+    text = (reference.DOCS / "reference" / "api.md").read_text(encoding="utf-8")
+    shown = [name.strip() for row in re.findall(r"members: \[(.*)\]", text) for name in row.split(",")]
+    elsewhere = {name for name in hubclean.__all__ if hasattr(records, name) or hasattr(errors, name)}
+    assert sorted(shown) == sorted(set(hubclean.__all__) - elsewhere - {"__version__"} | {"Severity"})
 
 
 def tracked() -> list[Path]:
