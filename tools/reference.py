@@ -71,8 +71,8 @@ def rules() -> str:
         "# Rules of the static scan",
         "",
         f"`hubclean scan` reports a finding under one of {len(RULES)} rules. Ids are never renamed or reused. The "
-        "severity is the usual one; where it differs the rule says so. Findings from `--fail-on` on (default `high`) "
-        "make the exit code 1. What the scan reads, and what it does not judge, is told in "
+        "severity is the usual one; where a rule has others, it names them. Findings from `--fail-on` on (default "
+        "`high`) make the exit code 1. What the scan reads, and what it does not judge, is told in "
         "[the scan policy](../scan/policy.md).",
         "",
         "The examples are the small repos of `tools/rule_examples.py`, scanned when this page is "
@@ -89,7 +89,8 @@ def rules() -> str:
             lines += ["", f"## {FAMILIES[family]}"]
         told = texts[name]
         shown = [_line(row) for row in example(name)[:3]]
-        lines += ["", f"### {name}", "", f"**{rule.severity}.** {rule.text}", "", told["why"].strip(), ""]
+        also = f" (also {', '.join(rule.others)})" if rule.others else ""
+        lines += ["", f"### {name}", "", f"**{rule.severity}{also}.** {rule.text}", "", told["why"].strip(), ""]
         lines += [f"*Example.* {told['example']}", "", "```text", *shown, "```", ""]
         lines += [f"*What to do.* {told['remedy'].strip()}"]
     return _text(lines)
