@@ -8,8 +8,6 @@ repos of ``rule_examples.py`` and shows what the scan prints of them, so that ev
 from __future__ import annotations
 
 import inspect
-import json
-import re
 import sys
 import tempfile
 import tomllib
@@ -19,15 +17,14 @@ from typing import Any
 
 from click.testing import CliRunner
 
-from hubclean import measurements, model_records, records, registry
+from hubclean import registry
 from hubclean.cli.main import main as command
 from hubclean.hub.repos import LocalRepo
-from hubclean.records import Audit, Finding, MethodText
-from hubclean.scanning import document
-from hubclean.scanning.document import SCAN_SCHEMA, ScanDocument
+from hubclean.records import Finding, MethodText
 from hubclean.scanning.engine import scan
 from hubclean.scanning.rules import RULES
-from hubclean.schema import json_schema
+from tools import schema_page
+from tools.markdown import cell, prose, text_of
 from tools.rule_examples import EXAMPLES
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +56,7 @@ def pages() -> dict[str, str]:
         "reference/rules.md": rules(),
         "reference/methods.md": methods(),
         "reference/cli.md": cli(),
-        "reference/schemas.md": schemas(),
+        "reference/schemas.md": schema_page.schemas(MADE),
     }
 
 
@@ -93,7 +90,7 @@ def rules() -> str:
         lines += ["", f"### {name}", "", f"**{rule.severity}{also}.** {rule.text}", "", told["why"].strip(), ""]
         lines += [f"*Example.* {told['example']}", "", "```text", *shown, "```", ""]
         lines += [f"*What to do.* {told['remedy'].strip()}"]
-    return _text(lines)
+    return text_of(lines)
 
 
 def rule_texts() -> dict[str, dict[str, str]]:
@@ -137,13 +134,13 @@ def methods() -> str:
         for row in rows:
             if row.kind == kind:
                 lines += ["", f"### {row.name}", "", *_method(row)]
-    return _text(lines)
+    return text_of(lines)
 
 
 def _method(row: MethodText) -> Iterator[str]:
-    yield f"*{_prose(row.paper)}*"
+    yield f"*{prose(row.paper)}*"
     yield ""
-    yield _prose(row.summary)
+    yield prose(row.summary)
     if row.details:
         yield ""
         yield _details(row.details)
@@ -152,7 +149,7 @@ def _method(row: MethodText) -> Iterator[str]:
         for one in row.options:
             default = "true" if one.default is True else "false" if one.default is False else str(one.default)
             allowed = one.allowed.replace(" | ", ", ")
-            cells = [f"`{one.name}`", one.type, f"`{default}`" if default else "", allowed, _cell(one.text)]
+            cells = [f"`{one.name}`", one.type, f"`{default}`" if default else "", allowed, cell(one.text)]
             yield f"| {' | '.join(cells)} |"
 
 
@@ -163,30 +160,8 @@ def _details(text: str) -> str:
         if block.startswith("    "):
             parts.append("```text\n" + inspect.cleandoc(block) + "\n```")
         else:
-            parts.append(_prose(block))
+            parts.append(prose(block))
     return "\n\n".join(parts)
-
-
-def _prose(text: str) -> str:
-    """Docstring text as Markdown: code stays code, nothing else is taken for markup, pages of docs/ become links."""
-    shown = []
-    for place, part in enumerate(re.split(r"``(.+?)``", text, flags=re.DOTALL)):
-        if place % 2:
-            shown.append(f"`{' '.join(part.split())}`")
-        else:
-            plain = re.sub(r"(\b_\B|\B_\b|(?<!\s)\*|\*(?!\s)|(?m:^[>#+-](?= )))", r"\\\1", part)
-            plain = re.sub(r"<(?=[A-Za-z/!?])", "&lt;", plain)
-            shown.append(re.sub(r"docs/(\w+/[\w-]+\.md(?:#[\w-]+)?)", _link, plain))
-    return "".join(shown)
-
-
-def _cell(text: str) -> str:
-    """Docstring text for a cell of a table."""
-    return " ".join(_prose(text).replace("|", "\\|").split())
-
-
-def _link(found: re.Match[str]) -> str:
-    return f"[{found[1].removesuffix('.md')}](../{found[1]})"
 
 
 def cli() -> str:
@@ -216,86 +191,12 @@ def cli() -> str:
     ]
     for name in command.commands:
         lines += ["", f"## hubclean {name}", *_help(name)]
-    return _text(lines)
+    return text_of(lines)
 
 
 def _help(*words: str) -> list[str]:
     shown = CliRunner().invoke(command, [*words, "--help"], prog_name="hubclean", terminal_width=WIDTH).output
     return ["", "```text", *shown.strip().splitlines(), "```"]
-
-
-def schemas() -> str:
-    """The two documents that other programs read, record by record."""
-    lines = [
-        MADE,
-        "# Schemas",
-        "",
-        "Two documents are made for other programs. Both have a JSON Schema (draft 2020-12) in the repository, and a "
-        "field `schema` that names its version. "
-        "`hubclean scan --json` prints `hubclean/scan/v1`: no time and no duration is in it, so that two scans of the "
-        "same commit are equal byte by byte. `hubclean clean` writes `hubclean/audit/v1` as `hubclean/audit.json` into "
-        "its output folder. Rates are fractions with their number of trials and 95 % Wilson interval, sizes bytes, "
-        "times seconds.",
-        "",
-        "`scan --format sarif` is SARIF 2.1.0 and `--format cyclonedx` CycloneDX 1.6; their schemas are published by "
-        "OASIS and OWASP.",
-    ]
-    for title, schema in (
-        ("scan.json", json_schema(ScanDocument, SCAN_SCHEMA)),
-        ("audit.json", json_schema(Audit)),
-    ):
-        top = schema["$ref"].rpartition("/")[2]
-        lines += ["", f"## {title}", ""]
-        rest = [name for name in schema["$defs"] if name != top]
-        for name in (top, *rest):
-            heading = f"{title}: {name}"
-            lines += [f"### {heading}", "", schema["$defs"][name]["description"], ""]
-            lines += [*_fields(name, schema["$defs"][name], title), ""]
-    return _text(lines)
-
-
-def _fields(name: str, record: dict[str, Any], title: str) -> Iterator[str]:
-    said = _said(name)
-    yield "| field | type | |"
-    yield "|---|---|---|"
-    for field, kind in record["properties"].items():
-        optional = "" if field in record["required"] else "Optional. "
-        yield f"| `{field}` | {_kind(kind, title)} | {_cell(optional + said.get(field, ''))} |"
-
-
-def _kind(kind: dict[str, Any], title: str) -> str:
-    """A type of JSON Schema in words."""
-    if "$ref" in kind:
-        name = kind["$ref"].rpartition("/")[2]
-        return f"[{name}](#{title.replace('.', '')}-{name.lower()})"
-    if "const" in kind:
-        return f"`{json.dumps(kind['const'])}`"
-    if "enum" in kind:
-        return ", ".join(f"`{json.dumps(value)}`" for value in kind["enum"])
-    if "anyOf" in kind:
-        return " or ".join(_kind(arm, title) for arm in kind["anyOf"])
-    if "prefixItems" in kind:
-        return f"array of {', '.join(_kind(arm, title) for arm in kind['prefixItems'])}"
-    if kind.get("type") == "array":
-        return f"array of {_kind(kind['items'], title)}"
-    if kind.get("type") == "object":
-        return f"object of {_kind(kind['additionalProperties'], title)}"
-    return " or ".join([kind["type"]] if isinstance(kind["type"], str) else kind["type"])
-
-
-def _said(name: str) -> dict[str, str]:
-    """What the docstring of a record says of its fields, under ``Args:``."""
-    places = (records, measurements, model_records, document)
-    found = next(getattr(place, name) for place in places if hasattr(place, name))
-    _, _, args = inspect.cleandoc(found.__doc__ or "").partition("Args:\n")
-    rows: dict[str, str] = {}
-    for names, text in re.findall(r"^ {4}(\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", args, re.MULTILINE):
-        rows |= dict.fromkeys(names.split(", "), " ".join(text.split()))
-    return rows
-
-
-def _text(lines: list[str]) -> str:
-    return "\n".join(lines).rstrip() + "\n"
 
 
 def stale() -> list[str]:

@@ -46,8 +46,9 @@ def _zip(members: Files, link: str = "", squeeze: bool = False) -> bytes:
     return body.getvalue()
 
 
-def _torch_zip(storage: int = 16, **more: bytes) -> bytes:
-    return _zip({"archive/data.pkl": WEIGHTS, "archive/data/0": bytes(storage), "archive/version": b"3\n", **more})
+def _torch_zip(storage: int = 16, more: Files | None = None) -> bytes:
+    members = {"archive/data.pkl": WEIGHTS, "archive/data/0": bytes(storage), "archive/version": b"3\n"}
+    return _zip(members | (more or {}))
 
 
 def _renamed(archive: bytes) -> bytes:
@@ -92,7 +93,7 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-ZIP-002": lambda: {"images.zip": _zip({"../../.bashrc": b"x"})},
     "HC-ZIP-003": lambda: {"images.zip": _zip({"zeros": bytes(32 << 20)}, squeeze=True)},
     "HC-ZIP-004": lambda: {"pytorch_model.bin": b"#!/bin/sh\nid\n".ljust(5000, b"#") + _torch_zip()},
-    "HC-ZIP-005": lambda: {"pytorch_model.bin": _torch_zip(**{"archive/code/setup.py": b"import os\n"})},
+    "HC-ZIP-005": lambda: {"pytorch_model.bin": _torch_zip(more={"archive/code/setup.py": b"import os\n"})},
     "HC-ST-001": lambda: {"model.safetensors": _header("{" + _ENTRY + ',"b":' + _ENTRY.partition(":")[2] + "}")},
     "HC-ST-002": lambda: {"model.safetensors": _header("{" + _ENTRY + "," + _ENTRY + "}")},
     "HC-ST-003": lambda: {
