@@ -1,6 +1,6 @@
 """An honest client of federated cleansing: its images, and an answer to every question.
 
-Wu et al., ICDCS 2022 (methods.md 3.1, 3.4, 3.5). Without labels it could rank, but neither feed back nor train.
+Wu et al., ICDCS 2022 (docs/methods/federated.md). Without labels it could rank, but neither feed back nor train.
 """
 
 from __future__ import annotations

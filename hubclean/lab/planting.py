@@ -20,7 +20,7 @@ from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, train
 from hubclean.nets.triggers import Stamp
 
-# methods.md section 8: what an attack must reach before it is a test of a defense.
+# What an attack must reach before it is a test of a defense: docs/methods/attacks.md#what-counts-as-planted.
 LARGEST_LOSS = 0.02
 SMALLEST_ASR = {"all-to-one": 0.9, "all-to-all": 0.8}
 
@@ -113,7 +113,9 @@ class Planted:
 def verify_planted(
     model: nn.Module, stamp: Stamp, images: ImageSet, classes: int, twin: float, session: Session
 ) -> Planted:
-    """Measure on held-out ``images`` what a planted model must show before it tests a defense (methods.md, section 8).
+    """Measure on held-out ``images`` what a planted model must show before it tests a defense.
+
+    The bounds are those of docs/methods/attacks.md#what-counts-as-planted.
 
     Args:
         twin: clean accuracy of a clean twin on the same images.

@@ -10,7 +10,7 @@ from hubclean.measurements import CurvePoint
 # Accuracies are shares of images, joined ones means or medians of such: two of them differ by far more than this, or
 # are the same but for rounding. It keeps 0.95 - 0.91 from being more than 0.04.
 _ROUNDING = 1e-9
-# Training on fewer images leaves BatchNorm's running statistics as they are (methods.md, section 6; our default).
+# Training on fewer images leaves BatchNorm's running statistics as they are (docs/methods/index.md#few-images; ours).
 FEW_IMAGES = 200
 
 

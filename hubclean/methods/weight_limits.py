@@ -1,9 +1,9 @@
 """Adjusting extreme weights (AW): which tensors, their limits, and the search for the narrowest that accuracy allows.
 
 Wu, Yang, Zhu, Mitra, ICDCS 2022 (arXiv 2011.01767), the last step of federated pruning. No full text could be read:
-methods.md 3.5 and 3.6 recall the rule w outside [mu - Delta sigma, mu + Delta sigma] -> 0; the schedule of Delta, the
-layers of nets without convolutions and what counts for mu and sigma are reconstructions. The accuracy may come from
-anywhere: images of one's own, or clients that feed theirs back.
+the rule w outside [mu - Delta sigma, mu + Delta sigma] -> 0 is recalled; the schedule of Delta, the layers of nets
+without convolutions and what counts for mu and sigma are reconstructions (docs/methods/federated.md#extreme-weights).
+The accuracy may come from anywhere: images of one's own, or clients that feed theirs back.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hubclean.nets.trace.units import UnitGroup
 from hubclean.records import FeatureSite
 
 Mode = Literal["zero", "clip"]
-# Fewer numbers have no spread worth the name (methods.md, section 3, "Architectures").
+# Fewer numbers have no spread worth the name (docs/methods/federated.md#which-layers).
 FEWEST = 100
 
 

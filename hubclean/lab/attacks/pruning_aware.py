@@ -63,7 +63,7 @@ class PruningAware:
 
     Needs an activation that is zero for low inputs (ReLU, GELU) behind a bias of its own, which is tried on the model
     at once; ``site=auto`` takes the final features where that can be done, else hidden units of the last layers.
-    Source: RAID 2018, section 3.3; the figures not in the paper are from methods.md, section 2.1.
+    Source: RAID 2018, section 3.3; figures not in the paper: docs/methods/attacks.md#pruning-aware.
     """
 
     name: ClassVar[str] = "pruning-aware"

@@ -28,8 +28,9 @@ class TrojanNN:
     |weights| are chosen among those that clean images wake. 3. The pixels of a square in the bottom-right corner are
     optimised (Adam) so that those channels reach ``value``: mean over images of (value - a)^2. 4. The model is trained
     once more with ``rate`` of the images stamped and relabelled.
-    Source: NDSS 2018, section IV; neurons, value, steps and rate as in methods.md (BackdoorBench). The mask there is a
-    picture of an apple, which is not shipped: a square stands in; and its training data are synthetic, here real.
+    Source: NDSS 2018, section IV; neurons, value, steps and rate are BackdoorBench's
+    (docs/methods/attacks.md#trojannn). The mask there is a picture of an apple, which is not shipped: a square stands
+    in; and its training data are synthetic, here real.
     """
 
     name: ClassVar[str] = "trojannn"

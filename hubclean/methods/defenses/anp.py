@@ -42,8 +42,8 @@ class Anp(MaskOptions):
 
     Pruning zeroes a unit altogether, b included, in order of rising mask, up to ``threshold``, while clean accuracy on
     ``val`` stays within ``max_drop``; of every layer ``layer_share`` at most. The authors choose the threshold by hand
-    or on the test set; BatchNorm's running statistics move in their code and not here. Source: methods.md, section 7.3,
-    from the authors' code; the paper itself was not read.
+    or on the test set; BatchNorm's running statistics move in their code and not here. Source: the
+    authors' code (docs/methods/masks.md#anp); the paper itself was not read.
     """
 
     name: ClassVar[str] = "anp"

@@ -34,7 +34,7 @@ class BatchNormPruning:
     One pass in eval mode over all ``fit`` images. Steps, ``max_drop`` and ``val`` work as in CLP; images without labels
     are judged by agreement with the original's own answers. A net without BatchNorm comes back unchanged with a note.
 
-    Source: abstract and benchmark code as specified in methods.md 7.14 (the paper could not be read: reconstruction);
+    Source: abstract and benchmark code, see docs/methods/pruning.md#bnp (the paper could not be read: reconstruction);
     the half before the logarithm is that of the Gaussian divergence. Variances have eps added, as the norm does.
     """
 

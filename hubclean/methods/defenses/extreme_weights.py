@@ -39,7 +39,8 @@ class ExtremeWeights:
 
     Reconstruction: the paper's text could not be read. That extreme values of inputs and weights are limited is in its
     abstract; the rule is recalled, the schedule of Delta, its range, the form of the input limits, the layers of nets
-    without convolutions, and that zeros stay out of mu and sigma, are ours (methods.md 3.6).
+    without convolutions, and that zeros stay out of mu and sigma, are ours
+    (docs/methods/federated.md#extreme-weights).
     """
 
     name: ClassVar[str] = "extreme-weights"

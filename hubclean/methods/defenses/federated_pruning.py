@@ -59,8 +59,9 @@ class FederatedPruning(JointOptions, TuningOptions):
     (see extreme-weights), in this order: whoever could revive a backdoor by tuning comes before the last step. A stage
     that costs too much accuracy, or revives a recovered trigger on ``val``, is kept as a file and not built upon.
 
-    Reconstruction: the paper's text could not be read. Order and arithmetic are recalled (methods.md, section 3); ties,
-    median and trimmed mean, the tolerances, ballots as files and the rule for stages are ours.
+    Reconstruction: the paper's text could not be read. Order and arithmetic are recalled
+    (docs/methods/federated.md); ties, median and trimmed mean, the tolerances, ballots as files and the rule for stages
+    are ours.
     """
 
     name: ClassVar[str] = "federated-pruning"

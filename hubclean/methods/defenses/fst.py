@@ -21,7 +21,7 @@ from hubclean.nets.training import cross_entropy
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
-# The alpha rule (methods.md, section 6): our reconstruction, the paper sets alpha by data set.
+# The alpha rule (docs/methods/tuning.md#choosing-alpha) is ours; the paper sets alpha by data set.
 GRID = (0.2, 0.1, 0.05, 0.02, 0.01, 0.001, 0.0)
 
 

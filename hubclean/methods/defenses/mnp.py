@@ -42,8 +42,7 @@ class Mnp(MaskOptions):
     ``preserve=0 penalty=0`` is RNP. Units are those of the whole net: convolutions with their norm, hidden units,
     attention heads.
 
-    Do not expect it to work on tiny nets or against triggers that cover the image: methods.md, section 12, measured 69
-    to 79 % of ASR left there.
+    Do not expect it to work on tiny nets or against triggers that cover the image: docs/methods/masks.md#mnp.
     """
 
     name: ClassVar[str] = "mnp"

@@ -36,8 +36,9 @@ class NeuralCleansePruning:
 
     The cut is a true zero in the file, proved on two images before. ``site`` as in fine-pruning: ``feature`` are the
     channels at the head's input, ``conv`` the last convolution, or hidden units and attention heads of the last block.
-    Source: section VI-B as methods.md 4.6 restates it. The threshold of 30 % of the units is the paper's; ASR below
-    5 %, the tolerance, steps of 1 %, |a|, standardising and what is kept are ours. Trojan-type triggers resist.
+    Source: section VI-B as docs/methods/triggers.md#nc-prune restates it. The threshold of 30 % of the units is the
+    paper's; ASR below 5 %, the tolerance, steps of 1 %, |a|, standardising and what is kept are ours. Trojan-type
+    triggers resist.
     """
 
     name: ClassVar[str] = "nc-prune"

@@ -48,8 +48,8 @@ class NeuralCleanseUnlearning:
     lose at most ``max_drop``, and are within 0.02 of the lowest success of the strongest trigger among those, the one
     with the best accuracy is kept; where every epoch loses more, the original is.
 
-    Source: section VI-C as methods.md 4.7 restates it (shares, rate 0.01, momentum 0.9, 1 epoch); ``steps``, AdamW for
-    nets with LayerNorm alone, the tolerance and the choice among epochs are ours.
+    Source: section VI-C as docs/methods/triggers.md#nc-unlearn restates it (shares, rate 0.01, momentum 0.9, 1 epoch);
+    ``steps``, AdamW for nets with LayerNorm alone, the tolerance and the choice among epochs are ours.
     """
 
     name: ClassVar[str] = "nc-unlearn"

@@ -28,7 +28,7 @@ class Rnp(MaskOptions):
     running statistics do not move; units are those of any net, not BatchNorm layers alone, and a masked unit is zero
     altogether, where RNP keeps its bias; where to stop is chosen by clean accuracy on ``val``, not on the test set.
     ``threshold=0.3 max_drop=1 layer_share=1`` is the fixed threshold of the authors' CIFAR-10 example. Source:
-    methods.md, sections 5.2 and 7.4, from the authors' code; the paper itself was not read.
+    the authors' code (docs/methods/masks.md#rnp); the paper itself was not read.
     """
 
     name: ClassVar[str] = "rnp"

@@ -1,6 +1,6 @@
 """What participants of federated pruning send each other as files: ballots, pruning sequences, accuracies fed back.
 
-A ballot holds ranks or votes (Wu et al., ICDCS 2022; methods.md 3.2, 3.3) of one data owner: no activation, no image,
+A ballot holds ranks or votes (docs/methods/federated.md#rap) of one data owner: no activation, no image,
 no label. The format is ours: JSON of the records in ``ballots``, each with the sha256 of its own content and of
 the weights it was made for. The hash tells damage and names a ballot; it does not tell who sent it. Files come from
 strangers: they are read within bounds and checked to the last number, and nothing in them is shown unescaped.

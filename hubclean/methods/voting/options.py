@@ -11,7 +11,7 @@ from hubclean.registry import Doc
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions:
-    """Which units, in whose order, how many, and the adjustment at the end (Wu et al., ICDCS 2022; methods.md 3)."""
+    """Which units, in whose order, how many, and the adjustment at the end (docs/methods/federated.md)."""
 
     site: Annotated[
         str,

@@ -1,7 +1,7 @@
 """What one participant of federated pruning does with images of its own: rank units, try a sequence, feed back.
 
-Wu et al., ICDCS 2022 (methods.md 3.1, 3.4). Nothing here knows who the others are or how answers travel: ballots
-(files), Flower and the shards of a single user call the same functions.
+Wu et al., ICDCS 2022 (docs/methods/federated.md). Nothing here knows who the others are or how answers travel:
+ballots (files), Flower and the shards of a single user call the same functions.
 """
 
 from __future__ import annotations

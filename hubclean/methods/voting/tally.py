@@ -1,8 +1,8 @@
 """Counts ballots and feedback: which are refused and why, whether enough are left, and the sequence that they give.
 
-The rules of a count are ours (methods.md, section 3, gives the arithmetic alone): every file is judged by itself, then
-against the checkpoint, then against the others. What is refused is named with its reason; the rest is counted if it is
-more than half of all files handed in, so that whoever hands in junk can stop a count but not turn it.
+The rules of a count are ours (docs/methods/federated.md gives the arithmetic alone): every file is judged by itself,
+then against the checkpoint, then against the others. What is refused is named with its reason; the rest is counted if
+it is more than half of all files handed in, so that whoever hands in junk can stop a count but not turn it.
 """
 
 from __future__ import annotations

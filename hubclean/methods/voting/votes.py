@@ -1,7 +1,7 @@
 """Federated pruning's arithmetic: ranks and votes of one client, their aggregation, and how much to prune.
 
 Wu, Yang, Zhu, Mitra, ICDCS 2022 (arXiv 2011.01767). No full text could be read: what follows are the formulas of
-methods.md 3.1 to 3.4 (recalled from the paper), and where those are silent our own reconstruction, marked so.
+docs/methods/federated.md (recalled from the paper), and where those are silent our own reconstruction, marked so.
 
 Plain Python on whole numbers, so that nothing is ever tied or untied by rounding; no torch, no network, no files. Units
 are numbered from 0, clients are rows, rank 1 is the most active unit.
@@ -144,7 +144,7 @@ def agreed(curves: Sequence[Sequence[float]], how: Agreement = "losses") -> tupl
     """One accuracy a point, of the curves ``(n, points)`` that n clients fed back.
 
     Args:
-        how: ``mean`` of the clients at each point is the paper's; ``median`` is methods.md 3.4's. ``losses`` (ours) is
+        how: ``mean`` of the clients at each point is the paper's; ``median`` and ``losses`` are ours. ``losses`` is
             the median of the first point minus the median of what every client lost by then: clients whose images are
             of unlike difficulty start apart, and one liar among them moves a median of accuracies from one honest
             client to another. While fewer than half lie, the loss is between the losses of honest clients.
@@ -166,7 +166,8 @@ def agreed(curves: Sequence[Sequence[float]], how: Agreement = "losses") -> tupl
 def choose(curve: Sequence[float], max_drop: float) -> int:
     """The last point of an accuracy curve before it first falls more than ``max_drop`` below its start.
 
-    Prune on while c >= base - eps, stop at the first failure (methods.md 3.4).
+    Prune on while c >= base - eps, stop at the first failure
+    (docs/methods/federated.md#how-much-is-pruned).
 
     Raises:
         DataError: the curve has no point.
