@@ -20,7 +20,7 @@ from torch import nn
 
 from benchmarks.tiny_configs import TINY
 from hubclean.errors import ModelError
-from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.adapters import load_adapters
 from hubclean.nets.construction.bounds import quiet
 from hubclean.nets.construction.classifier import count_parameters, patch_size
 from hubclean.records import ModelFacts

@@ -1,4 +1,4 @@
-"""The acceptance gates of the specification (methods.md, section 11) over the rows of a bench, as a Markdown table.
+"""The acceptance gates of the specification over the rows of a bench, as a Markdown table.
 
     python -m benchmarks.gates benchmarks/results/bench.jsonl
 

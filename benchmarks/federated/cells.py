@@ -4,7 +4,7 @@ A small CNN is trained on ``BEFORE`` images that no client has, as a public chec
 averaging among honest clients for ``rounds`` rounds, once for all attacks and shares. The attackers, who were honest
 till then, strike in the ``struck`` rounds that follow, as DBA does with a model near convergence, and behave in a last
 round; a model without attackers goes on for as many. Their updates are multiplied by 1 / (their share of the clients),
-so that together they could put their model in place of the average (Bagdasaryan et al. 2020; methods.md 3.7).
+so that together they could put their model in place of the average (Bagdasaryan et al. 2020).
 
 All clients are asked in every round. (With 10 of 50 drawn by lot, 20 % of them malicious and scaled likewise, the model
 itself was wrecked: accuracy 55 to 59 % in place of 87 %. So 50 clients are tried with more attackers and less scaling.)
@@ -44,7 +44,7 @@ CLASSES, TEST, BEFORE, EPOCHS = 10, 2000, 6000, 8
 RATE, FRESH_RATE = 0.02, 0.05  # learning rates of honest clients: of a trained net, of an untrained one
 SHAPES = {"mnist": (1, 28, 28), "fashion_mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 LIES = "reversed-ranks,active-votes,false-accuracies"
-# Epochs of poisoned training a round, and its learning rate (methods.md 3.7: 10, 6 for DBA, 2; fewer suffice here).
+# Epochs of poisoned training a round, and its learning rate (the authors': 10, 6 for DBA, 2; fewer suffice here).
 POISONED = {"dba": ("4", "0.05"), "model-replacement": ("4", "0.03")}
 
 

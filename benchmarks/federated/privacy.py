@@ -94,7 +94,7 @@ def ballots(epsilon: float | None, scheme: str, rate: float, generator: random.R
         rows = activity.tolist()
         if scheme == "rap":
             return [votes.ranks(row) for row in rows]
-        made = [votes.votes(row, rate) for row in rows]
+        made = [votes.votes_of(row, rate) for row in rows]
         return made if epsilon is None else [noise.private(one, epsilon, generator) for one in made]
 
     return shown

@@ -25,7 +25,7 @@ def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path 
     """Where the feature layer and the heads of a model are, from its config alone.
 
     >>> report = hubclean.site("model")
-    >>> [head.module for head in report.site.heads]
+    >>> [head.path for head in report.site.heads]
     ['fc']
 
     Args:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from hubclean.cleansing import card as cards
-from hubclean.cleansing import pictures as reports
+from hubclean.cleansing.card import render_card
+from hubclean.cleansing.pictures import curve_picture, norms_picture, trigger_picture
 from hubclean.errors import ModelError
 from hubclean.hub.audited_folder import AUDIT
 from hubclean.hub.repos import sha256_of
@@ -76,7 +76,7 @@ def deliver(
         (folder / AUDIT).write_text(text, encoding="utf-8")
         card = _original_card(original)
         digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
-        (folder / "README.md").write_text(cards.render_card(audit, card, pictures, digest), encoding="utf-8")
+        (folder / "README.md").write_text(render_card(audit, card, pictures, digest), encoding="utf-8")
     return audit
 
 
@@ -122,15 +122,15 @@ def _pictures(folder: Path, audit: Audit, detections: tuple[Detection, ...], tes
             made.append(base / f"{name}-label-{trigger.target}.png")
             title = _title(detection.report, trigger.target, audit)
             example = test.images(slice(0, 1))[0].numpy() if len(test) else None
-            reports.trigger_picture(made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), example, title)
+            trigger_picture(made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), example, title)
         if detection.report.scores:
             made.append(base / f"{name}-norms.png")
-            reports.norms_picture(made[-1], detection.report, audit.model.labels)
+            norms_picture(made[-1], detection.report, audit.model.labels)
     if len(audit.cleansing.curve) > 1:
         made.append(base / "pruning-curve.png")
         drop = audit.cleansing.options.get("max_drop")
         floor = float(drop) if isinstance(drop, (int, float)) else None
-        reports.curve_picture(made[-1], audit.cleansing.curve, audit.cleansing.cut, floor)
+        curve_picture(made[-1], audit.cleansing.curve, audit.cleansing.cut, floor)
     return tuple(place.relative_to(folder).as_posix() for place in made)
 
 

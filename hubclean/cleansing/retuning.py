@@ -8,16 +8,16 @@ from typing import Literal
 
 import torch
 
+from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
-from hubclean.nets.triggers import Stamp
+from hubclean.nets.triggers import Stamp, relabelled
 from hubclean.records import Rate, Retuning
 
 _ALIKE = 0.5  # ASR of the turned trigger on the original from which it is no control
-_FEW_IMAGES = 200  # below, BatchNorm keeps its running statistics
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _one(
     classes, images = len(checkpoint.labels), min(options.images, len(clean))
     optimizer, rate = suited(checkpoint.model)
     schedule = Schedule(options.epochs, options.rate or rate, optimizer, batch_size=options.batch_size)
-    schedule = replace(schedule, freeze_statistics=images < _FEW_IMAGES)
+    schedule = replace(schedule, freeze_statistics=images < FEW_IMAGES)
     before, _ = attack_rates(checkpoint.model, test, stamp, classes, session)
     turned, found = Turned(stamp), []
     original.model.to(session.device).eval()
@@ -129,6 +129,5 @@ def mixed(clean: ImageSet, stamp: Stamp, classes: int, images: int, triggered: i
     if not len(rows):
         return clean.subset(drawn)
     stamped = (stamp.stamp(clean.images(rows)) * 255).round().to(torch.uint8)
-    labels = clean.labels[rows]
-    wanted = (labels + 1) % classes if stamp.target is None else torch.full_like(labels, stamp.target)
+    wanted = relabelled(clean.labels[rows], stamp.target, classes)
     return ImageSet(torch.cat([clean.pixels[drawn], stamped]), torch.cat([clean.labels[drawn], wanted]))

@@ -59,14 +59,14 @@ def rank(target: str, data: str, out: Path, as_json: bool, **rest: Any) -> None:
     weights, site, scheme and rate.
     """
     from hubclean.federated import by_files
-    from hubclean.methods.voting import ballot_files as ballots
+    from hubclean.methods.voting.ballot_files import check_new, write_document
 
-    ballots.check_new(out)
+    check_new(out)
     opened = session(rest)
     source = by_files.OwnImages(target, data, rest["revision"], rest["split"], rest["hooks"])
     made = by_files.rank(source, opened, rest["scheme"], rest["rate"], rest["site"], rest["epsilon"])
     if opened.accelerator.is_main_process:
-        ballots.write_document(made, out)
+        write_document(made, out)
         what = f"ranks of {made.units} units" if made.rate is None else f"votes for {sum(made.entries)} of {made.units}"
         kind = f"{what}, site {made.site}, {made.images_at_least} images or more"
         kind += "" if made.epsilon is None else f", noise of epsilon {made.epsilon:g}"
@@ -133,13 +133,13 @@ def tally(target: str, ballots: tuple[Path, ...], out: Path, as_json: bool, **re
 def feedback(target: str, sequence: Path, data: str, out: Path, as_json: bool, **rest: Any) -> None:
     """Try a pruning sequence on private images and write TARGET's accuracy at every point of it."""
     from hubclean.federated import by_files
-    from hubclean.methods.voting import ballot_files as ballots
+    from hubclean.methods.voting.ballot_files import check_new, write_document
 
-    ballots.check_new(out)
+    check_new(out)
     opened = session(rest)
     source = by_files.OwnImages(target, data, rest["revision"], rest["split"], rest["hooks"])
     made = by_files.feedback(source, sequence, opened)
     if opened.accelerator.is_main_process:
-        ballots.write_document(made, out)
+        write_document(made, out)
         curve = f"accuracy {made.accuracies[0]:.1%} before, {made.accuracies[-1]:.1%} with {made.counts[-1]} units cut"
         print_result(made, as_json, lambda: f"{out}: {curve}\n  sha256 {made.sha256}")

@@ -36,7 +36,7 @@ class Averaging:
         clipping: an update longer than the limit is scaled down to it: ``median``, the median L2 norm of the round's
             updates (of an even number the smaller of the middle two); ``given``, ``norm``.
         norm: the limit with ``given``.
-        eta: the server's learning rate (Bagdasaryan et al. 2020; methods.md 3.7).
+        eta: the server's learning rate (Bagdasaryan et al. 2020; docs/methods/federated.md#federated-training).
     """
 
     merging: Merging = "mean"
@@ -106,7 +106,7 @@ def _merged(moves: Tensor, merging: Merging) -> Tensor:
 def put_state(model: nn.Module, state: State, zeros: Mapping[str, Tensor]) -> None:
     """Put ``state`` into ``model`` in place, with masked entries at exactly zero.
 
-    Whatever clients did to pruned units is undone (methods.md 3.5).
+    Whatever clients did to pruned units is undone (docs/methods/federated.md#fine-tuning).
 
     Args:
         zeros: parameter name -> bool mask.

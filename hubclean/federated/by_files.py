@@ -16,8 +16,8 @@ import torch
 from hubclean.cleansing.inputs import load_with_data, open_scanned
 from hubclean.errors import BallotError, OptionError
 from hubclean.hub.repos import Repo
-from hubclean.methods.voting import ballot_files as ballots
 from hubclean.methods.voting import noise, participant, votes
+from hubclean.methods.voting.ballot_files import fresh_nonce, read_document, same_weights, sealed
 from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence, coarse
 from hubclean.methods.voting.votes import Joining, Scheme
 from hubclean.nets.checkpoint import Checkpoint
@@ -67,7 +67,7 @@ def rank(
     """One participant's ballot: ranks, or votes at ``rate``, of the units of ``site``; labels are not needed.
 
     Args:
-        epsilon: makes the votes differentially private (``private_votes``); the noise is the system's, no seed's.
+        epsilon: makes the votes differentially private (``noise.private``); the noise is the system's, no seed's.
 
     Raises:
         OptionError: ranks with an epsilon.
@@ -78,10 +78,10 @@ def rank(
     checkpoint, images, session = _opened(source, session, labelled=False)
     units = participant.units_at(checkpoint, site)
     activity = participant.activity(checkpoint, units, images, session)
-    entries = votes.ranks(activity) if scheme == "rap" else votes.votes(activity, rate)
+    entries = votes.ranks(activity) if scheme == "rap" else votes.votes_of(activity, rate)
     if epsilon is not None:
         entries = noise.private(entries, epsilon)
-    return ballots.sealed(
+    return sealed(
         Ballot(
             weights=participant.weights_of(checkpoint),
             site=site,
@@ -91,7 +91,7 @@ def rank(
             entries=entries,
             images_at_least=coarse(len(images)),
             versions=_versions(),
-            nonce=ballots.fresh_nonce(),
+            nonce=fresh_nonce(),
             epsilon=epsilon,
         )
     )
@@ -121,10 +121,10 @@ def feedback(source: OwnImages, place: Path, session: Session) -> Feedback:
         BallotError: the file is no sequence, or one of another checkpoint.
         HubcleanError: the checkpoint or the images cannot be opened.
     """
-    made = ballots.read_document(PruningSequence, place)
+    made = read_document(PruningSequence, place)
     checkpoint, images, session = _opened(source, session, labelled=True)
     try:
-        ballots.same_weights(made, participant.weights_of(checkpoint))
+        same_weights(made, participant.weights_of(checkpoint))
     except BallotError as error:
         raise BallotError(f"the pruning sequence is refused: {error}") from error
     units = participant.units_at(checkpoint, made.site)
@@ -133,7 +133,7 @@ def feedback(source: OwnImages, place: Path, session: Session) -> Feedback:
             f"the pruning sequence is refused: it is for {made.units} units, the checkpoint has {units.count}"
         )
     found = participant.accuracies(checkpoint, units, made.order, made.counts, images, session)
-    return ballots.sealed(
+    return sealed(
         Feedback(
             weights=made.weights,
             sequence=made.sha256,
@@ -141,7 +141,7 @@ def feedback(source: OwnImages, place: Path, session: Session) -> Feedback:
             accuracies=tuple(round(accuracy, 3) for accuracy in found),
             images_at_least=coarse(len(images)),
             versions=_versions(),
-            nonce=ballots.fresh_nonce(),
+            nonce=fresh_nonce(),
         )
     )
 

@@ -6,21 +6,20 @@ import hashlib
 from dataclasses import InitVar, dataclass, replace
 from typing import Annotated, ClassVar, cast
 
-import torch
-
 from hubclean.errors import BallotError
 from hubclean.federated.averaging import Averaging, Clipping, Merging, average, put_state
 from hubclean.federated.participants import state_of, zeros
 from hubclean.federated.questions import Accuracy, Answer, Crowd, Curve, Rank, Train
 from hubclean.federated.rounds import Rounds
-from hubclean.methods import weight_limits
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import Optimizer
+from hubclean.methods.tolerance import higher
 from hubclean.methods.voting import participant, votes
+from hubclean.methods.voting.joint_steps import adjust_last, cut_first
 from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
-from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Site, cut_channels
+from hubclean.nets.cut.pruning import Site
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -54,9 +53,7 @@ class FederatedRounds(JointOptions):
     patience: Annotated[int, Doc("rounds without a higher joined accuracy before it ends", 1, 10_000)] = 2
     epochs: Annotated[int, Doc("local epochs a round", 1, 1000)] = 1
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    optimizer: Optimizer = "auto"
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 64
     weight_decay: Annotated[float, Doc("weight decay of the local training", 0.0, 1.0)] = 0.0
     merging: Annotated[
@@ -93,59 +90,60 @@ class FederatedRounds(JointOptions):
 
 
 class _Run:
-    """One cleansing: what the clients said at the start, the stage that is kept, and notes."""
+    """One cleansing: what the clients said at the start, the stages so far, and notes."""
 
     def __init__(self, plan: FederatedRounds, original: Checkpoint, session: Session) -> None:
         self._plan, self._rounds, self._session = plan, plan.record, session
-        self._current = original.copy()
-        self._current.model.to(session.device)
-        self._units = participant.units_at(self._current, cast(Site, plan.site))
+        copy = original.copy()
+        copy.model.to(session.device)
+        self._units = participant.units_at(copy, cast(Site, plan.site))
+        self.kept = Stage("pruned", copy)
         self._start: dict[str, float] = {}
         self._ballots: list[BallotReport] = []
         self._dead: tuple[int, ...] = ()
         self._accuracy = 0.0
         self._stages: list[Stage] = []
-        self._notes: list[str] = []
+        self.notes: list[str] = []
 
     def all(self) -> Cleansing:
         curve = self._prune()
         if self._plan.rounds:
             self._tune()
         if self._plan.adjust:
-            self._adjust()
+            adjust_last(self, self._plan, "joined accuracy", self._accuracy)
         absent = sum(len(one.left_out) for one in self._rounds.reports)
-        self._notes.append(f"{len(self._rounds.reports)} rounds; {absent} answers were missing or refused")
-        notes, ballots = tuple(self._notes), tuple(self._ballots)
-        return Cleansing(tuple(self._stages), self._stages[-1].name, curve, notes, len(self._dead), ballots=ballots)
+        self.notes.append(f"{len(self._rounds.reports)} rounds; {absent} answers were missing or refused")
+        notes, ballots = tuple(self.notes), tuple(self._ballots)
+        return Cleansing(tuple(self._stages), self.kept.name, curve, notes, len(self._dead), ballots=ballots)
 
     def _prune(self) -> tuple[CurvePoint, ...]:
         plan, units = self._plan, self._units
         site, scheme = cast(Site, plan.site), cast(Scheme, plan.scheme)
-        answers = self._rounds.ask(Rank(site, scheme, plan.rate, units.count), state_of(self._current))
+        state = state_of(self.kept.checkpoint)
+        answers = self._rounds.ask(Rank(site, scheme, plan.rate, units.count), state)
         self._told("ballot", answers)
         rows = [tuple(int(value) for value in answer.numbers) for answer in answers.values()]
-        rap = scheme == "rap"
-        order = votes.rap_sequence(rows, cast(Joining, plan.joining)) if rap else votes.mvp_sequence(rows)
-        counts = votes.steps(units.count, plan.step, None if rap else len(order))
-        answers = self._rounds.ask(Curve(site, order, counts), state_of(self._current))
+        order = votes.joint_order(scheme, rows, cast(Joining, plan.joining))
+        counts = votes.curve_counts(scheme, units.count, plan.step, order)
+        answers = self._rounds.ask(Curve(site, order, counts), state)
         self._told("feedback", answers)
         agreed = votes.agreed([answer.numbers for answer in answers.values()], cast(Agreement, plan.agree))
         self._start = {who: answer.numbers[0] for who, answer in answers.items()}
         place = votes.choose(agreed, plan.max_drop)
         self._dead, self._accuracy = order[: counts[place]], agreed[place]
-        cut_channels(self._current.model, units, torch.tensor(self._dead, dtype=torch.int64))
-        self._notes += [
-            f"{counts[place]} of {units.count} units of {units.layer} cut ({scheme}, {len(rows)} clients)",
+        stage, said = cut_first(self.kept.checkpoint, units, self._dead)
+        self.notes += [
+            f"{said} ({scheme}, {len(rows)} clients)",
             f"accuracy, joined by {plan.agree} over {len(answers)} clients, {agreed[0]:.1%} -> {agreed[place]:.1%}",
         ]
-        self._stages.append(Stage("pruned", self._current))
+        self.offer(stage, 0.0)
         return tuple(
             CurvePoint(count, min(1.0, max(0.0, value)), None)
             for count, value in zip(counts[: place + 2], agreed, strict=False)
         )
 
     def _tune(self) -> None:
-        plan, copy = self._plan, self._current.copy()
+        plan, copy = self._plan, self.kept.checkpoint.copy()
         held = zeros(copy, cast(Site, plan.site), self._dead, self._units) if self._dead else {}
         joining = Averaging(cast(Merging, plan.merging), cast(Clipping, plan.clipping), plan.clip_norm)
         weights = {name for name, _ in copy.model.named_parameters()}
@@ -161,39 +159,26 @@ class _Run:
             put_state(
                 copy.model, average(before, [answer.state for answer in answers.values()], joining, weights), held
             )
-            accuracy = self._joined(copy)
-            since = 0 if accuracy > best + 1e-9 else since + 1
+            accuracy = self.accuracy(copy)
+            since = 0 if higher(accuracy, best) else since + 1
             if not since:
                 best, best_state = accuracy, state_of(copy)
-        self._notes.append(
+        self.notes.append(
             f"{gone} rounds of federated fine-tuning (weights joined by the {plan.merging}): "
             f"joined accuracy {self._accuracy:.1%} -> {best:.1%}"
-            + ("" if best > self._accuracy + 1e-9 else ", no round was better: the pruned stage is kept")
+            + ("" if higher(best, self._accuracy) else ", no round was better: the pruned stage is kept")
         )
-        if best > self._accuracy + 1e-9:
+        if higher(best, self._accuracy):
             put_state(copy.model, best_state, held)
-            self._current, self._accuracy = copy, best
-            self._stages.append(Stage("fine-tuned", copy))
+            self._accuracy = best
+            self.offer(Stage("fine-tuned", copy), 0.0)
 
-    def _adjust(self) -> None:
-        copy, mode = self._current.copy(), cast(Mode, self._plan.adjust_mode)
-        tensors, notes = weight_limits.limited(copy.model, weight_limits.adjusted_layers(copy))
-        self._notes += notes
-        if not tensors:
-            return
+    def offer(self, stage: Stage, slack: float) -> None:
+        """Add a stage and build on it: only what the clients' accuracies allow is offered."""
+        self._stages.append(stage)
+        self.kept = stage
 
-        def accuracy(delta: float) -> float:
-            weight_limits.adjust_weights(copy.model, tensors, delta, mode)
-            return self._joined(copy)
-
-        found = weight_limits.search_limits(accuracy, self._accuracy - self._plan.adjust_drop)
-        outside = weight_limits.adjust_weights(copy.model, tensors, found.delta, mode)
-        told = weight_limits.told(tensors, found, outside, self._accuracy, mode)
-        self._notes += [line.replace("val accuracy", "joined accuracy") for line in told]
-        if found.delta is not None:
-            self._stages.append(Stage("adjusted", copy))
-
-    def _joined(self, checkpoint: Checkpoint) -> float:
+    def accuracy(self, checkpoint: Checkpoint) -> float:
         """Accuracy over the clients that answered now and at the start, joined as the curve was.
 
         Raises:

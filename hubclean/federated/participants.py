@@ -1,6 +1,6 @@
 """An honest client of federated cleansing: its images, and an answer to every question.
 
-Wu et al., ICDCS 2022 (methods.md 3.1, 3.4, 3.5). Without labels it could rank, but neither feed back nor train.
+Wu et al., ICDCS 2022 (docs/methods/federated.md). Without labels it could rank, but neither feed back nor train.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hubclean.errors import DataError, ModelError
 from hubclean.federated.questions import Accuracy, Answer, Curve, Question, Rank, State, Train
-from hubclean.methods.tuning import FEW_IMAGES
+from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.methods.voting import participant, votes
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site
@@ -96,7 +96,7 @@ class Participant:
         if units.count != question.units:
             raise ModelError(f"the checkpoint has {units.count} units, but {question.units} were asked about")
         found = participant.activity(checkpoint, units, self.images, self.session)
-        return votes.ranks(found) if question.scheme == "rap" else votes.votes(found, question.rate)
+        return votes.ranks(found) if question.scheme == "rap" else votes.votes_of(found, question.rate)
 
     def trained(
         self, checkpoint: Checkpoint, question: Train, images: ImageSet, loss: Loss = cross_entropy

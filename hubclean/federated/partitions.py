@@ -19,8 +19,8 @@ def deal(
 
     Args:
         how: ``iid``: at random, alike many each. ``dirichlet``: the rows of every label are split in proportions drawn
-            from Dirichlet(``alpha``) over the clients (Hsu et al. 2019; methods.md 3.7). ``shards``: rows sorted by
-            label, cut into ``clients * per_client`` pieces, that many at random to each (McMahan et al. 2017).
+            from Dirichlet(``alpha``) over the clients (Hsu et al. 2019). ``shards``: rows sorted by label,
+            cut into ``clients * per_client`` pieces, that many at random to each (McMahan et al. 2017).
 
     Raises:
         DataError: there are fewer rows than clients (or pieces), or a draw leaves a client without any.

@@ -1,7 +1,7 @@
 """What a server of federated cleansing asks, what a client answers, and the rules an answer must keep.
 
-Wu et al., ICDCS 2022 (methods.md 3.1 to 3.6): ranks or votes, accuracies, weights of a local training. No activation
-and no image is ever part of an answer. Nothing here knows how questions travel.
+Wu et al., ICDCS 2022 (docs/methods/federated.md): ranks or votes, accuracies, weights of a local training. No
+activation and no image is ever part of an answer. Nothing here knows how questions travel.
 """
 
 from __future__ import annotations

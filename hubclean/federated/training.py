@@ -22,8 +22,8 @@ class FederatedTraining:
     """Trains a model by federated averaging: the global models that federated pruning is tried on.
 
     Each round asks ``chosen`` clients, drawn by the session's seed, and moves the model by ``eta`` / n of the sum of
-    their updates. Defaults are those of DBA's MNIST (AI-secure/DBA; methods.md 3.7), but that a client's learning rate
-    falls by cosine within its round.
+    their updates. Defaults are those of DBA's MNIST (AI-secure/DBA; docs/methods/federated.md#federated-training), but
+    that a client's learning rate falls by cosine within its round.
     """
 
     name: ClassVar[str] = "federated-training"

@@ -1,4 +1,4 @@
-"""Plants backdoors: what every attack offers, how a poisoned set becomes a model, triggers on disk, and the check."""
+"""Plants backdoors: what every attack offers, how a poisoned set becomes a model, and the check that it did."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 
 from hubclean.lab import stamps
 from hubclean.measurements import Rate
+from hubclean.methods.tolerance import within
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import Classifier
@@ -19,7 +20,7 @@ from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, train
 from hubclean.nets.triggers import Stamp
 
-# methods.md section 8: what an attack must reach before it is a test of a defense.
+# What an attack must reach before it is a test of a defense: docs/methods/attacks.md#what-counts-as-planted.
 LARGEST_LOSS = 0.02
 SMALLEST_ASR = {"all-to-one": 0.9, "all-to-all": 0.8}
 
@@ -112,7 +113,9 @@ class Planted:
 def verify_planted(
     model: nn.Module, stamp: Stamp, images: ImageSet, classes: int, twin: float, session: Session
 ) -> Planted:
-    """Measure on held-out ``images`` what a planted model must show before it tests a defense (methods.md, section 8).
+    """Measure on held-out ``images`` what a planted model must show before it tests a defense.
+
+    The bounds are those of docs/methods/attacks.md#what-counts-as-planted.
 
     Args:
         twin: clean accuracy of a clean twin on the same images.
@@ -121,7 +124,7 @@ def verify_planted(
     asr, _ = attack_rates(model, images, stamp, classes, session)
     least = SMALLEST_ASR["all-to-all" if stamp.target is None else "all-to-one"]
     wrong = []
-    if accuracy.value < twin - LARGEST_LOSS - 1e-9:
+    if not within(twin, accuracy.value, LARGEST_LOSS):
         wrong.append(f"clean accuracy {accuracy.value:.1%} is more than 2 points below the twin's {twin:.1%}")
     if asr.n == 0:
         wrong.append("no image could try the trigger")

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from hubclean.errors import DataError, OptionError
 from hubclean.nets.images import Images, ImageSet, Labels
-from hubclean.nets.triggers import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, check_target
+from hubclean.nets.triggers import ALL_TO_ALL, ALL_TO_ONE, CLEAN_LABEL, Stamp, check_target, relabelled
 
 CHUNK = 1024
 
@@ -24,11 +24,6 @@ def shape_of(images: ImageSet) -> tuple[int, int, int]:
 def target_of(mode: str, target: int) -> int | None:
     """The label a stamp leads to in a mode of an attack; ``None`` for all-to-all."""
     return None if mode == ALL_TO_ALL else target
-
-
-def relabelled(labels: Labels, target: int | None, classes: int) -> Labels:
-    """Labels that the attacker wants: ``target``, or y+1 mod ``classes`` for all-to-all."""
-    return (labels + 1) % classes if target is None else torch.full_like(labels, target)
 
 
 def victims(
@@ -66,6 +61,11 @@ def applied(
     if labels is not None:
         new[rows] = labels
     return ImageSet(pixels, new)
+
+
+def poisoned(images: ImageSet, rows: Tensor, stamp: Stamp, classes: int) -> ImageSet:
+    """A copy of a set with ``stamp`` on ``rows`` ``(m,)`` and the labels there that it leads to."""
+    return applied(images, rows, stamp.stamp, relabelled(images.labels[rows], stamp.target, classes))
 
 
 def corner(shape: tuple[int, int, int], size: int, margin: int) -> tuple[Tensor, int]:

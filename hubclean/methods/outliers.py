@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from hubclean.escaping import printable
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Cuttable, cut_channels
+from hubclean.nets.cut.pruning import Cuttable, curve_point, cut_channels
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import clean_accuracy, success_rates, triable
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
@@ -84,7 +85,7 @@ def prune_outliers(
         return Outcome(len(order), (), tuple(notes), 0)
     width = -(-len(order) // rule.steps)
     steps = [order[start : start + width] for start in range(0, len(order), width)]
-    able = tuple(t for t in triggers if t.target is None or bool((data.val.labels != t.target).any()))
+    able = triable(triggers, data.val)
     points = _within(checkpoint, units, steps, rule.max_drop, data.val, able, session)
     gone = points[-1].cut
     if gone < len(order):
@@ -108,8 +109,8 @@ def _within(
     parameters = dict(model.named_parameters())
 
     def point(gone: int, accuracy: float) -> CurvePoint:
-        rates = [attack_rates(model, val, trigger, classes, session)[0].value for trigger in triggers]
-        return CurvePoint(gone, accuracy, sum(rates) / len(rates) if rates else None)
+        rates = success_rates(model, val, triggers, classes, session)
+        return curve_point(gone, accuracy, [rate.value for rate in rates])
 
     session.progress.start("cutting outliers", len(steps))
     points = [point(0, clean_accuracy(model, val, session).value)]
@@ -117,7 +118,7 @@ def _within(
         before = {name: parameters[name].clone() for name in units.held(model, step)}
         cut_channels(model, units, step)
         accuracy = clean_accuracy(model, val, session).value
-        if points[0].clean_accuracy - accuracy > most + 1e-9:
+        if not within(points[0].clean_accuracy, accuracy, most):
             for name, values in before.items():
                 parameters[name].copy_(values)
         else:

@@ -26,7 +26,7 @@ from hubclean.methods.interface import AnyFilter, Filter, InputRange
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import preprocessing
-from hubclean.nets.cut import features as sites
+from hubclean.nets.cut.features import capture, features, pooled
 from hubclean.nets.images import Features, Images, ImageSet, Logits
 from hubclean.nets.session import Session
 from hubclean.records import FeatureSite, HeadSite, from_json, to_json
@@ -40,7 +40,7 @@ _MOST_BYTES = 8 << 20  # a million units; a filter has a hundredth of one layer
 
 @dataclass(frozen=True)
 class FilteredAnswer:
-    """What a guarded classifier says of n images.
+    """What a filtered classifier says of n images.
 
     Args:
         logits: of the checkpoint itself ``(n, k)``.
@@ -102,12 +102,12 @@ class FilteredClassifier(nn.Module):
         site = self.checkpoint.site
         for limit in self.ranges:
             images = limit.limit(images)
-        with sites.capture(self.model, site) as seen:
+        with capture(self.model, site) as seen:
             logits = self.model(images)
-        features = sites.pooled(seen, site)
-        score = features.new_zeros(len(features), len(self.filters))
+        found = pooled(seen, site)
+        score = found.new_zeros(len(found), len(self.filters))
         for column, one in enumerate(self.filters):
-            score[:, column] = features[:, one.units.to(features.device)].mean(1)
+            score[:, column] = found[:, one.units.to(found.device)].mean(1)
         limits = score.new_tensor([one.threshold for one in self.filters])
         # A score that is no number is no reason to let pass.
         return FilteredAnswer(logits, score, ~(score <= limits).all(1))
@@ -145,7 +145,7 @@ def feature_rows(checkpoint: Checkpoint, images: ImageSet, session: Session) -> 
     checkpoint.model.to(session.device).eval()
     rows = [torch.empty(0, checkpoint.site.channels)]
     for pixels, _ in images.batches(session.batch_size, session.device):
-        rows.append(sites.features(checkpoint.model, checkpoint.site, pixels).cpu())
+        rows.append(features(checkpoint.model, checkpoint.site, pixels).cpu())
         session.progress.advance(len(pixels))
     return torch.cat(rows)
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from hubclean.methods.interface import Stage
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.images import DefenseData
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.metrics import clean_accuracy, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
 
 # ASR of a recovered trigger on val that a later stage may gain on the one before.
 REVIVED = 0.05
+
+
+def revived(before: Sequence[float], after: Sequence[float]) -> bool:
+    """Whether a stage brought a recovered trigger back, of its success rates in the stage before and in this one."""
+    return any(now > then + REVIVED for then, now in zip(before, after, strict=True))
+
+
+def recovered_success(
+    checkpoint: Checkpoint, val: ImageSet, triggers: Iterable[Trigger], session: Session
+) -> tuple[float, ...]:
+    """ASR of every recovered trigger on ``val``; 0 of one that no image can try."""
+    rates = success_rates(checkpoint.model, val, triggers, len(checkpoint.labels), session)
+    return tuple(rate.value for rate in rates)
 
 
 class Chain:
@@ -36,7 +52,7 @@ class Chain:
         self.data, self.session = data, session
         self.notes: list[str] = []
         self.passes = 0
-        self._floor, self._triggers = before - max_drop, triggers
+        self._before, self._max_drop, self._triggers = before, max_drop, triggers
 
     def accuracy(self, checkpoint: Checkpoint) -> float:
         """Clean accuracy on ``val``; 0 without images."""
@@ -51,9 +67,9 @@ class Chain:
         """
         self.stages.append(stage)
         old, new = (self.accuracy(one.checkpoint) for one in (self.kept, stage))
-        if new < self._floor - 1e-9 and new < old - slack - 1e-9:
+        if not within(self._before, new, self._max_drop) and not within(old, new, slack):
             why = f"left {new:.1%} on val, beyond the tolerance"
-        elif any(b > a + REVIVED for a, b in zip(self.rates(self.kept), self.rates(stage), strict=True)):
+        elif revived(self.rates(self.kept), self.rates(stage)):
             why = "raised the ASR of a recovered trigger on val"
         else:
             self.notes.append(f"{stage.name}: val accuracy {old:.1%} -> {new:.1%}")
@@ -61,9 +77,7 @@ class Chain:
             return
         self.notes.append(f"the stage {stage.name} {why}: the stage {self.kept.name} is kept")
 
-    def rates(self, stage: Stage) -> list[float]:
+    def rates(self, stage: Stage) -> tuple[float, ...]:
         """The ASR of each recovered trigger on ``val``, after a stage."""
-        model, classes = stage.checkpoint.model, len(stage.checkpoint.labels)
         self.passes += len(self._triggers) * len(self.data.val) // 3
-        rates = (attack_rates(model, self.data.val, one, classes, self.session)[0] for one in self._triggers)
-        return [rate.value for rate in rates]
+        return recovered_success(stage.checkpoint, self.data.val, self._triggers, self.session)

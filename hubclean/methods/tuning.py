@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
+from hubclean.methods.shared_options import Optimizer
+from hubclean.methods.tolerance import FEW_IMAGES
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import prefix_of
 from hubclean.nets.images import DefenseData
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
@@ -19,8 +21,6 @@ from hubclean.nets.training import Loss, Schedule, cross_entropy, suited, train
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
-# Below so many images BatchNorm keeps its running statistics (methods.md, section 6; our default).
-FEW_IMAGES = 200
 # AdamW moves a weight by its rate a step: 1e-4 would leave a new head as it was drawn.
 NEW_HEAD_RATE = 1e-3
 
@@ -30,9 +30,7 @@ class TuningOptions:
     """The options that all tuning defenses have; SGD has momentum 0.9, no weight decay, the rate falls by cosine."""
 
     epochs: Annotated[int, Doc("epochs of fine-tuning", 1, 10_000)] = 10
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step; 0 = 128, but eight steps an epoch at least", 0, 65536)] = 0
     shift: Annotated[int, Doc("largest random translation while tuning, in pixels", 0, 64)] = 0
@@ -57,13 +55,13 @@ class TuningOptions:
 
 def head_weights(checkpoint: Checkpoint) -> dict[str, int]:
     """The heads' weights by name in ``model.named_parameters()``, with their number of inputs; a shared one once."""
-    prefix = _prefix(checkpoint)
+    prefix = prefix_of(checkpoint.model)
     return {prefix + head.weight: head.in_features for head in checkpoint.site.heads}
 
 
 def head_parameters(checkpoint: Checkpoint) -> dict[str, int]:
     """``head_weights`` and the biases beside them. Of a head with a hidden layer it is the last layer alone."""
-    prefix, names = _prefix(checkpoint), dict(checkpoint.model.named_parameters())
+    prefix, names = prefix_of(checkpoint.model), dict(checkpoint.model.named_parameters())
     biases = {f"{prefix}{head.path}.bias": head.in_features for head in checkpoint.site.heads}
     return head_weights(checkpoint) | {name: width for name, width in biases.items() if name in names}
 
@@ -92,13 +90,17 @@ def new_head_rates(checkpoint: Checkpoint, schedule: Schedule) -> dict[str, floa
 class Tuned:
     """A fine-tuned checkpoint: ``accuracy`` on ``val``, the ``epoch`` it is of (0: none was finite), and its cost.
 
-    After divergence the checkpoint is as it was before training.
+    After divergence the checkpoint is as it was before training, and ``accuracy`` is -1.
+
+    Args:
+        passes: images that went forward and backward; ``looked`` of them went to find the accuracy of epochs.
     """
 
     checkpoint: Checkpoint
     accuracy: float
     epoch: int
     passes: int
+    looked: int = 0
 
 
 def tune(
@@ -109,6 +111,7 @@ def tune(
     purpose: str,
     keep: Literal["last", "best"] = "last",
     *,
+    held: dict[str, Tensor] | None = None,
     loss: Loss = cross_entropy,
     after_step: Callable[[], None] | None = None,
     only: Collection[str] | None = None,
@@ -140,7 +143,7 @@ def tune(
         schedule,
         session,
         purpose,
-        None,
+        held,
         look,
         loss=loss,
         after_step=after_step,
@@ -149,7 +152,8 @@ def tune(
     )
     accuracy, epoch, state = kept
     model.load_state_dict(state)
-    return Tuned(checkpoint, accuracy, epoch, passes + looks * len(data.val) // 3)
+    looked = looks * len(data.val) // 3
+    return Tuned(checkpoint, accuracy, epoch, passes + looked, looked)
 
 
 def cleansed(
@@ -183,7 +187,3 @@ def cleansed(
 
 def _state(checkpoint: Checkpoint) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in checkpoint.model.state_dict().items()}
-
-
-def _prefix(checkpoint: Checkpoint) -> str:
-    return "net." if isinstance(checkpoint.model, Classifier) else ""

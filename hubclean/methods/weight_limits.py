@@ -1,9 +1,9 @@
 """Adjusting extreme weights (AW): which tensors, their limits, and the search for the narrowest that accuracy allows.
 
 Wu, Yang, Zhu, Mitra, ICDCS 2022 (arXiv 2011.01767), the last step of federated pruning. No full text could be read:
-methods.md 3.5 and 3.6 recall the rule w outside [mu - Delta sigma, mu + Delta sigma] -> 0; the schedule of Delta, the
-layers of nets without convolutions and what counts for mu and sigma are reconstructions. The accuracy may come from
-anywhere: images of one's own, or clients that feed theirs back.
+the rule w outside [mu - Delta sigma, mu + Delta sigma] -> 0 is recalled; the schedule of Delta, the layers of nets
+without convolutions and what counts for mu and sigma are reconstructions (docs/methods/federated.md#extreme-weights).
+The accuracy may come from anywhere: images of one's own, or clients that feed theirs back.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.recorder import Trace
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.records import FeatureSite
 
 Mode = Literal["zero", "clip"]
-# Fewer numbers have no spread worth the name (methods.md, section 3, "Architectures").
+# Fewer numbers have no spread worth the name (docs/methods/federated.md#which-layers).
 FEWEST = 100
 
 
@@ -77,8 +78,7 @@ def adjusted_layers(checkpoint: Checkpoint) -> tuple[str, ...]:
     ConvNeXt), the weights that read those: the second layer of the last MLP and the last attention projection.
     """
     model = checkpoint.model
-    net = model.net if isinstance(model, Classifier) else model
-    prefix = "net." if isinstance(model, Classifier) else ""
+    net, prefix = bare(model), prefix_of(model)
     trace = locate.recorded(net, checkpoint.facts)
     groups = unit_finder.find_units(trace, net)
     last = units.last_units(groups, trace, checkpoint.site)
@@ -156,13 +156,13 @@ def search_limits(
 
     Args:
         accuracy: what the adjusted model reaches at a Delta, of one's own images or joined from clients.
-        floor: accuracy that must be kept; 1e-9 below it counts as kept.
+        floor: accuracy that must be kept.
     """
     tried: list[tuple[float, float]] = []
 
     def kept(delta: float) -> bool:
         tried.append((delta, accuracy(delta)))
-        return tried[-1][1] >= floor - 1e-9
+        return within(floor, tried[-1][1], 0.0)
 
     best: float | None = None
     for width in (coarse, fine):
@@ -174,11 +174,41 @@ def search_limits(
     return Found(best, tuple(tried))
 
 
-def told(tensors: Sequence[Limited], found: Found, outside: int, before: float, mode: Mode) -> tuple[str, ...]:
+def narrow(
+    model: nn.Module,
+    tensors: Sequence[Limited],
+    accuracy: Callable[[], float],
+    before: float,
+    max_drop: float,
+    mode: Mode,
+    first: float = 5.0,
+    least: float = 1.0,
+    words: str = "val accuracy",
+) -> tuple[Found, tuple[str, ...]]:
+    """Search the limits of ``tensors`` and leave the narrowest that accuracy allows in ``model``; and what reports say.
+
+    Args:
+        accuracy: of ``model`` as it is.
+        before: the same before any adjustment; ``max_drop`` of it may be lost.
+        words: what reports call it.
+    """
+
+    def at(delta: float) -> float:
+        adjust_weights(model, tensors, delta, mode)
+        return accuracy()
+
+    found = search_limits(at, before - max_drop, first, least=least)
+    outside = adjust_weights(model, tensors, found.delta, mode)
+    return found, _told(tensors, found, outside, before, mode, words)
+
+
+def _told(
+    tensors: Sequence[Limited], found: Found, outside: int, before: float, mode: Mode, words: str
+) -> tuple[str, ...]:
     """What a report says of a search: the limits, how many weights were beyond them, and every accuracy seen."""
     names = ", ".join(one.name.removeprefix("net.") for one in tensors)
     trials = ", ".join(f"{accuracy:.1%} at {delta:g}" for delta, accuracy in found.tried)
-    seen = f"val accuracy {before:.1%} before, by Delta: {trials}"
+    seen = f"{words} {before:.1%} before, by Delta: {trials}"
     if found.delta is None:
         widest = found.tried[0][0]
         return (f"the weights of {names} were not adjusted: limits of {widest:g} sigmas already cost too much", seen)

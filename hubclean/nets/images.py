@@ -12,14 +12,8 @@ import torch
 from torch import Tensor
 
 Images = Tensor
-
-
 Labels = Tensor
-
-
 Logits = Tensor
-
-
 Features = Tensor
 
 

@@ -21,7 +21,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import classifier, configs
 from hubclean.nets.construction.adapters import Adapter
 from hubclean.nets.construction.bounds import muted, quiet
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import Classifier, bare
 from hubclean.nets.cut import features
 from hubclean.nets.images import Images
 from hubclean.nets.session import Session
@@ -38,7 +38,7 @@ def load_checkpoint(
     """Build the repo's classifier, find its heads, and load its weights: float32, eval mode, no gradients.
 
     Only safetensors, JSON, licences and the card are fetched, the weights after everything else is in order. Where the
-    weights are a pickle only, it is converted without unpickling (``pickled_weights``).
+    weights are a pickle only, it is converted without unpickling (``torch_to_safetensors``).
 
     Args:
         session: where to put the model (the CPU without one).
@@ -157,7 +157,9 @@ def write_checkpoint(original: Checkpoint, edited: Checkpoint, into: Path) -> tu
     if folder is None:
         raise ModelError("the checkpoint was built in memory; wrap it with the folder of its safetensors to write it")
     files = _files(folder)
-    fresh = weight_files.changed_tensors(original.facts.library, folder, files, _net(original), _net(edited))
+    fresh = weight_files.changed_tensors(
+        original.facts.library, folder, files, bare(original.model), bare(edited.model)
+    )
     try:
         for name in _carried(folder):
             shutil.copyfile(folder / name, into / name)
@@ -179,7 +181,7 @@ def as_written(original: Checkpoint, edited: Checkpoint) -> Checkpoint:
     with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
         write_checkpoint(original, edited, Path(place))
         if original.facts.library == "module":
-            net = copy.deepcopy(_net(edited))
+            net = copy.deepcopy(bare(edited.model))
             net.load_state_dict(classifier.read_weights(Path(place), _files(Path(place))))
         else:
             # Whatever adapters it was loaded with, it is built in the same way.
@@ -257,17 +259,12 @@ def same_logits(checkpoint: Checkpoint, folder: Path, images: Images) -> float:
     images = images.cpu()
     mean, std = (torch.tensor(value).view(1, -1, 1, 1) for value in (checkpoint.facts.mean, checkpoint.facts.std))
     if checkpoint.facts.library == "module":
-        net = copy.deepcopy(_net(checkpoint)).cpu()
+        net = copy.deepcopy(bare(checkpoint.model)).cpu()
         net.load_state_dict(classifier.read_weights(folder, _files(folder)))
         theirs = classifier.logits_of(net((images - mean) / std))
     else:
         theirs = reload_plain(folder, checkpoint.facts.patch)((images - mean) / std)
     return float((ours - theirs).abs().max()) / max(float(ours.abs().max()), 1e-12)
-
-
-def _net(checkpoint: Checkpoint) -> nn.Module:
-    model = checkpoint.model
-    return model.net if isinstance(model, Classifier) else model
 
 
 def _files(folder: Path) -> tuple[str, ...]:

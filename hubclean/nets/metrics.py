@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.triggers import Stamp
+from hubclean.nets.triggers import Stamp, Trigger, relabelled
 from hubclean.records import Metrics, Rate
 
 
@@ -53,8 +53,25 @@ def attack_rates(
     """
     kept = images if trigger.target is None else images.subset(images.labels != trigger.target)
     found = predictions(model, kept, session, trigger.stamp)
-    wanted = (kept.labels + 1) % classes if trigger.target is None else torch.full_like(kept.labels, trigger.target)
+    wanted = relabelled(kept.labels, trigger.target, classes)
     return Rate.of(int((found == wanted).sum()), len(kept)), Rate.of(int((found == kept.labels).sum()), len(kept))
+
+
+def triable(triggers: Iterable[Trigger], images: ImageSet) -> tuple[Trigger, ...]:
+    """The triggers that some image can try: one with the target's label says nothing of success."""
+    return tuple(t for t in triggers if t.target is None or bool((images.labels != t.target).any()))
+
+
+def success_rates(
+    model: nn.Module, images: ImageSet, triggers: Iterable[Stamp], classes: int, session: Session
+) -> list[Rate]:
+    """Attack success rate of every trigger; without trials (n = 0) where no image can try it."""
+    return [attack_rates(model, images, trigger, classes, session)[0] for trigger in triggers]
+
+
+def mean_success(values: Sequence[float]) -> float | None:
+    """The mean success of triggers; ``None`` where there are none."""
+    return sum(values) / len(values) if values else None
 
 
 def measure(

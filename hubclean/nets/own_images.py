@@ -44,7 +44,7 @@ def count(source: OwnImages) -> int:
                 f"pixels {tuple(pixels.shape)} and labels {tuple(labels.shape)} are not (n, c, h, w) and (n,)"
             )
         return len(pixels)
-    if not isinstance(source, LabelledImages):
+    if not isinstance(source, (ImageSet, LabelledImages)):
         raise DataError(
             f"images are a path, a Hub id, two tensors or a dataset with a length, not {type(source).__name__}"
         )

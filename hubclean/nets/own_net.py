@@ -18,7 +18,7 @@ from hubclean.escaping import printable
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters
-from hubclean.nets.construction.classifier import Classifier, count_parameters
+from hubclean.nets.construction.classifier import bare, count_parameters
 from hubclean.nets.trace import locate
 from hubclean.nets.trace.recorder import Trace
 from hubclean.records import ModelFacts
@@ -92,7 +92,7 @@ def free_copy(module: nn.Module) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise ModelError(f"the model must be a torch.nn.Module, not {type(module).__name__}")
     module = getattr(module, "_orig_mod", module)  # torch.compile keeps the net there
-    module = module.net if isinstance(module, Classifier) else module
+    module = bare(module)
     name = printable(type(module).__name__)
     if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
         raise ModelError(f"{name} has parts made by torch.jit, which cannot be seen into: give the net it was made of")
@@ -115,9 +115,10 @@ def on_disk(checkpoint: Checkpoint) -> Iterator[Checkpoint]:
     if checkpoint.folder is not None:
         yield checkpoint
         return
-    net = checkpoint.model.net if isinstance(checkpoint.model, Classifier) else checkpoint.model
     # Clones: tied tensors are stored once for each of their names.
-    state = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
+    state = {
+        name: value.detach().cpu().clone().contiguous() for name, value in bare(checkpoint.model).state_dict().items()
+    }
     with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
         save_file(state, Path(place) / "model.safetensors")
         yield replace(checkpoint, folder=Path(place))

@@ -1,4 +1,4 @@
-"""Stamps triggers into sets of images, and keeps triggers in files."""
+"""Triggers: what a stamp is, the kinds that need no attack, sets of stamped images, stamps in files."""
 
 from __future__ import annotations
 
@@ -15,8 +15,114 @@ from torch import Tensor
 from hubclean import registry
 from hubclean.errors import DataError
 from hubclean.escaping import printable
-from hubclean.nets import triggers
-from hubclean.nets.images import Images, ImageSet
+from hubclean.nets.images import Images, ImageSet, Labels
+
+ALL_TO_ONE, ALL_TO_ALL, CLEAN_LABEL = "all-to-one", "all-to-all", "clean-label"
+
+
+class Stamp(Protocol):
+    """What an attacker does to an image at test time; ``target`` as in ``Trigger``."""
+
+    @property
+    def target(self) -> int | None: ...
+
+    def stamp(self, images: Images) -> Images:
+        """Triggered copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
+
+
+class StoredStamp(Stamp, Protocol):
+    """A stamp that a file can hold."""
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and facts that bring it back, besides the target."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A patch or blend trigger: ``x' = (1 - mask) * x + mask * pattern`` (Neural Cleanse, S&P 2019, eq. 2).
+
+    Args:
+        mask: ``(1, h, w)`` in [0, 1], shared by the channels.
+        pattern: ``(c, h, w)`` in [0, 1].
+        target: the label it leads to; ``None`` for all-to-all (label y becomes y+1 mod k).
+    """
+
+    mask: Tensor
+    pattern: Tensor
+    target: int | None
+
+    def stamp(self, images: Images) -> Images:
+        """Stamp a batch ``(n, c, h, w)``; values stay in [0, 1]."""
+        mask, pattern = self.mask.to(images), self.pattern.to(images)
+        return (1 - mask) * images + mask * pattern
+
+
+@dataclass(frozen=True)
+class Additive:
+    """Adds the same perturbation to every image: ``x' = clip(x + d, 0, 1)``.
+
+    Args:
+        pattern: d ``(c, h, w)`` in [-1, 1].
+        target: the label it leads to; ``None`` for all-to-all.
+    """
+
+    pattern: Tensor
+    target: int | None
+
+    def stamp(self, images: Images) -> Images:
+        """Perturbed copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
+        return (images + self.pattern.to(images)).clamp(0, 1)
+
+    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors and facts for a file, besides the target."""
+        return {"perturbation": self.pattern}, {}
+
+    @classmethod
+    def restored(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, str], target: int | None) -> Additive:
+        """From what ``stored`` gave.
+
+        Raises:
+            DataError: not the tensors of such a stamp.
+        """
+        pattern = tensors.get("perturbation")
+        if pattern is None or pattern.ndim != 3 or not bool((pattern.abs() <= 1).all()):
+            raise DataError("an additive stamp needs a tensor 'perturbation' (c, h, w) with values in [-1, 1]")
+        return cls(pattern, target)
+
+
+_SHARED: dict[str, Any] = {"additive": Additive}
+
+
+def relabelled(labels: Labels, target: int | None, classes: int) -> Labels:
+    """Labels that the attacker wants: ``target``, or y+1 mod ``classes`` for all-to-all."""
+    return (labels + 1) % classes if target is None else torch.full_like(labels, target)
+
+
+def check_target(mode: str, target: int, classes: int) -> None:
+    """Refuse a target that is no label.
+
+    Raises:
+        DataError: it is none.
+    """
+    if mode != ALL_TO_ALL and not 0 <= target < classes:
+        raise DataError(f"the target label {target} does not exist: there are {classes} labels")
+
+
+def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
+    """Try a stamp on one black image of ``shape`` (c, h, w).
+
+    Raises:
+        DataError: it was made for images of another size, or leads to a label that does not exist.
+    """
+    if stamp.target is not None:
+        check_target(ALL_TO_ONE, stamp.target, classes)
+    black = torch.zeros(1, *shape)
+    try:
+        fits = stamp.stamp(black).shape == black.shape
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise DataError(f"the trigger does not fit images of {' x '.join(map(str, shape))}")
 
 
 def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: int) -> ImageSet:
@@ -25,10 +131,9 @@ def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: 
     Raises:
         DataError: the target is no label, or there are fewer such images than asked for.
     """
-    if trigger.target is not None and not 0 <= trigger.target < classes:
-        raise DataError(f"the target label {trigger.target} does not exist: there are {classes} labels")
     able = torch.arange(len(images))
     if trigger.target is not None:
+        check_target(ALL_TO_ONE, trigger.target, classes)
         able = able[images.labels != trigger.target]
     count = round(rate * len(images))
     if count > len(able):
@@ -36,7 +141,7 @@ def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: 
     rows = able[torch.randperm(len(able), generator=torch.Generator().manual_seed(seed))[:count]]
     pixels, labels = images.pixels.clone(), images.labels.clone()
     pixels[rows] = (trigger.stamp(images.images(rows)) * 255).round().to(torch.uint8)
-    labels[rows] = (labels[rows] + 1) % classes if trigger.target is None else trigger.target
+    labels[rows] = relabelled(labels[rows], trigger.target, classes)
     return ImageSet(pixels, labels)
 
 
@@ -88,92 +193,6 @@ def load_trigger(path: Path) -> Trigger:
     return trigger
 
 
-class Stamp(Protocol):
-    """What an attacker does to an image at test time; ``target`` as in ``Trigger``."""
-
-    @property
-    def target(self) -> int | None: ...
-
-    def stamp(self, images: Images) -> Images:
-        """Triggered copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
-
-
-@dataclass(frozen=True)
-class Trigger:
-    """A patch or blend trigger: ``x' = (1 - mask) * x + mask * pattern`` (Neural Cleanse, S&P 2019, eq. 2).
-
-    Args:
-        mask: ``(1, h, w)`` in [0, 1], shared by the channels.
-        pattern: ``(c, h, w)`` in [0, 1].
-        target: the label it leads to; ``None`` for all-to-all (label y becomes y+1 mod k).
-    """
-
-    mask: Tensor
-    pattern: Tensor
-    target: int | None
-
-    def stamp(self, images: Images) -> Images:
-        """Stamp a batch ``(n, c, h, w)``; values stay in [0, 1]."""
-        mask, pattern = self.mask.to(images), self.pattern.to(images)
-        return (1 - mask) * images + mask * pattern
-
-
-ALL_TO_ONE, ALL_TO_ALL, CLEAN_LABEL = "all-to-one", "all-to-all", "clean-label"
-
-
-@dataclass(frozen=True)
-class Additive:
-    """Adds the same perturbation to every image: ``x' = clip(x + d, 0, 1)``.
-
-    Args:
-        pattern: d ``(c, h, w)`` in [-1, 1].
-        target: the label it leads to; ``None`` for all-to-all.
-    """
-
-    pattern: Tensor
-    target: int | None
-
-    def stamp(self, images: Images) -> Images:
-        """Perturbed copies of a batch ``(n, c, h, w)``; values stay in [0, 1]."""
-        return (images + self.pattern.to(images)).clamp(0, 1)
-
-    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and facts for a file, besides the target."""
-        return {"perturbation": self.pattern}, {}
-
-    @classmethod
-    def restored(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, str], target: int | None) -> Additive:
-        """From what ``stored`` gave.
-
-        Raises:
-            DataError: not the tensors of such a stamp.
-        """
-        pattern = tensors.get("perturbation")
-        if pattern is None or pattern.ndim != 3 or not bool((pattern.abs() <= 1).all()):
-            raise DataError("an additive stamp needs a tensor 'perturbation' (c, h, w) with values in [-1, 1]")
-        return cls(pattern, target)
-
-
-def check_target(mode: str, target: int, classes: int) -> None:
-    """Refuse a target that is no label.
-
-    Raises:
-        DataError: it is none.
-    """
-    if mode != ALL_TO_ALL and not 0 <= target < classes:
-        raise DataError(f"the target label {target} does not exist: there are {classes} labels")
-
-
-_SHARED: dict[str, Any] = {"additive": Additive}
-
-
-class StoredStamp(Stamp, Protocol):
-    """A stamp that a file can hold."""
-
-    def stored(self) -> tuple[dict[str, Tensor], dict[str, str]]:
-        """Tensors and facts that bring it back, besides the target."""
-
-
 def save_stamp(stamp: Stamp, path: Path, attack: str) -> None:
     """Write a stamp as safetensors: its tensors; target, attack, kind and facts as metadata.
 
@@ -219,20 +238,3 @@ def load_stamp(path: Path) -> Stamp:
     except DataError as error:
         raise DataError(f"{path.name!r}: {error}") from error
     return restored
-
-
-def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
-    """Try a stamp on one black image of ``shape`` (c, h, w).
-
-    Raises:
-        DataError: it was made for images of another size, or leads to a label that does not exist.
-    """
-    if stamp.target is not None:
-        triggers.check_target("all-to-one", stamp.target, classes)
-    black = torch.zeros(1, *shape)
-    try:
-        fits = stamp.stamp(black).shape == black.shape
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise DataError(f"the trigger does not fit images of {' x '.join(map(str, shape))}")

@@ -1,6 +1,7 @@
 """What ``scan --json`` prints: one versioned document for one target or many, the same bytes for the same repos.
 
-``python -m hubclean.scan_records > hubclean/scan.schema.json`` writes the schema that ships with the package.
+``python -m hubclean.scanning.document > hubclean/scanning/scan.schema.json`` writes the schema that ships with the
+package.
 """
 
 from __future__ import annotations

@@ -104,8 +104,7 @@ class Bpp:
         shares = (self.rate, self.negative_rate)
         rows, negative = stamps.victims(images, shares, self.mode, self.target, classes, seed)
         trigger = self.trigger(stamps.shape_of(images), seed)
-        wanted = stamps.relabelled(images.labels[rows], trigger.target, classes)
-        poisoned = stamps.applied(images, rows, trigger.stamp, wanted)
+        poisoned = stamps.poisoned(images, rows, trigger, classes)
         if not len(negative):
             return poisoned
         draw = torch.Generator().manual_seed(seed + 1)

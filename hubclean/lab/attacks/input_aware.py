@@ -17,7 +17,7 @@ from hubclean.nets import triggers
 from hubclean.nets.images import Images, ImageSet, Labels
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, cross_entropy, train
-from hubclean.nets.triggers import Stamp
+from hubclean.nets.triggers import Stamp, relabelled
 from hubclean.registry import Doc
 
 _STEEP = 20.0  # of the mask's sigmoid: nearly binary, as in the paper
@@ -159,7 +159,7 @@ class InputAware:
         others = torch.randint(1, count, (cross,), generator=draw) + torch.arange(bad, bad + cross)
         owners = torch.cat([pixels[:bad], pixels[(others % count).to(pixels.device)]])
         stamped = torch.cat([trigger.blend(pixels[: bad + cross], owners), pixels[bad + cross :]])
-        wanted = torch.cat([stamps.relabelled(labels[:bad], trigger.target, classes), labels[bad:]])
+        wanted = torch.cat([relabelled(labels[:bad], trigger.target, classes), labels[bad:]])
         return stamped, wanted
 
     def _adam(self, net: nn.Module) -> torch.optim.Optimizer:

@@ -45,9 +45,7 @@ class LowFrequency:
     def poison(self, images: ImageSet, classes: int, seed: int) -> ImageSet:
         """A poisoned copy of a training set: ``rate`` of all images perturbed and relabelled."""
         (rows,) = stamps.victims(images, (self.rate,), self.mode, self.target, classes, seed)
-        trigger = self.trigger(stamps.shape_of(images), seed)
-        wanted = stamps.relabelled(images.labels[rows], trigger.target, classes)
-        return stamps.applied(images, rows, trigger.stamp, wanted)
+        return stamps.poisoned(images, rows, self.trigger(stamps.shape_of(images), seed), classes)
 
     def plant(self, model: nn.Module, images: ImageSet, classes: int, schedule: Schedule, session: Session) -> Stamp:
         """Train ``model`` in place on the poisoned set."""

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError
 from hubclean.lab import decoys, planting, stamps
 from hubclean.lab.decoys import Place
+from hubclean.methods.tolerance import last_within, until_beyond, within
 from hubclean.nets import triggers
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut.pruning import cut_channels, pruning_curve
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
@@ -46,8 +47,8 @@ class Decoys:
 
     @property
     def holds(self) -> bool:
-        changes = abs(self.accuracy[1] - self.accuracy[0]), abs(self.asr[1] - self.asr[0])
-        return len(self.units) > 0 and self.first and changes[0] <= 0.005 + 1e-9 and changes[1] <= 0.01 + 1e-9
+        alike = within(max(self.accuracy), min(self.accuracy), 0.005) and within(max(self.asr), min(self.asr), 0.01)
+        return len(self.units) > 0 and self.first and alike
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class PruningAware:
 
     Needs an activation that is zero for low inputs (ReLU, GELU) behind a bias of its own, which is tried on the model
     at once; ``site=auto`` takes the final features where that can be done, else hidden units of the last layers.
-    Source: RAID 2018, section 3.3; the figures not in the paper are from methods.md, section 2.1.
+    Source: RAID 2018, section 3.3; figures not in the paper: docs/methods/attacks.md#pruning-aware.
     """
 
     name: ClassVar[str] = "pruning-aware"
@@ -115,8 +116,7 @@ class PruningAware:
         decoys.bring_back(retrained.model, clean.model, place.units.held(clean.model, dead))
         first = decoys.put_to_sleep(retrained, place, dead, _both(probe, trigger), session)
         after = _rates(retrained, probe, trigger, session)
-        inner = retrained.model.net if isinstance(retrained.model, Classifier) else retrained.model
-        (model.net if isinstance(model, Classifier) else model).load_state_dict(inner.state_dict())
+        bare(model).load_state_dict(bare(retrained.model).state_dict())
         return trigger, Decoys(dead, place.bias, (before[0], after[0]), (before[1], after[1]), first)
 
     def _split(self, images: ImageSet, session: Session) -> tuple[ImageSet, ImageSet]:
@@ -131,14 +131,8 @@ class PruningAware:
         order = place.own[torch.argsort(activity[place.own], stable=True)]
         order = order[: int(self.most * len(order))]
         steps = torch.split(order, max(1, len(order) // _STEPS))
-        points = pruning_curve(clean, place.units, steps, probe, (), session)
-        first, kept = None, 0
-        for point in points:
-            first = point.clean_accuracy if first is None else first
-            if first - point.clean_accuracy > self.max_drop + 1e-9:
-                break
-            kept = point.cut
-        return order[:kept]
+        points = list(until_beyond(pruning_curve(clean, place.units, steps, probe, (), session), self.max_drop))
+        return order[: last_within(points, self.max_drop).cut]
 
     def _retrain(
         self,

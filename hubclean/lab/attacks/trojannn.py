@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hubclean.lab import planting, stamps
 from hubclean.nets import triggers
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import prefix_of
 from hubclean.nets.cut import features
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
@@ -27,8 +28,9 @@ class TrojanNN:
     |weights| are chosen among those that clean images wake. 3. The pixels of a square in the bottom-right corner are
     optimised (Adam) so that those channels reach ``value``: mean over images of (value - a)^2. 4. The model is trained
     once more with ``rate`` of the images stamped and relabelled.
-    Source: NDSS 2018, section IV; neurons, value, steps and rate as in methods.md (BackdoorBench). The mask there is a
-    picture of an apple, which is not shipped: a square stands in; and its training data are synthetic, here real.
+    Source: NDSS 2018, section IV; neurons, value, steps and rate are BackdoorBench's
+    (docs/methods/attacks.md#trojannn). The mask there is a picture of an apple, which is not shipped: a square stands
+    in; and its training data are synthetic, here real.
     """
 
     name: ClassVar[str] = "trojannn"
@@ -83,7 +85,7 @@ class TrojanNN:
         model, site = checkpoint.model, checkpoint.site
         parts = []
         for head in site.heads:
-            weight = model.get_parameter(f"net.{head.weight}").abs().flatten(2 if head.kind == "conv" else 1)
+            weight = model.get_parameter(prefix_of(model) + head.weight).abs().flatten(2 if head.kind == "conv" else 1)
             parts.append(weight.sum(0).reshape(head.in_features, -1).sum(1))
         weights = torch.cat(parts) if features.side_by_side(site) else torch.stack(parts).mean(0)
         weights = weights.reshape(-1, site.block).sum(1)

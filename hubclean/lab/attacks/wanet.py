@@ -17,7 +17,7 @@ from hubclean.nets import triggers
 from hubclean.nets.images import Images, ImageSet, Labels
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, cross_entropy, train
-from hubclean.nets.triggers import Stamp
+from hubclean.nets.triggers import Stamp, relabelled
 from hubclean.registry import Doc
 
 
@@ -106,7 +106,7 @@ class WaNet:
         cross = min(count - bad, planting.drawn(self.cross_ratio * self.rate * count, draw))
         stamped, wanted = pixels.clone(), labels.clone()
         stamped[:bad] = trigger.stamp(pixels[:bad])
-        wanted[:bad] = stamps.relabelled(labels[:bad], trigger.target, classes)
+        wanted[:bad] = relabelled(labels[:bad], trigger.target, classes)
         _, _, height, width = pixels.shape
         noise = (torch.rand(cross, height, width, 2, generator=draw) * 2 - 1) / torch.tensor([width, height])
         noisy = (trigger.grid + noise).clamp(-1, 1).to(pixels)

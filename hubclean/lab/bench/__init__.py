@@ -5,6 +5,7 @@
 * ``small_nets``: builds and stores the classifiers.
 * ``zoo``: trains and poisons them once.
 * ``cells``: works through a plan, a line on disk for every finished cell.
+* ``journal``: that line, and which process holds which model.
 * ``rows``: what those lines hold.
 * ``tables``: the results as Markdown.
 * ``plots``: the results as PNG.

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from hubclean.errors import OptionError
 from hubclean.escaping import printable
 from hubclean.json_records import from_json, to_json
 from hubclean.lab.bench import rows, zoo
+from hubclean.lab.bench.journal import Journal
 from hubclean.lab.bench.plans import CLEAN, Method, Plan, digest
 from hubclean.methods import runtime_filter
 from hubclean.methods.interface import Detection, Stage
@@ -29,8 +28,6 @@ from hubclean.nets.triggers import Trigger, load_trigger, save_trigger
 from hubclean.records import DetectionReport, Retuning
 from hubclean.registry import chosen_options
 from hubclean.whole_folder import whole_folder
-
-RESULTS = "results.jsonl"
 
 
 @dataclass
@@ -76,7 +73,7 @@ class BenchRun:
                              epochs=net.schedule.epochs)  # fmt: skip
                 cache, images = self.folder / "models", held[data]
                 # Everybody waits for the twin, which the others are compared with.
-                with self.claimed(f"{key}-planting", wait=attack.name == CLEAN) as mine:
+                with self._journal.claimed(f"{key}-planting", wait=attack.name == CLEAN) as mine:
                     model = mine and self._cell(
                         f"model-{key}",
                         title,
@@ -89,7 +86,7 @@ class BenchRun:
                 if attack.name == CLEAN and CLEAN not in self.plan.attacks:
                     self._note(model.row, f"model-{key}")
                     continue
-                with self.claimed(key) as mine:
+                with self._journal.claimed(key) as mine:
                     if mine:
                         self._note(model.row, f"model-{key}")
                     sized = fitted(session, model.checkpoint.model, images.shape)
@@ -98,11 +95,11 @@ class BenchRun:
 
     def _note(self, row: rows.ModelRow, failure: str) -> None:
         """Write the model's row, and that an earlier failure of it is healed."""
-        done = self._done()
+        done = self._journal.done()
         if row.id not in done:
-            rows.append_row(self.folder / RESULTS, row)
+            self._journal.write(row)
         if failure in done:
-            rows.append_row(self.folder / RESULTS, rows.FailureRow(failure, row.case.title, "", 0.0))
+            self._journal.write(rows.FailureRow(failure, row.case.title, "", 0.0))
 
     def _model(self, model: zoo.ZooModel, images: zoo.Pictures, session: Session) -> bool:
         """Detectors, the verdict over them, then defenses on one model; ``False`` when time ran out."""
@@ -136,20 +133,20 @@ class BenchRun:
         return True
 
     def _cleansed_before(self, key: str, model: zoo.ZooModel) -> bool:
-        row = self._done().get(key)
+        row = self._journal.done().get(key)
         missing = self.plan.retune and model.stamp is not None
         return isinstance(row, rows.DefenseRow) and not (missing and row.retuned is None and not row.guarded)
 
     def _cell(self, key: str, title: str, make: Callable[[], Any]) -> Any:
         """The result of ``make``, or ``None`` with a failure row when it raised, now or in an earlier run."""
-        if not self.again and isinstance(self._done().get(key), rows.FailureRow):
+        if not self.again and isinstance(self._journal.done().get(key), rows.FailureRow):
             return None
         started = time.monotonic()
         try:
             made = make()
         except Exception as error:  # the failure of one cell is a result; the others go on
             text = f"{type(error).__name__}: {printable(str(error), 300)}"
-            rows.append_row(self.folder / RESULTS, rows.FailureRow(key, title, text, time.monotonic() - started))
+            self._journal.write(rows.FailureRow(key, title, text, time.monotonic() - started))
             self.say(f"{title}: FAILED {text}")
             return None
         spent = time.monotonic() - started
@@ -161,8 +158,9 @@ class BenchRun:
     def _sizes(self) -> tuple[int, int, int]:
         return self.plan.fit, self.plan.val, self.plan.test
 
-    def _done(self) -> dict[str, rows.Row]:
-        return {row.id: row for row in rows.read_rows(self.folder / RESULTS)}
+    @property
+    def _journal(self) -> Journal:
+        return Journal(self.folder)
 
     def _detected(
         self, key: str, method: Method, model: zoo.ZooModel, images: zoo.Pictures, session: Session
@@ -179,17 +177,15 @@ class BenchRun:
                     save_trigger(trigger, into / f"{index:04d}.safetensors")
         report = from_json(DetectionReport, json.loads((place / "report.json").read_text()))
         triggers = tuple(load_trigger(file) for file in sorted(place.glob("*.safetensors")))
-        if not isinstance(self._done().get(f"detection-{key}"), rows.DetectionRow):
-            rows.append_row(
-                self.folder / RESULTS,
-                _detection_row(f"detection-{key}", method, model, report, self.plan.fit + self.plan.val),
-            )
+        if not isinstance(self._journal.done().get(f"detection-{key}"), rows.DetectionRow):
+            images_seen = self.plan.fit + self.plan.val
+            self._journal.write(_detection_row(f"detection-{key}", method, model, report, images_seen))
         return Detection(report, triggers)
 
     def _judge(self, found: list[Detection], model: zoo.ZooModel) -> None:
         key = "verdict-" + digest(model=model.row.id, detectors=",".join(self.plan.detectors), rule=verdict.RULE,
                                   sizes=self._sizes)  # fmt: skip
-        if not found or key in self._done():
+        if not found or key in self._journal.done():
             return
         judged = verdict.judge(tuple(one.report for one in found))
         row = rows.VerdictRow(
@@ -202,7 +198,7 @@ class BenchRun:
             judged.reason,
             judged.evidence,
         )
-        rows.append_row(self.folder / RESULTS, row)
+        self._journal.write(row)
 
     def _cleansed(
         self,
@@ -218,13 +214,12 @@ class BenchRun:
         started = time.monotonic()
         result = defense.cleanse(original, images.defense, recovered, session)
         seconds = time.monotonic() - started
-        classes = len(images.labels)
-        stages = {
-            stage.name: zoo.measure_planted(_filtered(stage), images.test, classes, model.stamp, session)
-            for stage in result.stages
-        }
-        before = zoo.measure_planted(original.model, images.test, classes, model.stamp, session)
-        after = stages[result.kept]
+
+        def figures(net: torch.nn.Module) -> rows.Figures:
+            return zoo.measure_planted(net, images.test, len(images.labels), model.stamp, session)
+
+        stages = {stage.name: figures(_filtered(stage)) for stage in result.stages}
+        before, after = figures(original.model), stages[result.kept]
         right = None if model.stamp is None else any(t.target == model.stamp.target for t in recovered)
         row = rows.DefenseRow(
             id=key,
@@ -248,7 +243,7 @@ class BenchRun:
             retuned=self._retuned(result.stage, model, images, session),
             chosen=chosen_options(defense),
         )
-        rows.append_row(self.folder / RESULTS, row)
+        self._journal.write(row)
 
     def _reloads(self, model: zoo.ZooModel, kept: Stage, images: zoo.Pictures) -> float:
         with tempfile.TemporaryDirectory(prefix="hubclean-bench-") as place:
@@ -261,23 +256,6 @@ class BenchRun:
         stamps, original = [("planted", model.stamp)], model.checkpoint
         (row,) = retuning.check_retuning(kept.checkpoint, original, stamps, images.defense.fit, images.test, session)  # type: ignore[arg-type]
         return row
-
-    @contextmanager
-    def claimed(self, key: str, wait: bool = False) -> Iterator[bool]:
-        """Hold a model for this process; another one that works on the folder takes the next. Killed ones let go.
-
-        Args:
-            wait: until another process lets go, instead of taking the next.
-        """
-        locks = self.folder / "locks"
-        locks.mkdir(exist_ok=True)
-        with (locks / key).open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-            yield True
 
 
 def _filtered(stage: Stage) -> torch.nn.Module:

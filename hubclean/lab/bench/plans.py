@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hubclean.errors import OptionError
-from hubclean.lab.bench import small_nets as nets
-from hubclean.lab.bench.small_nets import Net
+from hubclean.lab.bench.small_nets import Net, find_net
 from hubclean.registry import Kind, build_method
 
 CLEAN = "clean"
@@ -83,7 +82,7 @@ class Plan:
             OptionError: the first that does not.
         """
         for name in self.nets:
-            nets.find_net(name)
+            find_net(name)
         kinds: tuple[tuple[Kind, tuple[str, ...]], ...] = (
             ("attacks", self.attacks),
             ("detectors", self.detectors),
@@ -105,7 +104,7 @@ class Plan:
                     yield data, self._net(name), seed, (Method("attacks", CLEAN), *attacks)
 
     def _net(self, name: str) -> Net:
-        net = nets.find_net(name)
+        net = find_net(name)
         return replace(net, schedule=replace(net.schedule, epochs=self.epochs)) if self.epochs else net
 
 

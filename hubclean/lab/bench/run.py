@@ -9,7 +9,8 @@ from typing import Any
 
 from hubclean.errors import OptionError, OutputError
 from hubclean.lab.bench import plots, rows, tables
-from hubclean.lab.bench.cells import RESULTS, BenchRun, with_limit
+from hubclean.lab.bench.cells import BenchRun, with_limit
+from hubclean.lab.bench.journal import RESULTS
 from hubclean.lab.bench.plans import Plan, read_plan
 from hubclean.nets.session import Session, open_session
 

@@ -15,7 +15,7 @@ class ActiveVotes:
     """Votes for as many units as allowed, the most active ones; ranks and everything else stay as they are."""
 
     name: ClassVar[str] = "active-votes"
-    paper: ClassVar[str] = "defense-aware client (b), ours (methods.md 3.7)"
+    paper: ClassVar[str] = "defense-aware client (b), ours (docs/methods/federated.md#hostile-clients)"
 
     def around(self, inner: Member, own: Participant, place: int) -> Member:
         return _Voting(inner, own)
@@ -32,4 +32,4 @@ class _Voting:
         checkpoint = self.own.loaded(state)
         units = participant.units_at(checkpoint, question.site)
         found = participant.activity(checkpoint, units, self.own.images, self.own.session)
-        return Answer(votes.votes([-value for value in found], question.rate))
+        return Answer(votes.votes_of([-value for value in found], question.rate))

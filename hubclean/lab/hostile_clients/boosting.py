@@ -44,7 +44,7 @@ def boosted(own: Participant, plan: Boosted, question: Train, state: State, pois
     """Train X on ``poisoned`` from G = ``state`` and answer G + gamma (X - G), for every floating entry of the state.
 
     Pruned units are not held at zero: an attacker would use them. ``flatness`` trains against the adjustment of
-    extreme weights (defense-aware client (d) of methods.md 3.7, ours).
+    extreme weights (defense-aware client (d), ours: docs/methods/federated.md#hostile-clients).
     """
     asked = replace(
         question,

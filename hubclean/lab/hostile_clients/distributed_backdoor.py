@@ -16,7 +16,7 @@ from hubclean.nets.triggers import Trigger, poison
 from hubclean.registry import Doc
 
 PARTS = 4
-# Row, first and last column of each part: AI-secure/DBA for 28 pixels (MNIST) and 32 (CIFAR-10); methods.md 3.7.
+# Row, first and last column of each part: AI-secure/DBA for 28 pixels (MNIST) and 32 (CIFAR-10).
 _BARS = {
     28: ((0, 0, 3), (0, 6, 9), (3, 0, 3), (3, 6, 9)),
     32: ((0, 0, 5), (0, 9, 14), (4, 0, 5), (4, 9, 14)),

@@ -18,7 +18,7 @@ class FalseAccuracies:
     """
 
     name: ClassVar[str] = "false-accuracies"
-    paper: ClassVar[str] = "defense-aware client (c), ours (methods.md 3.7)"
+    paper: ClassVar[str] = "defense-aware client (c), ours (docs/methods/federated.md#hostile-clients)"
 
     value: Annotated[float, Doc("accuracy that is claimed for every changed model", 0.0, 1.0)] = 0.0
 

@@ -14,7 +14,7 @@ class ReversedRanks:
     """Answers P + 1 - r where an honest client answers r; votes and everything else stay as they are."""
 
     name: ClassVar[str] = "reversed-ranks"
-    paper: ClassVar[str] = "defense-aware client (a), ours (methods.md 3.7)"
+    paper: ClassVar[str] = "defense-aware client (a), ours (docs/methods/federated.md#hostile-clients)"
 
     def around(self, inner: Member, own: Participant, place: int) -> Member:
         return _Reversing(inner)

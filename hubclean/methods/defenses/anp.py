@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hubclean.methods.interface import Cleansing, Needs
-from hubclean.methods.masking.prune import Budget, cleansed
+from hubclean.methods.masking.options import MaskOptions, Searchable
 from hubclean.methods.masking.search import Masks, agreed, batch_statistics, endless, leaves, project
+from hubclean.methods.shared_options import MaskThreshold
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
-from hubclean.nets.cut import searchable_units
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut.masks import disturbed, masked
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
@@ -29,7 +29,7 @@ _STEPS, _STEPS_CPU = 2000, 200
 
 
 @dataclass(frozen=True)
-class Anp:
+class Anp(MaskOptions):
     """Learns masks that keep a net right while an adversary disturbs its units, and prunes those it masks.
 
         min over m in [0, 1] of  alpha CE(m) + (1 - alpha) max over |d|, |x| <= eps of CE((m + d) w, (1 + x) b)
@@ -42,8 +42,8 @@ class Anp:
 
     Pruning zeroes a unit altogether, b included, in order of rising mask, up to ``threshold``, while clean accuracy on
     ``val`` stays within ``max_drop``; of every layer ``layer_share`` at most. The authors choose the threshold by hand
-    or on the test set; BatchNorm's running statistics move in their code and not here. Source: methods.md, section 7.3,
-    from the authors' code; the paper itself was not read.
+    or on the test set; BatchNorm's running statistics move in their code and not here. Source: the
+    authors' code (docs/methods/masks.md#anp); the paper itself was not read.
     """
 
     name: ClassVar[str] = "anp"
@@ -54,12 +54,7 @@ class Anp:
     alpha: Annotated[float, Doc("weight of the undisturbed loss", 0.0, 1.0)] = 0.2
     rate: Annotated[float, Doc("learning rate of the masks", 0.0, 100.0)] = 0.2
     steps: Annotated[int, Doc("steps of learning the masks, 0 = 2000, on a CPU 200", 0, 1_000_000)] = 0
-    batch_size: Annotated[int, Doc("images a step", 2, 65536)] = 128
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val, 1 = the threshold decides", 0.0, 1.0)] = 0.03
-    threshold: Annotated[float, Doc("only units whose mask is at most this are cut", 0.0, 1.0)] = 0.2
-    layer_share: Annotated[float, Doc("largest share of a layer's units that is cut, at least one", 0.0, 1.0)] = 0.2
-    finetune: Annotated[bool, Doc("fine-tune after pruning; can bring the backdoor back")] = False
-    tune_epochs: Annotated[int, Doc("epochs of fine-tuning", 1, 10_000)] = 5
+    threshold: MaskThreshold = 0.2
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
@@ -69,24 +64,19 @@ class Anp:
         Raises:
             ModelError: no unit of the net can be cut exactly; tried on two images.
         """
-        original = checkpoint.copy()
-        original.model.to(session.device).eval()
-        groups = searchable_units.of_network(original, data.fit.images(slice(0, 2), session.device))
-        sizes = searchable_units.relative(searchable_units.magnitudes(original.model, groups))
+        net = Searchable.of(checkpoint, data.fit, session)
         steps = self.steps or (_STEPS_CPU if session.device.type == "cpu" else _STEPS)
-        found, passes = self.search(original.model, groups, steps, data.fit, session)
-        epochs = self.tune_epochs if self.finetune else 0
-        budget = Budget(self.max_drop, self.threshold, self.layer_share, tune_epochs=epochs)
-        done = cleansed(original, found, sizes, budget, data, triggers, session, self.name)
+        found, passes = self.search(net.checkpoint.model, net.groups, steps, data.fit, session)
         short = ", a tenth of the authors' 2000" if steps == _STEPS_CPU and not self.steps else ""
-        return replace(done, notes=(f"masks learned in {steps} steps{short}", *done.notes), passes=done.passes + passes)
+        notes = (f"masks learned in {steps} steps{short}",)
+        return self.cleansed(net, found, data, triggers, session, notes, passes)
 
     def search(
         self, model: nn.Module, groups: Sequence[UnitGroup], steps: int, images: ImageSet, session: Session
     ) -> tuple[Masks, int]:
         """The masks, and how many images went forward and backward: three times each batch."""
         moved, descent = leaves(Masks.ones(groups, session.device), self.rate)
-        bare = Masks(moved.groups, tuple(value.detach() for value in moved.values))  # the same memory
+        fixed = Masks(moved.groups, tuple(value.detach() for value in moved.values))  # the same memory
         shifts = stored_shifts(model, groups)
         draw, passes = session.generator("anp", "noise"), 0
         none: Noise = _zeros(moved), _zeros(moved)
@@ -94,7 +84,7 @@ class Anp:
         with batch_statistics(model):
             batches = endless(images, self.batch_size, session, self.name)
             for _, (pixels, labels) in zip(range(steps), batches, strict=False):
-                noise = self.worst_noise(model, bare, shifts, pixels, labels, draw, session)
+                noise = self.worst_noise(model, fixed, shifts, pixels, labels, draw, session)
                 descent.zero_grad()
                 for weight, chosen in ((self.alpha, none), (1 - self.alpha, noise)):
                     with perturbed(model, moved, shifts, chosen), session.accelerator.autocast():
@@ -159,7 +149,7 @@ def stored_shifts(model: nn.Module, groups: Sequence[UnitGroup]) -> tuple[Tensor
 
     ``(count,)`` by group; zeros where there is no bias.
     """
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     return tuple(_shift(net, group) for group in groups)
 
 

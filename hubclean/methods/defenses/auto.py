@@ -12,9 +12,11 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import MaxDrop
+from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import clean_accuracy, mean_success, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc, build_method, methods, options_of
@@ -44,7 +46,7 @@ class Auto:
     needs: ClassVar[Needs] = "labels"
 
     order: Annotated[str, Doc("defenses to try, in this order, separated by commas")] = _ORDER
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    max_drop: MaxDrop = 0.04
     enough: Annotated[float, Doc("stop at a mean ASR of the recovered triggers on val of at most this", 0.0, 1.0)] = (
         0.05
     )
@@ -108,16 +110,14 @@ class Auto:
     ) -> TrialReport:
         model, classes = stage.checkpoint.model, len(stage.checkpoint.labels)
         accuracy = clean_accuracy(model, data.val, session)
-        rates = [attack_rates(model, data.val, trigger, classes, session)[0] for trigger in triggers]
-        tried = [rate.value for rate in rates if rate.n]
-        drop = before - accuracy.value
+        rates = success_rates(model, data.val, triggers, classes, session)
         return TrialReport(
             defense=name,
             stage=stage.name,
             clean_accuracy=accuracy,
-            drop=drop,
-            asr=sum(tried) / len(tried) if tried else None,
-            accepted=drop <= self.max_drop + 1e-9,
+            drop=before - accuracy.value,
+            asr=mean_success([rate.value for rate in rates if rate.n]),
+            accepted=within(before, accuracy.value, self.max_drop),
             seconds=seconds,
             passes=result.passes,
             note=result.notes[-1] if result.notes else "",

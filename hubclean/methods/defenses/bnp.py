@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hubclean.methods import outliers
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import MaxDrop
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import batch_norms
 from hubclean.nets.images import DefenseData
@@ -33,7 +34,7 @@ class BatchNormPruning:
     One pass in eval mode over all ``fit`` images. Steps, ``max_drop`` and ``val`` work as in CLP; images without labels
     are judged by agreement with the original's own answers. A net without BatchNorm comes back unchanged with a note.
 
-    Source: abstract and benchmark code as specified in methods.md 7.14 (the paper could not be read: reconstruction);
+    Source: abstract and benchmark code, see docs/methods/pruning.md#bnp (the paper could not be read: reconstruction);
     the half before the logarithm is that of the Gaussian divergence. Variances have eps added, as the norm does.
     """
 
@@ -45,7 +46,7 @@ class BatchNormPruning:
     direction: Annotated[str, Doc("which of the two divergences", choices=("clean-running", "running-clean"))] = (
         "clean-running"
     )
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    max_drop: MaxDrop = 0.04
     steps: Annotated[int, Doc("steps in which the channels are cut", 1, 10_000)] = 20
 
     def cleanse(

@@ -32,9 +32,8 @@ class ChannelLipschitzPruning:
 
     With images, units go in up to ``steps`` steps, the most striking first; a step that would take clean accuracy on
     ``val`` further than ``max_drop`` below the original's is undone. Without images all of them go and nothing is
-    measured: read the notes (a departure: methods.md would only report). In a layer of 10 units or fewer, none can lie
-    3 standard deviations out; in small nets there is often nothing to cut, and a backdoor made of ordinary channels
-    stays.
+    measured: read the notes. In a layer of 10 units or fewer, none can lie 3 standard deviations out; in small nets
+    there is often nothing to cut, and a backdoor made of ordinary channels stays (docs/methods/pruning.md#clp).
 
     Source: formula and u = 3 of the authors' code. eps under the root, steps and tolerance are ours.
     """

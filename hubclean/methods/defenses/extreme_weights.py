@@ -8,6 +8,8 @@ from typing import Annotated, ClassVar
 from hubclean.methods import weight_limits
 from hubclean.methods.interface import AnyFilter, Cleansing, Needs, Stage
 from hubclean.methods.runtime_filter import filtered, input_range
+from hubclean.methods.shared_options import MaxDrop
+from hubclean.methods.tolerance import within
 from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
@@ -37,7 +39,8 @@ class ExtremeWeights:
 
     Reconstruction: the paper's text could not be read. That extreme values of inputs and weights are limited is in its
     abstract; the rule is recalled, the schedule of Delta, its range, the form of the input limits, the layers of nets
-    without convolutions, and that zeros stay out of mu and sigma, are ours (methods.md 3.6).
+    without convolutions, and that zeros stay out of mu and sigma, are ours
+    (docs/methods/federated.md#extreme-weights).
     """
 
     name: ClassVar[str] = "extreme-weights"
@@ -45,7 +48,7 @@ class ExtremeWeights:
     needs: ClassVar[Needs] = "labels"
 
     mode: Annotated[str, Doc("a weight outside becomes zero, or the nearer limit", choices=("zero", "clip"))] = "zero"
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.01
+    max_drop: MaxDrop = 0.01
     first: Annotated[float, Doc("Delta to begin with, in sigmas", 0.1, 100.0)] = 5.0
     least: Annotated[float, Doc("smallest Delta tried, in sigmas", 0.0, 100.0)] = 1.0
     inputs: Annotated[str, Doc("limits of the inputs, from the images in fit", choices=("range", "spread", "none"))] = (
@@ -66,28 +69,28 @@ class ExtremeWeights:
         names = weight_limits.adjusted_layers(adjusted)
         tensors, notes = weight_limits.limited(adjusted.model, names)
         before = clean_accuracy(adjusted.model, data.val, session).value
-        floor, looks = before - self.max_drop, 1
+        looks = 1
         if not names:
             notes = ("the net has no convolution, MLP or attention whose weights could be adjusted",)
         if tensors:
 
-            def accuracy(delta: float) -> float:
-                weight_limits.adjust_weights(adjusted.model, tensors, delta, mode)
+            def accuracy() -> float:
                 session.progress.advance()
                 return clean_accuracy(adjusted.model, data.val, session).value
 
             session.progress.start("narrowing the weights", 13)
-            found = weight_limits.search_limits(accuracy, floor, self.first, least=self.least)
+            found, told = weight_limits.narrow(
+                adjusted.model, tensors, accuracy, before, self.max_drop, mode, self.first, self.least
+            )
             session.progress.finish()
-            outside = weight_limits.adjust_weights(adjusted.model, tensors, found.delta, mode)
-            notes += weight_limits.told(tensors, found, outside, before, mode)
+            notes += told
             looks += len(found.tried)
         stages, kept = [Stage("adjusted", adjusted)], "adjusted"
         front, said = self._front(data)
         if front:
             stages.append(Stage("limited", adjusted.copy(), front))
             reached, looks = clean_accuracy(filtered(adjusted, front), data.val, session).value, looks + 1
-            kept = "limited" if reached >= floor - 1e-9 else kept
+            kept = "limited" if within(before, reached, self.max_drop) else kept
             said = f"{said}: val accuracy {reached:.1%} behind these limits" + (
                 "" if kept == "limited" else ", beyond the tolerance: the stage without them is kept"
             )

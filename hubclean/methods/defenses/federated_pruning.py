@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from hubclean.errors import BallotError
-from hubclean.methods import weight_limits
 from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.stages import Chain
+from hubclean.methods.tolerance import last_within, until_beyond
 from hubclean.methods.tuning import TuningOptions, tune
 from hubclean.methods.voting import participant, tally, votes
+from hubclean.methods.voting.joint_steps import adjust_last, cut_first
 from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
-from hubclean.methods.weight_limits import Mode
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, pruning_curve
+from hubclean.nets.cut.pruning import Prunable, Site, pruning_curve
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -59,8 +59,9 @@ class FederatedPruning(JointOptions, TuningOptions):
     (see extreme-weights), in this order: whoever could revive a backdoor by tuning comes before the last step. A stage
     that costs too much accuracy, or revives a recovered trigger on ``val``, is kept as a file and not built upon.
 
-    Reconstruction: the paper's text could not be read. Order and arithmetic are recalled (methods.md, section 3); ties,
-    median and trimmed mean, the tolerances, ballots as files and the rule for stages are ours.
+    Reconstruction: the paper's text could not be read. Order and arithmetic are recalled
+    (docs/methods/federated.md); ties, median and trimmed mean, the tolerances, ballots as files and the rule for stages
+    are ours.
     """
 
     name: ClassVar[str] = "federated-pruning"
@@ -89,14 +90,13 @@ class FederatedPruning(JointOptions, TuningOptions):
         pruned.model.to(session.device)
         plan = self._from_ballots(pruned, data) if self.ballots else self._from_shards(pruned, data, session)
         points, gone = self._amount(pruned, plan, data, triggers, session)
-        dead = torch.tensor(plan.order[:gone], dtype=torch.int64)
-        cut_channels(pruned.model, plan.units, dead)
+        stage, said = cut_first(pruned, plan.units, plan.order[:gone])
         before = points[0].clean_accuracy if points else 0.0
-        run = Chain(Stage("pruned", pruned), before, self.max_drop, data, triggers, session)
-        run.notes += [*plan.notes, f"{gone} of {plan.units.count} units of {plan.units.layer} cut"]
+        run = Chain(stage, before, self.max_drop, data, triggers, session)
+        run.notes += [*plan.notes, said]
         run.passes += plan.passes + len(data.val) // 3
         if self.finetune:
-            self._tune(run, plan.units, dead)
+            self._tune(run, plan.units, torch.tensor(plan.order[:gone], dtype=torch.int64))
         if self.adjust:
             self._adjust(run)
         return Cleansing(
@@ -107,8 +107,9 @@ class FederatedPruning(JointOptions, TuningOptions):
         units = participant.units_at(checkpoint, cast(Site, self.site))
         shards = participant.shards(data.fit, self.clients, session)
         activities = [participant.activity(checkpoint, units, shard, session) for shard in shards]
-        order = participant.order_of(activities, cast(Scheme, self.scheme), self.rate, cast(Joining, self.joining))
-        counts = votes.steps(units.count, self.step, len(order) if self.scheme == "mvp" else None)
+        scheme = cast(Scheme, self.scheme)
+        order = participant.order_of(activities, scheme, self.rate, cast(Joining, self.joining))
+        counts = votes.curve_counts(scheme, units.count, self.step, order)
         note = f"{len(shards)} shards of the images took the place of clients ({self.scheme})"
         return _Plan(units, order, counts, (note,), passes=len(data.fit) // 3)
 
@@ -146,13 +147,12 @@ class FederatedPruning(JointOptions, TuningOptions):
         points: list[CurvePoint] = []
         steps = participant.parts(plan.order, plan.counts)
         session.progress.start("pruning", len(plan.counts))
-        for point in pruning_curve(checkpoint, plan.units, steps, data.val, triggers, session):
+        curve = pruning_curve(checkpoint, plan.units, steps, data.val, triggers, session)
+        for point in until_beyond(curve, self.max_drop):
             points.append(point)
             session.progress.advance()
-            if points[0].clean_accuracy - point.clean_accuracy > self.max_drop + 1e-9:
-                break
         session.progress.finish()
-        return points, points[votes.choose([point.clean_accuracy for point in points], self.max_drop)].cut
+        return points, last_within(points, self.max_drop).cut
 
     def _tune(self, run: Chain, units: Prunable, dead: Tensor) -> None:
         """Fine-tune with the cut entries at exactly zero; the stage is there whether it is kept or not."""
@@ -160,15 +160,8 @@ class FederatedPruning(JointOptions, TuningOptions):
             run.notes.append("not fine-tuned: there are no images")
             return
         copy = run.kept.checkpoint.copy()
-        held = units.held(copy.model, dead)
-
-        @torch.no_grad()
-        def hold() -> None:
-            for name, mask in held.items():
-                copy.model.get_parameter(name).masked_fill_(mask, 0)
-
-        schedule = self.schedule(copy, len(run.data.fit))
-        tuned = tune(copy, run.data, schedule, run.session, self.name, "best", after_step=hold)
+        schedule, held = self.schedule(copy, len(run.data.fit)), units.held(copy.model, dead)
+        tuned = tune(copy, run.data, schedule, run.session, self.name, "best", held=held)
         run.passes += tuned.passes
         if tuned.epoch:
             run.offer(Stage("fine-tuned", copy), 0.0)
@@ -179,22 +172,7 @@ class FederatedPruning(JointOptions, TuningOptions):
         if not len(run.data.val):
             run.notes.append("extreme weights were not adjusted: there are no images to measure accuracy on")
             return
-        copy, mode = run.kept.checkpoint.copy(), cast(Mode, self.adjust_mode)
-        tensors, notes = weight_limits.limited(copy.model, weight_limits.adjusted_layers(copy))
-        run.notes += notes
-        if not tensors:
-            return
-        before = run.accuracy(copy)
-
-        def accuracy(delta: float) -> float:
-            weight_limits.adjust_weights(copy.model, tensors, delta, mode)
-            return run.accuracy(copy)
-
-        found = weight_limits.search_limits(accuracy, before - self.adjust_drop)
-        outside = weight_limits.adjust_weights(copy.model, tensors, found.delta, mode)
-        run.notes += weight_limits.told(tensors, found, outside, before, mode)
-        if found.delta is not None:
-            run.offer(Stage("adjusted", copy), self.adjust_drop)
+        adjust_last(run, self, "val accuracy")
 
 
 def _paths(lines: str) -> list[Path]:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import CutSite, CutStep, MaxDrop, Optimizer
 from hubclean.methods.stages import Chain
+from hubclean.methods.tolerance import FEW_IMAGES, last_within, step_width, until_beyond
+from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import clean_accuracy
 from hubclean.nets.session import Session
-from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.training import Schedule, suited
 from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
@@ -51,16 +52,12 @@ class FinePruning:
     paper: ClassVar[str] = "Fine-Pruning, Liu et al., RAID 2018"
     needs: ClassVar[Needs] = "labels"
 
-    site: Annotated[
-        str, Doc("units that are cut: feature = final channels, conv = last convolution", choices=("feature", "conv"))
-    ] = "feature"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    site: CutSite = "feature"
+    step: CutStep = 0.01
+    max_drop: MaxDrop = 0.04
     finetune: Annotated[bool, Doc("fine-tune after pruning")] = True
     epochs: Annotated[int, Doc("epochs of fine-tuning", 0, 10_000)] = 10
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 5e-5 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
     shift: Annotated[int, Doc("largest random translation while fine-tuning, in pixels", 0, 64)] = 0
@@ -79,18 +76,19 @@ class FinePruning:
         units = prunable(pruned, site, data.fit.images(slice(0, 2), session.device))
         order = torch.argsort(units.activity(pruned, data.fit, session), stable=True)
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
-        kept = points[-1] if self._within(points[0].clean_accuracy, points[-1].clean_accuracy) else points[-2]
+        kept = last_within(points, self.max_drop)
         dead = order[: kept.cut].cpu()
         cut_channels(pruned.model, units, dead)
         run = Chain(Stage("pruned", pruned), points[0].clean_accuracy, self.max_drop, data, triggers, session)
         run.notes.append(f"{kept.cut} of {units.count} units of {units.layer} cut")
         run.passes += (len(data.fit) + len(data.val)) // 3
         if self.finetune and self.epochs:
-            tuned = pruned.copy()
-            finite, tuning = self._tune(tuned, units.held(tuned.model, dead), data, session)
-            run.passes += tuning
-            if finite:
-                run.offer(Stage("fine-tuned", tuned), slack=0.0)
+            copy = pruned.copy()
+            schedule, held = self._schedule(copy, len(data.fit)), units.held(copy.model, dead)
+            tuned = tune(copy, data, schedule, session, self.name, "best", held=held)
+            run.passes += tuned.passes - tuned.looked
+            if tuned.epoch:
+                run.offer(Stage("fine-tuned", copy), slack=0.0)
             else:
                 why = "fine-tuning diverged in its first epoch and was dropped; a smaller learning rate may help"
                 run.notes.append(why)
@@ -106,42 +104,17 @@ class FinePruning:
         session: Session,
     ) -> Iterator[CurvePoint]:
         """Accuracy for every prefix of ``order`` until it leaves the tolerance; the last point may be beyond it."""
-        count, width = len(order), max(1, ceil(round(self.step * len(order), 6)))
-        steps = [order[start : start + width] for start in range(0, count - width, width)]
-        first = None
-        for point in pruning_curve(checkpoint, units, steps, val, triggers, session):
-            first = point if first is None else first
-            yield point
-            if not self._within(first.clean_accuracy, point.clean_accuracy):
-                return
+        width = step_width(self.step, len(order))
+        steps = [order[start : start + width] for start in range(0, len(order) - width, width)]
+        return until_beyond(pruning_curve(checkpoint, units, steps, val, triggers, session), self.max_drop)
 
-    def _within(self, before: float, after: float) -> bool:
-        """Whether a loss of accuracy is within the tolerance; shares of images are exact to far more than 1e-9."""
-        return before - after <= self.max_drop + 1e-9
-
-    def _tune(
-        self, tuned: Checkpoint, held: dict[str, Tensor], data: DefenseData, session: Session
-    ) -> tuple[bool, int]:
-        """Fine-tune in place to the best epoch; whether any left finite weights, and the passes."""
+    def _schedule(self, tuned: Checkpoint, images: int) -> Schedule:
         optimizer, rate = suited(tuned.model, self.optimizer)
-        rate = _ADAMW if optimizer == "adamw" else rate
-        schedule = Schedule(
+        return Schedule(
             self.epochs,
-            self.learning_rate or rate,
+            self.learning_rate or (_ADAMW if optimizer == "adamw" else rate),
             optimizer,
             batch_size=self.batch_size,
             shift=self.shift,
-            freeze_statistics=len(data.fit) < 200,
+            freeze_statistics=images < FEW_IMAGES,
         )
-        best = (-1.0, {name: value.clone() for name, value in tuned.model.state_dict().items()})
-
-        def keep_best(_: int) -> None:
-            nonlocal best
-            accuracy = clean_accuracy(tuned.model, data.val, session).value
-            state = tuned.model.state_dict()
-            if accuracy > best[0] and all(bool(value.isfinite().all()) for value in state.values()):
-                best = (accuracy, {name: value.clone() for name, value in state.items()})
-
-        passes = train(tuned.model, data.fit, schedule, session, "fine-pruning", held, keep_best)
-        tuned.model.load_state_dict(best[1])
-        return best[0] >= 0, passes

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.methods.interface import Cleansing, Needs
+from hubclean.methods.tolerance import within
 from hubclean.methods.tuning import Tuned, TuningOptions, cleansed, head_weights, new_head_rates, restart_heads, tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, Images, Labels
@@ -20,7 +21,7 @@ from hubclean.nets.training import cross_entropy
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
-# The alpha rule (methods.md, section 6): our reconstruction, the paper sets alpha by data set.
+# The alpha rule (docs/methods/tuning.md#choosing-alpha) is ours; the paper sets alpha by data set.
 GRID = (0.2, 0.1, 0.05, 0.02, 0.01, 0.001, 0.0)
 
 
@@ -66,7 +67,6 @@ class FST(TuningOptions):
         before = clean_accuracy(checkpoint.model, data.val, session).value
         energy = sum(float(weight.norm()) ** 2 for weight in _old_heads(checkpoint).values())
         bound = 10 * log(max(1, len(checkpoint.labels))) / max(energy, 1e-12)
-        floor = before - self.max_drop - 1e-9  # shares of images are exact to far more than 1e-9
         alphas = sorted({min(alpha, bound) for alpha in ((self.alpha,) if self.alpha else GRID)})
         trials: dict[float, Tuned] = {}
         low, high = 0, len(alphas)  # alphas below low are within the tolerance, from high on they are not
@@ -74,7 +74,8 @@ class FST(TuningOptions):
             middle = (low + high) // 2
             alpha = alphas[middle]
             trials[alpha] = self.trial(checkpoint, alpha, data, session)
-            low, high = (middle + 1, high) if trials[alpha].accuracy >= floor else (low, middle)
+            able = within(before, trials[alpha].accuracy, self.max_drop)
+            low, high = (middle + 1, high) if able else (low, middle)
         chosen = alphas[low - 1] if low else max(trials, key=lambda alpha: (trials[alpha].accuracy, alpha))
         notes = self._notes(trials, chosen, bound, energy, within=bool(low))
         spent = sum(trial.passes for trial in trials.values()) + len(data.val) // 3

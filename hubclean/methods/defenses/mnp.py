@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 import torch
 
 from hubclean.methods.interface import Cleansing, Needs
-from hubclean.methods.masking.prune import Budget, cleansed
+from hubclean.methods.masking.options import MaskOptions, Searchable
 from hubclean.methods.masking.search import Masks, Recovery, recover
 from hubclean.methods.masking.suppression import Ascent, expose
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut import searchable_units
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -22,7 +21,7 @@ _SMALL = 2000  # units; a ResNet-18 has 4,800
 
 
 @dataclass(frozen=True)
-class Mnp:
+class Mnp(MaskOptions):
     """Suppresses clean accuracy, learns which units to mask to get it back, and prunes those from the original weights.
 
     A reconstruction: of the paper only the abstract and reviews could be read. They name three objectives (clean
@@ -43,8 +42,7 @@ class Mnp:
     ``preserve=0 penalty=0`` is RNP. Units are those of the whole net: convolutions with their norm, hidden units,
     attention heads.
 
-    Do not expect it to work on tiny nets or against triggers that cover the image: methods.md, section 12, measured 69
-    to 79 % of ASR left there.
+    Do not expect it to work on tiny nets or against triggers that cover the image: docs/methods/masks.md#mnp.
     """
 
     name: ClassVar[str] = "mnp"
@@ -62,14 +60,8 @@ class Mnp:
     rate: Annotated[float, Doc("learning rate of the masks", 0.0, 100.0)] = 0.05
     epochs: Annotated[int, Doc("epochs of learning the masks, a round", 1, 10_000)] = 20
     rounds: Annotated[int, Doc("times that exposing and masking alternate", 1, 100)] = 1
-    batch_size: Annotated[int, Doc("images a step", 2, 65536)] = 128
     preserve: Annotated[float, Doc("a, weight of the original model's loss against the exposed one's", 0.0, 1.0)] = 0.5
     penalty: Annotated[float, Doc("lambda, weight of the magnitude penalty", 0.0, 100.0)] = 1e-3
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val, 1 = the threshold decides", 0.0, 1.0)] = 0.03
-    threshold: Annotated[float, Doc("only units whose mask is at most this are cut", 0.0, 1.0)] = 1.0
-    layer_share: Annotated[float, Doc("largest share of a layer's units that is cut, at least one", 0.0, 1.0)] = 0.2
-    finetune: Annotated[bool, Doc("fine-tune after pruning; can bring the backdoor back")] = False
-    tune_epochs: Annotated[int, Doc("epochs of fine-tuning", 1, 10_000)] = 5
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
@@ -79,11 +71,8 @@ class Mnp:
         Raises:
             ModelError: no unit of the net can be cut exactly; tried on two images.
         """
-        original = checkpoint.copy()
-        original.model.to(session.device).eval()
-        groups = searchable_units.of_network(original, data.fit.images(slice(0, 2), session.device))
-        sizes = searchable_units.relative(searchable_units.magnitudes(original.model, groups))
-        small = sum(group.count for group in groups) < _SMALL
+        net = Searchable.of(checkpoint, data.fit, session)
+        small = sum(group.count for group in net.groups) < _SMALL
         ascent = Ascent(
             rho=self.suppress_to or (0.5 if small else 0.2),
             rate=self.suppress_rate or (1e-3 if small else 1e-2),
@@ -93,18 +82,15 @@ class Mnp:
         )
         recovery = Recovery(self.rate, self.epochs, self.penalty, batch_size=self.batch_size)
         notes = ["a reconstruction from the abstract and reviews: its objective and numbers are not the paper's own"]
-        found, passes = Masks.ones(groups, session.device), 0
+        found, passes = Masks.ones(net.groups, session.device), 0
         for turn in range(self.rounds):
-            terms: list[tuple[float, torch.nn.Module]] = [(self.preserve, original.model)]
+            terms: list[tuple[float, torch.nn.Module]] = [(self.preserve, net.checkpoint.model)]
             if self.preserve < 1:
                 classes, under = len(checkpoint.labels), found if turn else None
-                exposure = expose(original.model, data.fit, classes, ascent, session, f"mnp {turn}", under)
+                exposure = expose(net.checkpoint.model, data.fit, classes, ascent, session, f"mnp {turn}", under)
                 terms.append((1 - self.preserve, exposure.model))
                 notes.append(exposure.note(checkpoint.labels))
                 passes += exposure.passes
-            found, count = recover(terms, found, sizes, recovery, data.fit, session, f"mnp {turn}")
+            found, count = recover(terms, found, net.sizes, recovery, data.fit, session, f"mnp {turn}")
             passes += count
-        epochs = self.tune_epochs if self.finetune else 0
-        budget = Budget(self.max_drop, self.threshold, self.layer_share, tune_epochs=epochs)
-        done = cleansed(original, found, sizes, budget, data, triggers, session, self.name)
-        return replace(done, notes=(*notes, *done.notes), passes=done.passes + passes)
+        return self.cleansed(net, found, data, triggers, session, tuple(notes), passes)

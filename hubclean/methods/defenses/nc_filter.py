@@ -34,8 +34,8 @@ class NeuralCleanseFilter:
     with the recovered trigger, on the other half. Labels are not read: images of the target class are among them.
 
     The backdoor stays in the weights: without the filter, which is written beside them, nothing is won. Source:
-    section VI-A as methods.md 4.5 restates it (top 1 % and 5 % false alarms are the paper's; the paper could not be
-    read again, so the quantile's rounding, the split of ``val`` and of the false alarms are ours).
+    section VI-A as docs/methods/triggers.md#nc-filter restates it (top 1 % and 5 % false alarms are the paper's; the
+    paper could not be read again, so the quantile's rounding, the split of ``val`` and of the false alarms are ours).
     """
 
     name: ClassVar[str] = "nc-filter"

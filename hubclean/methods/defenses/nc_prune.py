@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import ceil
 from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import CutSite, CutStep, MaxDrop
+from hubclean.methods.tolerance import step_width, until_beyond, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import FeatureChannels, Prunable, Site, cut_channels, prunable, pruning_curve
 from hubclean.nets.images import DefenseData, ImageSet
@@ -35,20 +36,19 @@ class NeuralCleansePruning:
 
     The cut is a true zero in the file, proved on two images before. ``site`` as in fine-pruning: ``feature`` are the
     channels at the head's input, ``conv`` the last convolution, or hidden units and attention heads of the last block.
-    Source: section VI-B as methods.md 4.6 restates it. The threshold of 30 % of the units is the paper's; ASR below
-    5 %, the tolerance, steps of 1 %, |a|, standardising and what is kept are ours. Trojan-type triggers resist.
+    Source: section VI-B as docs/methods/triggers.md#nc-prune restates it. The threshold of 30 % of the units is the
+    paper's; ASR below 5 %, the tolerance, steps of 1 %, |a|, standardising and what is kept are ours. Trojan-type
+    triggers resist.
     """
 
     name: ClassVar[str] = "nc-prune"
     paper: ClassVar[str] = "Neural Cleanse, Wang et al., IEEE S&P 2019"
     needs: ClassVar[Needs] = "labels"
 
-    site: Annotated[
-        str, Doc("units that are cut: feature = final channels, conv = last convolution", choices=("feature", "conv"))
-    ] = "feature"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
+    site: CutSite = "feature"
+    step: CutStep = 0.01
     asr: Annotated[float, Doc("stop when every recovered trigger's success on val is below this", 0.0, 1.0)] = 0.05
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
+    max_drop: MaxDrop = 0.04
     most: Annotated[float, Doc("largest share of the units that may be cut", 0.0, 1.0)] = 0.3
 
     def cleanse(
@@ -89,21 +89,19 @@ class NeuralCleansePruning:
         session: Session,
     ) -> Iterator[CurvePoint]:
         """Accuracy and ASR for every prefix of ``order`` until a rule stops; the last point may be beyond it."""
-        width, most = max(1, ceil(round(self.step * len(order), 6))), int(round(self.most * len(order), 6))
+        width, most = step_width(self.step, len(order)), int(round(self.most * len(order), 6))
         steps = [order[start : min(start + width, most)] for start in range(0, most, width)]
         session.progress.start("pruning", len(steps))
-        first = None
-        for point in pruning_curve(checkpoint, units, steps, val, triggers, session, worst=True):
-            first = point if first is None else first
+        curve = pruning_curve(checkpoint, units, steps, val, triggers, session, worst=True)
+        for point in until_beyond(curve, self.max_drop):
             yield point
             session.progress.advance()
-            if not self._within(first, point) or (point.proxy_asr is not None and point.proxy_asr < self.asr):
+            if point.proxy_asr is not None and point.proxy_asr < self.asr:
                 break
         session.progress.finish()
 
     def _within(self, first: CurvePoint, point: CurvePoint) -> bool:
-        """Whether a loss of accuracy is within the tolerance; shares of images are exact to far more than 1e-9."""
-        return first.clean_accuracy - point.clean_accuracy <= self.max_drop + 1e-9
+        return within(first.clean_accuracy, point.clean_accuracy, self.max_drop)
 
     def _kept(self, points: list[CurvePoint]) -> CurvePoint:
         able = [point for point in points if self._within(points[0], point)]

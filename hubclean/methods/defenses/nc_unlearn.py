@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.shared_options import MaxDrop, Optimizer
+from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import clean_accuracy, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
 from hubclean.nets.triggers import StampedSet, Trigger
@@ -46,8 +48,8 @@ class NeuralCleanseUnlearning:
     lose at most ``max_drop``, and are within 0.02 of the lowest success of the strongest trigger among those, the one
     with the best accuracy is kept; where every epoch loses more, the original is.
 
-    Source: section VI-C as methods.md 4.7 restates it (shares, rate 0.01, momentum 0.9, 1 epoch); ``steps``, AdamW for
-    nets with LayerNorm alone, the tolerance and the choice among epochs are ours.
+    Source: section VI-C as docs/methods/triggers.md#nc-unlearn restates it (shares, rate 0.01, momentum 0.9, 1 epoch);
+    ``steps``, AdamW for nets with LayerNorm alone, the tolerance and the choice among epochs are ours.
     """
 
     name: ClassVar[str] = "nc-unlearn"
@@ -57,10 +59,8 @@ class NeuralCleanseUnlearning:
     share: Annotated[float, Doc("share of the images that is stamped", 0.0, 1.0)] = 0.2
     epochs: Annotated[int, Doc("epochs over fit, at least", 1, 10_000)] = 1
     steps: Annotated[int, Doc("training steps, at least: epochs are added until there are so many", 1, 1_000_000)] = 50
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)] = 0.04
-    optimizer: Annotated[
-        str, Doc("auto: adamw with LayerNorm or RMSNorm alone, else sgd", choices=("auto", "sgd", "adamw"))
-    ] = "auto"
+    max_drop: MaxDrop = 0.04
+    optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 128
     shift: Annotated[int, Doc("largest random translation while training, in pixels", 0, 64)] = 0
@@ -80,7 +80,7 @@ class NeuralCleanseUnlearning:
         def watch(epoch: int) -> None:
             state = self._state(epoch, tuned, data.val, triggers, session)
             finite = all(bool(value.isfinite().all()) for value in state.weights.values())
-            if finite and first.accuracy - state.accuracy <= self.max_drop + 1e-9:
+            if finite and within(first.accuracy, state.accuracy, self.max_drop):
                 able[:] = self.best_states([*able, state])
 
         train(tuned.model, images, schedule, session, self.name, None, watch)
@@ -112,14 +112,14 @@ class NeuralCleanseUnlearning:
             optimizer,
             batch_size=self.batch_size,
             shift=self.shift,
-            freeze_statistics=images < 200,
+            freeze_statistics=images < FEW_IMAGES,
         )
 
     @staticmethod
     def _state(
         epoch: int, tuned: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session
     ) -> EpochState:
-        rates = [attack_rates(tuned.model, val, trigger, len(tuned.labels), session)[0] for trigger in triggers]
+        rates = success_rates(tuned.model, val, triggers, len(tuned.labels), session)
         return EpochState(
             epoch,
             clean_accuracy(tuned.model, val, session).value,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from hubclean.methods.interface import Cleansing, Needs
-from hubclean.methods.masking.prune import Budget, cleansed
+from hubclean.methods.masking.options import MaskOptions, Searchable
 from hubclean.methods.masking.search import Masks, Recovery, recover
 from hubclean.methods.masking.suppression import Ascent, expose
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut import searchable_units
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -18,7 +17,7 @@ from hubclean.registry import Doc
 
 
 @dataclass(frozen=True)
-class Rnp:
+class Rnp(MaskOptions):
     """Unlearns clean images, learns the masks that bring them back, and prunes what they mask from the original.
 
     Unlearn: theta^ by gradient ascent on CE(F(x; theta), y) over ``fit`` until accuracy there is 0.20.
@@ -29,7 +28,7 @@ class Rnp:
     running statistics do not move; units are those of any net, not BatchNorm layers alone, and a masked unit is zero
     altogether, where RNP keeps its bias; where to stop is chosen by clean accuracy on ``val``, not on the test set.
     ``threshold=0.3 max_drop=1 layer_share=1`` is the fixed threshold of the authors' CIFAR-10 example. Source:
-    methods.md, sections 5.2 and 7.4, from the authors' code; the paper itself was not read.
+    the authors' code (docs/methods/masks.md#rnp); the paper itself was not read.
     """
 
     name: ClassVar[str] = "rnp"
@@ -43,12 +42,6 @@ class Rnp:
     rate: Annotated[float, Doc("learning rate of the masks", 0.0, 100.0)] = 0.2
     scale: Annotated[float, Doc("factor on the loss of the masks", 0.0, 100.0)] = 0.2
     epochs: Annotated[int, Doc("epochs of learning the masks", 1, 10_000)] = 20
-    batch_size: Annotated[int, Doc("images a step", 2, 65536)] = 128
-    max_drop: Annotated[float, Doc("largest loss of clean accuracy on val, 1 = the threshold decides", 0.0, 1.0)] = 0.03
-    threshold: Annotated[float, Doc("only units whose mask is at most this are cut", 0.0, 1.0)] = 1.0
-    layer_share: Annotated[float, Doc("largest share of a layer's units that is cut, at least one", 0.0, 1.0)] = 0.2
-    finetune: Annotated[bool, Doc("fine-tune after pruning; can bring the backdoor back")] = False
-    tune_epochs: Annotated[int, Doc("epochs of fine-tuning", 1, 10_000)] = 5
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
@@ -58,17 +51,11 @@ class Rnp:
         Raises:
             ModelError: no unit of the net can be cut exactly; tried on two images.
         """
-        original = checkpoint.copy()
-        original.model.to(session.device).eval()
-        groups = searchable_units.of_network(original, data.fit.images(slice(0, 2), session.device))
-        sizes = searchable_units.relative(searchable_units.magnitudes(original.model, groups))
+        net = Searchable.of(checkpoint, data.fit, session)
         ascent = Ascent(self.suppress_to, self.suppress_rate, self.decay, steps=self.steps, batch_size=self.batch_size)
-        exposure = expose(original.model, data.fit, len(checkpoint.labels), ascent, session, self.name)
+        exposure = expose(net.checkpoint.model, data.fit, len(checkpoint.labels), ascent, session, self.name)
         recovery = Recovery(self.rate, self.epochs, scale=self.scale, batch_size=self.batch_size)
-        start = Masks.ones(groups, session.device)
-        found, count = recover([(1.0, exposure.model)], start, sizes, recovery, data.fit, session, self.name)
-        epochs = self.tune_epochs if self.finetune else 0
-        budget = Budget(self.max_drop, self.threshold, self.layer_share, tune_epochs=epochs)
-        done = cleansed(original, found, sizes, budget, data, triggers, session, self.name)
-        notes = (exposure.note(checkpoint.labels), *done.notes)
-        return replace(done, notes=notes, passes=done.passes + exposure.passes + count)
+        start = Masks.ones(net.groups, session.device)
+        found, count = recover([(1.0, exposure.model)], start, net.sizes, recovery, data.fit, session, self.name)
+        notes = (exposure.note(checkpoint.labels),)
+        return self.cleansed(net, found, data, triggers, session, notes, exposure.passes + count)

@@ -35,7 +35,7 @@ class MagnitudeSaliency:
 
     The verdict is always ``undecided``: no calibrated cut-off is known, correlations mean something only against
     reference models of the same architecture. A reconstruction: the abstract names the correlation, not its form
-    (methods.md, 5.2).
+    (docs/methods/hints.md#magnitude-and-saliency).
     """
 
     name: ClassVar[str] = "magnitude-saliency"

@@ -222,23 +222,14 @@ class NeuralCleanse:
         sampled = [score for score in scores if score.label in set(labels.reference)]
         if len(sampled) < _FEWEST_LABELS:
             ratio = min(score.norm for score in scores) / max(middle, 0.01)
-            return (
-                "undecided",
-                f"{len(scores)} labels are too few for an anomaly index; smallest / median norm = {ratio:.2f}",
-                (),
-            )
+            few = f"{len(scores)} labels are too few for an anomaly index; smallest / median norm = {ratio:.2f}"
+            return "undecided", few, ()
         if sure:
-            return (
-                "backdoored",
-                f"{len(sure)} label(s) flagged by most of {self.seeds} seeds, with second evidence",
-                tuple(s.label for s in sure),
-            )
+            why = f"{len(sure)} label(s) flagged by most of {self.seeds} seeds, with second evidence"
+            return "backdoored", why, tuple(s.label for s in sure)
         if 2 * sum(score.invertible for score in sampled) < len(sampled):
-            return (
-                "undecided",
-                "no trigger was found for most labels, so their norms say nothing; more steps may help",
-                (),
-            )
+            nothing = "no trigger was found for most labels, so their norms say nothing; more steps may help"
+            return "undecided", nothing, ()
         if open_ := self._all_to_all_verdict(measures):
             return *open_, ()
         if often:

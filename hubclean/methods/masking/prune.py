@@ -11,18 +11,21 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.masking.search import Masks
+from hubclean.methods.stages import recovered_success, revived
+from hubclean.methods.tolerance import FEW_IMAGES, within
+from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import masks
+from hubclean.nets.cut.pruning import curve_point
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy
+from hubclean.nets.metrics import clean_accuracy, success_rates, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace.units import UnitGroup
-from hubclean.nets.training import Schedule, suited, train
+from hubclean.nets.training import Schedule, suited
 from hubclean.nets.triggers import Trigger
 from hubclean.records import CurvePoint
 
 _LISTED = 8  # layers named in a note
-_REVIVED = 0.05  # rise of a recovered trigger's ASR that fine-tuning may cause
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class BlockSearch:
     ) -> None:
         self._checkpoint, self._groups, self._order = checkpoint, groups, order
         self._budget, self._val, self._session = budget, val, session
-        self._able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
+        self._able = triable(triggers, val)
         self._room = [max(1, int(budget.layer_share * group.count + 1e-9)) for group in groups]
         self._room = [min(room, group.count - 1) for room, group in zip(self._room, groups, strict=True)]
         self.gone: list[set[int]] = [set() for _ in groups]
@@ -133,7 +136,7 @@ class BlockSearch:
             if not block:
                 break
             accuracy = 0.0 if excess == 1 else self.accuracy_without(block)
-            if excess != 1 and first - accuracy <= self._budget.max_drop + 1e-9:
+            if excess != 1 and within(first, accuracy, self._budget.max_drop):
                 for place, unit in block:
                     self.gone[place].add(unit)
                 excess = excess - len(block) if excess else 0
@@ -173,14 +176,11 @@ class BlockSearch:
 
     def _point(self, accuracy: float) -> CurvePoint:
         """Where the choice stands, with the ASR of the recovered triggers."""
-        model, classes, rates = self._checkpoint.model, len(self._checkpoint.labels), []
+        model, classes = self._checkpoint.model, len(self._checkpoint.labels)
         with self._silenced([]):
-            for trigger in self._able:
-                rate, _ = attack_rates(model, self._val, trigger, classes, self._session)
-                self.forwards += rate.n
-                rates.append(rate.value)
-        cut = sum(len(units) for units in self.gone)
-        return CurvePoint(cut, accuracy, sum(rates) / len(rates) if rates else None)
+            rates = success_rates(model, self._val, self._able, classes, self._session)
+        self.forwards += sum(rate.n for rate in rates)
+        return curve_point(sum(len(units) for units in self.gone), accuracy, [rate.value for rate in rates])
 
 
 def cleansed(
@@ -196,8 +196,7 @@ def cleansed(
     """From finished masks to a cleansing: choose by rising mask, cut the original weights, fine-tune if asked for.
 
     Fine-tuning holds the cut entries at exactly zero and keeps the epoch of best accuracy on ``val``; that stage
-    becomes the checkpoint unless it is less accurate there than the pruned one, or revives a recovered trigger by more
-    than 0.05 of ASR on ``val``.
+    becomes the checkpoint unless it is less accurate there than the pruned one, or revives a recovered trigger.
 
     Args:
         sizes: relative magnitudes n~_i by group; they break ties.
@@ -213,11 +212,10 @@ def cleansed(
         tuned = pruned.copy()
         best = _tune(tuned, groups, pruning, budget.tune_epochs, data, session, purpose)
         passes += budget.tune_epochs * (len(data.fit) + len(data.val) // 3)
-        rates = [_proxies(one, data.val, triggers, session) for one in (pruned, tuned)]
-        revived = any(after > before + _REVIVED for before, after in zip(*rates, strict=True))
+        back = revived(*(recovered_success(one, data.val, triggers, session) for one in (pruned, tuned)))
         stages += [Stage("fine-tuned", tuned)] if best >= 0 else []
-        kept = "fine-tuned" if best >= accuracy and not revived else "pruned"
-        why = "; it revived a recovered trigger" if revived else ""
+        kept = "fine-tuned" if best >= accuracy and not back else "pruned"
+        why = "; it revived a recovered trigger" if back else ""
         notes.append(f"val accuracy {max(best, 0):.1%} after fine-tuning{why}: the {kept} stage is kept")
     return Cleansing(tuple(stages), kept, pruning.curve, tuple(notes), pruning.cut, passes)
 
@@ -234,11 +232,6 @@ def _cut_note(groups: Sequence[UnitGroup], found: Masks, pruning: Pruning, accur
     )
 
 
-def _proxies(checkpoint: Checkpoint, val: ImageSet, triggers: tuple[Trigger, ...], session: Session) -> list[float]:
-    classes = len(checkpoint.labels)
-    return [attack_rates(checkpoint.model, val, trigger, classes, session)[0].value for trigger in triggers]
-
-
 def _tune(
     tuned: Checkpoint,
     groups: Sequence[UnitGroup],
@@ -249,18 +242,7 @@ def _tune(
     purpose: str,
 ) -> float:
     """Fine-tune in place to the epoch of best accuracy on ``val``, which is returned; -1 if no epoch was finite."""
-    held = masks.entries_of(tuned.model, groups, pruning.dead)
     optimizer, rate = suited(tuned.model)
-    best, kept = -1.0, {name: value.clone() for name, value in tuned.model.state_dict().items()}
-
-    def keep_best(_: int) -> None:
-        nonlocal best, kept
-        accuracy = clean_accuracy(tuned.model, data.val, session).value
-        state = tuned.model.state_dict()
-        if accuracy > best and all(bool(value.isfinite().all()) for value in state.values()):
-            best, kept = accuracy, {name: value.clone() for name, value in state.items()}
-
-    schedule = Schedule(epochs, rate, optimizer, freeze_statistics=len(data.fit) < 200)
-    train(tuned.model, data.fit, schedule, session, purpose, held, keep_best)
-    tuned.model.load_state_dict(kept)
-    return best
+    schedule = Schedule(epochs, rate, optimizer, freeze_statistics=len(data.fit) < FEW_IMAGES)
+    held = masks.entries_of(tuned.model, groups, pruning.dead)
+    return tune(tuned, data, schedule, session, purpose, "best", held=held).accuracy

@@ -38,7 +38,7 @@ class Masks:
 def batch_statistics(*models: nn.Module) -> Iterator[None]:
     """Inside, BatchNorm normalises by the batch; its running buffers and modes are as before after.
 
-    With running statistics, which no longer fit suppressed weights, masks find nothing (methods.md, 5.2).
+    With running statistics, which no longer fit suppressed weights, masks find nothing (docs/methods/masks.md).
     """
     norms = [module for model in models for module in model.modules() if isinstance(module, _BATCH_NORMS)]
     kept = [(norm, norm.training, norm.momentum, _buffers(norm)) for norm in norms]

@@ -105,9 +105,9 @@ def expose(
     few classes. If the entropy of these is above ``ascent.most_entropy``, the ascent is tried again at half the rate
     each time with rho = 0.5, 0.6, 0.8, and the attempt of least entropy is kept. An ascent that misses its goal, as on
     nets that are sure of every image, is tried again at ten times the rate, twice at most. Sources: RNP (ICML 2023),
-    unlearning; MNP (arXiv 2405.17750), clean suppression; the health check is a reconstruction (methods.md, 5.2) and
-    looks at images that change class alone, so that it means the same at every rho; the bisected step and the higher
-    rates are ours.
+    unlearning; MNP (arXiv 2405.17750), clean suppression; the health check is a reconstruction
+    (docs/methods/masks.md#suppression) and looks at images that change class alone, so that it means the same at
+    every rho; the bisected step and the higher rates are ours.
 
     Args:
         under: masks under which the model is suppressed (MNP with several rounds).

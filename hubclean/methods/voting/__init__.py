@@ -7,5 +7,5 @@
 * ``tally``: counts them: refused, enough, the sequence.
 * ``noise``: votes with local differential privacy.
 * ``options``: what files and rounds have in common.
-* ``steps``: prune, tune, adjust: the one sequence of steps.
+* ``joint_steps``: prune, tune, adjust: the one sequence of steps.
 """

@@ -1,7 +1,7 @@
 """What participants of federated pruning send each other as files: ballots, pruning sequences, accuracies fed back.
 
-A ballot holds ranks or votes (Wu et al., ICDCS 2022; methods.md 3.2, 3.3) of one data owner: no activation, no image,
-no label. The format is ours: JSON of the records in ``ballot_records``, each with the sha256 of its own content and of
+A ballot holds ranks or votes (docs/methods/federated.md#rap) of one data owner: no activation, no image,
+no label. The format is ours: JSON of the records in ``ballots``, each with the sha256 of its own content and of
 the weights it was made for. The hash tells damage and names a ballot; it does not tell who sent it. Files come from
 strangers: they are read within bounds and checked to the last number, and nothing in them is shown unescaped.
 """
@@ -127,7 +127,7 @@ def parse_document(kind: type[Document], data: bytes) -> Document:
 
 
 def read_document(kind: type[Document], place: Path) -> Document:
-    """``parse`` of a file.
+    """``parse_document`` of a file.
 
     Raises:
         BallotError: names the file and why it is refused.

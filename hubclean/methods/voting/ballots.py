@@ -1,7 +1,7 @@
 """Ballots, pruning sequences and feedback of federated pruning as records, with the rules each keeps by itself.
 
 Torch-free, exact through JSON. ``fault`` says what is wrong with a record's own numbers; reading, hashing and refusing
-files is done in ``ballots``.
+files is done in ``ballot_files``.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Ballot:
         images_at_least: the largest power of ten that is not above the number of images, no more is told.
         versions: of the packages that computed it.
         nonce: 32 random hex digits, so that two participants who agree do not hand in the same ballot.
-        epsilon: of the noise on ``mvp`` votes (see ``private_votes``); ``None``: they are the true ones. A claim, as
+        epsilon: of the noise on ``mvp`` votes (see ``noise.private``); ``None``: they are the true ones. A claim, as
             everything in a ballot is.
-        sha256: of everything else, see ``digest``.
+        sha256: of everything else, see ``ballot_files.digest``.
     """
 
     weights: dict[str, str]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from hubclean.methods.shared_options import CutStep
 from hubclean.registry import Doc
 
 
 @dataclass(frozen=True, kw_only=True)
 class JointOptions:
-    """Which units, in whose order, how many, and the adjustment at the end (Wu et al., ICDCS 2022; methods.md 3)."""
+    """Which units, in whose order, how many, and the adjustment at the end (docs/methods/federated.md)."""
 
     site: Annotated[
         str,
@@ -28,7 +29,7 @@ class JointOptions:
         str,
         Doc("accuracies fed back: median of each one's loss, or of all, or mean", choices=("losses", "median", "mean")),
     ] = "losses"
-    step: Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)] = 0.01
+    step: CutStep = 0.01
     max_drop: Annotated[float, Doc("largest loss of clean accuracy by pruning", 0.0, 1.0)] = 0.04
     adjust: Annotated[bool, Doc("adjust extreme weights last")] = True
     adjust_mode: Annotated[str, Doc("what extreme weights become: zero or the limit", choices=("zero", "clip"))] = (

@@ -1,7 +1,7 @@
 """What one participant of federated pruning does with images of its own: rank units, try a sequence, feed back.
 
-Wu et al., ICDCS 2022 (methods.md 3.1, 3.4). Nothing here knows who the others are or how answers travel: ballots
-(files), Flower and the shards of a single user call the same functions.
+Wu et al., ICDCS 2022 (docs/methods/federated.md). Nothing here knows who the others are or how answers travel:
+ballots (files), Flower and the shards of a single user call the same functions.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import torch
 from hubclean.errors import BallotError, DataError
 from hubclean.methods.voting import tally
 from hubclean.methods.voting.ballots import PruningSequence
-from hubclean.methods.voting.votes import Joining, Scheme, joined, mvp_sequence, ranks, rap_sequence
-from hubclean.methods.voting.votes import votes as votes_of
+from hubclean.methods.voting.votes import Joining, Scheme, joined, mvp_sequence, ranks, rap_sequence, votes_of
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut import pruning

@@ -1,8 +1,8 @@
 """Counts ballots and feedback: which are refused and why, whether enough are left, and the sequence that they give.
 
-The rules of a count are ours (methods.md, section 3, gives the arithmetic alone): every file is judged by itself, then
-against the checkpoint, then against the others. What is refused is named with its reason; the rest is counted if it is
-more than half of all files handed in, so that whoever hands in junk can stop a count but not turn it.
+The rules of a count are ours (docs/methods/federated.md gives the arithmetic alone): every file is judged by itself,
+then against the checkpoint, then against the others. What is refused is named with its reason; the rest is counted if
+it is more than half of all files handed in, so that whoever hands in junk can stop a count but not turn it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Generic, Literal, TypeVar
 
 from hubclean.errors import BallotError
 from hubclean.escaping import printable
-from hubclean.methods.voting import ballot_files as ballots
 from hubclean.methods.voting import votes
+from hubclean.methods.voting.ballot_files import parse_document, read_bytes, same_weights, sealed
 from hubclean.methods.voting.ballots import Ballot, Feedback, PruningSequence, Site
 from hubclean.methods.voting.votes import Joining
 from hubclean.records import BallotReport
@@ -84,21 +84,17 @@ def sequence(counted: Counted, joining: Joining = "mean", step: float = 0.01) ->
         step: share of the units between two points of an accuracy curve.
     """
     first, rows = counted.ballots[0], [one.entries for one in counted.ballots]
-    if first.scheme == "rap":
-        order, counts = votes.rap_sequence(rows, joining), votes.steps(first.units, step)
-    else:
-        order, joining = votes.mvp_sequence(rows), "mean"
-        counts = votes.steps(first.units, step, len(order))
-    return ballots.sealed(
+    order = votes.joint_order(first.scheme, rows, joining)
+    return sealed(
         PruningSequence(
             weights=first.weights,
             site=first.site,
             units=first.units,
             scheme=first.scheme,
             rate=first.rate,
-            joining=joining,
+            joining=joining if first.scheme == "rap" else "mean",
             order=order,
-            counts=counts,
+            counts=votes.curve_counts(first.scheme, first.units, step, order),
             ballots=tuple(one.sha256 for one in counted.ballots),
         )
     )
@@ -133,10 +129,10 @@ class _Box(Generic[Paper]):
         seen: set[str] = set()
         for number, place in enumerate(places):
             try:
-                data = ballots.read_bytes(place)
+                data = read_bytes(place)
                 self._hashes[number] = hashlib.sha256(data).hexdigest()
-                one = ballots.parse_document(kind, data)
-                ballots.same_weights(one, weights)
+                one = parse_document(kind, data)
+                same_weights(one, weights)
             except BallotError as error:
                 self._why[number] = str(error)
                 continue

@@ -1,7 +1,7 @@
 """Federated pruning's arithmetic: ranks and votes of one client, their aggregation, and how much to prune.
 
 Wu, Yang, Zhu, Mitra, ICDCS 2022 (arXiv 2011.01767). No full text could be read: what follows are the formulas of
-methods.md 3.1 to 3.4 (recalled from the paper), and where those are silent our own reconstruction, marked so.
+docs/methods/federated.md (recalled from the paper), and where those are silent our own reconstruction, marked so.
 
 Plain Python on whole numbers, so that nothing is ever tied or untied by rounding; no torch, no network, no files. Units
 are numbered from 0, clients are rows, rank 1 is the most active unit.
@@ -14,6 +14,7 @@ from math import ceil, isfinite
 from typing import Literal
 
 from hubclean.errors import DataError
+from hubclean.methods.tolerance import step_width, within
 
 Scheme = Literal["rap", "mvp"]
 Joining = Literal["mean", "median", "trimmed"]
@@ -41,7 +42,7 @@ def vote_count(rate: float, units: int) -> int:
     return min(units, ceil(round(rate * units, 6)))
 
 
-def votes(activity: Sequence[float], rate: float) -> tuple[int, ...]:
+def votes_of(activity: Sequence[float], rate: float) -> tuple[int, ...]:
     """v_i of one client ``(u,)``: 1 for the ceil(rate * u) least active units, else 0. Ties as in ``ranks``.
 
     Raises:
@@ -114,13 +115,27 @@ def mvp_sequence(rows: Sequence[Sequence[int]], ranked: Sequence[float] | None =
     return tuple(order[: sum(rows[0])])
 
 
+def joint_order(scheme: Scheme, rows: Sequence[Sequence[int]], joining: Joining = "mean") -> tuple[int, ...]:
+    """The pruning sequence of ballots ``(n, u)``: ``rap_sequence`` of ranks, ``mvp_sequence`` of votes.
+
+    Raises:
+        DataError: as those.
+    """
+    return rap_sequence(rows, joining) if scheme == "rap" else mvp_sequence(rows)
+
+
+def curve_counts(scheme: Scheme, units: int, share: float, order: Sequence[int]) -> tuple[int, ...]:
+    """``steps`` of a pruning sequence: ranks order all units, votes as many as one client votes for."""
+    return steps(units, share, None if scheme == "rap" else len(order))
+
+
 def steps(units: int, share: float, most: int | None = None) -> tuple[int, ...]:
     """How many units are gone at each point of a curve: 0, then steps of ceil(share * units), never all of them.
 
     Args:
         most: as many units a sequence offers; the last step may be smaller than the others to reach it.
     """
-    width, end = max(1, ceil(round(share * units, 6))), min(units - 1, units if most is None else most)
+    width, end = step_width(share, units), min(units - 1, units if most is None else most)
     counts = list(range(0, end + 1, width))
     return tuple(counts if most is None or counts[-1] == end else [*counts, end])
 
@@ -129,7 +144,7 @@ def agreed(curves: Sequence[Sequence[float]], how: Agreement = "losses") -> tupl
     """One accuracy a point, of the curves ``(n, points)`` that n clients fed back.
 
     Args:
-        how: ``mean`` of the clients at each point is the paper's; ``median`` is methods.md 3.4's. ``losses`` (ours) is
+        how: ``mean`` of the clients at each point is the paper's; ``median`` and ``losses`` are ours. ``losses`` is
             the median of the first point minus the median of what every client lost by then: clients whose images are
             of unlike difficulty start apart, and one liar among them moves a median of accuracies from one honest
             client to another. While fewer than half lie, the loss is between the losses of honest clients.
@@ -151,7 +166,8 @@ def agreed(curves: Sequence[Sequence[float]], how: Agreement = "losses") -> tupl
 def choose(curve: Sequence[float], max_drop: float) -> int:
     """The last point of an accuracy curve before it first falls more than ``max_drop`` below its start.
 
-    Prune on while c >= base - eps, stop at the first failure (methods.md 3.4).
+    Prune on while c >= base - eps, stop at the first failure
+    (docs/methods/federated.md#how-much-is-pruned).
 
     Raises:
         DataError: the curve has no point.
@@ -159,7 +175,7 @@ def choose(curve: Sequence[float], max_drop: float) -> int:
     if not curve:
         raise DataError("an accuracy curve without points cannot say how much to prune")
     for place, accuracy in enumerate(curve):
-        if not curve[0] - accuracy <= max_drop + 1e-9:  # shares of images are exact to far more
+        if not within(curve[0], accuracy, max_drop):
             return max(0, place - 1)
     return len(curve) - 1
 

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
 from hubclean.nets.construction import configs, image_patches, preprocessing
-from hubclean.nets.construction.adapters import Adapter, find_adapter
-from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.adapters import Adapter, find_adapter, load_adapters
 from hubclean.nets.construction.bounds import bounded, in_time, muted, offline, quiet, steady
 from hubclean.nets.images import Images, Logits
 from hubclean.records import ModelFacts
@@ -45,6 +44,16 @@ class Classifier(nn.Module):
     def forward(self, images: Images) -> Logits:
         """Images ``(n, c, h, w)`` in [0, 1] to logits ``(n, k)``."""
         return logits_of(net_output(self.net, (images - self.mean.to(images)) / self.std.to(images), self.patch))
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """The library's own net: what a ``Classifier`` holds, or the model itself."""
+    return model.net if isinstance(model, Classifier) else model
+
+
+def prefix_of(model: nn.Module) -> str:
+    """What stands before a name inside the bare net in ``model.named_parameters()``."""
+    return "net." if isinstance(model, Classifier) else ""
 
 
 def net_output(net: nn.Module, images: Tensor, patch: int = 0) -> Any:

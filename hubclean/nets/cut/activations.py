@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import DataError, ModelError
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut.features import side_by_side
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
@@ -157,7 +157,7 @@ class _Totals:
 def _measured(model: nn.Module, points: Sequence[Point], images: ImageSet, session: Session, classes: int) -> _Totals:
     """The pass over the images; every process of several sees all of them."""
     model.to(session.device).eval()
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     totals = _Totals(sum(len(point.owner) for point in points), images.labels, classes, session.device)
     with _watching(net, points) as seen:
         for batch, labels in images.batches(session.batch_size, session.device):

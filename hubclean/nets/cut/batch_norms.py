@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import DataError
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.cut import masks
 from hubclean.nets.images import Images, ImageSet
 from hubclean.nets.session import Session
@@ -67,7 +67,7 @@ def norm_layers(checkpoint: Checkpoint, images: Images) -> tuple[tuple[Layer, ..
     Raises:
         ModelError: the net cannot be run on the images.
     """
-    net = _net(checkpoint.model)
+    net = bare(checkpoint.model)
     trace = locate.recorded(net, checkpoint.facts)
     groups = unit_finder.find_units(trace, net)
     failed = masks.prove_units(checkpoint.model, groups, images).failed
@@ -129,7 +129,7 @@ class NormChannels:
 
     def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         """Entries of gamma and beta, by name in ``model.named_parameters()``, that are zero for channels ``dead``."""
-        parameters, prefix = dict(model.named_parameters()), "net." if isinstance(model, Classifier) else ""
+        parameters, prefix = dict(model.named_parameters()), prefix_of(model)
         start, found = 0, {}
         for name, width in self.norms:
             inside = dead[(dead >= start) & (dead < start + width)] - start
@@ -154,7 +154,7 @@ class Statistics:
 def running(model: nn.Module) -> dict[str, tuple[Statistics, float]]:
     """The running statistics and eps of every BatchNorm whose gamma is stored, by name inside the net."""
     found = {}
-    for name, module in _net(model).named_modules():
+    for name, module in bare(model).named_modules():
         if _is_batch_norm(module) and isinstance(getattr(module, "weight", None), nn.Parameter):
             norm = cast(nn.BatchNorm2d, module)
             assert norm.running_mean is not None
@@ -175,7 +175,7 @@ def measured(model: nn.Module, images: ImageSet, session: Session) -> dict[str, 
         raise DataError("there are no images to measure the norms' inputs on")
     model.to(session.device).eval()
     sums: dict[str, list[Any]] = {}
-    with _watching(_net(model), list(running(model)), sums):
+    with _watching(bare(model), list(running(model)), sums):
         for pixels, _ in images.batches(session.batch_size, session.device):
             model(pixels)
     found = {}
@@ -208,7 +208,3 @@ def _watching(net: nn.Module, names: list[str], sums: dict[str, list[Any]]) -> I
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _net(model: nn.Module) -> nn.Module:
-    return model.net if isinstance(model, Classifier) else model

@@ -1,4 +1,4 @@
-"""Reads features at a classifier's heads and cuts channels there; ``locate`` finds where that is.
+"""Reads features at a classifier's heads and cuts channels there; ``trace.locate`` finds where that is.
 
 A channel is cut in the head's input columns: after every norm, so that its contribution is exactly zero, and in no
 residual stream, so that nothing else changes.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.images import Features, Images
 from hubclean.nets.trace.locate import locate as locate
 from hubclean.nets.trace.recorder import tensors_in
@@ -39,7 +39,7 @@ class Captured:
 @contextmanager
 def capture(model: nn.Module, site: FeatureSite) -> Iterator[Captured]:
     """Collect the heads' inputs of every forward inside the block; hooks are gone after, also after an exception."""
-    net, seen, handles = _net(model), Captured(tuple(head.path for head in site.heads)), []
+    net, seen, handles = bare(model), Captured(tuple(head.path for head in site.heads)), []
 
     def keep(path: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any, out: Any) -> None:
@@ -91,7 +91,7 @@ def dead_mask(model: nn.Module, site: FeatureSite, dead: Tensor) -> dict[str, Te
     Args:
         dead: channel numbers ``(m,)`` int64 in ``0..site.channels-1``.
     """
-    prefix = "net." if isinstance(model, Classifier) else ""
+    prefix = prefix_of(model)
     masks: dict[str, Tensor] = {}
     parameters, start = dict(model.named_parameters()), 0
     block = torch.arange(site.block, device=dead.device)
@@ -123,7 +123,7 @@ def verify_site(model: nn.Module, site: FeatureSite, images: Images, tolerance: 
     Raises:
         ModelError: a difference above ``tolerance``.
     """
-    net = _net(model)
+    net = bare(model)
     with capture(model, site) as seen:
         logits = model(images)
     worst = 0.0
@@ -175,10 +175,6 @@ def hooked_off(net: nn.Module, site: FeatureSite, dead: Tensor) -> Iterator[None
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _net(model: nn.Module) -> nn.Module:
-    return model.net if isinstance(model, Classifier) else model
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.images import Images
 from hubclean.nets.trace.units import Entries, Point, UnitGroup
 
@@ -60,7 +60,7 @@ class _Shift:
 
 @contextmanager
 def _hooked(model: nn.Module, changes: Sequence[tuple[Point, Any]]) -> Iterator[None]:
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     with ExitStack() as stack:
         for point, change in changes:
             module = net.get_submodule(point.module)
@@ -109,7 +109,7 @@ def entries_of(
     model: nn.Module, groups: Sequence[UnitGroup], dead: Dead, sides: Sequence[str] = ("producer", "consumers")
 ) -> dict[str, Tensor]:
     """For every stored tensor, by its name in ``model.named_parameters()``, the entries that units ``dead`` own."""
-    prefix = "net." if isinstance(model, Classifier) else ""
+    prefix = prefix_of(model)
     parameters, masks = dict(model.named_parameters()), dict[str, Tensor]()
     for group in groups:
         owned: list[Entries] = [entries for side in sides for entries in getattr(group, side)]

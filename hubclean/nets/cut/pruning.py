@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare, prefix_of
 from hubclean.nets.cut import features, masks
 from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
 from hubclean.nets.images import ImageSet
+from hubclean.nets.metrics import mean_success, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup
-from hubclean.nets.triggers import Trigger
+from hubclean.nets.triggers import Trigger, relabelled
 from hubclean.records import CurvePoint
 
 Site = Literal["feature", "conv"]
@@ -77,8 +78,7 @@ class FeatureChannels:
 
     def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         columns = self.columns(model, dead)
-        prefix = "net." if isinstance(model, Classifier) else ""
-        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix), ("producer",))
+        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix_of(model)), ("producer",))
 
     def columns(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         """The heads' input columns of channels ``dead``: with them alone the channels are silent."""
@@ -147,7 +147,7 @@ def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
         ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
     """
     model = checkpoint.model
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     trace = locate.recorded(net, checkpoint.facts)
     groups = unit_finder.find_units(trace, net)
     if site == "feature":
@@ -192,17 +192,24 @@ def pruning_curve(
         steps: units cut together.
         worst: give the largest ASR of the triggers in place of their mean.
     """
-    joined = _largest if worst else _mean
     clean = Trial(checkpoint, units_of, val, None, session)
-    able = [t for t in triggers if t.target is None or bool((val.labels != t.target).any())]
-    stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in able]
+    stamped = [Trial(checkpoint, units_of, val, trigger, session) for trigger in triable(triggers, val)]
     gone = 0
-    yield CurvePoint(0, clean.accuracy(), joined([one.success() for one in stamped]))
+    yield curve_point(0, clean.accuracy(), [one.success() for one in stamped], worst)
     for step in steps:
         for one in (clean, *stamped):
             one.remove(step)
         gone += len(step)
-        yield CurvePoint(gone, clean.accuracy(), joined([one.success() for one in stamped]))
+        yield curve_point(gone, clean.accuracy(), [one.success() for one in stamped], worst)
+
+
+def curve_point(gone: int, accuracy: float, success: Sequence[float], worst: bool = False) -> CurvePoint:
+    """Accuracy with ``gone`` units cut, and the mean success of recovered triggers, with ``worst`` the largest.
+
+    Args:
+        success: of the triggers that could be tried; none = nothing is said of them.
+    """
+    return CurvePoint(gone, accuracy, max(success, default=None) if worst else mean_success(success))
 
 
 class Trial:
@@ -251,14 +258,5 @@ class Trial:
 
     def success(self) -> float:
         assert self._trigger is not None
-        following = (self._labels + 1) % self.logits.shape[1]
-        wanted = following if self._trigger.target is None else self._trigger.target
+        wanted = relabelled(self._labels, self._trigger.target, self.logits.shape[1])
         return int((self.logits.argmax(1) == wanted).sum()) / len(self._labels)
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _largest(values: list[float]) -> float | None:
-    return max(values, default=None)

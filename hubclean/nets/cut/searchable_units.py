@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import Classifier
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut import masks
 from hubclean.nets.images import Images
 from hubclean.nets.trace import locate, unit_finder
@@ -30,7 +30,7 @@ def of_network(checkpoint: Checkpoint, images: Images) -> tuple[UnitGroup, ...]:
         ModelError: nothing is left.
     """
     model = checkpoint.model
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     groups = unit_finder.find_units(locate.recorded(net, checkpoint.facts), net)
     able = [group for group in groups if group.cut != "none" and group.count > 1 and _free(group)]
     failed = masks.prove_units(model, able, images).failed
@@ -58,7 +58,7 @@ def magnitudes(model: nn.Module, groups: Sequence[UnitGroup]) -> tuple[Tensor, .
 
     Reconstruction: the reviews of MNP (arXiv 2405.17750) only speak of "the l1 norm of the neuron weights".
     """
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     parameters = dict(net.named_parameters())
     return tuple(_magnitude(net, parameters, group) for group in groups)
 

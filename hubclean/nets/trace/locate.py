@@ -12,10 +12,9 @@ from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError
 from hubclean.escaping import printable
-from hubclean.nets.construction.adapters import Adapter, find_adapter
-from hubclean.nets.construction.adapters import load_adapters as load_adapters
+from hubclean.nets.construction.adapters import Adapter, find_adapter, load_adapters
 from hubclean.nets.construction.bounds import in_time
-from hubclean.nets.construction.classifier import Classifier, count_parameters, logits_of, net_output
+from hubclean.nets.construction.classifier import bare, count_parameters, logits_of, net_output
 from hubclean.nets.trace.meta_values import Constants
 from hubclean.nets.trace.recorder import Trace, record_forward
 from hubclean.records import FeatureSite, HeadSite, ModelFacts
@@ -57,7 +56,7 @@ def locate(
     Raises:
         ModelError: no head can be found, or its columns are not free to be cut; the message says what is missing.
     """
-    net = model.net if isinstance(model, Classifier) else model
+    net = bare(model)
     rows = load_adapters() if adapters is None else tuple(adapters)
     adapter = find_adapter(rows, facts.library, facts.architecture)
     if adapter and adapter.refuse:

@@ -1,4 +1,4 @@
-"""What a file is, from its first bytes. Content decides; a name only says what was promised (scan.md 8.2, rule 2)."""
+"""What a file is, from its first bytes. Content decides; a name only says what was promised (docs/scan/policy.md)."""
 
 from __future__ import annotations
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
+
+from hubclean.scanning.pickles.streams import PickleFile
+from hubclean.scanning.rules import Problem
 
 MAGIC = b"\x93NUMPY"
 LONGEST = 64 << 10
@@ -161,3 +165,12 @@ def _odd_text(descr: str) -> str:
         if not _PLAIN.fullmatch(part.strip()) and not _NAMED.fullmatch(part.strip()):
             return descr[:80] or "an empty type"
     return ""
+
+
+def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> list[Problem]:
+    """What the pickle behind the header of an array of objects refers to, as ``walked`` finds it."""
+    try:
+        start = read_array_header(body).start
+    except BrokenHeader:
+        return []
+    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked(body[start:]).problems]

@@ -6,13 +6,12 @@ The bytes of storages that a torch pickle refers to are data by that reference a
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
-from hubclean.scanning.formats.npy import BrokenHeader, header_length, read_array_header
+from hubclean.scanning.formats.npy import BrokenHeader, header_length, object_problems, read_array_header
 from hubclean.scanning.formats.pickle_sniff import reads_as_pickle
 from hubclean.scanning.formats.torch_zip import TorchZip, check_storages, storage_members, torch_zip
 from hubclean.scanning.formats.zip_directory import (
@@ -295,12 +294,3 @@ class _Judge:
         inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work)
         self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]
-
-
-def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> list[Problem]:
-    """What the pickle behind the header of an array of objects refers to, as ``walked`` finds it."""
-    try:
-        start = read_array_header(body).start
-    except BrokenHeader:
-        return []
-    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked(body[start:]).problems]

@@ -9,9 +9,8 @@ from typing import ClassVar
 from hubclean.errors import BudgetError
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats.npy import LONGEST, BrokenHeader, header_length, read_array_header
+from hubclean.scanning.formats.npy import LONGEST, BrokenHeader, header_length, object_problems, read_array_header
 from hubclean.scanning.formats.zip_directory import LARGEST_MEMBER
-from hubclean.scanning.formats.zip_members import object_problems
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem

@@ -12,15 +12,7 @@ from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.reader import Reader
-from hubclean.scanning.scanners import (
-    Judgement,
-    each,
-    format_of,
-    head_of,
-    judged,
-    not_checked,
-    only_pickle,
-)
+from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged, not_checked, only_pickle
 from hubclean.scanning.sources import RepoSource
 
 _COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "7z", "rar", "tar")

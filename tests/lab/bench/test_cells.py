@@ -17,6 +17,7 @@ from hubclean.cli.main import main
 from hubclean.errors import DataError
 from hubclean.lab.bench import cells, rows, small_nets, zoo
 from hubclean.lab.bench import run as command
+from hubclean.lab.bench.journal import RESULTS, Journal
 from hubclean.lab.bench.plans import Plan
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.nets.session import open_session
@@ -32,7 +33,7 @@ def work(folder: Path, plan: Plan = SMALL, **more: Any) -> tuple[bool, list[str]
 
 
 def held(folder: Path) -> list[rows.Row]:
-    return list(rows.read_rows(folder / cells.RESULTS))
+    return list(rows.read_rows(folder / RESULTS))
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +70,10 @@ def test_every_cell_of_the_plan_is_a_row(finished: Path) -> None:
 
 
 def test_a_second_run_does_nothing_again(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = (finished / cells.RESULTS).read_bytes()
+    before = (finished / RESULTS).read_bytes()
     monkeypatch.setattr("hubclean.lab.bench.zoo.train", lambda *_: pytest.fail("trained again"))
     assert work(finished)[0]
-    assert (finished / cells.RESULTS).read_bytes() == before
+    assert (finished / RESULTS).read_bytes() == before
 
 
 def test_a_run_goes_on_where_it_was_killed(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +82,9 @@ def test_a_run_goes_on_where_it_was_killed(finished: Path, tmp_path: Path, monke
     monkeypatch.setattr(cells.zoo, "train", lambda *args: (calls.append(1), train(*args))[1])  # the clean twin's
     plan = dataclasses.replace(SMALL, retune=False, attacks=("clean",))
     assert work(tmp_path / "out", plan)[0]
-    lines = (tmp_path / "out" / cells.RESULTS).read_text().splitlines()
+    lines = (tmp_path / "out" / RESULTS).read_text().splitlines()
     torn = "\n".join(lines[:-1]) + "\n" + lines[-1][: len(lines[-1]) // 2]  # killed while the last line was written
-    (tmp_path / "out" / cells.RESULTS).write_text(torn)
+    (tmp_path / "out" / RESULTS).write_text(torn)
     assert len(held(tmp_path / "out")) == len(lines) - 1
     assert work(tmp_path / "out", plan)[0]
     again = {row.id: row for row in held(tmp_path / "out")}
@@ -187,8 +188,8 @@ def test_time_that_is_over_begins_nothing(tmp_path: Path) -> None:
 
 
 def test_another_process_on_a_model_is_left_alone(finished: Path) -> None:
-    run = cells.BenchRun(SMALL, finished, lambda seed: open_session("cpu", seed), print)
-    with run.claimed("one") as mine, run.claimed("one") as again, run.claimed("two") as other:
+    one, two = Journal(finished), Journal(finished)
+    with one.claimed("one") as mine, two.claimed("one") as again, two.claimed("two") as other:
         assert (mine, again, other) == (True, False, True)
 
 

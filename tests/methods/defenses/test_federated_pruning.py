@@ -101,7 +101,7 @@ def test_votes_cut_no_more_than_was_voted_for(checkpoint: Checkpoint) -> None:
     activities = [
         participant.activity(checkpoint, units, one, SESSION) for one in participant.shards(DATA.fit, 5, SESSION)
     ]
-    counts = votes.mvp_counts([votes.votes(row, 0.3) for row in activities])
+    counts = votes.mvp_counts([votes.votes_of(row, 0.3) for row in activities])
     gone = dead(found.checkpoint)
     assert min(counts[unit] for unit in gone) >= max(counts[unit] for unit in range(24) if unit not in gone)
 

@@ -11,8 +11,7 @@ import torch
 
 from hubclean.errors import ModelError
 from hubclean.hub.repos import LocalRepo
-from hubclean.methods import stages
-from hubclean.methods.defenses import fine_pruning
+from hubclean.methods import stages, tuning
 from hubclean.methods.defenses.fine_pruning import FinePruning
 from hubclean.methods.stages import Chain
 from hubclean.nets import loading
@@ -196,9 +195,9 @@ def test_channels_are_ranked_on_fit_and_everything_stops_on_val(
 
     spy("means", pruning, "feature_activations", 1)
     spy("cut", Trial, "__init__", 3)
-    for module in (fine_pruning, stages):
+    for module in (tuning, stages):
         spy("accuracy", module, "clean_accuracy", 1)
-    spy("train", fine_pruning, "train", 1)
+    spy("train", tuning, "train", 1)
     FinePruning(step=0.3, max_drop=1.0, epochs=2).cleanse(untrained, data, (trigger(),), SESSION)
     assert [images is data.fit for images in used["means"] + used["train"]] == [True, True]
     assert len(used["cut"]) == 2
@@ -210,14 +209,16 @@ def marking(monkeypatch: pytest.MonkeyPatch, accuracies: list[float], values: li
     """Put made-up epochs in place of training: epoch i fills the head's bias with ``values[i]``."""
     rates: Iterator[float] = iter(accuracies)
 
-    def train(model: Any, images: Any, schedule: Any, session: Any, purpose: str, held: Any, after: Any) -> int:
+    def train(
+        model: Any, images: Any, schedule: Any, session: Any, purpose: str, held: Any, after: Any, **_: Any
+    ) -> int:
         for epoch in range(schedule.epochs):
             model.net.fc.bias.data.fill_(values[epoch])
             after(epoch + 1)
         return 100 * schedule.epochs
 
-    monkeypatch.setattr(fine_pruning, "train", train)
-    for module in (fine_pruning, stages):
+    monkeypatch.setattr(tuning, "train", train)
+    for module in (tuning, stages):
         monkeypatch.setattr(module, "clean_accuracy", lambda *_: Rate.of(round(100 * next(rates)), 100))
     monkeypatch.setattr(Trial, "accuracy", lambda self: 0.9)
 
@@ -264,7 +265,7 @@ def test_fine_tuning_trains_as_told(
     expected: Schedule,
 ) -> None:
     given: list[Schedule] = []
-    monkeypatch.setattr(fine_pruning, "train", lambda *args: (given.append(args[2]), args[-1](1), 9)[-1])
+    monkeypatch.setattr(tuning, "train", lambda *args, **_: (given.append(args[2]), args[-1](1), 9)[-1])
     data = DefenseData(image_set(images), image_set(20, seed=2))
     FinePruning(step=0.5, epochs=1, **options).cleanse(untrained, data, (), SESSION)
     assert given == [expected]

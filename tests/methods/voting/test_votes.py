@@ -37,7 +37,7 @@ def test_ranks_are_a_permutation_with_the_most_active_first(activity: list[float
 
 @given(ACTIVITY, st.floats(0, 1))
 def test_a_client_votes_for_its_least_active_units(activity: list[float], rate: float) -> None:
-    found = votes.votes(activity, rate)
+    found = votes.votes_of(activity, rate)
     assert set(found) <= {0, 1}
     assert sum(found) == votes.vote_count(rate, len(activity))
     ranks = votes.ranks(activity)
@@ -53,7 +53,7 @@ def test_the_number_of_votes_is_not_at_the_mercy_of_floats(rate: float, units: i
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_cannot_be_ranked(bad: float) -> None:
-    for make in (votes.ranks, lambda activity: votes.votes(activity, 0.5)):
+    for make in (votes.ranks, lambda activity: votes.votes_of(activity, 0.5)):
         with pytest.raises(DataError, match="finite"):
             make([0.1, bad])
 
@@ -116,7 +116,7 @@ def test_reversed_ranks_of_a_minority_cannot_move_the_median_beyond_the_honest(r
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=6, max_size=6), min_size=1, max_size=6), st.floats(0, 1))
 def test_majority_voting_counts_and_orders(activities: list[list[float]], rate: float) -> None:
-    rows = [votes.votes(activity, rate) for activity in activities]
+    rows = [votes.votes_of(activity, rate) for activity in activities]
     counts = [sum(row[unit] for row in rows) for unit in range(6)]
     assert votes.mvp_counts(rows) == tuple(counts)
     order = votes.mvp_sequence(rows)

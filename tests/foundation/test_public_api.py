@@ -1,0 +1,146 @@
+"""The public functions: every argument written out, as their records of options have it; their examples run."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import warnings
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import hubclean
+from hubclean.cleansing.deep import DeepOptions
+from hubclean.cleansing.options import CleanOptions
+from hubclean.hub.publish import push
+from hubclean.nets.loading import load_checkpoint
+from hubclean.nets.session import open_session
+from hubclean.scanning.converting import convert
+from hubclean.scanning.downloading import download
+from hubclean.scanning.engine import scan
+from hubclean.scanning.guard.options import GuardOptions
+from support.hub_server import HubServer
+from support.tiny_models import make_repo
+
+FILES = ("config.json", "model.safetensors")
+PRIVATE = {"ready", "command"}  # a defense that is made already, and the command of another program
+RUN = [
+    "scan",
+    "download",
+    "convert",
+    "guard",
+    "site",
+    "locate",
+    "wrap",
+    "open_session",
+    "clean",
+    "load_filtered",
+    "push",
+]
+FUNCTIONS = [name for name in hubclean.__all__ if inspect.isfunction(getattr(hubclean, name))]
+
+
+def _arguments(function: Any) -> set[str]:
+    return set(inspect.signature(function).parameters)
+
+
+def test_no_function_hides_its_arguments() -> None:
+    assert len(FUNCTIONS) == 12
+    for name in FUNCTIONS:
+        signature = inspect.signature(getattr(hubclean, name))
+        for row in signature.parameters.values():
+            assert row.kind not in (row.VAR_KEYWORD, row.VAR_POSITIONAL), (name, row)
+            assert row.annotation is not row.empty, (name, row)
+        assert signature.return_annotation is not signature.empty, name
+
+
+@pytest.mark.parametrize(
+    ("public", "inner"),
+    [
+        (hubclean.scan, _arguments(scan) | {row.name for row in fields(DeepOptions)} | {"deep", "data", "session"}),
+        (hubclean.download, _arguments(download)),
+        (hubclean.convert, _arguments(convert)),
+        (hubclean.push, _arguments(push)),
+        (hubclean.guard, {row.name for row in fields(GuardOptions)}),
+        (hubclean.open_session, _arguments(open_session)),
+        (
+            hubclean.clean,
+            # Not for the public: a defense that is made already, and the command of another program.
+            {row.name for row in fields(CleanOptions)} - {"ready", "command"}
+            | {"target", "data", "out", "revision", "session"},
+        ),
+    ],
+)
+def test_a_signature_has_all_options_and_no_other(public: Any, inner: set[str]) -> None:
+    assert _arguments(public) == inner
+
+
+def test_every_public_name_is_there_and_listed() -> None:
+    for name in hubclean.__all__:
+        assert getattr(hubclean, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'scann'"):
+        _ = hubclean.scann  # type: ignore[attr-defined]
+
+
+def test_the_package_of_a_command_never_hides_its_function(tmp_path: Path) -> None:
+    import hubclean.cleansing.pipeline
+    import hubclean.scanning.engine
+
+    assert inspect.isfunction(hubclean.scan)
+    assert inspect.isfunction(hubclean.clean)
+    (tmp_path / "config.json").write_text("{}")
+    assert hubclean.scan(tmp_path).exit_code == hubclean.scan(tmp_path).exit_code == 0
+
+
+def test_the_old_name_of_a_filter_warns(tmp_path: Path) -> None:
+    make_repo(tmp_path / "model", "timm-resnet")
+    with pytest.warns(DeprecationWarning, match="load_filtered"), pytest.raises(hubclean.HubcleanError, match="filter"):
+        hubclean.load_guarded(tmp_path / "model")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A folder with what the examples speak of, and the names they use."""
+    repo = make_repo(tmp_path / "made", "timm-resnet")
+    model = tmp_path / "model"
+    model.mkdir()
+    for name in FILES:
+        (model / name).write_bytes((repo / name).read_bytes())
+    (tmp_path / "pickled").mkdir()
+    (tmp_path / "pickled" / "config.json").write_bytes((repo / "config.json").read_bytes())
+    loaded = load_checkpoint(hubclean.hub.LocalRepo(model))
+    torch.save(loaded.model.net.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
+    draw = np.random.default_rng(0)
+    for label in loaded.labels:
+        place = tmp_path / "images" / "test" / label
+        place.mkdir(parents=True)
+        for number in range(6):
+            Image.fromarray(draw.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(place / f"{number}.png")
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
+                              torch.nn.Flatten(), torch.nn.Linear(8, 2))  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    return {"hubclean": hubclean, "torch": torch, "net": net,
+            "pixels": torch.rand(40, 3, 32, 32), "labels": torch.arange(40) % 2}  # fmt: skip
+
+
+def test_the_examples_of_the_docstrings_run(desk: dict[str, Any], hub: HubServer) -> None:
+    """In the order in which a user would come by them: what one writes, the next reads."""
+    hub.create("org/model", {name: Path("model", name).read_bytes() for name in FILES})
+    ran = {}
+    for name in RUN:
+        function = getattr(hubclean, name)
+        (example,) = doctest.DocTestFinder(recurse=False).find(function, name, globs=dict(desk))
+        text: list[str] = []
+        runner = doctest.DocTestRunner(optionflags=doctest.IGNORE_EXCEPTION_DETAIL)
+        with warnings.catch_warnings():
+            failed, tried = runner.run(example, out=text.append)
+        assert not failed, "".join(text)
+        ran[name] = tried
+    assert set(FUNCTIONS) - ran.keys() == {"load_guarded"}
+    assert all(ran.values()), ran
