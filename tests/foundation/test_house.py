@@ -53,9 +53,13 @@ def test_a_package_names_its_modules_in_its_map(folder: Path) -> None:
     assert inside - {"__init__", "__main__"} <= words
 
 
-@pytest.mark.parametrize("place", python_files(TESTS), ids=shown)
-def test_tests_touch_no_private_name_of_hubclean(place: Path) -> None:
-    assert [f"line {line}: {name}" for line, name in touches_of_private_names(tree(place))] == []
+def test_tests_touch_no_private_name_of_hubclean() -> None:
+    touched = [
+        f"{shown(place)}, line {line}: {name}"
+        for place in python_files(TESTS)
+        for line, name in touches_of_private_names(tree(place))
+    ]
+    assert touched == []
 
 
 def test_private_names_are_found_however_they_are_touched() -> None:
@@ -71,17 +75,28 @@ def test_private_names_are_found_however_they_are_touched() -> None:
         assert list(touches_of_private_names(ast.parse(source))) == []
 
 
-@pytest.mark.parametrize("place", python_files(TESTS), ids=shown)
-def test_tests_look_at_no_clock(place: Path) -> None:
+def test_tests_look_at_no_clock() -> None:
     """The time on the clock is the machine's, not the code's: see ``support/work.py`` for limits that hold anyway."""
     clocks = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "time_ns"}
     seen = [
-        f"line {node.lineno}: {ast.unparse(node)}"
+        f"{shown(place)}, line {node.lineno}: {ast.unparse(node)}"
+        for place in python_files(TESTS)
         for node in ast.walk(tree(place))
-        if (
+        if (isinstance(node, ast.ImportFrom) and node.module == "time")
+        or (
             isinstance(node, ast.Attribute)
             and (node.attr in clocks or ast.unparse(node) in ("time.time", "time.sleep"))
         )
-        or (isinstance(node, ast.ImportFrom) and node.module == "time")
     ]
     assert seen == []
+
+
+def test_no_test_imports_another() -> None:
+    """What two of them need stands in ``tests/support``."""
+    borrowed = [
+        f"{shown(place)}, line {node.lineno}: {node.module}"
+        for place in python_files(TESTS)
+        for node in ast.walk(tree(place))
+        if isinstance(node, ast.ImportFrom) and re.search(r"\btest_\w+$|^tests\b", node.module or "")
+    ]
+    assert borrowed == []
