@@ -1,4 +1,4 @@
-"""``hubclean scan`` and ``hubclean download``: one target or many, four formats, one exit code."""
+"""``hubclean scan``: one target or many, four formats, one exit code."""
 
 from __future__ import annotations
 
