@@ -47,6 +47,7 @@ SCHEMA = "hubclean/audit/v1"
 # An attack success rate above this after cleansing means that the trigger still works.
 REMAINING_ASR = 0.2
 
+
 @dataclass(frozen=True, slots=True)
 class FileHash:
     """One file: path inside its folder, size in bytes, sha256 in hex."""

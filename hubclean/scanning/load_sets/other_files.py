@@ -68,6 +68,11 @@ def torch_files(opened: Opened) -> Found:
     found = [
         name
         for name in opened.names
-        if suffix(name) in kinds and not is_training_state(name) and not _CHECKPOINTS.search(name)
+        if suffix(name) in kinds and not is_training_state(name) and not in_checkpoint(name)
     ]
     return Found(opened.there(["config.json"]), opened.there(found))
+
+
+def in_checkpoint(path: str) -> bool:
+    """Whether a file lies in a folder that a trainer wrote to go on from."""
+    return _CHECKPOINTS.search(path) is not None

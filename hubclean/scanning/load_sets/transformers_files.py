@@ -73,9 +73,7 @@ def transformers_files(opened: Opened) -> Found:
     base = adapter_base(adapter) if adapter else ()
     adapters = opened.there([opened.first("adapter_model.safetensors", "adapter_model.bin")]) if adapter else ()
     first = opened.there(["adapter_config.json"] if adapter else [])
-    return Found(
-        (*first, *opened.there(texts), *processors_and_tokenizers(opened)), (*weights, *adapters), note, base
-    )
+    return Found((*first, *opened.there(texts), *processors_and_tokenizers(opened)), (*weights, *adapters), note, base)
 
 
 def adapter_base(adapter: dict[str, Any]) -> tuple[str, ...]:
@@ -94,9 +92,11 @@ def _weights(opened: Opened, config: dict[str, Any]) -> tuple[tuple[str, ...], s
 
 def _versioned(names: object) -> list[str]:
     """Files for certain versions of transformers, of which it takes one."""
-    return [name for name in names if isinstance(name, str) and _VERSIONED.fullmatch(name)] if isinstance(
-        names, list
-    ) else []
+    return (
+        [name for name in names if isinstance(name, str) and _VERSIONED.fullmatch(name)]
+        if isinstance(names, list)
+        else []
+    )
 
 
 def _generates(config: dict[str, Any]) -> bool:
