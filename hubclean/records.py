@@ -30,6 +30,7 @@ from hubclean.model_records import FeatureSite as FeatureSite
 from hubclean.model_records import HeadSite as HeadSite
 from hubclean.model_records import ModelFacts as ModelFacts
 from hubclean.model_records import UnitSummary as UnitSummary
+from hubclean.scan_records import EVERY_FILE as EVERY_FILE
 from hubclean.scan_records import LOADERS as LOADERS
 from hubclean.scan_records import SEVERITIES as SEVERITIES
 from hubclean.scan_records import FileState as FileState

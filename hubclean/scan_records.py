@@ -87,6 +87,9 @@ class LoadSet:
         return self.loader == "all" or path in self.files
 
 
+EVERY_FILE = LoadSet()
+
+
 @dataclass(frozen=True, slots=True)
 class Skipped:
     """A step that was not done, and why. Never ``None`` in place of a result."""
@@ -125,7 +128,7 @@ class ScanReport:
     skipped: tuple[Skipped, ...] = ()
     judgement: Judgement | None = None
     allowed_names: tuple[str, ...] = ()
-    load_set: LoadSet = LoadSet()
+    load_set: LoadSet = EVERY_FILE
 
     @property
     def exit_code(self) -> int:

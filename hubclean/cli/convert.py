@@ -43,7 +43,7 @@ def convert(
     from hubclean.scanning.converting import convert as run
 
     options = {"revision": revision, "file": file, "key": key, "gate": fail_on, **rest}
-    report = run(target, out, **options, progress=Bars())  # type: ignore[arg-type]
+    report = run(target, out, **options, progress=Bars())
     print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 

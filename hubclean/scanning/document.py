@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 
 from hubclean.measurements import DetectionReport, Judgement
-from hubclean.records import FileVerdict, Finding, LoadSet, RepoRef, ScanReport, Severity, Skipped
+from hubclean.records import EVERY_FILE, FileVerdict, Finding, LoadSet, RepoRef, ScanReport, Severity, Skipped
 from hubclean.schema import json_schema
 from hubclean.version import __version__
 
@@ -51,7 +51,7 @@ class TargetScan:
     detections: tuple[DetectionReport, ...] = ()
     judgement: Judgement | None = None
     skipped: tuple[Skipped, ...] = ()
-    load_set: LoadSet = LoadSet()
+    load_set: LoadSet = EVERY_FILE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from hubclean.cli.text.layout import paint, plural
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
-from hubclean.records import SEVERITIES, DetectionReport, FileVerdict, Finding, ScanReport
+from hubclean.records import SEVERITIES, DetectionReport, FileState, FileVerdict, Finding, ScanReport
 from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
 from hubclean.scanning.refusal import nothing_loadable
 
@@ -84,7 +84,7 @@ def _states(report: ScanReport, files: Sequence[FileVerdict]) -> str:
 
 def _other_states(files: Sequence[FileVerdict]) -> str:
     states = Counter(file.state for file in files)
-    said = {"ok": "ok", "finding": "with findings", "unchecked": "not looked into"}
+    said: dict[FileState, str] = {"ok": "ok", "finding": "with findings", "unchecked": "not looked into"}
     return ", ".join(f"{states[state]} {text}" for state, text in said.items() if states[state])
 
 
@@ -220,10 +220,9 @@ def _meaning(report: ScanReport) -> str:
     if all(file.state != "unchecked" for file in report.files):
         if not report.severe:
             return f"exit code 0: every file was checked and nothing was found at or above {report.gate}"
-        return (
-            f"exit code 0: every file was checked; nothing that will be loaded has a finding at or above {report.gate}"
-        )
-    what = "every file but those allowed" if report.load_set.loader == "all" else f"what {report.load_set.loader} loads"
+        return f"exit code 0: every file was checked; nothing to be loaded has a finding at or above {report.gate}"
+    loader = report.load_set.loader
+    what = "every file but those allowed" if loader == "all" else f"what {loader} loads"
     return (
         f"exit code 0: {what} was checked, nothing was found in it at or above {report.gate}, and nothing hostile in"
         " any file that was"

@@ -1,4 +1,4 @@
-"""The loader of a repo, and the files that it opens: one notion for ``scan``, ``download``, ``guard``, ``clean``, CI."""
+"""The loader of a repo, and the files that it opens: one notion for scans, downloads, guards and CI."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _chosen(opened: Opened) -> _Choice:
     if "peft" in invited and {"timm", "transformers"} & set(invited) and _has_whole_model(opened):
         invited.remove("peft")  # transformers opens the adapter beside the model
     if len(invited) > 1 and (named := _library(opened)) in invited:
-        return _Choice(named, "")  # type: ignore[arg-type]
+        return _Choice(named, "")
     if invited:
         return _Choice(invited[0], "")
     if opened.first("config.json") and config is None:

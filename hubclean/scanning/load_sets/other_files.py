@@ -49,7 +49,7 @@ def _by_ending(opened: Opened) -> str:
 
 
 def peft_files(opened: Opened) -> Found:
-    """``PeftModel.from_pretrained``; nothing of the base model, which is another repo. Its processor often lies here."""
+    """``PeftModel.from_pretrained``; nothing of the base, another repo. Its processor often lies here."""
     weights = opened.there([opened.first("adapter_model.safetensors", "adapter_model.bin")])
     texts = (*opened.there(["adapter_config.json"]), *processors_and_tokenizers(opened))
     return Found(texts, weights, base=adapter_base(opened.table("adapter_config.json")))
