@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hubclean.nets.session import Session
     from hubclean.nets.triggers import Stamp
     from hubclean.progress import Progress
-    from hubclean.records import SiteReport
+    from hubclean.records import Loader, Severity, SiteReport
 
 
 def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
@@ -143,6 +143,10 @@ def clean(
     retune: bool = True,
     ballots: Sequence[Path] = (),
     feedback: Sequence[Path] = (),
+    gate: Severity = "high",
+    allow: Sequence[str] = (),
+    allow_unchecked: Sequence[str] = (),
+    loader: Loader | None = None,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -172,13 +176,14 @@ def clean(
         hooks: a folder with adapters of your own.
         retune: measure whether a trigger that is known or recovered comes back.
         ballots, feedback: files of participants, for ``federated-pruning``.
+        gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
 
     Raises:
         OptionError: no such method or option, or a method needs images and there are none.
-        RefusedError: the static scan has findings at ``high`` or above; nothing of the repo was loaded.
+        RefusedError: the static scan has findings that count, or did not check what will be loaded; nothing was.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
     from hubclean.cleansing import pipeline
@@ -196,6 +201,10 @@ def clean(
         retune=retune,
         ballots=tuple(ballots),
         feedback=tuple(feedback),
+        gate=gate,
+        allow=tuple(allow),
+        allow_unchecked=tuple(allow_unchecked),
+        loader=loader,
     )
     place = str(target) if isinstance(target, Path) else target
     return pipeline.clean(place, data, Path(out), session or open_session(), options, revision)

@@ -9,7 +9,8 @@ from typing import Any
 from huggingface_hub import constants
 
 from hubclean.errors import OptionError
-from hubclean.records import SEVERITIES, ScanReport, Severity
+from hubclean.records import SEVERITIES, Loader, ScanReport, Severity
+from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
 
 REPO_TYPES = ("dataset", "space", "kernel")
@@ -20,7 +21,8 @@ class GuardOptions:
     """What a guard lets pass.
 
     Args:
-        gate, allow, allow_unchecked: as for ``engine.scan``.
+        gate, allow, allow_unchecked, loader: as for ``engine.scan``; ``loader`` says what of a whole snapshot will be
+            opened.
         unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
         on_report: called once with the report of every scan, before the repo passes or is refused.
 
@@ -33,6 +35,7 @@ class GuardOptions:
     allow_unchecked: tuple[str, ...] = ()
     unscanned: tuple[str, ...] = ()
     on_report: Callable[[ScanReport], None] | None = None
+    loader: Loader | None = None
 
     def __post_init__(self) -> None:
         for name in ("allow", "allow_unchecked", "unscanned"):
@@ -42,6 +45,7 @@ class GuardOptions:
         if odd := [kind for kind in self.unscanned if kind not in REPO_TYPES]:
             raise OptionError(f"no type of repo named {odd[0]!r} goes unscanned; there are: {', '.join(REPO_TYPES)}")
         check_names(self.allow)
+        Asked(self.loader)
 
 
 def strings(name: str, value: Sequence[str]) -> tuple[str, ...]:
