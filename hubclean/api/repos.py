@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubclean.errors import strings
+
 if TYPE_CHECKING:
     from hubclean.hub.publish import PushReport
     from hubclean.hub.repos import Repo
@@ -73,8 +75,8 @@ def scan(
     report = engine.scan(
         repo,
         gate=gate,
-        allow=tuple(allow),
-        allow_unchecked=tuple(allow_unchecked),
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
         variant=variant,
         subfolder=subfolder,
@@ -86,7 +88,7 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(tuple(detectors), tuple(given), split, sizes or Sizes(), hooks)
+    options = DeepOptions(strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks)
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 
@@ -124,8 +126,8 @@ def download(
         place,
         revision=revision,
         gate=gate,
-        allow=tuple(allow),
-        allow_unchecked=tuple(allow_unchecked),
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
         variant=variant,
         subfolder=subfolder,
@@ -170,8 +172,8 @@ def convert(
         file=file,
         key=key,
         gate=gate,
-        allow=tuple(allow),
-        allow_unchecked=tuple(allow_unchecked),
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
         progress=progress,
     )
@@ -202,7 +204,7 @@ def guard(
             ``hubclean.errors.UnsafeRepoError``, with the scan as ``.report``, before a weight is fetched.
     """
     from hubclean.scanning.guard.guard import Guard
-    from hubclean.scanning.guard.options import GuardOptions, strings
+    from hubclean.scanning.guard.options import GuardOptions
 
     names = {"allow": allow, "allow_unchecked": allow_unchecked, "unscanned": unscanned}
     return Guard(

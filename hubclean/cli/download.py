@@ -24,9 +24,8 @@ def render_download(report: DownloadReport) -> str:
     lines += [f"  {row.sha256}  {row.size:>13,}  {printable(row.path)}" for row in report.files]
     lines += [f"  left out: {printable(row.path)} ({printable(row.why, 300)})" for row in report.left_out]
     whole = sum(row.size for row in report.files)
-    lines.append(
-        f"{len(report.files)} files, {whole:,} bytes, each as its commit says, in {printable(report.folder, 500)}"
-    )
+    said = "as its commit says" if report.scan.origin.revision else "with the hash shown"
+    lines.append(f"{len(report.files)} files, {whole:,} bytes, each {said}, in {printable(report.folder, 500)}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hubclean.errors import AccessError, OptionError, TargetError, TransportError
+from hubclean.errors import AccessError, OptionError, TargetError, TransportError, strings
 from hubclean.hub.repos import FILE_BUDGET, Repo, RepoEntry
 from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
@@ -60,6 +60,7 @@ def scan(
     """
     if gate not in SEVERITIES:
         raise OptionError(f"no severity named {gate!r}; there are: {', '.join(SEVERITIES)}")
+    allow, allow_unchecked = strings("allow", allow), strings("allow_unchecked", allow_unchecked)
     check_names(allow)
     asked = Asked(loader, variant, subfolder)
     started = time.monotonic()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import constants
 
-from hubclean.errors import OptionError
+from hubclean.errors import OptionError, strings
 from hubclean.records import SEVERITIES, Loader, ScanReport, Severity
 from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
@@ -46,17 +46,6 @@ class GuardOptions:
             raise OptionError(f"no type of repo named {odd[0]!r} goes unscanned; there are: {', '.join(REPO_TYPES)}")
         check_names(self.allow)
         Asked(self.loader)
-
-
-def strings(name: str, value: Sequence[str]) -> tuple[str, ...]:
-    """The value of an option that takes several strings.
-
-    Raises:
-        OptionError: it is one string, whose letters would be taken one by one.
-    """
-    if isinstance(value, str):
-        raise OptionError(f"{name} of a guard is a tuple of strings, not one string")
-    return tuple(value)
 
 
 @dataclass(frozen=True, slots=True)
