@@ -43,10 +43,7 @@ def _run(scan: TargetScan, version: str) -> dict[str, Any]:
                 "executionSuccessful": scan.exit_code != 2,
                 "exitCode": scan.exit_code,
                 "toolExecutionNotifications": notes,
-                "properties": {
-                    "loader": scan.load_set.loader,
-                    "loaded": [printable(p, 300) for p in scan.load_set.files],
-                },
+                "properties": {"loader": scan.load_set.loader, "loadable": scan.load_set.loadable},
             }
         ],
         "artifacts": [_artifact(scan, file) for file in scan.files],

@@ -104,7 +104,7 @@ def test_bits_that_flip_after_the_scan_are_found(hub: HubServer, tmp_path: Path)
         ({"config.json": b'{"auto_map": {"AutoModel": "m.N"}}'}, 1, "HC-CFG-001"),
         ({"model.safetensors": safetensors(data=b"")}, 1, "HC-ST-001"),
         ({"config.json": b"{"}, 2, "not checked"),
-        ({"config.json": b"{", "sub/labels.json": b'{"auto_map": {"A": "b.C"}}'}, 2, "not checked"),
+        ({"config.json": b"{", "sub/labels.json": b'{"auto_map": {"A": "b.C"}}'}, 1, "HC-CFG-001"),
         ({"model.safetensors": None}, 2, "no weights"),
         ({"model.safetensors": None, "labels.pkl": b"\x80\x02}."}, 2, "no weights"),
         ({"model.safetensors": None, "pytorch_model.bin": b"\x80\x02\x00"}, 2, ""),

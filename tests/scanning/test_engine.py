@@ -71,14 +71,15 @@ def test_what_nobody_judged_is_exit_code_2_unless_allowed_by_name(tmp_path: Path
     folder = written(
         tmp_path / "repo", CLEAN | {"model.onnx": b"\x08\x01", "runs/x.tfevents": b"\x00\x01", "a.pkl": b"\x1f\x8b\x08"}
     )
-    report = scan(folder)
+    assert scan(folder).exit_code == 0  # transformers opens none of them
+    report = scan(folder, loader="all")
     assert report.exit_code == 2
     assert not report.at_gate
     unchecked = {path for path, state in states(report).items() if state == "unchecked"}
     assert unchecked == {"model.onnx", "runs/x.tfevents", "a.pkl"}
     assert "HC-INC-001" in {finding.rule for finding in report.findings if finding.path == "runs/x.tfevents"}
-    assert scan(folder, allow_unchecked=("*.onnx", "runs/*")).exit_code == 2
-    allowed = scan(folder, allow_unchecked=("*.onnx", "runs/*", "a.pkl"))
+    assert scan(folder, loader="all", allow_unchecked=("*.onnx", "runs/*")).exit_code == 2
+    allowed = scan(folder, loader="all", allow_unchecked=("*.onnx", "runs/*", "a.pkl"))
     assert allowed.exit_code == 0
     assert allowed.allowed_unchecked == ("*.onnx", "runs/*", "a.pkl")
 

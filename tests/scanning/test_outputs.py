@@ -112,6 +112,7 @@ def test_sarif_is_valid_and_holds_every_finding_with_its_place(sample: ScanDocum
     assert len(notes) == sample.scans[0].counts.unchecked
     assert failed["invocations"][0] | {"toolExecutionNotifications": []} == {
         "executionSuccessful": False, "exitCode": 2, "toolExecutionNotifications": [],
+        "properties": {"loader": "all", "loadable": True},
     }  # fmt: skip
     assert "org/none" in failed["invocations"][0]["toolExecutionNotifications"][0]["message"]["text"]
 

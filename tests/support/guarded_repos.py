@@ -9,6 +9,7 @@ WEIGHTS = safetensors({"a": {"dtype": "F32", "shape": [1 << 15], "data_offsets":
 SAFE = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": WEIGHTS, "sub/labels.json": b"[1]"}
 CODE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
 UNSAFE = SAFE | {"pytorch_model.bin": CODE}
+BROKEN = SAFE | {"config.json": b"{"}
 UNCHECKED = SAFE | {"model.onnx": b"\x08\x01" * 9}
 
 

@@ -29,7 +29,7 @@ from hubclean.records import ScanReport
 from hubclean.scanning import engine
 from hubclean.scanning.guard import client_seam
 from support import ROOT
-from support.guarded_repos import CODE, SAFE, UNCHECKED, UNSAFE, WEIGHTS, begin
+from support.guarded_repos import BROKEN, CODE, SAFE, UNCHECKED, UNSAFE, WEIGHTS, begin
 from support.hub_server import HubServer
 from support.work import HANGS
 
@@ -56,7 +56,9 @@ def test_a_safe_repo_is_scanned_once_and_comes_whole(hub: HubServer) -> None:
     assert try_to_load_from_cache("org/model", "model.safetensors") == str(place)  # the branch is noted in the cache
 
 
-@pytest.mark.parametrize(("files", "why"), [(UNSAFE, "HC-PKL-001 in pytorch_model.bin"), (UNCHECKED, "model.onnx")])
+@pytest.mark.parametrize(
+    ("files", "why"), [(UNSAFE, "HC-PKL-001 in pytorch_model.bin"), (BROKEN, "config.json is needed, but not checked")]
+)
 @pytest.mark.parametrize("whole", [True, False])
 def test_an_unsafe_repo_is_refused_before_a_file_is_fetched(
     hub: HubServer, files: dict[str, bytes], why: str, whole: bool, fresh_cache: Path
@@ -78,22 +80,44 @@ def test_options_are_those_of_a_scan(hub: HubServer) -> None:
     hub.create("org/onnx", UNCHECKED)
     hub.create("org/class", SAFE | {"pytorch_model.bin": b"\x80\x02ctimm.models.resnet\nResNet\n."})
     with hubclean.guard(allow_unchecked=("*.onnx",)):
-        assert hf_hub_download("org/onnx", "config.json")
+        assert hf_hub_download("org/onnx", "model.onnx")
+        assert hf_hub_download("org/class", "config.json")
         with pytest.raises(UnsafeRepoError, match="HC-PKL-002"):
-            hf_hub_download("org/class", "config.json")
+            hf_hub_download("org/class", "pytorch_model.bin")
     with hubclean.guard(allow=("timm.models.resnet.ResNet",)) as guard:
+        assert hf_hub_download("org/class", "pytorch_model.bin")
         with pytest.raises(UnsafeRepoError, match="onnx"):
-            hf_hub_download("org/onnx", "config.json")
+            hf_hub_download("org/onnx", "model.onnx")
         hub.create("org/odd", SAFE | {"tool.py": b"import os"})
         assert hf_hub_download("org/odd", "config.json")  # a medium finding is below the gate
     assert guard.reports
     with hubclean.guard(gate="medium"), pytest.raises(UnsafeRepoError, match="HC-PY-001"):
-        hf_hub_download("org/odd", "config.json")
+        hf_hub_download("org/odd", "tool.py")
+
+
+def test_a_file_is_judged_when_it_is_asked_for_and_a_hostile_one_at_once(hub: HubServer) -> None:
+    hub.create("org/onnx", UNCHECKED)
+    with hubclean.guard():
+        assert hf_hub_download("org/onnx", "config.json")
+        assert snapshot_download("org/onnx")  # timm opens what was judged of it
+        with pytest.raises(UnsafeRepoError, match=r"model\.onnx is needed, but not checked"):
+            hf_hub_download("org/onnx", "model.onnx")
+    with hubclean.guard(loader="all"), pytest.raises(UnsafeRepoError, match="not checked"):
+        snapshot_download("org/onnx")
+    hub.create("org/args", SAFE | {"training_args.bin": CODE})
+    with hubclean.guard(), pytest.raises(UnsafeRepoError, match=r"HC-PKL-001 in training_args\.bin"):
+        hf_hub_download("org/args", "config.json")
 
 
 @pytest.mark.parametrize(
     "options",
-    [{"gate": "severe"}, {"allow": ("os.system",)}, {"unscanned": ("model",)}, {"allow_unchecked": "*"}],
+    [
+        {"gate": "severe"},
+        {"allow": ("os.system",)},
+        {"unscanned": ("model",)},
+        {"allow_unchecked": "*"},
+        {"loader": "keras"},
+    ],
 )
 def test_wrong_options_are_refused_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):

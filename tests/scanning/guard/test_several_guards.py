@@ -15,7 +15,7 @@ import hubclean
 from hubclean.errors import (
     UnsafeRepoError,
 )
-from support.guarded_repos import SAFE, UNCHECKED, UNSAFE
+from support.guarded_repos import BROKEN, SAFE, UNSAFE
 from support.hub_server import HubServer
 
 
@@ -46,7 +46,7 @@ def test_everything_is_as_before_afterwards(hub: HubServer) -> None:
 
 
 def test_nested_guards_must_all_agree_and_the_outer_one_goes_on(hub: HubServer) -> None:
-    hub.create("org/model", UNCHECKED)
+    hub.create("org/model", BROKEN)
     lenient, strict = hubclean.guard(allow_unchecked=("*",)), hubclean.guard()
     with lenient:
         assert hf_hub_download("org/model", "config.json")
@@ -63,7 +63,7 @@ def test_nested_guards_must_all_agree_and_the_outer_one_goes_on(hub: HubServer) 
 
 
 def test_a_lenient_guard_inside_a_strict_one_lets_nothing_more_pass(hub: HubServer) -> None:
-    hub.create("org/model", UNCHECKED)
+    hub.create("org/model", BROKEN)
     with hubclean.guard(), hubclean.guard(allow_unchecked=("*",)), pytest.raises(UnsafeRepoError):
         hf_hub_download("org/model", "config.json")
 
