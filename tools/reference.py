@@ -34,8 +34,12 @@ WIDTH = 100
 FAMILIES = {
     "PKL": "Pickles",
     "ZIP": "Zip archives",
+    "TS": "TorchScript",
     "ST": "safetensors",
     "NPY": "NumPy",
+    "MSG": "MessagePack",
+    "SKO": "skops",
+    "ARW": "Arrow and Parquet",
     "CFG": "Configs and templates",
     "PY": "Python files",
     "FMT": "Formats",

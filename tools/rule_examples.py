@@ -51,6 +51,16 @@ def _torch_zip(storage: int = 16, more: Files | None = None) -> bytes:
     return _zip(members | (more or {}))
 
 
+def _script(line: bytes) -> bytes:
+    """What ``torch.jit.save`` writes, with one line of code."""
+    code = b"class M(Module):\n  def forward(self: __torch__.M, x: Tensor) -> Tensor:\n    " + line + b"\n"
+    return _torch_zip(more={"archive/constants.pkl": _pickle(b")"), "archive/code/__torch__.py": code})
+
+
+def _arrow(schema: bytes) -> bytes:
+    return b"ARROW1\0\0" + bytes(16) + schema + struct.pack("<I", len(schema)) + b"ARROW1"
+
+
 def _renamed(archive: bytes) -> bytes:
     """The member's local record has another name than the directory."""
     return archive.replace(b"data.pkl", b"dat4.pkl", 1)
@@ -94,6 +104,8 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-ZIP-003": lambda: {"images.zip": _zip({"zeros": bytes(32 << 20)}, squeeze=True)},
     "HC-ZIP-004": lambda: {"pytorch_model.bin": b"#!/bin/sh\nid\n".ljust(5000, b"#") + _torch_zip()},
     "HC-ZIP-005": lambda: {"pytorch_model.bin": _torch_zip(more={"archive/code/setup.py": b"import os\n"})},
+    "HC-TS-001": lambda: {"model.pt": _script(b"torch.save(x, '/home/user/.bashrc')")},
+    "HC-TS-002": lambda: {"model.pt": _script(b"return ops.my_lib.decode(x)")},
     "HC-ST-001": lambda: {"model.safetensors": _header("{" + _ENTRY + ',"b":' + _ENTRY.partition(":")[2] + "}")},
     "HC-ST-002": lambda: {"model.safetensors": _header("{" + _ENTRY + "," + _ENTRY + "}")},
     "HC-ST-003": lambda: {
@@ -104,6 +116,11 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
         "other.safetensors": SAFE,
     },
     "HC-NPY-001": lambda: {"means.npy": _npy("|O")},
+    "HC-MSG-001": lambda: {"flax_model.msgpack": b"\x81\xa1w\xd4\x2a\x00", "model.safetensors": SAFE},
+    "HC-SKO-001": lambda: {
+        "model.skops": _zip({"schema.json": b'{"__module__": "os", "__class__": "system", "__loader__": "TypeNode"}'})
+    },
+    "HC-ARW-001": lambda: {"train.arrow": _arrow(b"ARROW:extension:name\0arrow.py_extension_type")},
     "HC-CFG-001": lambda: _config(auto_map={"AutoModelForImageClassification": "modeling_vit.ViT"}),
     "HC-CFG-002": lambda: _config(_attn_implementation="someone/fast-attention"),
     "HC-CFG-003": lambda: _config(pretrained_cfg={"url": "https://example.com/weights.pth"}),

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import struct
+import zlib
 
 from benchmarks.fuzz.targets import NAMES
 from support.pickled import (
@@ -79,6 +83,32 @@ SEEDS: dict[str, list[bytes]] = {
     "template": [TEMPLATE, b"{{ messages | map(attribute='__class__') }}", b"{% include 'x' %}"],
     "python": [PYTHON, b"import " + b"a." * 30 + b"b", b"x = " + b"(" * 80 + b")" * 80],
     "sniff": [*PICKLES, *_ZIPS, *_SAFE, *_JSON, *_ARRAYS, POINTER, tarred(), PYTHON, "é.pt\u202e".encode()],
+}
+_TAR = tarred()
+_SCHEMA = b'{"__module__": "os", "__class__": "system", "__loader__": "TypeNode", "content": [{"__module__": 1}]}'
+SEEDS |= {
+    "msgpack": [
+        b"\x81\xa1w\xc7\x12\x01\x93\x91\x01\xa7float32\xc4\x04" + bytes(4),
+        b"\x82\xa1a\xd4\x2a\x00\xa1b\xcb" + bytes(8),
+    ],
+    "tokenizer": [
+        b"\n\x0e\n\x05<unk>\x15" + bytes(4) + b"\x18\x02\x1a\x00",
+        *_JSON,
+        b'{"vocab":{"a":1,"b":2},"m":[["a","b"],["c","d"]]}',
+    ],
+    "script": [
+        b"def f(x):\n  # no\n  a = getattr(x, \"0\")\n  return ops.image.read_file('a')\n",
+        b"q\x01aten::save q",
+    ],
+    "packed": [
+        _TAR,
+        gzip.compress(PLAIN),
+        gzip.compress(_TAR),
+        bz2.compress(EVIL),
+        lzma.compress(PLAIN),
+        zlib.compress(EVIL),
+    ],
+    "table": [b"PAR1" + b"ARROW:schema\x18\x04QUJD" + struct.pack("<I", 18) + b"PAR1", _SCHEMA],
 }
 SEEDS["scan"] = [
     bytes([NAMES.index(path)]) + body

@@ -10,6 +10,7 @@ import io
 import json
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,8 +23,22 @@ from hubclean.registry import methods
 from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
 from hubclean.scanning.engine import reader_of, scan
-from hubclean.scanning.formats import content, names, npy, pickle_sniff, safetensors_header, strict_json, zip_directory
-from hubclean.scanning.formats.zip_members import ZipFile, read_zip
+from hubclean.scanning.formats import (
+    content,
+    names,
+    npy,
+    pickle_sniff,
+    safetensors_header,
+    sentencepiece,
+    strict_json,
+    tar,
+    torchscript,
+    vocabulary,
+    zip_directory,
+)
+from hubclean.scanning.formats.msgpack import read_msgpack
+from hubclean.scanning.formats.zip_found import ZipFile
+from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
 from hubclean.scanning.pickles.torch_tensors import RecordError, tensors
@@ -193,6 +208,49 @@ def _scanner(name: str, path: str, data: bytes) -> None:
             assert not any(words in row.reason for words in _FAILED), row.reason
 
 
+def msgpacks(data: bytes) -> None:
+    """MessagePack, whole and in parts."""
+    read_msgpack(BytesSource(data))
+    with contextlib.suppress(TransportError):
+        read_msgpack(Parts(data))
+    _scanner("msgpack", "flax_model.msgpack", data)
+
+
+def tokenizers(data: bytes) -> None:
+    """A SentencePiece model, and JSON condensed."""
+    with contextlib.suppress(sentencepiece.BrokenModel):
+        sentencepiece.read_sentencepiece(data)
+    with contextlib.suppress(vocabulary.BrokenText):
+        vocabulary.condensed(data, 1 << 20)
+    _scanner("tokenizers", "spiece.model", data)
+
+
+def scripts(data: bytes) -> None:
+    """The code and the bytecode of TorchScript."""
+    list(torchscript.code_problems(data))
+    list(torchscript.bytecode_problems(data))
+
+
+def packed(data: bytes) -> None:
+    """A tar, whole and in parts; streams of every kind, as they are and as the content of one."""
+    tar.read_tar(BytesSource(data))
+    with contextlib.suppress(TransportError):
+        tar.read_tar(Parts(data))
+    for path in ("a.tar", "a.gz", "m.pkl", "a.tgz"):
+        _scanner("packed", path, data)
+    _scanner("packed", "m.pkl", zlib.compress(data))
+
+
+def tables(data: bytes) -> None:
+    """Tables by both ends, skops archives by their schema."""
+    _scanner("tables", "a.parquet", data)
+    _scanner("tables", "a.arrow", b"ARROW1" + data + b"ARROW1")
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("schema.json", data)
+    _scanner("skops", "m.skops", body.getvalue())
+
+
 def whole_scan(data: bytes) -> None:
     """A folder with one file, whose name the first byte chooses: verdict, exit code and every output."""
     path = _FOLDER / NAMES[data[0] % len(NAMES) if data else 0]
@@ -228,5 +286,10 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "template": templates,
     "python": python,
     "sniff": sniffing,
+    "msgpack": msgpacks,
+    "tokenizer": tokenizers,
+    "script": scripts,
+    "packed": packed,
+    "table": tables,
     "scan": whole_scan,
 }

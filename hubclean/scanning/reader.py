@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hubclean.errors import BudgetError, IntegrityError
@@ -13,7 +14,29 @@ from hubclean.scanning.formats.safetensors_header import AHEAD, SafetensorsHeade
 from hubclean.scanning.formats.zip_directory import planned_head
 from hubclean.scanning.sources import SMALL, Spans, tail_size
 
+STREAMED = 48 << 20  # bytes of a text that is read whole and not kept: a tokenizer of 260,000 pieces has 34 MB
+_PART = 4 << 20
 _CONTAINERS = (*PICKLE_NAMES, ".npz", ".zip", ".keras", ".mar")
+
+
+@dataclass(slots=True)
+class Spent:
+    """What unpacking one file of the repo has cost: bytes unpacked, members."""
+
+    size: int = 0
+    members: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """That the files read lie in archives of a repo: in how many, and what all of them have cost."""
+
+    depth: int = 1
+    spent: Spent = field(default_factory=Spent)
+
+    def deeper(self) -> Inside:
+        """For an archive in this one."""
+        return Inside(self.depth + 1, self.spent)
 
 
 class Reader:
@@ -24,6 +47,7 @@ class Reader:
         allowed_names: exact names that pickles may hold by the caller's wish.
         headers: judged safetensors headers by path, see ``read_header``.
         hub_security: the Hub's own scan status, if the repo has one.
+        inside: the archives that the files lie in; ``None`` if they lie in the repo itself.
         handled: endings and contents that a scanner says it judges itself, see ``Scanner``.
     """
 
@@ -37,6 +61,7 @@ class Reader:
         self.ref = repo.ref
         self.hub_security = repo.hub_security
         self.alone = repo.alone
+        self.inside: Inside | None = getattr(repo, "inside", None)
         self.allowed_names = frozenset(allowed_names)
         self.handled = frozenset(handled)
         self.headers: dict[str, SafetensorsHeader] = {}
@@ -76,6 +101,22 @@ class Reader:
                 self.errors[path] = error
                 raise
 
+    def stream(self, path: str) -> bytes:
+        """A long text whole, in parts that are not kept: it may be longer than other files of which all is read.
+
+        Raises:
+            BudgetError: it has more than ``STREAMED`` bytes, or the scan's budget is used up.
+        """
+        entry = self._entries[path]
+        if entry.size > STREAMED:
+            raise BudgetError(f"it has {entry.size:,} bytes, more than the {STREAMED:,} of a text that are read")
+        parts = []
+        for start in range(0, entry.size, _PART):
+            stop = min(entry.size, start + _PART)
+            self._spend(stop - start)
+            parts.append(self._repo.read_range(path, start, stop))
+        return b"".join(parts)
+
     def _bytes(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> bytes:
         if stop > start and not spans.size:
             self._open(entry, spans, start, stop)
@@ -111,6 +152,9 @@ class Reader:
     def _pay(self, spans: Spans, size: int) -> None:
         if spans.size + size > FILE_BUDGET:
             raise BudgetError(f"judging it would take more than {FILE_BUDGET} bytes of the file")
+        self._spend(size)
+
+    def _spend(self, size: int) -> None:
         with self._purse:
             if self.bytes_read + size > REPO_BUDGET:
                 raise BudgetError(f"the scan's budget of {REPO_BUDGET} bytes for one repo is used up")

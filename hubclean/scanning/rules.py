@@ -77,10 +77,17 @@ RULES: dict[str, Rule] = dict(
             "ZIP-001", "high", "Local and central records of a zip disagree, or members collide.", _REFUSE, hostile=True
         ),
         _rule(
-            "ZIP-002", "high", "A zip member's path leaves the archive, or the member is a link.", _REFUSE, hostile=True
+            "ZIP-002",
+            "high",
+            "A member of a zip or tar has a path that leaves it, or is a link.",
+            _REFUSE,
+            hostile=True,
         ),
         _rule(
-            "ZIP-003", "high", "A zip is a bomb by ratio or size, encrypted, or packed by an unknown method.", _REFUSE
+            "ZIP-003",
+            "high",
+            "An archive is a bomb by ratio or size, encrypted, or packed by an unknown method.",
+            _REFUSE,
         ),
         _rule("ZIP-004", "medium", "A zip has bytes before or after it, or a second container inside.", _REFUSE),
         _rule(
@@ -89,6 +96,19 @@ RULES: dict[str, Rule] = dict(
             "A zip member is code or a program.",
             "do not run it; weights need no code inside them",
             hostile=True,
+        ),
+        _rule(
+            "TS-001",
+            "critical",
+            "TorchScript calls an operator that reads or writes files, runs Python, or is hidden.",
+            "do not load it: loading or running it does this; report it to the Hub",
+            hostile=True,
+        ),
+        _rule(
+            "TS-002",
+            "high",
+            "TorchScript uses an operator or class from outside torch and torchvision.",
+            "do not load it together with the library that it asks for, before you have read that library",
         ),
         _rule(
             "ST-001",
@@ -109,6 +129,27 @@ RULES: dict[str, Rule] = dict(
             "high",
             "A NumPy array holds Python objects, which are pickled.",
             "do not load it with allow_pickle=True",
+        ),
+        _rule(
+            "MSG-001",
+            "medium",
+            "A MessagePack file holds an extension type that Flax does not know.",
+            "ask the author which program wrote it",
+        ),
+        _rule(
+            "SKO-001",
+            "high",
+            "A skops archive names a type or function that skops does not trust.",
+            "do not pass it in `trusted=`; ask the author what it is for",
+            ("critical", "medium"),
+            hostile=True,
+        ),
+        _rule(
+            "ARW-001",
+            "critical",
+            "An Arrow schema names the extension type that pyarrow unpickles.",
+            "do not read it with pyarrow below 14.0.1; report it to the Hub",
+            hostile=True,
         ),
         _rule(
             "CFG-001", "high", "A config asks for code of the repo or from elsewhere.", others=("low",), hostile=True

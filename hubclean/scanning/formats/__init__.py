@@ -1,15 +1,23 @@
 """Files read by ourselves, strictly, without torch and numpy.
 
 * ``content``: what a file is by its first bytes. Start here.
+* ``inert``: pictures, sound, fonts by their first bytes.
 * ``names``: what its name promises.
+* ``sentencepiece``: SentencePiece models.
+* ``vocabulary``: long vocabularies in JSON, condensed.
 * ``strict_json``: JSON: one value, no key twice, bounded.
 * ``pickle_sniff``: whether bytes read as a pickle.
+* ``msgpack``: MessagePack as Flax writes it.
 * ``npy``: NumPy's header.
 * ``safetensors_header``: safetensors headers and shard indexes.
 * ``safetensors_writer``: safetensors written tensor by tensor.
 * ``zip_directory``: the directory of a zip, read leniently.
 * ``zip_structure``: what is wrong with a zip as a whole.
+* ``torchscript``: which operators TorchScript calls.
+* ``zip_found``: what is found in a zip.
 * ``zip_members``: its members, judged by content.
+* ``unpacking``: compressed streams, in memory.
+* ``tar``: tar headers, by range.
 * ``torch_zip``: a zip that torch wrote.
 * ``torch_checkpoint``: tensors of a torch checkpoint, without unpickling.
 * ``torch_to_safetensors``: the pickled weights of a repo as safetensors.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hubclean.scanning.formats.inert import inert
 from hubclean.scanning.formats.names import LFS_POINTER
 from hubclean.scanning.formats.pickle_sniff import is_pickle
 
@@ -49,7 +50,7 @@ def sniff(head: bytes, size: int) -> str:
 
     One of: ``empty``, ``lfs-pointer``, ``safetensors``, ``pickle``, ``zip``, ``7z``, ``rar``, ``gzip``, ``bzip2``,
     ``xz``, ``zstd``, ``lz4``, ``tar``, ``numpy``, ``hdf5``, ``gguf``, ``tflite``, ``parquet``, ``arrow``,
-    ``executable``, ``image``, ``pdf``, ``json``, ``text``, ``unknown``.
+    ``executable``, ``image``, ``media``, ``font``, ``ds-store``, ``matlab``, ``pdf``, ``json``, ``text``, ``unknown``.
     """
     if not size:
         return "empty"
@@ -58,6 +59,8 @@ def sniff(head: bytes, size: int) -> str:
     for name, offset, signature in _SIGNATURES:
         if head.startswith(signature, offset):
             return name
+    if kind := inert(head, size):
+        return kind
     if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return "pickle"
     if head[:2] == b"MZ" and len(head) >= 64 and _CONTROL.search(head[:64]):

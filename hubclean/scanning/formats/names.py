@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hubclean.hub.repos import PICKLE_ENDINGS
+from hubclean.scanning.formats.inert import MORE_IMAGES
 
 HEAD = 4096  # bytes enough for every signature below, tar's (offset 257) included
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -27,6 +28,9 @@ INERT_TEXT = [
     ".yml",
     ".jsonl",
     ".jinja",
+    ".vocab",
+    ".tiktoken",
+    ".bpe",
     ".gitattributes",
     ".gitignore",
     ".gitkeep",
@@ -60,7 +64,7 @@ PICKLE_NAMES = [
 _CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".th")
 SAFETENSORS_INDEX = "model.safetensors.index.json"
 _NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "random_states", "scaler")
-IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
+IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff", *MORE_IMAGES]
 UNCHECKED_NAMES = {
     ".onnx": "ONNX",
     ".gguf": "GGUF",
@@ -70,24 +74,15 @@ UNCHECKED_NAMES = {
     ".keras": "Keras",
     ".pb": "TensorFlow SavedModel",
     ".tflite": "TFLite",
-    ".msgpack": "Flax msgpack",
     ".ot": "rust-bert tensors",
     ".mlmodel": "Core ML",
     ".mlpackage": "Core ML",
     ".engine": "TensorRT",
-    ".nemo": "NeMo archive",
     ".mar": "TorchServe archive",
     ".7z": "7z archive",
     ".rar": "rar archive",
-    ".gz": "gzip stream",
-    ".tgz": "gzip stream",
-    ".bz2": "bzip2 stream",
-    ".xz": "xz stream",
     ".zst": "zstd stream",
     ".lz4": "lz4 stream",
-    ".parquet": "Parquet table",
-    ".arrow": "Arrow table",
-    ".pdf": "PDF",
 }
 UNCHECKED_CONTENT = {
     "7z": "7z archive",
@@ -103,7 +98,6 @@ UNCHECKED_CONTENT = {
     "tflite": "TFLite",
     "parquet": "Parquet table",
     "arrow": "Arrow table",
-    "pdf": "PDF",
 }
 
 

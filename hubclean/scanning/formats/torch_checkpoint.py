@@ -20,7 +20,8 @@ from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.formats.torch_zip import record_place, storage_members
 from hubclean.scanning.formats.zip_directory import BrokenZip, local_header, member_content
-from hubclean.scanning.formats.zip_members import ZipFile, read_zip
+from hubclean.scanning.formats.zip_found import ZipFile
+from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles.state_dict import StateDict, state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
 from hubclean.scanning.pickles.torch_tensors import TensorRecord, storage_of

@@ -47,9 +47,9 @@ def torch_zip(directory: Directory) -> TorchZip | None:
     return TorchZip(root, found, f"{root}constants.pkl".lower() in by_name) if found else None
 
 
-def storage_members(directory: Directory, root: str) -> dict[str, ZipMember]:
-    """Storage records by key."""
-    prefix = f"{root}data/"
+def storage_members(directory: Directory, root: str, folder: str = "data") -> dict[str, ZipMember]:
+    """Storage records by key; those of TorchScript's ``constants.pkl`` lie in a folder of its name."""
+    prefix = f"{root}{folder}/"
     return {member.name.removeprefix(prefix): member for member in directory.members if member.name.startswith(prefix)}
 
 

@@ -13,7 +13,8 @@ from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
 from hubclean.scanning.formats.npy import BrokenHeader, header_length, object_problems, read_array_header
 from hubclean.scanning.formats.pickle_sniff import reads_as_pickle
-from hubclean.scanning.formats.torch_zip import TorchZip, check_storages, storage_members, torch_zip
+from hubclean.scanning.formats.torch_zip import check_storages, storage_members, torch_zip
+from hubclean.scanning.formats.torchscript import LONGEST_CODE, bytecode_problems, code_problems
 from hubclean.scanning.formats.zip_directory import (
     CENTRAL,
     LARGEST_MEMBER,
@@ -25,6 +26,7 @@ from hubclean.scanning.formats.zip_directory import (
     member_content,
     read_directory,
 )
+from hubclean.scanning.formats.zip_found import Work, ZipFile
 from hubclean.scanning.formats.zip_structure import executable, holes, structure
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -36,44 +38,8 @@ MOST_UNPACKED = 64 << 20  # bytes of members that are looked at whole
 MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
 _DEEPEST = 2
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
+_ENUM = "the arguments of a call are no tuple"  # so torch.jit writes a member of an Enum; no Python reader takes it
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
-
-
-@dataclass(slots=True)
-class Work:
-    """What one file has cost so far, with the archives inside it: bombs multiply what single members may cost.
-
-    Args:
-        read: members looked at. opcodes: walked. unpacked, described: bytes of whole members, of array headers.
-        entries: of directories.
-    """
-
-    read: int = 0
-    opcodes: int = 0
-    unpacked: int = 0
-    described: int = 0
-    entries: int = 0
-
-
-@dataclass(slots=True)
-class ZipFile:
-    """What was found in a zip.
-
-    Args:
-        problems: rules broken. unchecked: what could not be judged, and why.
-        pickle: the walked ``data.pkl`` if torch would load it. torch: where torch finds things.
-        pickles, arrays, plain: how many members of each kind were looked at; ``storages`` are not read.
-    """
-
-    problems: list[Problem] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
-    torch: TorchZip | None = None
-    pickle: PickleFile | None = None
-    directory: Directory | None = None
-    pickles: int = 0
-    arrays: int = 0
-    plain: int = 0
-    storages: int = 0
 
 
 def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None) -> ZipFile:
@@ -134,23 +100,38 @@ class _Judge:
     depth: int
     work: Work
     silenced: bool = False  # whether more members were passed over than are named
+    walked: set[str] = field(default_factory=set)  # names of pickles that were walked with their storages
     ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
     base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
 
     def torch_pickle(self) -> set[str]:
-        """Walk ``data.pkl``; the names of the storage records that it uses."""
+        """Walk ``data.pkl``, and what TorchScript keeps likewise; the names of the storage records that they use."""
         found = self.file.torch
         assert found is not None
-        body = self._body(found.pickle)
+        used = self._with_storages(found.pickle, "data")
+        for folder in ("constants", "traced_inputs") if found.script else ():
+            named = [row for row in self.directory.members if row.name == f"{found.root}{folder}.pkl"]
+            for member in named[:1]:
+                used |= self._with_storages(member, folder)
+        return used
+
+    def _with_storages(self, member: ZipMember, folder: str) -> set[str]:
+        found = self.file.torch
+        assert found is not None
+        self.walked.add(member.name)
+        body = self._body(member)
         if body is None:
             return set()
-        walked = self.file.pickle = self._walked(body)
-        self._pickle(found.pickle, walked, torch=True)
-        members = storage_members(self.directory, found.root)
+        walked = self._walked(body)
+        if folder == "data":
+            self.file.pickle = walked
+        self._pickle(member, walked, torch=True)
+        members = storage_members(self.directory, found.root, folder)
         if walked.unchecked or not walked.walks[0].complete:
             return set()
         storages, problems = check_storages(walked, members)
-        self.file.problems += problems
+        if folder != "traced_inputs":  # of those torch.jit keeps the headers alone, and loads none
+            self.file.problems += problems
         return {members[key].name for key in storages if key in members}
 
     def member(self, member: ZipMember, data: bool) -> None:
@@ -166,7 +147,7 @@ class _Judge:
             odd, begin = local_header(self.source, member, self.directory.begin)
             self.file.problems += odd
             self.ends[member.header] = begin + member.packed
-            if data or (found and member is found.pickle):
+            if data or member.name in self.walked:
                 return
             head = member_content(self.source, member, begin, self.directory.begin, HEAD)
         except BrokenZip as error:
@@ -174,10 +155,20 @@ class _Judge:
             self.file.unchecked.append(f"{member.name[:100]!r} cannot be read")
             return
         script = bool(found and found.script and member.name.startswith(f"{found.root}code/"))
-        if not script and (code := executable(member, head)):
+        if script and member.name.endswith(".py"):
+            self._script(member)
+        elif not script and (code := executable(member, head)):
             self.file.problems.append(code)
         else:
             self._content(member, begin, head)
+
+    def _script(self, member: ZipMember) -> None:
+        """A file of TorchScript's code."""
+        self.file.scripts += member.size
+        if self.file.scripts > LONGEST_CODE:
+            self.file.unchecked.append(f"more than {LONGEST_CODE:,} bytes of TorchScript")
+        elif (body := self._body(member)) is not None:
+            self.file.problems += [self._placed(member, problem) for problem in code_problems(body)]
 
     def _content(self, member: ZipMember, begin: int, head: bytes) -> None:
         kind, ending = sniff(head, member.size), suffix(member.name)
@@ -185,6 +176,8 @@ class _Judge:
         reads = kind == "pickle" or (kind != "zip" and self._reads(member, begin, head, named))
         if reads or (named and kind in ("unknown", "text", "tar")):
             if (body := self._body(member)) is not None:
+                if member.name.endswith("bytecode.pkl"):
+                    self.file.problems += [self._placed(member, row) for row in bytecode_problems(body)]
                 walked = self._walked(body)
                 if reads or walked.walks[0].names:
                     self._pickle(member, walked, torch=False)
@@ -249,7 +242,7 @@ class _Judge:
         for problem in walked.problems:
             if torch and problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside"):
                 continue  # storages, judged by themselves
-            if script and problem.what.startswith(_SCRIPTED):
+            if script and (problem.what.startswith(_SCRIPTED) or problem.what == _ENUM):
                 continue
             self.file.problems.append(self._placed(member, problem))
         if walked.unchecked:

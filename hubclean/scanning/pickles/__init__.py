@@ -7,6 +7,7 @@
 * ``allowed_names``: which names it may refer to: ``allowed_names.json``.
 * ``odd_calls``: what listed names can be made to do by odd arguments.
 * ``streams``: the streams of one file. Start here.
+* ``joblib_arrays``: joblib's files, with raw arrays between the opcodes.
 * ``torch_tensors``: storages and tensors.
 * ``state_dict``: the weights among them.
 """

@@ -10,14 +10,15 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.zip_directory import has_end_record
-from hubclean.scanning.formats.zip_members import ZipFile, read_zip
+from hubclean.scanning.formats.zip_found import ZipFile
+from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
-from hubclean.scanning.rules import Problem, finding
+from hubclean.scanning.rules import Problem
 from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_pickle
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
-_LOOKED_AT_ENDS = ("pickle", "unknown", "tar", "numpy", "executable")
+_LOOKED_AT_ENDS = ("pickle", "unknown", "numpy", "executable")
 _OTHER_LOADERS = {".keras": "Keras", ".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 
 
@@ -25,7 +26,7 @@ _OTHER_LOADERS = {".keras": "Keras", ".mar": "TorchServe archive", ".nemo": "NeM
 class Archives:
     """Reads the directory of every zip and judges its members; bytes of tensors are not read.
 
-    HC-ZIP-001 to HC-ZIP-005, HC-NPY-001, and HC-PKL-001 to HC-PKL-009 for pickles inside. For a torch zip the storage
+    HC-ZIP-001 to HC-ZIP-005, HC-TS-001 and HC-TS-002 for the operators of TorchScript, HC-NPY-001, and HC-PKL-001 to HC-PKL-009 for pickles inside. For a torch zip the storage
     records must exist and be as long as the tensors say. A file that is something else at its start and a zip at its
     end is judged too.
     """
@@ -45,7 +46,7 @@ class Archives:
 
 def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
     """Whether something that is no zip at its start may be one at its end; large text and images cost no request."""
-    if content in ("zip", "safetensors", "empty", "lfs-pointer"):
+    if content in ("zip", "safetensors", "tar", "empty", "lfs-pointer"):  # of a tar every member is judged
         return False
     return entry.size <= SMALL or content in _LOOKED_AT_ENDS or names.suffix(entry.path) in names.PICKLE_NAMES
 
@@ -59,10 +60,6 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
     if found.torch or found.pickles:
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
-    if found.torch and found.torch.script:
-        what = "TorchScript: a known format that hubclean does not check"
-        yield finding(Problem("HC-FMT-002", what), entry.path)
-        found.unchecked.append("TorchScript is code for torch.jit, which is not checked")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
     yield from judged(entry, found.problems, found.unchecked, _said(found))
@@ -76,6 +73,7 @@ def _said(found: ZipFile) -> str:
             (found.storages, "storages as long as their tensors"),
             (found.arrays, "arrays of plain data"),
             (found.plain, "small records"),
+            (found.scripts, "bytes of TorchScript whose operators reach no file"),
         )
         if count
     ]

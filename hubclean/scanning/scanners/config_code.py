@@ -15,7 +15,8 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
 from hubclean.scanning.formats.names import suffix
-from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json
+from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json, values_in
+from hubclean.scanning.formats.vocabulary import BrokenText, condensed
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked, ok
@@ -94,15 +95,26 @@ class ConfigCode:
             kind = suffix(entry.path)
             if (kind != ".json" and kind not in _YAML) or not entry.size:
                 return
-            if entry.size > self.max_bytes:
+            text = self._text(reader, entry, kind)
+            if text is None:
                 what = f"{entry.size} bytes, more than the {self.max_bytes} that are read"
                 yield _finding("HC-CFG-005", "medium", entry, what, "json")
                 yield from not_checked(entry, what)
                 return
-            text = reader.read(entry.path, self.max_bytes)
             yield from self._json(entry, text, reader.ref.repo_id) if kind == ".json" else _yaml(entry, text)
 
         yield from each(files, judge)
+
+    def _text(self, reader: Reader, entry: RepoEntry, kind: str) -> bytes | None:
+        """The text to be judged, a long vocabulary condensed; ``None`` if it is too long."""
+        text = reader.read(entry.path, self.max_bytes) if entry.size <= self.max_bytes else b""
+        if (text and values_in(text) <= MOST_VALUES) or kind != ".json" or _CONFIG_NAMES.search(entry.path):
+            return text or None
+        text = text or reader.stream(entry.path)
+        try:
+            return None if b"chat_template" in text else condensed(text, self.max_bytes)
+        except BrokenText:
+            return None
 
     def _json(self, entry: RepoEntry, text: bytes, own: str) -> Judgement:
         try:

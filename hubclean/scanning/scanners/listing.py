@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats import names
+from hubclean.scanning.formats import inert, names
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
@@ -42,10 +42,16 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".bz2": ("bzip2",),
     ".xz": ("xz",),
     ".zst": ("zstd",),
+    **dict.fromkeys((".tbz", ".tbz2"), ("bzip2",)),
+    ".txz": ("xz",),
+    ".tzst": ("zstd",),
+    ".nemo": ("tar", "gzip"),
     ".lz4": ("lz4",),
     ".parquet": ("parquet",),
     ".arrow": ("arrow", "unknown"),
+    ".feather": ("arrow",),
     ".pdf": ("pdf",),
+    **{ending: (content, "unknown") for ending, content in inert.PROMISED.items()},
 }
 
 
@@ -96,12 +102,14 @@ def _content(entry: RepoEntry, content: str, handled: frozenset[str]) -> Judgeme
     if not _keeps_promise(suffix, stem, content):
         what = f"named {suffix or stem!r}, but by its content: {content}"
         yield finding(Problem("HC-FMT-001", what), entry.path)
-    inert = suffix in names.INERT_TEXT or stem.split(".")[0] in names.INERT_NAMES
+    is_text = suffix in names.INERT_TEXT or stem.split(".")[0] in names.INERT_NAMES
     if content == "empty" and suffix != ".safetensors":
         yield ok(entry, "empty")
     elif content == "image" and suffix in names.IMAGES:
         yield ok(entry, "an image by its first bytes; image decoders are not judged")
-    elif content in ("text", "json") and inert and suffix not in handled:
+    elif content in inert.SAID and content in _PROMISES.get(suffix, ()):
+        yield ok(entry, inert.SAID[content])
+    elif content in ("text", "json") and is_text and suffix not in handled:
         yield ok(entry, "text by name and first bytes; nothing loads it")
     elif content == "executable":
         yield from not_checked(entry, "a program by its first bytes")

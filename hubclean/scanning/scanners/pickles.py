@@ -9,13 +9,15 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
+from hubclean.scanning.formats.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
+from hubclean.scanning.pickles.joblib_arrays import is_joblib, read_joblib
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged, not_checked, only_pickle
 from hubclean.scanning.sources import RepoSource
 
-_COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "7z", "rar", "tar")
+_UNOPENED = ("lz4", "7z", "rar")
 _ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of them
 
 
@@ -23,8 +25,8 @@ _ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of t
 class Pickles:
     """Walks the opcodes of every file that a loader would unpickle, by an allow-list of exact names.
 
-    HC-PKL-001 to HC-PKL-008 as in the list of rules, HC-PKL-009 when a repo has no safetensors weights. Compressed
-    pickles and tar files cannot be checked before the download: they count as not checked.
+    HC-PKL-001 to HC-PKL-008 as in the list of rules, HC-PKL-009 when a repo has no safetensors weights. What
+    is packed is left to ``packed``; lz4, 7z and rar cannot be opened: they count as not checked.
     """
 
     name: ClassVar[str] = "pickles"
@@ -58,7 +60,9 @@ def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool 
 def _nothing(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
     """A name that promises a pickle, and no pickle that could be walked."""
     ending = names.suffix(entry.path)
-    if content in _COMPRESSED:
+    if content == "tar" or packing(content, head_of(reader, entry), named=True):
+        yield from only_pickle(reader, entry, files, "a pickle inside")  # ``packed`` speaks of what it holds
+    elif content in _UNOPENED:
         yield from only_pickle(reader, entry, files, "a pickle inside")
         yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
     else:
@@ -66,11 +70,14 @@ def _nothing(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], con
 
 
 def _walked(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
-    found = read_pickles(RepoSource(reader, entry), reader.allowed_names)
+    source = RepoSource(reader, entry)
+    found = read_pickles(source, reader.allowed_names)
+    if is_joblib(found):
+        found = read_joblib(source, reader.allowed_names, found)
     yield from only_pickle(reader, entry, files, found.kind)
     unchecked = [found.unchecked] if found.unchecked else []
     if content == "tar":
-        unchecked.append("a tar that is also a pickle; its members are not checked")
+        unchecked.append("a tar that is also a pickle")
     names = sum(len(walk.names) for walk in found.walks)
     said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
     yield from judged(entry, found.problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")

@@ -1,0 +1,49 @@
+"""What is found in a zip, and what finding it has cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hubclean.scanning.formats.torch_zip import TorchZip
+from hubclean.scanning.formats.zip_directory import Directory
+from hubclean.scanning.pickles.streams import PickleFile
+from hubclean.scanning.rules import Problem
+
+
+@dataclass(slots=True)
+class Work:
+    """What one file has cost so far, with the archives inside it: bombs multiply what single members may cost.
+
+    Args:
+        read: members looked at. opcodes: walked. unpacked, described: bytes of whole members, of array headers.
+        entries: of directories.
+    """
+
+    read: int = 0
+    opcodes: int = 0
+    unpacked: int = 0
+    described: int = 0
+    entries: int = 0
+
+
+@dataclass(slots=True)
+class ZipFile:
+    """What was found in a zip.
+
+    Args:
+        problems: rules broken. unchecked: what could not be judged, and why.
+        pickle: the walked ``data.pkl`` if torch would load it. torch: where torch finds things.
+        scripts: bytes of TorchScript's code.
+        pickles, arrays, plain: how many members of each kind were looked at; ``storages`` are not read.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    torch: TorchZip | None = None
+    pickle: PickleFile | None = None
+    directory: Directory | None = None
+    pickles: int = 0
+    arrays: int = 0
+    plain: int = 0
+    storages: int = 0
+    scripts: int = 0

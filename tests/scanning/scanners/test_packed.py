@@ -1,0 +1,115 @@
+"""Compressed files and tar archives: members judged by all scanners, within budgets."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import tarfile
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hubclean.records import ScanReport
+from hubclean.scanning.engine import scan
+from hubclean.scanning.formats.tar import read_tar
+from hubclean.scanning.scanners import packed
+from hubclean.scanning.sources import BytesSource
+from support.pickled import EVIL, stream
+from support.scanned_files import safetensors, written
+
+GOOD = {"m/config.json": b"{}", "m/model.safetensors": safetensors(), "README.md": b"# hi", "m/w.bin": stream(b"}")}
+
+
+def tarred(members: dict[str, bytes], mode: str = "w", link: str = "", **options: int) -> bytes:
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode=mode, **options) as archive:  # type: ignore[call-overload]
+        for name, content in members.items():
+            row = tarfile.TarInfo(name)
+            row.size = len(content)
+            archive.addfile(row, io.BytesIO(content))
+        if link:
+            row = tarfile.TarInfo("link")
+            row.type, row.linkname = tarfile.SYMTYPE, link
+            archive.addfile(row)
+    return bytes(body.getvalue())
+
+
+def judged(folder: Path, path: str, body: bytes) -> ScanReport:
+    return scan(written(folder / "repo", {path: body}) / path)
+
+
+@pytest.mark.parametrize(("mode", "ending"), [("w", "tar"), ("w:gz", "tgz"), ("w:bz2", "tar.bz2"), ("w:xz", "tar.xz")])
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT, tarfile.USTAR_FORMAT])
+def test_members_are_judged(mode: str, ending: str, form: int, tmp_path: Path) -> None:
+    members = GOOD if form == tarfile.USTAR_FORMAT else {**GOOD, "long/" * 40 + "é.txt": b"text"}
+    good = judged(tmp_path / "good", f"a.{ending}", tarred(members, mode, format=form))
+    assert good.exit_code == 0, good
+    bad = judged(tmp_path / "bad", f"a.{ending}", tarred({**members, "m/x.bin": EVIL}, mode, format=form))
+    assert (bad.exit_code, bad.findings[0].rule) == (1, "HC-PKL-001")
+    assert bad.findings[0].path == f"a.{ending}"
+
+
+@pytest.mark.parametrize(
+    ("path", "pack"),
+    [
+        ("a.pkl.gz", gzip.compress),
+        ("a.joblib", gzip.compress),
+        ("a.joblib", zlib.compress),
+        ("a.pkl", bz2.compress),
+        ("a.pkl", lambda body: lzma.compress(body, lzma.FORMAT_ALONE)),
+        ("a.pkl", lambda body: gzip.compress(body[:5]) + gzip.compress(body[5:])),
+        ("a.pkl.xz", lzma.compress),
+    ],
+)
+def test_streams_are_judged(path: str, pack: object, tmp_path: Path) -> None:
+    assert callable(pack)
+    assert judged(tmp_path / "good", path, pack(stream(b"}"))).exit_code == 0
+    bad = judged(tmp_path / "bad", path, pack(EVIL))
+    assert (bad.exit_code, bad.findings[0].rule) == (1, "HC-PKL-001")
+
+
+@pytest.mark.parametrize("body", [tarred({"../../x": b"a"}), tarred({"/etc/x": b"a"}), tarred({}, link="/etc/passwd")])
+def test_paths_and_links_that_leave(body: bytes, tmp_path: Path) -> None:
+    report = judged(tmp_path, "a.tar", body)
+    assert report.exit_code == 1
+    assert "HC-ZIP-002" in {row.rule for row in report.findings}
+
+
+def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "MOST_UNPACKED", 12 << 20)
+    report = judged(tmp_path, "a.csv.gz", gzip.compress(bytes(16 << 20)))
+    assert {row.rule for row in report.findings if row.severity == "high"} == {"HC-ZIP-003"}
+    nested = {f"{n}.csv.gz": gzip.compress(b"a,b\n" * (300 << 10)) for n in range(12)}
+    assert judged(tmp_path / "nested", "a.tar", tarred(nested)).exit_code == 2
+    monkeypatch.setattr(packed, "MOST_MEMBERS", 10)
+    assert judged(tmp_path / "many", "a.tar", tarred({f"{n}.txt": b"x" for n in range(20)})).exit_code == 2
+
+
+def test_too_deep_is_not_checked(tmp_path: Path) -> None:
+    body, path = b"a,b\n", "a.csv"
+    for _ in range(5):
+        body, path = gzip.compress(body), path + ".gz"
+    assert judged(tmp_path, path, body).exit_code == 2
+
+
+@pytest.mark.parametrize("body", [gzip.compress(b"a" * 99)[:-9], gzip.compress(b"a") + b"x" * 20, b"\x1f\x8b\x08"])
+def test_broken_streams_are_not_checked(body: bytes, tmp_path: Path) -> None:
+    assert judged(tmp_path, "a.csv.gz", body).exit_code == 2
+
+
+def test_what_lies_behind_a_tar_is_not_passed_over(tmp_path: Path) -> None:
+    assert judged(tmp_path, "a.tar", tarred(GOOD) + EVIL).exit_code != 0
+
+
+@settings(max_examples=200, deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=6), cut=st.integers(0, 5000))
+def test_a_mutated_tar_never_raises(changes: list[tuple[int, int]], cut: int) -> None:
+    body = bytearray(tarred({"long/" * 40: b"x", "a": b"y" * 700}))
+    for at, value in changes:
+        body[at % len(body)] = value
+    assert len(read_tar(BytesSource(bytes(body[: len(body) - cut]))).members) <= 5
