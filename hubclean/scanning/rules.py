@@ -63,6 +63,12 @@ RULES: dict[str, Rule] = dict(
             "There is only a pickle container, no safetensors.",
             "ask the author for safetensors, or run `hubclean convert`",
         ),
+        _rule(
+            "PKL-010",
+            "low",
+            "A pickle holds plain records besides tensors: the state of a training, arguments, paths, dates.",
+            "nothing that inference needs; loaders of weights alone refuse it",
+        ),
         _rule("ZIP-001", "high", "Local and central records of a zip disagree, or members collide.", _REFUSE),
         _rule("ZIP-002", "high", "A zip member's path leaves the archive, or the member is a link.", _REFUSE),
         _rule(
