@@ -23,6 +23,11 @@ from hubclean.scanning.converting import ConvertReport
 @click.option("--key", help="Where in nested dicts the weights are, e.g. ema.state_dict  [default: looked for]")
 @gate_option
 @allow_option
+@click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Convert pickles with classes outside the list too (whole pickled models); nothing is imported.",
+)
 @json_option
 def convert(
     target: str,
@@ -32,6 +37,7 @@ def convert(
     key: str | None,
     fail_on: str,
     allow: tuple[str, ...],
+    allow_unknown: bool,
     as_json: bool,
 ) -> None:
     """Scan TARGET, then write its pickled weights as safetensors, unpickling nothing.
@@ -43,7 +49,7 @@ def convert(
     from hubclean.scanning.converting import convert as run
 
     options = {"revision": revision, "file": file, "key": key, "gate": fail_on, "allow": allow}
-    report = run(target, out, **options, progress=Bars())  # type: ignore[arg-type]
+    report = run(target, out, **options, unknown=allow_unknown, progress=Bars())  # type: ignore[arg-type]
     print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 

@@ -6,7 +6,7 @@ The bytes of storages that a torch pickle refers to are data by that reference a
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.formats.content import sniff
@@ -76,8 +76,14 @@ class ZipFile:
     storages: int = 0
 
 
-def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None) -> ZipFile:
-    """Judge a zip and all its members, pickles by ``allow`` as ``read_pickles``.
+def read_zip(
+    source: Source,
+    allow: frozenset[str] = frozenset(),
+    depth: int = 0,
+    work: Work | None = None,
+    unknown: bool = False,
+) -> ZipFile:
+    """Judge a zip and all its members, pickles by ``allow`` and ``unknown`` as ``read_pickles``.
 
     ``depth`` counts the archives around it, and ``work`` what they have cost.
 
@@ -98,7 +104,7 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
     file.torch = torch_zip(directory)
     work = work or Work()
     work.entries += len(directory.members)
-    judge = _Judge(source, directory, file, allow, depth, work)
+    judge = _Judge(source, directory, file, allow, depth, work, unknown)
     used = judge.torch_pickle() if file.torch else set()
     near = _near(source, file)
     for member in directory.members:
@@ -133,6 +139,7 @@ class _Judge:
     allow: frozenset[str]
     depth: int
     work: Work
+    unknown: bool = False
     silenced: bool = False  # whether more members were passed over than are named
     ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
     base: int | None = None  # where the bytes of the last body lie in the file; None if it was packed
@@ -239,7 +246,7 @@ class _Judge:
         return body
 
     def _walked(self, body: bytes) -> PickleFile:
-        walked = read_pickles(BytesSource(body), self.allow, walk.MOST_OPCODES - self.work.opcodes)
+        walked = read_pickles(BytesSource(body), self.allow, walk.MOST_OPCODES - self.work.opcodes, self.unknown)
         self.work.opcodes += walked.opcodes
         return walked
 
@@ -247,7 +254,9 @@ class _Judge:
         self.file.pickles += 1
         script = self.file.torch is not None and self.file.torch.script
         for problem in walked.problems:
-            if torch and problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside"):
+            constants = script and member.name.lower().endswith("constants.pkl")  # traced tensors lie beside it
+            outside = problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside")
+            if outside and (torch or constants):
                 continue  # storages, judged by themselves
             if script and problem.what.startswith(_SCRIPTED):
                 continue
@@ -259,7 +268,7 @@ class _Judge:
         """The problem of a member with its place in the whole file."""
         known = self.base is not None and problem.offset is not None
         offset = (self.base or 0) + (problem.offset or 0) if known else member.header
-        return Problem(problem.rule, f"{member.name[:100]}: {problem.what}", offset)
+        return replace(problem, what=f"{member.name[:100]}: {problem.what}", offset=offset)
 
     def _array(self, member: ZipMember, begin: int, head: bytes) -> None:
         self.file.arrays += 1
@@ -291,6 +300,6 @@ class _Judge:
         if body is None or self.work.entries + body.count(CENTRAL) > MOST_MEMBERS:
             self.file.unchecked.append(f"member {member.name[:100]!r} is a container that was not opened")
             return
-        inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work)
+        inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work, self.unknown)
         self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]

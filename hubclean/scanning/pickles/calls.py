@@ -127,5 +127,9 @@ class Calls(Stack):
         self._keep(argument)
 
     def _keep(self, key: Value) -> None:
+        parts = key.items if isinstance(key, Items) else []
+        if len(parts) == 4 and parts[0] in ("module", b"module") and isinstance(parts[1], Name):
+            self._push(parts[1])  # a class with its source, in torch's legacy format: loaders take the class
+            return
         self.persistents.append(Persistent(key, self._at))
         self._push(self.persistents[-1])

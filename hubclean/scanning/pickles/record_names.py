@@ -16,7 +16,8 @@ from hubclean.scanning.pickles.allowed_names import is_dangerous, resolved
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Unknown, Value
 
 # Kind -> names. ``new``: made by ``__new__`` alone, with a dict as state; ``enum``: of one constant; ``made``: of plain
-# arguments; ``type``: only referred to, or called as ``_TYPES`` say; the other kinds are one function each.
+# arguments; ``type``: a type of Python's own; ``dict``: a subclass of dict, made empty; ``named``: only referred to;
+# the other kinds are one function each.
 _PLAIN_TEXT = {
     "new": "argparse.Namespace types.SimpleNamespace uuid.UUID",
     "enum": "uuid.SafeUUID",
@@ -26,7 +27,8 @@ _PLAIN_TEXT = {
         pathlib._local.WindowsPath pathlib._local.PurePosixPath pathlib._local.PureWindowsPath""",
     "type": """builtins.bool builtins.int builtins.float builtins.str builtins.bytes builtins.list builtins.dict
         builtins.tuple builtins.object builtins.frozenset builtins.slice builtins.range builtins.Ellipsis
-        builtins.NotImplemented""",
+        builtins.NotImplemented builtins.type""",
+    "generator": "torch._C.Generator",
     "factory": "collections.defaultdict",
     "getattr": "builtins.getattr",
     "rebuild": "copyreg._reconstructor",
@@ -54,8 +56,8 @@ def _kinds() -> dict[tuple[str, str], str]:
             module, _, name = path.rpartition(".")
             kinds[module, name] = kind
     document = json.loads((Path(__file__).parent / "state_names.json").read_text("utf-8"))
-    for kind in ("new", "enum"):
-        kinds |= dict.fromkeys(document[kind], kind)
+    for kind in ("new", "enum", "dict", "named"):
+        kinds |= {(row[0], row[1]): kind for row in document[kind]}
     return kinds
 
 
@@ -131,6 +133,8 @@ def _is_type(made: Made, given: list[Value]) -> bool:
         return all(type(value) is int and abs(value) <= _LONGEST_RANGE for value in given)
     if name == "slice":
         return len(given) <= 3 and all(map(_plain, given))
+    if name == "type":
+        return given == [None]
     return not given or (name == "frozenset" and len(given) == 1 and isinstance(given[0], Items))
 
 
@@ -168,6 +172,8 @@ _PROPER = {
     "enum": _is_enum,
     "made": _is_made,
     "type": _is_type,
+    "dict": _is_new,
+    "generator": lambda made, given: len(given) == 1 and _plain(given[0]),
     "factory": _is_factory,
     "getattr": _is_attribute,
     "rebuild": _is_rebuilt,
@@ -181,7 +187,9 @@ def _is_simple(made: Made) -> bool:
 def keeps_state(made: Made, state: Value) -> bool:
     """Whether BUILD only fills the attributes of a plain record: a dict, on what has attributes of its own."""
     assert isinstance(made.maker, Name)
-    return isinstance(state, Pairs) and made.maker.kind in ("new", "rebuild")
+    if made.maker.kind == "generator":
+        return isinstance(state, Items) and not any(isinstance(value, (Name, Unknown)) for value in state.items[:8])
+    return isinstance(state, Pairs) and made.maker.kind in ("new", "rebuild", "dict")
 
 
 def takes_items(made: Made) -> bool:
@@ -191,4 +199,4 @@ def takes_items(made: Made) -> bool:
 
 def takes_pairs(made: Made) -> bool:
     """Whether SETITEM only puts pairs into it."""
-    return isinstance(made.maker, Name) and made.maker.kind == "factory"
+    return isinstance(made.maker, Name) and made.maker.kind in ("factory", "dict")

@@ -22,6 +22,7 @@ MOST_OPCODES = 500_000  # a checkpoint of 10,000 tensors has 400,000
 MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 SECONDS = 30.0
+REFUSED = "do not load it; `hubclean convert` refuses it too"
 _MOST_NAMES = 1000
 _MOST_NOTED = 50
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
@@ -80,9 +81,9 @@ class Walk:
     imported: bool = False
     stopped: bool = False
 
-    def name_problems(self, allow: frozenset[str] = frozenset()) -> tuple[Problem, ...]:
+    def name_problems(self, allow: frozenset[str] = frozenset(), unknown: bool = False) -> tuple[Problem, ...]:
         """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact), and one for
-        all of the second list."""
+        all of the second list. ``unknown`` lets all pass that are not known to run anything."""
         rows = []
         plain = [use for use in self.names if use.plain and not use.allowed]
         for use in self.names:
@@ -93,9 +94,9 @@ class Walk:
             if dangerous and use.called and not use.refers:
                 what = f"calls {path}{times}: it runs code or commands, or reaches network, files or other names"
                 rows.append(Problem("HC-PKL-001", what, use.offset))
-            else:
+            elif not unknown or (dangerous and not use.refers):
                 what = f"refers to {path}{times}, which is not on the list of names that weights need"
-                rows.append(Problem("HC-PKL-002", what, use.offset))
+                rows.append(Problem("HC-PKL-002", what, use.offset, REFUSED if dangerous and not use.refers else ""))
         if plain:
             shown = ", ".join(dict.fromkeys(f"{use.module}.{use.name}" for use in plain[:3]))
             more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""

@@ -11,6 +11,7 @@ from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
+from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
@@ -65,7 +66,8 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         found.unchecked.append("TorchScript is code for torch.jit, which is not checked")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
-    yield from judged(entry, found.problems, found.unchecked, _said(found))
+    problems = advised(found.problems, found.torch is not None and not found.torch.script)
+    yield from judged(entry, problems, found.unchecked, _said(found))
 
 
 def _said(found: ZipFile) -> str:

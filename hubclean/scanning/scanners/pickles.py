@@ -10,6 +10,7 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.pickles import allowed_names as pickle_names
+from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged, not_checked, only_pickle
@@ -73,4 +74,5 @@ def _walked(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], cont
         unchecked.append("a tar that is also a pickle; its members are not checked")
     names = sum(len(walk.names) for walk in found.walks)
     said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
-    yield from judged(entry, found.problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")
+    problems = advised(found.problems, found.kind == "torch (legacy)")
+    yield from judged(entry, problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")
