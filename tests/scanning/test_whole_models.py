@@ -191,7 +191,7 @@ def test_the_option_of_the_command_line(tmp_path: Path) -> None:
 def test_modules_inside_each_other_without_end_are_refused(tmp_path: Path) -> None:
     (tmp_path / "repo").mkdir()
     model = nn.Sequential(nn.Linear(2, 2))
-    model._modules["again"] = model
+    model.add_module("again", model)
     torch.save(model, tmp_path / "repo" / "model.pth")
     with pytest.raises(FormatError):
         convert(tmp_path / "repo", tmp_path / "out", unknown=True)

@@ -77,11 +77,7 @@ class ZipFile:
 
 
 def read_zip(
-    source: Source,
-    allow: frozenset[str] = frozenset(),
-    depth: int = 0,
-    work: Work | None = None,
-    unknown: bool = False,
+    source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None, unknown: bool = False
 ) -> ZipFile:
     """Judge a zip and all its members, pickles by ``allow`` and ``unknown`` as ``read_pickles``.
 
@@ -254,10 +250,9 @@ class _Judge:
         self.file.pickles += 1
         script = self.file.torch is not None and self.file.torch.script
         for problem in walked.problems:
-            constants = script and member.name.lower().endswith("constants.pkl")  # traced tensors lie beside it
             outside = problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside")
-            if outside and (torch or constants):
-                continue  # storages, judged by themselves
+            if outside and (torch or (script and member.name.lower().endswith("constants.pkl"))):
+                continue  # storages, judged by themselves; of traced constants they lie beside the pickle
             if script and problem.what.startswith(_SCRIPTED):
                 continue
             self.file.problems.append(self._placed(member, problem))

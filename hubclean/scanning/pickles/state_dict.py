@@ -14,19 +14,10 @@ from hubclean.scanning.pickles.torch_tensors import RecordError, TensorRecord, n
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Value
 
 # Keys under which trainers keep the weights, in the order in which loaders look for them.
-KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "weights", "params", "backbone")
+_WEIGHTS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "weights", "params", "backbone")
 # Averaged copies, and the parts of self-supervised training: only where there is nothing else.
-KEYS += (
-    "model_ema",
-    "state_dict_ema",
-    "ema",
-    "ema_state_dict",
-    "ema_model",
-    "params_ema",
-    "teacher",
-    "student",
-    "encoder",
-)
+_COPIES = ("model_ema", "state_dict_ema", "ema", "ema_state_dict", "ema_model", "params_ema", "teacher", "student")
+KEYS = _WEIGHTS + _COPIES
 # What DataParallel and torch.compile put before every name. Lightning's ``model.`` is also the name of a part in
 # transformers, so it stays.
 PREFIXES = ("module.", "_orig_mod.")
