@@ -99,6 +99,9 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-PKL-007": lambda: {"pytorch_model.bin": _pickle(b"]q\x00" + b"(h\x00h\x00h\x00tq\x00" * 40)},
     "HC-PKL-008": lambda: {"pytorch_model.bin": _torch_zip(storage=8)},
     "HC-PKL-009": lambda: {"pytorch_model.bin": _torch_zip()},
+    "HC-PKL-010": lambda: {
+        "checkpoint.pth": _pickle(b"cargparse\nNamespace\n)\x81}" + _text("lr") + b"J" + struct.pack("<i", 1) + b"sb")
+    },
     "HC-ZIP-001": lambda: {"pytorch_model.bin": _renamed(_torch_zip())},
     "HC-ZIP-002": lambda: {"images.zip": _zip({"../../.bashrc": b"x"})},
     "HC-ZIP-003": lambda: {"images.zip": _zip({"zeros": bytes(32 << 20)}, squeeze=True)},

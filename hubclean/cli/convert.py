@@ -23,6 +23,11 @@ from hubclean.scanning.converting import ConvertReport
 @click.option("--file", help="Checkpoint of the repo, where there are several.")
 @click.option("--key", help="Where in nested dicts the weights are, e.g. ema.state_dict  [default: looked for]")
 @policy_options
+@click.option(
+    "--allow-unknown",
+    is_flag=True,
+    help="Convert pickles with classes outside the list too (whole pickled models); nothing is imported.",
+)
 @json_option
 def convert(
     target: str,
@@ -31,6 +36,7 @@ def convert(
     file: str | None,
     key: str | None,
     fail_on: str,
+    allow_unknown: bool,
     as_json: bool,
     **rest: Any,
 ) -> None:
@@ -43,7 +49,7 @@ def convert(
     from hubclean.scanning.converting import convert as run
 
     options = {"revision": revision, "file": file, "key": key, "gate": fail_on, **rest}
-    report = run(target, out, **options, progress=Bars())
+    report = run(target, out, **options, unknown=allow_unknown, progress=Bars())
     print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hubclean.errors import RefusedError
@@ -14,7 +14,7 @@ from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
 from hubclean.records import Conversion, FileHash, Loader, ScanReport, Severity, to_json
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats.names import LICENCES, suffix
+from hubclean.scanning.formats.names import LICENCES, is_pickled_weights, suffix
 from hubclean.scanning.formats.torch_to_safetensors import INDEX, main_pickle, parts, to_safetensors
 from hubclean.scanning.refusal import Refusal, refusal_of_files
 from hubclean.whole_folder import check_free, whole_folder
@@ -54,6 +54,7 @@ def convert(
     allow: tuple[str, ...] = (),
     allow_unchecked: tuple[str, ...] = (),
     loader: Loader | None = None,
+    unknown: bool = False,
     progress: Progress | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, with its configs and licence, into a new folder.
@@ -67,6 +68,8 @@ def convert(
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
         gate, allow, allow_unchecked, loader: as for ``engine.scan``.
+        unknown: convert pickles that hold names outside the list too (whole pickled models), as long as none of them
+            is known to run anything: only tensors are read, no class is imported.
 
     Raises:
         RefusedError: there is no pickled checkpoint, or there are several; or there are safetensors already.
@@ -78,17 +81,19 @@ def convert(
     report = scan(repo, gate=gate, allow=allow, allow_unchecked=allow_unchecked, loader=loader, progress=progress)
     names = [entry.path for entry in repo.files()]
     main = _chosen(names, file)
-    carried = [name for name in names if "/" not in name and _goes_along(name)]
-    if refused := refusal_of_files(report, [main, *carried]):
+    home = main.rpartition("/")[0]
+    carried = [name for name in names if name.rpartition("/")[0] == home and _goes_along(name)]
+    judged = _without_names(report) if unknown else report
+    if refused := refusal_of_files(judged, [main, *carried]):
         return ConvertReport(report, None, refused=refused)
-    weights = parts(repo.fetch([main]), main) if main == INDEX else (main,)
-    if refused := refusal_of_files(report, weights):
+    weights = parts(repo.fetch([main]), main) if main.endswith(INDEX) else (main,)
+    if refused := refusal_of_files(judged, weights):
         return ConvertReport(report, None, refused=refused)
     folder = repo.fetch([*weights, *carried])
     with whole_folder(out) as partial:
         for name in carried:
-            shutil.copyfile(folder / name, partial / name)
-        conversion = to_safetensors(folder, weights, partial, key, allow)
+            shutil.copyfile(folder / name, partial / name.rpartition("/")[2])
+        conversion = to_safetensors(folder, weights, partial, key, allow, unknown)
         written = sorted(place for place in partial.iterdir() if place.is_file())
         files = tuple(FileHash(place.name, place.stat().st_size, sha256_of(place)) for place in written)
         (partial / "hubclean").mkdir()
@@ -102,15 +107,31 @@ def _chosen(names: list[str], file: str | None) -> str:
         if file not in names:
             raise RefusedError(f"there is no file {printable(file, 100)!r} in the repo")
         return file
-    main = main_pickle(names)
+    there = any(suffix(name) == ".safetensors" for name in names)
+    main = main_pickle(names) or ("" if there else _below(names))
     if not main:
-        there = any(suffix(name) == ".safetensors" for name in names)
         why = "it has safetensors already: hubclean download" if there else "it has no checkpoint in torch's format"
         raise RefusedError(f"nothing to convert: {why}")
     return main
 
 
+def _below(names: list[str]) -> str:
+    """The one checkpoint in a subfolder, of a repo that has none at its root."""
+    folders = {name.rpartition("/")[0] for name in names if "/" in name and is_pickled_weights(name)}
+    if len(folders) > 1:
+        shown = ", ".join(printable(name, 60) for name in sorted(folders)[:5])
+        raise RefusedError(f"{len(folders)} folders hold checkpoints ({shown}): hubclean convert --file takes one")
+    home = next(iter(folders), "")
+    inside = [name.removeprefix(f"{home}/") for name in names if name.rpartition("/")[0] == home]
+    return f"{home}/{main_pickle(inside)}" if home else ""
+
+
+def _without_names(report: ScanReport) -> ScanReport:
+    """The report without the findings on unknown names; which of them may pass is judged again with the tensors."""
+    return replace(report, findings=tuple(row for row in report.findings if row.rule != "HC-PKL-002"))
+
+
 def _goes_along(name: str) -> bool:
     """Configs, labels and licences, without which the weights are of little use; no index of the pickles, no card."""
-    lower = name.lower()
+    lower = name.rpartition("/")[2].lower()
     return (lower.endswith((".json", ".txt")) and lower != INDEX) or lower.split(".")[0] in LICENCES

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from hubclean.escaping import printable
 from hubclean.records import Finding, Severity
 
-_CONVERT = "do not load it; use safetensors, or convert it on an isolated machine"
+_CONVERT = "do not load it; `hubclean convert` copies no tensors of such a file: ask the author for safetensors"
 _REFUSE = "do not load or unpack it; ask the author for a clean export"
+_BROKEN = "do not load it; `hubclean convert` refuses it too: ask the author for a clean export"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ RULES: dict[str, Rule] = dict(
             "PKL-001",
             "critical",
             "A pickle calls a name that runs code, commands, network or files.",
-            "do not load it: loading runs this; report it to the Hub",
+            "do not load it: loading runs this; report it to the Hub; `hubclean convert` refuses it too",
             hostile=True,
         ),
         _rule("PKL-002", "high", "A pickle references a name outside the allow-list.", _CONVERT),
@@ -54,24 +55,30 @@ RULES: dict[str, Rule] = dict(
             "PKL-003",
             "critical",
             "A pickle calls something that is not a literal listed name.",
-            "do not load it: what is called is hidden from readers",
+            "do not load it: what is called is hidden from readers; `hubclean convert` refuses it too",
             hostile=True,
         ),
-        _rule("PKL-004", "high", "A pickle uses an opcode outside the accepted set.", _CONVERT),
-        _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it.", _REFUSE),
-        _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows.", _REFUSE),
-        _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion.", _REFUSE),
+        _rule("PKL-004", "high", "A pickle uses an opcode outside the accepted set.", _BROKEN),
+        _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it.", _BROKEN),
+        _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows.", _BROKEN),
+        _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion.", _BROKEN),
         _rule(
             "PKL-008",
             "high",
             "A storage record is missing or has the wrong length, or a tensor's item is assigned.",
-            _REFUSE,
+            _BROKEN,
         ),
         _rule(
             "PKL-009",
             "medium",
             "There is only a pickle container, no safetensors.",
             "ask the author for safetensors, or run `hubclean convert`",
+        ),
+        _rule(
+            "PKL-010",
+            "low",
+            "A pickle holds plain records besides tensors: the state of a training, arguments, paths, dates.",
+            "nothing that inference needs; loaders of weights alone refuse it",
         ),
         _rule(
             "ZIP-001", "high", "Local and central records of a zip disagree, or members collide.", _REFUSE, hostile=True

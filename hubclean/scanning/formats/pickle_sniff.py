@@ -17,7 +17,8 @@ def is_pickle(head: bytes, size: int, named: bool = False) -> bool:
     """Whether a file that begins with ``head`` reads as a pickle, signature or not, broken behind ``head`` or not.
 
     The opcodes must do more than push a constant, so that words are not taken for them: call a name, or end in a
-    container. With ``named`` (the name of the file says pickle) it is enough to refer to a name.
+    container; and they must do it before the first fault at which every reader stops. With ``named`` (the name of the
+    file says pickle) it is enough to refer to a name.
     """
     return _reading(head, size, named) is True
 
@@ -42,15 +43,17 @@ def reads_as_pickle(head: bytes, size: int, named: bool, more: Callable[[int], b
 def _reading(head: bytes, size: int, named: bool) -> bool | None:
     """``None``: so far it holds constants only, and goes on."""
     try:
-        found = walk(head, 0, size, partial=True, seconds=2.0)
+        found = walk(head, 0, size, partial=True, seconds=2.0, to_fault=True)
     except HubcleanError:
         return True
-    if found.called or (named and found.names):
+    if found.called or (named and found.imported):
         return True
-    sound = not any(row.rule == "HC-PKL-005" for row in found.problems)
     if found.complete:
-        whole = named or found.stop == size or bool(found.names)
+        sound = not any(row.rule == "HC-PKL-005" for row in found.problems)
+        whole = named or found.stop == size or found.imported
         return sound and whole and isinstance(found.root, (Items, Pairs, Made))
-    if sound and found.opcodes > 2 and (bool(found.names) or _MEMOIZED.match(head) is not None):
+    if found.stopped:
+        return False
+    if found.opcodes > 2 and (found.imported or _MEMOIZED.match(head) is not None):
         return True
-    return None if sound and len(head) < size else False
+    return None if len(head) < size else False

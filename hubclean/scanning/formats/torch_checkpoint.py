@@ -129,12 +129,15 @@ class PickledWeights:
 
 
 @contextmanager
-def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = frozenset()) -> Iterator[PickledWeights]:
+def open_pickled(
+    place: Path, key: str | None = None, allow: frozenset[str] = frozenset(), unknown: bool = False
+) -> Iterator[PickledWeights]:
     """Open a checkpoint in torch's zip or legacy format, for as long as the context lasts.
 
     Args:
         key: where in nested dicts the weights are, as for ``state_dict``; ``None`` looks for them.
         allow: names besides the list that its pickle may hold; what they make is left behind.
+        unknown: let every name pass that is not known to run anything. Nothing is built, so none of them is imported.
 
     Raises:
         FormatError: it is neither format, breaks a rule of the static scan (HC-PKL, HC-ZIP), holds no dict of tensors,
@@ -145,7 +148,7 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
         data: mmap.mmap | bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else b""
         source = _MappedSource(data)
         try:
-            pickle, starts, swapped = _places(source, allow)
+            pickle, starts, swapped = _places(source, allow, unknown)
             state = state_dict(pickle.root, key)
             tensors = {
                 name: PickledTensor(record, data, _start(name, record, starts, size, swapped), swapped)
@@ -158,18 +161,18 @@ def open_pickled(place: Path, key: str | None = None, allow: frozenset[str] = fr
         yield PickledWeights(tensors, state)
 
 
-def _places(source: _MappedSource, allow: frozenset[str]) -> tuple[PickleFile, dict[str, int], bool]:
+def _places(source: _MappedSource, allow: frozenset[str], unknown: bool) -> tuple[PickleFile, dict[str, int], bool]:
     """The walked pickle, where each storage begins, and whether its numbers are big-endian."""
     kind = sniff(head(source, HEAD), source.size)
     if kind not in ("zip", "pickle"):
         raise FormatError(f"by its content it is no checkpoint of torch's but {kind}")
     if kind == "zip":
-        found = read_zip(source, allow)
+        found = read_zip(source, allow, unknown=unknown)
         _refuse(found.problems, found.unchecked)
         if found.torch is None or found.pickle is None or found.directory is None:
             raise FormatError("it is a zip, but not one that torch wrote")
         return found.pickle, *_zip_places(source, found)
-    pickle = read_pickles(source, allow)
+    pickle = read_pickles(source, allow, unknown=unknown)
     _refuse(pickle.problems, [pickle.unchecked] if pickle.unchecked else [])
     if pickle.kind != "torch (legacy)":
         raise FormatError("it is a pickle without torch's records: there are no tensors in it")
@@ -178,6 +181,8 @@ def _places(source: _MappedSource, allow: frozenset[str]) -> tuple[PickleFile, d
 
 def _refuse(problems: list[Problem], unchecked: list[str]) -> None:
     for problem in problems:
+        if problem.rule == "HC-PKL-010":
+            continue  # plain records, left behind
         raise FormatError(f"{problem.rule}: {printable(problem.what, 300)}")
     for why in unchecked:
         raise FormatError(f"not checked: {printable(why, 300)}")

@@ -63,16 +63,22 @@ def parts(folder: Path, main: str) -> tuple[str, ...]:
     Raises:
         FormatError: the index is damaged, or names files elsewhere or none that could be a checkpoint.
     """
-    if main != INDEX:
+    home, slash, name = main.rpartition("/")
+    if name != INDEX:
         return (main,)
-    shards = tuple(sorted(set(parse_index((folder / INDEX).read_bytes()).values())))
+    shards = tuple(sorted(set(parse_index((folder / main).read_bytes()).values())))
     if odd := [name for name in shards if not is_pickled_weights(name) or "/" in name]:
         raise FormatError(f"{INDEX} names {printable(odd[0], 80)!r}, which is no checkpoint beside it")
-    return shards
+    return tuple(home + slash + name for name in shards)
 
 
 def to_safetensors(
-    folder: Path, names: tuple[str, ...], into: Path, key: str | None = None, allow: Iterable[str] = ()
+    folder: Path,
+    names: tuple[str, ...],
+    into: Path,
+    key: str | None = None,
+    allow: Iterable[str] = (),
+    unknown: bool = False,
 ) -> Conversion:
     """Write ``model.safetensors``, or shards and their index, with the tensors of the checkpoints ``names``.
 
@@ -81,13 +87,13 @@ def to_safetensors(
     Args:
         folder, into: where the checkpoints are, and an existing folder for what is written.
         key: where in nested dicts the weights are; ``None`` looks for them.
-        allow: names besides the list that their pickles may hold; what they make is left behind.
+        allow, unknown: names besides the list that their pickles may hold, as for ``open_pickled``.
 
     Raises:
         FormatError: as ``open_pickled`` and ``safetensors_writer.write_safetensors``; or a tensor is in two shards.
     """
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_pickled(folder / name, key, frozenset(allow))) for name in names]
+        opened = [stack.enter_context(open_pickled(folder / name, key, frozenset(allow), unknown)) for name in names]
         prefixes = {one.state.prefix for one in opened}
         rows = [_named(one, len(prefixes) == 1) for one in opened]
         weights: dict[str, str] = {}

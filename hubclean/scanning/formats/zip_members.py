@@ -42,8 +42,10 @@ _ENUM = "the arguments of a call are no tuple"  # so torch.jit writes a member o
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
 
 
-def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None) -> ZipFile:
-    """Judge a zip and all its members, pickles by ``allow`` as ``read_pickles``.
+def read_zip(
+    source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None, unknown: bool = False
+) -> ZipFile:
+    """Judge a zip and all its members, pickles by ``allow`` and ``unknown`` as ``read_pickles``.
 
     ``depth`` counts the archives around it, and ``work`` what they have cost.
 
@@ -64,7 +66,7 @@ def read_zip(source: Source, allow: frozenset[str] = frozenset(), depth: int = 0
     file.torch = torch_zip(directory)
     work = work or Work()
     work.entries += len(directory.members)
-    judge = _Judge(source, directory, file, allow, depth, work)
+    judge = _Judge(source, directory, file, allow, depth, work, unknown)
     used = judge.torch_pickle() if file.torch else set()
     near = _near(source, file)
     for member in directory.members:
@@ -99,6 +101,7 @@ class _Judge:
     allow: frozenset[str]
     depth: int
     work: Work
+    unknown: bool = False
     silenced: bool = False  # whether more members were passed over than are named
     walked: set[str] = field(default_factory=set)  # names of pickles that were walked with their storages
     ends: dict[int, int] = field(default_factory=dict)  # local header -> where the member's bytes end
@@ -232,7 +235,7 @@ class _Judge:
         return body
 
     def _walked(self, body: bytes) -> PickleFile:
-        walked = read_pickles(BytesSource(body), self.allow, walk.MOST_OPCODES - self.work.opcodes)
+        walked = read_pickles(BytesSource(body), self.allow, walk.MOST_OPCODES - self.work.opcodes, self.unknown)
         self.work.opcodes += walked.opcodes
         return walked
 
@@ -240,8 +243,9 @@ class _Judge:
         self.file.pickles += 1
         script = self.file.torch is not None and self.file.torch.script
         for problem in walked.problems:
-            if torch and problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside"):
-                continue  # storages, judged by themselves
+            outside = problem.rule == "HC-PKL-004" and problem.what.startswith("a value kept outside")
+            if outside and (torch or (script and member.name.lower().endswith("constants.pkl"))):
+                continue  # storages, judged by themselves; of traced constants they lie beside the pickle
             if script and (problem.what.startswith(_SCRIPTED) or problem.what == _ENUM):
                 continue
             self.file.problems.append(self._placed(member, problem))
@@ -284,6 +288,6 @@ class _Judge:
         if body is None or self.work.entries + body.count(CENTRAL) > MOST_MEMBERS:
             self.file.unchecked.append(f"member {member.name[:100]!r} is a container that was not opened")
             return
-        inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work)
+        inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work, self.unknown)
         self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]

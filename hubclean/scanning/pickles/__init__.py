@@ -1,13 +1,15 @@
 """Pickles followed without being loaded.
 
 * ``walk``: one stream on an abstract stack: what it refers to and would build.
-* ``stack``: that stack.
+* ``stack``: that stack; ``calls``: the part of it that knows names and calls.
 * ``opcodes``: opcodes from bytes.
 * ``values``: what a pickle describes, inert.
 * ``allowed_names``: which names it may refer to: ``allowed_names.json``.
+* ``record_names``: the second list, of plain records and trainers' states: ``state_names.json``.
 * ``odd_calls``: what listed names can be made to do by odd arguments.
 * ``streams``: the streams of one file. Start here.
 * ``joblib_arrays``: joblib's files, with raw arrays between the opcodes.
 * ``torch_tensors``: storages and tensors.
-* ``state_dict``: the weights among them.
+* ``modules``: whole pickled models. ``state_dict``: the weights among them.
+* ``advice``: whether ``hubclean convert`` can take the tensors.
 """

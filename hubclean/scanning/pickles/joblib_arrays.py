@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from math import prod
 
+from hubclean.scanning.pickles.calls import Calls
 from hubclean.scanning.pickles.opcodes import BrokenStream, NeedMore, read_ops
-from hubclean.scanning.pickles.stack import Stack
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Value
 from hubclean.scanning.pickles.walk import MOST_OPCODES
@@ -30,7 +30,7 @@ class _Other(Exception):
     """It is not as joblib writes it."""
 
 
-class _Building(Stack):
+class _Building(Calls):
     """A stack that keeps what was built last."""
 
     built: Value = None

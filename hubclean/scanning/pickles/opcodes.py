@@ -11,6 +11,7 @@ import pickletools
 import re
 import struct
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 LONGEST_LINE = 1 << 20
 LONGEST_NAME = 4096
@@ -33,6 +34,14 @@ class NeedMore(Exception):
     def __init__(self, stop: int) -> None:
         super().__init__(f"bytes up to {stop} are needed")
         self.stop = stop
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """An argument that some readers take and others refuse; ``why`` says what is odd about it."""
+
+    value: object
+    why: str
 
 
 _FIXED = {"<B": 1, "<H": 2, "<i": 4, "<I": 4, ">d": 8, "<Q": 8}
@@ -95,7 +104,7 @@ def _short(position: int, stop: int, size: int) -> None:
 def _argument(data: bytes, position: int, size: int, name: str, form: str) -> tuple[object, int]:
     if form == "pair":
         module, after = _line(data, position, position + 1, size, LONGEST_NAME)
-        attribute, after = _line(data, position, after, size, LONGEST_NAME)
+        attribute, after = _last_line(data, position, after, size)
         return (_utf8(module, position), _utf8(attribute, position)), after
     if form == "line":
         line, after = _line(data, position, position + 1, size, LONGEST_LINE)
@@ -109,11 +118,11 @@ def _argument(data: bytes, position: int, size: int, name: str, form: str) -> tu
         return value, after
     if value < 0:
         raise BrokenStream(f"{name} with a negative length", position)
-    if holds == "long" and value > LONGEST_NAME:
-        raise BrokenStream(f"a number of {value} bytes", position)
     begin, after = after, after + value
     if after > len(data):
         _short(position, after, size)
+    if holds == "long" and value > LONGEST_NAME:
+        return Loose(0, f"a number of {value} bytes"), after
     body = data[begin:after]
     if holds == "text":
         return _utf8(body, position), after
@@ -129,6 +138,13 @@ def _line(data: bytes, position: int, begin: int, size: int, longest: int) -> tu
     raise NeedMore(min(size, begin + longest))
 
 
+def _last_line(data: bytes, position: int, begin: int, size: int) -> tuple[bytes, int]:
+    """A line that the end of the file may cut: readers then drop its last byte as if it were the newline, and go on."""
+    if len(data) >= size > begin and size - begin < LONGEST_NAME and data.find(b"\n", begin) < 0:
+        return data[begin : size - 1], size
+    return _line(data, position, begin, size, LONGEST_NAME)
+
+
 def _utf8(body: bytes, position: int) -> str:
     try:
         return body.decode("utf-8", "surrogatepass")
@@ -136,11 +152,20 @@ def _utf8(body: bytes, position: int) -> str:
         raise BrokenStream("text that is not UTF-8", position) from error
 
 
-def _integer(line: bytes, position: int) -> int:
+def _integer(line: bytes, position: int) -> object:
     text = line.decode("latin-1")
-    if not _INT.fullmatch(text):
-        raise BrokenStream("a number that readers may read differently", position)
-    return int(text)
+    return int(text) if _INT.fullmatch(text) else _loosely(line, position, int)
+
+
+def _loosely(line: bytes, position: int, kind: Callable[[str], object]) -> Loose:
+    """A number as the most forgiving reader takes it: C's end at a zero byte and know hexadecimal and octal ones."""
+    text = line.partition(b"\0")[0].decode("latin-1").strip()[:4000]
+    for reads in (kind, lambda word: int(word, 0), lambda word: int(word, 8)):
+        try:
+            return Loose(reads(text), "a number that readers may read differently")
+        except (ValueError, OverflowError):
+            continue
+    raise BrokenStream("a number that no reader takes", position)
 
 
 def _int(line: bytes, position: int) -> object:
@@ -153,18 +178,18 @@ def _long(line: bytes, position: int) -> object:
 
 def _float(line: bytes, position: int) -> object:
     text = line.decode("latin-1")
-    if not _FLOAT.fullmatch(text):
-        raise BrokenStream("a number that readers may read differently", position)
-    return float(text)
+    return float(text) if _FLOAT.fullmatch(text) else _loosely(line, position, float)
 
 
 def _string(line: bytes, position: int) -> object:
-    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
+    trimmed = line.rstrip()  # as Python 2 does
+    if len(trimmed) < 2 or trimmed[:1] not in (b"'", b'"') or trimmed[-1:] != trimmed[:1]:
         raise BrokenStream("a text without its quotes", position)
     try:
-        return codecs.escape_decode(line[1:-1])[0]
+        value = codecs.escape_decode(trimmed[1:-1])[0]
     except ValueError as error:
         raise BrokenStream("a text with a broken escape", position) from error
+    return value if trimmed == line else Loose(value, "a text with blanks behind its quotes")
 
 
 def _unicode(line: bytes, position: int) -> object:

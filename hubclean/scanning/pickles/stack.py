@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import partialmethod
 
-from hubclean.scanning.pickles.allowed_names import is_allowed
-from hubclean.scanning.pickles.odd_calls import odd_call, odd_state
+from hubclean.scanning.pickles.record_names import takes_items, takes_pairs
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Persistent, Unknown, Value
 
 MOST_PUSHED = 250_000  # names, containers and aliases; a checkpoint of 10,000 tensors has 160,000
@@ -16,11 +14,7 @@ MOST_NAMES = 60_000
 MOST_IN_MEMO = 1_000_000
 
 Note = Callable[[str, str, int], None]
-_MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
-_NAME = re.compile(r"[^\W\d]\w*")
-_DICTS = ("collections.OrderedDict", "collections.Counter")
-_TENSORS = ("torch._utils._rebuild", "torch._tensor._rebuild", "torch.nn.parameter.Parameter")
-_BUILT = (*_TENSORS, *_DICTS, "torch.", "numpy.")
+DICTS = ("collections.OrderedDict", "collections.Counter")
 _CONSTANTS: dict[str, Value] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _PUSHED_TEXT = """
 INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING BINBYTES
@@ -34,9 +28,10 @@ class Stack:
 
     Attributes:
         result: what STOP returned; ``Unknown`` until then.
-        names: every reference, in order. ``called_names``: ``id`` of those that are called or handed to a call.
-        persistents: values kept outside. ``called``: whether anything is called.
+        names: every reference, in order.
         exhausted: a budget is used up; the walk must end.
+        stopped: there was a fault at which every reader in use stops (CPython's two, torch's): an empty stack or mark,
+            a memo entry that was never set, a name that is none, a call of a constant.
     """
 
     def __init__(self, note: Note) -> None:
@@ -48,10 +43,8 @@ class Stack:
         self.protocol = 0
         self.result: Value = Unknown()
         self.names: list[Name] = []
-        self.called_names: set[int] = set()
-        self.persistents: list[Persistent] = []
-        self.called = False
-        self.exhausted = False
+        self.exhausted = self.stopped = False
+        self._passed_over = False  # a memo entry was not kept, though readers keep it
         self._steps = {name.removeprefix("_do_"): getattr(self, name) for name in dir(self) if name.startswith("_do_")}
 
     def remaining(self) -> Items:
@@ -78,6 +71,7 @@ class Stack:
         if self._stack:
             return self._stack.pop()
         self._say("HC-PKL-005", "an opcode takes from an empty stack or from below its mark")
+        self.stopped = True
         return Unknown()
 
     def _top(self) -> Value:
@@ -88,6 +82,7 @@ class Stack:
     def _marked(self) -> list[Value]:
         if not self._marks:
             self._say("HC-PKL-005", "an opcode looks for a mark that is not there")
+            self.stopped = True
             return []
         items, self._stack = self._stack, self._marks.pop()
         return items
@@ -95,6 +90,9 @@ class Stack:
     def _push(self, value: Value) -> None:
         self._pushed += 1
         self._stack.append(value)
+
+    def _change(self, target: Value) -> None:
+        """Told of what is changed in place: ``Calls`` says what that may do."""
 
     # containers
 
@@ -144,8 +142,11 @@ class Stack:
 
     def _extend(self, items: list[Value], kind: str) -> None:
         target = self._top()
+        self._change(target)
         if isinstance(target, Items) and target.kind == kind:
             target.items.extend(items)
+        elif isinstance(target, Made) and kind == "list" and takes_items(target):
+            target.pairs.extend((None, item) for item in items)
         elif not isinstance(target, Unknown):
             self._say("HC-PKL-004", f"items are added to something that is no {kind}")
 
@@ -164,7 +165,8 @@ class Stack:
 
     def _assign(self, pairs: list[tuple[Value, Value]]) -> None:
         target = self._top()
-        if isinstance(target, Pairs) or (isinstance(target, Made) and target.path in _DICTS):
+        self._change(target)
+        if isinstance(target, Pairs) or (isinstance(target, Made) and (target.path in DICTS or takes_pairs(target))):
             target.pairs.extend(pairs)
         elif isinstance(target, Made) and target.path.startswith(("torch.", "numpy.")):
             self._say("HC-PKL-008", "item assignment on a tensor or array: it writes to memory while loading")
@@ -178,8 +180,10 @@ class Stack:
     def _put(self, index: object) -> None:
         if not isinstance(index, int) or index < 0:
             self._say("HC-PKL-005", "a memo entry without a valid number")
+            self.stopped = True
         elif index > MOST_IN_MEMO:
             self._say("HC-PKL-007", f"memo entry {index}: readers would set aside memory for all below it")
+            self._passed_over = True
         else:
             if self._marks and not self._stack:
                 self._say("HC-PKL-005", "a memo entry is taken from an empty stack")
@@ -190,6 +194,7 @@ class Stack:
             self._push(self._memo[index])
         else:
             self._say("HC-PKL-005", "a memo entry is asked for that is not there")
+            self.stopped = self.stopped or not self._passed_over
             self._push(Unknown())
 
     def _do_MEMOIZE(self, _: object) -> None:
@@ -197,85 +202,6 @@ class Stack:
 
     _do_PUT = _do_BINPUT = _do_LONG_BINPUT = _put
     _do_GET = _do_BINGET = _do_LONG_BINGET = _get
-
-    # names and calls
-
-    def _refer(self, module: object, name: object) -> Name:
-        if not isinstance(module, str) or not isinstance(name, str):
-            self._say("HC-PKL-003", "a name that is not written out: module or name is a computed value")
-            return Name("?", "?", self._at, False)
-        found = Name(module, name, self._at, is_allowed(module, name, self.protocol))
-        if "." in name:
-            self._say("HC-PKL-003", f"{module}.{name}: a dot in a name reaches into what it finds")
-        elif not _MODULE.fullmatch(module) or not _NAME.fullmatch(name):
-            self._say("HC-PKL-005", f"a module or name that is no Python name: {module[:80]!r} {name[:80]!r}")
-        self.names.append(found)
-        return found
-
-    def _do_GLOBAL(self, argument: tuple[str, str]) -> None:
-        self._push(self._refer(*argument))
-
-    def _do_STACK_GLOBAL(self, _: object) -> None:
-        name, module = self._pop(), self._pop()
-        self._push(self._refer(module, name))
-
-    def _do_EXT1(self, _: object) -> None:
-        self._push(Unknown())
-
-    _do_EXT2 = _do_EXT4 = _do_NEXT_BUFFER = _do_EXT1
-
-    def _do_REDUCE(self, _: object) -> None:
-        arguments = self._pop()
-        self._call(self._pop(), arguments)
-
-    _do_NEWOBJ = _do_REDUCE
-
-    def _do_NEWOBJ_EX(self, _: object) -> None:
-        named, arguments = self._pop(), self._pop()
-        self._call(self._pop(), Items("tuple", [arguments, named]))
-
-    def _do_INST(self, argument: tuple[str, str]) -> None:
-        self._call(self._refer(*argument), Items("tuple", self._marked()))
-
-    def _do_OBJ(self, _: object) -> None:
-        items = self._marked() or [Unknown()]
-        self._call(items[0], Items("tuple", items[1:]))
-
-    def _call(self, maker: Value, arguments: Value) -> None:
-        self.called = self.called or isinstance(maker, Name)
-        if not isinstance(maker, Name):
-            self._say("HC-PKL-003", "what is called is not a name written out, but a computed value")
-        given = arguments.items if isinstance(arguments, Items) else []
-        for value in (maker, *given):
-            if isinstance(value, Name):
-                self.called_names.add(id(value))
-        made = Made(maker, arguments, self._at)
-        if odd := odd_call(made):
-            self._say(*odd)
-        self._push(made)
-
-    def _do_BUILD(self, _: object) -> None:
-        state, target = self._pop(), self._top()
-        if isinstance(target, Made):
-            if target.path and not target.path.startswith(_BUILT):
-                self._say("HC-PKL-004", f"a state is set on {target.path}, which has none in plain weights")
-            if target.state is not None:
-                self._say("HC-PKL-004", "a state is set twice on the same value")
-            if odd := odd_state(target, state):
-                self._say(*odd)
-            target.state = state
-        elif not isinstance(target, Unknown):
-            self._say("HC-PKL-004", "a state is set on something that was not made by a listed name")
-
-    def _do_BINPERSID(self, _: object) -> None:
-        self._keep(self._pop())
-
-    def _do_PERSID(self, argument: bytes) -> None:
-        self._keep(argument)
-
-    def _keep(self, key: Value) -> None:
-        self.persistents.append(Persistent(key, self._at))
-        self._push(self.persistents[-1])
 
     # the rest
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 from hubclean.errors import FormatError
 from hubclean.escaping import printable
-from hubclean.scanning.pickles.torch_tensors import RecordError, TensorRecord, entries, nameless, tensor_of, tensors
-from hubclean.scanning.pickles.values import Items, Made, Pairs, Value
+from hubclean.scanning.pickles.modules import classes, parts, tensors_in
+from hubclean.scanning.pickles.torch_tensors import RecordError, TensorRecord, nameless, tensor_of
+from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Value
 
 # Keys under which trainers keep the weights, in the order in which loaders look for them.
-KEYS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "weights", "params", "backbone")
+_WEIGHTS = ("state_dict", "model", "model_state_dict", "module", "net", "network", "weights", "params", "backbone")
+# Averaged copies, and the parts of self-supervised training: only where there is nothing else.
+_COPIES = ("model_ema", "state_dict_ema", "ema", "ema_state_dict", "ema_model", "params_ema", "teacher", "student")
+KEYS = _WEIGHTS + _COPIES
 # What DataParallel and torch.compile put before every name. Lightning's ``model.`` is also the name of a part in
 # transformers, so it stays.
 PREFIXES = ("module.", "_orig_mod.")
@@ -51,7 +55,7 @@ def state_dict(root: Value, key: str | None = None) -> StateDict:
     try:
         chosen, path, dropped = _found(root, key)
         held: dict[str, TensorRecord] = {}
-        for name, value in entries(chosen):
+        for name, value in parts(chosen):
             record = tensor_of(value)
             if record is None:
                 dropped.append(_said((*path, name), value))
@@ -60,6 +64,8 @@ def state_dict(root: Value, key: str | None = None) -> StateDict:
             else:
                 held[name] = record
         dropped += [_said((*path, "(a key that is no text)"), value) for value in nameless(chosen)]
+        if left := classes(chosen):
+            dropped.append(f"classes and their attributes: {printable(', '.join(left), 600)}")
     except RecordError as error:
         raise FormatError(f"{error} (at byte {error.offset:,} of the pickle)") from error
     if not held:
@@ -78,7 +84,7 @@ def _found(root: Value, key: str | None) -> tuple[Value, tuple[str, ...], list[s
     dropped: list[str] = []
     wanted = key.split(".") if key else []
     for _ in range(_DEEPEST):
-        rows = dict(entries(at))
+        rows = dict(parts(at))
         below = wanted[len(path)] if len(path) < len(wanted) else ""
         if key is None:
             below = _inner(rows)
@@ -99,9 +105,9 @@ def _inner(rows: dict[str, Value]) -> str:
     for name in KEYS:
         value = rows.get(name)
         if tensor_of(value) is None and isinstance(value, (Pairs, Made)):
-            count = sum(1 for _ in tensors(value))
+            count = tensors_in(value)
             if count and count >= here:
-                if both := _bare(rows) & _bare(dict(entries(value))):
+                if both := _bare(rows) & _bare(dict(parts(value))):
                     what = f"the tensor {printable(min(both), 80)!r} is both at the top and under {name!r}"
                     raise FormatError(f"{what}, and loaders differ: say which by its key, '' for the top")
                 return name
@@ -118,10 +124,10 @@ def _bare(rows: dict[str, Value]) -> set[str]:
 
 def _said(path: tuple[str, ...], value: Value) -> str:
     """What stays behind, in words: how many tensors, or what kind of value."""
-    count = sum(1 for _ in tensors(value))
+    count = tensors_in(value)
     kind = "a list" if isinstance(value, Items) else "a dict" if isinstance(value, Pairs) else type(value).__name__
     if isinstance(value, Made):
-        kind = printable(value.path, 60) or "an object"
+        kind = printable(value.maker.path, 60) if isinstance(value.maker, Name) else "an object"
     words = f"{count} tensors" if count > 1 else "a tensor" if count else kind
     return f"{printable('.'.join(path), 120)}: {words}"
 

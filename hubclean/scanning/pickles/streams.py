@@ -54,11 +54,14 @@ class PickleFile:
         return self.walks[3].root if self.kind == "torch (legacy)" and len(self.walks) > 3 else self.walks[0].root
 
 
-def read_pickles(source: Source, allow: frozenset[str] = frozenset(), most: int | None = None) -> PickleFile:
+def read_pickles(
+    source: Source, allow: frozenset[str] = frozenset(), most: int | None = None, unknown: bool = False
+) -> PickleFile:
     """Walk every stream of a file, reading more of it as long as a stream goes on.
 
     ``allow`` holds names (``module.name``, exact) that the user lets pass; at most ``most`` opcodes (else
-    ``MOST_OPCODES``) are walked, of all streams together.
+    ``MOST_OPCODES``) are walked, of all streams together. ``unknown`` lets every name pass that is not known to run
+    anything: for readers of tensors, which build nothing.
 
     Raises:
         HubcleanError: nothing could be read at all.
@@ -70,7 +73,7 @@ def read_pickles(source: Source, allow: frozenset[str] = frozenset(), most: int 
     while len(file.walks) < MOST_STREAMS:
         at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
-        file.problems += [*last.problems, *last.name_problems(allow)]
+        file.problems += [*last.problems, *last.name_problems(allow, unknown)]
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
             file.kind = "torch (legacy)"
         done = file.kind == "torch (legacy)" and len(file.walks) == _LEGACY_STREAMS

@@ -14,12 +14,17 @@ Constant = None | bool | int | float | str | bytes
 
 @dataclass(eq=False, slots=True)
 class Name:
-    """A reference to ``module.name``; ``allowed`` says whether it is on the list."""
+    """A reference to ``module.name``.
+
+    ``allowed`` says whether it is on the list of names that weights need, ``kind`` how one of the second list may be
+    used (see ``record_names``), empty if it is on none.
+    """
 
     module: str
     name: str
     offset: int
     allowed: bool
+    kind: str = ""
 
     @property
     def path(self) -> str:
@@ -43,13 +48,17 @@ class Pairs:
 
 @dataclass(eq=False, slots=True)
 class Made:
-    """What a callable would return: ``maker(*arguments)``, then ``state`` set and ``pairs`` assigned to it."""
+    """What a callable would return: ``maker(*arguments)``, then ``state`` set and ``pairs`` assigned to it.
+
+    ``new``: by ``maker.__new__`` alone, so that no ``__init__`` ran.
+    """
 
     maker: Value
     arguments: Value
     offset: int
     state: Value = None
     pairs: list[tuple[Value, Value]] = field(default_factory=list)
+    new: bool = False
 
     @property
     def path(self) -> str:

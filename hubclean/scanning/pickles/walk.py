@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError
 from hubclean.scanning.pickles.allowed_names import is_dangerous
-from hubclean.scanning.pickles.opcodes import BrokenStream, NeedMore, Op, SecondReader, read_ops
-from hubclean.scanning.pickles.stack import Stack
+from hubclean.scanning.pickles.calls import Calls
+from hubclean.scanning.pickles.opcodes import BrokenStream, Loose, NeedMore, Op, SecondReader, read_ops
+from hubclean.scanning.pickles.record_names import Use, is_plain
 from hubclean.scanning.pickles.values import Name, Persistent, Value, extent
 from hubclean.scanning.rules import Problem
 
@@ -21,6 +22,7 @@ MOST_OPCODES = 500_000  # a checkpoint of 10,000 tensors has 400,000
 MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 SECONDS = 30.0
+REFUSED = "do not load it; `hubclean convert` refuses it too"
 _MOST_NAMES = 1000
 _MOST_NOTED = 50
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
@@ -37,7 +39,10 @@ ACCEPTED = frozenset(ACCEPTED_TEXT.split())
 
 @dataclass(frozen=True, slots=True)
 class NameUse:
-    """A name that a stream refers to: how often, where first, and whether it is called or handed to a call."""
+    """A name that a stream refers to: how often, where first, and whether it is called or handed to a call.
+
+    ``plain``: it is of the second list and only makes plain records. ``refers``: what it makes is a mere reference.
+    """
 
     module: str
     name: str
@@ -45,6 +50,8 @@ class NameUse:
     offset: int
     called: bool
     allowed: bool
+    plain: bool = False
+    refers: bool = False
 
 
 @dataclass(slots=True)
@@ -58,7 +65,8 @@ class Walk:
         problems: rules broken, without those on names (see ``name_problems``).
         start, stop: its bytes; ``stop`` is behind STOP, or where it broke.
         complete: whether STOP was reached.
-        called: whether anything is called.
+        imported: whether a name is looked up while any reader still reads. called: whether one is called or changed.
+        stopped: whether it has a fault at which every reader stops.
     """
 
     root: Value
@@ -70,22 +78,33 @@ class Walk:
     complete: bool
     called: bool
     opcodes: int = 0
+    imported: bool = False
+    stopped: bool = False
 
-    def name_problems(self, allow: frozenset[str] = frozenset()) -> tuple[Problem, ...]:
-        """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact)."""
+    def name_problems(self, allow: frozenset[str] = frozenset(), unknown: bool = False) -> tuple[Problem, ...]:
+        """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact), and one for
+        all of the second list. ``unknown`` lets all pass that are not known to run anything."""
         rows = []
+        plain = [use for use in self.names if use.plain and not use.allowed]
         for use in self.names:
             dangerous, path = is_dangerous(use.module, use.name), f"{use.module}.{use.name}"
-            if use.allowed or (path in allow and not dangerous and "." not in use.name):
+            if use.allowed or use.plain or (path in allow and not dangerous and "." not in use.name):
                 continue
             times = f", {use.count} times" if use.count > 1 else ""
-            if dangerous and use.called:
+            if dangerous and use.called and not use.refers:
                 what = f"calls {path}{times}: it runs code or commands, or reaches network, files or other names"
                 rows.append(Problem("HC-PKL-001", what, use.offset))
-            else:
+            elif not unknown or (dangerous and not use.refers):
                 what = f"refers to {path}{times}, which is not on the list of names that weights need"
                 # Classes hold the state of a training; a foreign function that is called may do anything.
-                rows.append(Problem("HC-PKL-002", what, use.offset, hostile=use.called and _is_function(use.name)))
+                foreign = use.called and _is_function(use.name)
+                said = REFUSED if dangerous and not use.refers else ""
+                rows.append(Problem("HC-PKL-002", what, use.offset, said, hostile=foreign))
+        if plain:
+            shown = ", ".join(dict.fromkeys(f"{use.module}.{use.name}" for use in plain[:3]))
+            more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
+            what = f"holds plain records besides tensors: {shown}{more}"
+            rows.append(Problem("HC-PKL-010", what, plain[0].offset))
         return tuple(rows)
 
 
@@ -133,14 +152,17 @@ class Walker:
         start: where the stream begins. size: bytes of the whole file.
         most: opcodes after which it breaks off with a problem, ``MOST_OPCODES`` if not given.
         seconds: time after which it raises.
+        to_fault: end at the first fault at which every reader stops, instead of going on.
     """
 
-    def __init__(self, start: int, size: int, *, most: int | None = None, seconds: float = SECONDS) -> None:
-        self.start, self.size = start, size
+    def __init__(
+        self, start: int, size: int, *, most: int | None = None, seconds: float = SECONDS, to_fault: bool = False
+    ) -> None:
+        self.start, self.size, self._to_fault = start, size, to_fault
         self._most = MOST_OPCODES if most is None else most
         self._seconds, self._deadline = seconds, time.monotonic() + seconds
         self._watch, self._frames = _Watch(), _Frames()
-        self._stack = Stack(self._watch.note)
+        self._stack = Calls(self._watch.note)
         self._count, self._stop, self._complete, self._agree = 0, start, False, True
 
     def run(self, data: bytes) -> None:
@@ -154,6 +176,7 @@ class Walker:
             self._ops(data)
         except BrokenStream as error:
             self._watch.note("HC-PKL-005", f"the stream is broken: {error}", error.offset)
+            self._stack.stopped = True
         except (
             ArithmeticError,
             LookupError,
@@ -186,8 +209,11 @@ class Walker:
                 watch.note("HC-PKL-004", f"opcode {name}, which plain weights never need", position)
             if name == "PROTO":
                 _protocol(op, self.start, stack, watch)
+            if isinstance(argument, Loose):
+                watch.note("HC-PKL-005", argument.why, position)
+                argument = argument.value
             stack.step(name, argument, position)
-            if stack.exhausted:
+            if stack.exhausted or (self._to_fault and stack.stopped):
                 return
         self._complete = True
 
@@ -205,21 +231,26 @@ class Walker:
             complete=self._complete,
             called=stack.called,
             opcodes=self._count,
+            imported=stack.imported,
+            stopped=stack.stopped,
         )
 
 
-def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS) -> Walk:
+def walk(
+    data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS, to_fault: bool = False
+) -> Walk:
     """Walk the stream that begins at ``start`` and of which all that was read is at hand.
 
     Args:
         data: the file from its first byte on, as far as it was read.
         size: bytes of the whole file.
         partial: walk what is there and say so by ``complete`` instead of asking for more.
+        to_fault: as for ``Walker``.
 
     Raises:
         NeedMore, BudgetError: as ``Walker.run``.
     """
-    walker = Walker(start, size, seconds=seconds)
+    walker = Walker(start, size, seconds=seconds, to_fault=to_fault)
     try:
         walker.run(data)
     except NeedMore:
@@ -228,7 +259,7 @@ def walk(data: bytes, start: int, size: int, *, partial: bool = False, seconds: 
     return walker.walked()
 
 
-def _protocol(op: Op, start: int, stack: Stack, watch: _Watch) -> None:
+def _protocol(op: Op, start: int, stack: Calls, watch: _Watch) -> None:
     position, _, argument, _ = op
     if not isinstance(argument, int):
         return
@@ -239,7 +270,7 @@ def _protocol(op: Op, start: int, stack: Stack, watch: _Watch) -> None:
     stack.protocol = argument
 
 
-def _expansion(stack: Stack, opcodes: int, start: int, watch: _Watch) -> None:
+def _expansion(stack: Calls, opcodes: int, start: int, watch: _Watch) -> None:
     expanded, depth = extent(stack.remaining(), MOST_EXPANDED + 1, DEEPEST + 2)
     if expanded > MOST_EXPANDED or (expanded > 100_000 and expanded > 100 * opcodes):
         watch.note("HC-PKL-007", f"{opcodes} opcodes expand to {expanded:,} values or more through aliases", start)
@@ -247,7 +278,7 @@ def _expansion(stack: Stack, opcodes: int, start: int, watch: _Watch) -> None:
         watch.note("HC-PKL-007", f"nested deeper than {DEEPEST} levels", start)
 
 
-def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
+def _uses(stack: Calls, watch: _Watch) -> tuple[NameUse, ...]:
     rows: dict[tuple[str, str], list[Name]] = {}
     for name in stack.names:
         rows.setdefault((name.module, name.name), []).append(name)
@@ -263,6 +294,8 @@ def _uses(stack: Stack, watch: _Watch) -> tuple[NameUse, ...]:
             uses[0].offset,
             any(id(use) in stack.called_names for use in uses),
             all(use.allowed for use in uses),
+            all(is_plain(use.kind, stack.uses.get(id(use))) for use in uses),
+            all(stack.uses.get(id(use)) in (Use.PROPER, Use.REFERS) for use in uses),
         )
         for (module, name), uses in list(rows.items())[: 2 * _MOST_NAMES]
     )

@@ -12,6 +12,7 @@ from hubclean.scanning.formats import names
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
+from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem
@@ -62,7 +63,8 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
-    yield from judged(entry, found.problems, found.unchecked, _said(found))
+    problems = advised(found.problems, found.torch is not None and not found.torch.script)
+    yield from judged(entry, problems, found.unchecked, _said(found))
 
 
 def _said(found: ZipFile) -> str:

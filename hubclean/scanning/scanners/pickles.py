@@ -11,6 +11,7 @@ from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.formats.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
+from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.joblib_arrays import is_joblib, read_joblib
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.reader import Reader
@@ -80,4 +81,5 @@ def _walked(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], cont
         unchecked.append("a tar that is also a pickle")
     names = sum(len(walk.names) for walk in found.walks)
     said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
-    yield from judged(entry, found.problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")
+    problems = advised(found.problems, found.kind == "torch (legacy)")
+    yield from judged(entry, problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")

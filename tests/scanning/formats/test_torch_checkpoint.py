@@ -132,7 +132,7 @@ def test_nothing_that_breaks_a_rule_is_read(tmp_path: Path) -> None:
     (tmp_path / "evil.pth").write_bytes(stream(call("os", "system")))
     with pytest.raises(FormatError, match=r"HC-PKL-001: .*os\.system"):
         converted(tmp_path / "evil.pth")
-    torch.save({"a": torch.zeros(3), "net": torch.nn.Linear(1, 1)}, tmp_path / "whole.pth")
+    torch.save({"a": torch.zeros(3), "extra": torch.nn.Linear(1, 1)}, tmp_path / "whole.pth")
     with pytest.raises(FormatError, match="HC-PKL-002"):
         converted(tmp_path / "whole.pth")
     allow = frozenset({"torch.nn.modules.linear.Linear"})
