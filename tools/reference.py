@@ -37,6 +37,7 @@ FAMILIES = {
     "ST": "safetensors",
     "NPY": "NumPy",
     "CFG": "Configs and templates",
+    "NET": "Graphs of other runtimes",
     "PY": "Python files",
     "FMT": "Formats",
     "REP": "The repo",

@@ -4,6 +4,8 @@
 * ``names``: what its name promises.
 * ``strict_json``: JSON: one value, no key twice, bounded.
 * ``pickle_sniff``: whether bytes read as a pickle.
+* ``protobuf_wire``: protobuf messages, by range.
+* ``graphs``: graphs of operators for other runtimes.
 * ``npy``: NumPy's header.
 * ``safetensors_header``: safetensors headers and shard indexes.
 * ``safetensors_writer``: safetensors written tensor by tensor.

@@ -1,0 +1,32 @@
+"""Paths that a model names: whether they stay in the repo, and which file of the listing they are."""
+
+from __future__ import annotations
+
+import re
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:/")
+_MEMORY = "*/_ORT_"  # onnxruntime: the tensor lies at an address of the process, given as the offset
+
+
+def leaves(location: str) -> str | None:
+    """Why a path does not stay in the folder of what names it, read as POSIX and as Windows; ``None`` if it does."""
+    parts = location.replace("\\", "/").split("/")
+    if location.startswith(_MEMORY):
+        return "an address in the memory of the process that loads it"
+    if ".." in [part.strip() for part in parts]:
+        return "a path with '..'"
+    if location.startswith(("/", "\\", "~")) or _DRIVE.match(location):
+        return "an absolute path"
+    if _SCHEME.match(location):
+        return "an address"
+    if any(ord(sign) < 32 for sign in location):
+        return "a path with control characters"
+    return None
+
+
+def resolved(path: str, location: str) -> str:
+    """The path in the listing of what a file at ``path`` names; ``location`` must not leave its folder."""
+    folder = path.rpartition("/")[0]
+    inside = "/".join(part for part in location.split("/") if part not in ("", "."))
+    return f"{folder}/{inside}" if folder else inside
