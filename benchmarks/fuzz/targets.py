@@ -23,6 +23,11 @@ from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
 from hubclean.scanning.engine import reader_of, scan
 from hubclean.scanning.formats import content, names, npy, pickle_sniff, safetensors_header, strict_json, zip_directory
+from hubclean.scanning.formats.graphs.coreml_model import read_coreml
+from hubclean.scanning.formats.graphs.gguf import read_gguf
+from hubclean.scanning.formats.graphs.onnx_model import read_onnx
+from hubclean.scanning.formats.graphs.openvino_ir import read_ir, root_of
+from hubclean.scanning.formats.graphs.tflite_model import read_tflite
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles import state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -33,7 +38,7 @@ from hubclean.scanning.sources import BytesSource
 NAMES = (
     "pytorch_model.bin", "model.safetensors", "config.json", "a.npy", "a.npz", "model.pkl", "tokenizer_config.json",
     "chat_template.jinja", "modeling.py", "model.safetensors.index.json", "blob", "notes.md", "c.yaml",
-    "model_index.json",
+    "model_index.json", "model.onnx", "m.gguf", "m.tflite", "m.mlmodel", "m.xml",
 )  # fmt: skip
 _FAILED = ("the check failed", "broke off")
 _FOLDER = Path(tempfile.mkdtemp(prefix="hubclean-fuzz-"))
@@ -186,6 +191,26 @@ def sniffing(data: bytes) -> None:
     assert "\x1b" not in printable(text)
 
 
+def graphs(data: bytes) -> None:
+    """Models of other runtimes: ONNX, GGUF, TFLite, Core ML, OpenVINO, each read whole and in parts."""
+    for read in (read_onnx, read_gguf, read_tflite, read_coreml):
+        with contextlib.suppress(FormatError, BudgetError):
+            read(BytesSource(data))
+        with contextlib.suppress(FormatError, BudgetError, TransportError):
+            read(Parts(data))
+    root_of(data)
+    with contextlib.suppress(FormatError, BudgetError):
+        read_ir(data)
+    for name, path in (
+        ("onnx", "m.onnx"),
+        ("coreml", "m.mlmodel"),
+        ("gguf", "m"),
+        ("tflite", "m"),
+        ("openvino", "m.xml"),
+    ):
+        _scanner(name, path, data)
+
+
 def _scanner(name: str, path: str, data: bytes) -> None:
     repo = OneFile(path, data)
     for row in methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()):
@@ -227,6 +252,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "config": configs,
     "template": templates,
     "python": python,
+    "graph": graphs,
     "sniff": sniffing,
     "scan": whole_scan,
 }

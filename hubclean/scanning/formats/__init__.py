@@ -3,6 +3,7 @@
 * ``content``: what a file is by its first bytes.
 * ``names``: what its name promises.
 * ``strict_json``: JSON: one value, no key twice, bounded.
+* ``templates``: chat templates, parsed and never rendered.
 * ``pickle_sniff``: whether bytes read as a pickle.
 * ``protobuf_wire``: protobuf messages, by range.
 * ``graphs``: graphs of operators for other runtimes.

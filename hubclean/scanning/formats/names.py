@@ -62,6 +62,7 @@ SAFETENSORS_INDEX = "model.safetensors.index.json"
 _NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
 IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
 UNCHECKED_NAMES = {
+    ".onnx": "ONNX",
     ".gguf": "GGUF",
     ".ggml": "GGML",
     ".h5": "HDF5 / Keras",

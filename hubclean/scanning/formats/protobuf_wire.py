@@ -38,6 +38,16 @@ class Field:
     stop: int
 
 
+class Head:
+    """The first bytes of a longer file: what lies behind them is not there."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self.size, self._data = size, data
+
+    def at(self, start: int, stop: int) -> bytes:
+        return self._data[start:stop]
+
+
 class Wire:
     """Fields of the messages in one file. What lies close together is read in growing steps, after a jump little."""
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
+from hubclean.scanning.formats.graphs.locations import may_be_described
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.reader import Reader
@@ -16,7 +17,7 @@ from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judg
 from hubclean.scanning.sources import RepoSource
 
 _COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "7z", "rar", "tar")
-_ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of them
+_ELSEWHERE = ("safetensors", "numpy", "executable", "onnx", "coreml", "gguf", "tflite")  # other scanners speak of them
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _nothing(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], con
     if content in _COMPRESSED:
         yield from only_pickle(reader, entry, files, "a pickle inside")
         yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
-    else:
+    elif content != "unknown" or not may_be_described(entry.path, [other.path for other in files]):
         yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 

@@ -2,4 +2,9 @@
 
 * ``locations``: whether what a model names lies in its repo.
 * ``onnx_model``: ONNX.
+* ``gguf``: GGUF.
+* ``flatbuffer``: FlatBuffers.
+* ``tflite_model``: TFLite.
+* ``coreml_model``: Core ML.
+* ``openvino_ir``: OpenVINO.
 """

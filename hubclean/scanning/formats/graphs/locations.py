@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:/")
@@ -30,3 +31,23 @@ def resolved(path: str, location: str) -> str:
     folder = path.rpartition("/")[0]
     inside = "/".join(part for part in location.split("/") if part not in ("", "."))
     return f"{folder}/{inside}" if folder else inside
+
+
+def may_be_described(path: str, paths: Iterable[str]) -> bool:
+    """Whether a file of the listing may say that ``path`` holds the numbers of its tensors, and nothing else.
+
+    An ONNX model in its folder or above, an OpenVINO XML of the same name, a Core ML model above a folder ``weights``.
+    The scanner of that format speaks of such a file, or nobody does, and then it is not checked.
+    """
+    folder, _, name = path.rpartition("/")
+    above = folder.rpartition("/")[0]
+    for other in paths:
+        place, _, called = other.rpartition("/")
+        ending = called.rpartition(".")[2].lower()
+        if ending == "onnx" and (place == folder or folder.startswith(f"{place}/") or not place):
+            return True
+        if place == folder and ending == "xml" and called.rpartition(".")[0] == name.rpartition(".")[0]:
+            return True
+        if ending == "mlmodel" and place == above and folder.endswith("weights"):
+            return True
+    return False

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError
-from hubclean.scanning.formats.protobuf_wire import BYTES, VARINT, BrokenWire, Frame, Message, Wire, walk
+from hubclean.scanning.formats.protobuf_wire import BYTES, VARINT, BrokenWire, Frame, Head, Message, Wire, walk
 from hubclean.scanning.sources import Source
 
 MOST_KINDS = 10_000  # different operators, functions, external tensors that are kept
@@ -134,7 +134,7 @@ def looks_like_onnx(head: bytes, size: int) -> bool:
     if len(head) < 8 or head[0] != 0x08 or not 0 < head[1] < 64:
         return False
     try:
-        for row in Wire(_Cut(head, size), 64).fields(0, size):
+        for row in Wire(Head(head, size), 64).fields(0, size):
             if row.number == 7 and row.wire == BYTES:
                 inner = head[row.start : row.start + 1]
                 return row.value > 1 and (not inner or inner[0] in (0x0A, 0x12, 0x2A, 0x52, 0x5A, 0x62))
@@ -144,13 +144,3 @@ def looks_like_onnx(head: bytes, size: int) -> bool:
     except (BrokenWire, BudgetError, IndexError):
         return False
     return False
-
-
-class _Cut:
-    """The first bytes of a longer file: what lies behind them is not there."""
-
-    def __init__(self, data: bytes, size: int) -> None:
-        self.size, self._data = size, data
-
-    def at(self, start: int, stop: int) -> bytes:
-        return self._data[start:stop]
