@@ -41,6 +41,7 @@ FAMILIES = {
     "SKO": "skops",
     "ARW": "Arrow and Parquet",
     "CFG": "Configs and templates",
+    "NET": "Graphs of other runtimes",
     "PY": "Python files",
     "FMT": "Formats",
     "REP": "The repo",

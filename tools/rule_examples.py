@@ -87,6 +87,23 @@ def _index(shard: str) -> bytes:
     return json.dumps({"metadata": {}, "weight_map": {"a": shard}}).encode()
 
 
+def _field(number: int, value: int | str | bytes) -> bytes:
+    """A field of a protobuf message; integers and lengths below 128."""
+    if isinstance(value, int):
+        return bytes([number << 3, value])
+    body = value.encode() if isinstance(value, str) else value
+    return bytes([number << 3 | 2, len(body)]) + body
+
+
+def _onnx(domain: str = "", kind: str = "Relu", **entries: str) -> Files:
+    """A model of one node and, with entries, of one tensor that lies elsewhere."""
+    node = _field(1, "x") + _field(2, "y") + _field(4, kind) + (_field(7, domain) if domain else b"")
+    rows = b"".join(_field(13, _field(1, key) + _field(2, value)) for key, value in entries.items())
+    graph = _field(1, node) + (_field(5, _field(8, "w") + rows + _field(14, 1)) if entries else b"")
+    body = _field(1, 9) + _field(2, "example") + _field(7, graph) + _field(8, _field(1, "") + _field(2, 17))
+    return {"model.onnx": body, "model.safetensors": SAFE}
+
+
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 346000000\n"
 
 EXAMPLES: dict[str, Callable[[], Files]] = {
@@ -129,9 +146,13 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-CFG-003": lambda: _config(pretrained_cfg={"url": "https://example.com/weights.pth"}),
     "HC-CFG-004": lambda: {"chat_template.jinja": b"{{ ''.__class__.__mro__[1].__subclasses__() }}"},
     "HC-CFG-005": lambda: {"config.json": b'{"num_labels": 10, "num_labels": 1000}', "model.safetensors": SAFE},
+    "HC-NET-001": lambda: _onnx("org.example", "FastAttention"),
+    "HC-NET-002": lambda: _onnx("ai.onnx.contrib", "PyOp"),
+    "HC-NET-003": lambda: _onnx(location="../../../etc/passwd"),
+    "HC-NET-004": lambda: _onnx(location="model.safetensors", __class__="x"),
     "HC-PY-001": lambda: {"modeling_vit.py": b"import os, socket\n", "model.safetensors": SAFE},
     "HC-FMT-001": lambda: {"model.safetensors": _pickle(_call("posix", "system"))},
-    "HC-FMT-002": lambda: {"model.onnx": b"\x08\x07\x12\x07pytorch" + bytes(40), "model.safetensors": SAFE},
+    "HC-FMT-002": lambda: {"model.engine": b"ftrt" + bytes(40), "model.safetensors": SAFE},
     "HC-REP-001": lambda: {"model.safetensors": _POINTER},
     "HC-REP-002": lambda: {"model.safetensors": SAFE, "pytorch_model.bin": _torch_zip()},
     "HC-REP-003": lambda: {"model.safetensors": SAFE},

@@ -10,6 +10,7 @@ import struct
 import zlib
 
 from benchmarks.fuzz.targets import NAMES
+from support import ROOT
 from support.pickled import (
     EVIL,
     PLAIN,
@@ -61,6 +62,12 @@ PICKLES = [
     stream(call("numpy.core.multiarray", "scalar", call("numpy", "dtype", text("f8"), b"\x89\x88"), b"C\x01a")),
     stream(call("_codecs", "encode", text("a"), text("latin1")) + b"\x85\x86\x870120(1"),
 ]  # fmt: skip
+_MADE = ROOT / "tests" / "scanning" / "fixtures"
+GRAPHS = {
+    ending: [place.read_bytes() for place in sorted(_MADE.rglob(f"*.{ending}")) if place.stat().st_size < 17_000]
+    for ending in ("onnx", "gguf", "tflite", "mlmodel")
+}
+GRAPHS["xml"] = [b"<net version='11'><layer type='Const' version='x'><data offset='0' size='4'/></layer></net>"]
 _SAFE = [safetensors(), safetensors({}, b""), safetensors({"__metadata__": {"format": "pt"}, **TENSOR})]
 _ZIPS = [
     torch_zip(),
@@ -82,6 +89,7 @@ SEEDS: dict[str, list[bytes]] = {
     "config": [*_JSON, b"a: !!python/name:os.system\n_target_: x\n"],
     "template": [TEMPLATE, b"{{ messages | map(attribute='__class__') }}", b"{% include 'x' %}"],
     "python": [PYTHON, b"import " + b"a." * 30 + b"b", b"x = " + b"(" * 80 + b")" * 80],
+    "graph": [body for bodies in GRAPHS.values() for body in bodies],
     "sniff": [*PICKLES, *_ZIPS, *_SAFE, *_JSON, *_ARRAYS, POINTER, tarred(), PYTHON, "é.pt\u202e".encode()],
 }
 _TAR = tarred()
@@ -122,7 +130,12 @@ SEEDS["scan"] = [
         ("chat_template.jinja", [TEMPLATE]),
         ("modeling.py", [PYTHON]),
         ("model.safetensors.index.json", [json.dumps(INDEX).encode()]),
-        ("blob", [POINTER, EVIL]),
+        ("blob", [POINTER, EVIL, *GRAPHS["onnx"][:2]]),
+        ("model.onnx", GRAPHS["onnx"]),
+        ("m.gguf", GRAPHS["gguf"]),
+        ("m.tflite", GRAPHS["tflite"]),
+        ("m.mlmodel", GRAPHS["mlmodel"]),
+        ("m.xml", GRAPHS["xml"]),
     )
     for body in bodies
 ]
@@ -132,5 +145,6 @@ WORDS = (
     b"\x80\x04\x95",
     b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", b"storage",
     b"data_offsets", b"__metadata__", b"weight_map", b"auto_map", b"trust_remote_code", b"'descr'", b"fortran_order",
+    b"external_data", b"location", b"../", b"\x6a\x14\x0a\x08location", b"PyOp", b"TFL3", b"GGUF", b"<!DOCTYPE net>",
     b"data.pkl", b"chat_template", b"{{", b"{%", b"__class__", b"endfor", b"\\u0000", b"\\ud800",
 )  # fmt: skip

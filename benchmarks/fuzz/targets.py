@@ -36,6 +36,11 @@ from hubclean.scanning.formats import (
     vocabulary,
     zip_directory,
 )
+from hubclean.scanning.formats.graphs.coreml_model import read_coreml
+from hubclean.scanning.formats.graphs.gguf import read_gguf
+from hubclean.scanning.formats.graphs.onnx_model import read_onnx
+from hubclean.scanning.formats.graphs.openvino_ir import read_ir, root_of
+from hubclean.scanning.formats.graphs.tflite_model import read_tflite
 from hubclean.scanning.formats.msgpack import read_msgpack
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
@@ -48,7 +53,7 @@ from hubclean.scanning.sources import BytesSource
 NAMES = (
     "pytorch_model.bin", "model.safetensors", "config.json", "a.npy", "a.npz", "model.pkl", "tokenizer_config.json",
     "chat_template.jinja", "modeling.py", "model.safetensors.index.json", "blob", "notes.md", "c.yaml",
-    "model_index.json",
+    "model_index.json", "model.onnx", "m.gguf", "m.tflite", "m.mlmodel", "m.xml",
 )  # fmt: skip
 _FAILED = ("the check failed", "broke off")
 _FOLDER = Path(tempfile.mkdtemp(prefix="hubclean-fuzz-"))
@@ -201,6 +206,26 @@ def sniffing(data: bytes) -> None:
     assert "\x1b" not in printable(text)
 
 
+def graphs(data: bytes) -> None:
+    """Models of other runtimes: ONNX, GGUF, TFLite, Core ML, OpenVINO, each read whole and in parts."""
+    for read in (read_onnx, read_gguf, read_tflite, read_coreml):
+        with contextlib.suppress(FormatError, BudgetError):
+            read(BytesSource(data))
+        with contextlib.suppress(FormatError, BudgetError, TransportError):
+            read(Parts(data))
+    root_of(data)
+    with contextlib.suppress(FormatError, BudgetError):
+        read_ir(data)
+    for name, path in (
+        ("onnx", "m.onnx"),
+        ("coreml", "m.mlmodel"),
+        ("gguf", "m"),
+        ("tflite", "m"),
+        ("openvino", "m.xml"),
+    ):
+        _scanner(name, path, data)
+
+
 def _scanner(name: str, path: str, data: bytes) -> None:
     repo = OneFile(path, data)
     for row in methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()):
@@ -285,6 +310,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "config": configs,
     "template": templates,
     "python": python,
+    "graph": graphs,
     "sniff": sniffing,
     "msgpack": msgpacks,
     "tokenizer": tokenizers,

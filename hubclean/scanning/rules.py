@@ -174,6 +174,32 @@ RULES: dict[str, Rule] = dict(
         ),
         _rule("CFG-005", "medium", "JSON does not parse, holds a key twice, or is too long or too deep."),
         _rule(
+            "NET-001",
+            "medium",
+            "A graph uses an operator that no runtime has by itself: a native library or an app brings it.",
+            "load no library for it that you would not run",
+        ),
+        _rule(
+            "NET-002",
+            "high",
+            "A graph uses an operator that calls Python, or reads or writes files.",
+            "do not run it; ask the author for a model of plain operators",
+            hostile=True,
+        ),
+        _rule(
+            "NET-003",
+            "high",
+            "A graph takes its weights from outside the repo or from memory, or names a library to load.",
+            "do not load it; report it to the Hub",
+            hostile=True,
+        ),
+        _rule(
+            "NET-004",
+            "high",
+            "Keys, sizes or indexes in a graph make known loaders overflow, write out of bounds or change themselves.",
+            "do not load it; ask the author for a clean export",
+        ),
+        _rule(
             "PY-001",
             "medium",
             "The repo holds Python files (high when a config points to one).",

@@ -19,11 +19,11 @@ import pytest
 
 from hubclean.errors import BudgetError
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats import names, npy, safetensors_header, strict_json, zip_directory, zip_members
+from hubclean.scanning.formats import names, npy, safetensors_header, strict_json, templates, zip_directory, zip_members
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import read_pickles
-from hubclean.scanning.scanners import chat_templates, config_code
+from hubclean.scanning.scanners import config_code
 from hubclean.scanning.sources import BytesSource
 from support.pickled import PLAIN, stream, torch_zip
 from support.scanned_files import judge, safetensors, written
@@ -231,7 +231,7 @@ def test_python_too_long_to_parse_is_named_all_the_same(monkeypatch: pytest.Monk
 
 def test_every_node_of_a_template_is_looked_at_once(tmp_path: Path) -> None:
     tree = jinja2.Environment().parse("{{ " + "a[" * 30 + "b + c" + "]" * 30 + " }}")
-    nodes = [id(node) for node, _ in chat_templates.template_nodes(tree)]
+    nodes = [id(node) for node, _ in templates.template_nodes(tree)]
     assert len(nodes) == len(set(nodes)) > 60
     for hidden in ("{{ a[b[c['_x']]] }}", "{{ a['_' ~ 'x'] }}", "{{ a[0]['__y'] }}"):
         findings, _ = judge("chat-templates", tmp_path, {"t.jinja": hidden.encode()})

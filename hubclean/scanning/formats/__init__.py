@@ -6,8 +6,11 @@
 * ``sentencepiece``: SentencePiece models.
 * ``vocabulary``: long vocabularies in JSON, condensed.
 * ``strict_json``: JSON: one value, no key twice, bounded.
+* ``templates``: chat templates, parsed and never rendered.
 * ``pickle_sniff``: whether bytes read as a pickle.
 * ``msgpack``: MessagePack as Flax writes it.
+* ``protobuf_wire``: protobuf messages, by range.
+* ``graphs``: graphs of operators for other runtimes.
 * ``npy``: NumPy's header.
 * ``safetensors_header``: safetensors headers and shard indexes.
 * ``safetensors_writer``: safetensors written tensor by tensor.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from hubclean.scanning.formats.graphs.coreml_model import looks_like_coreml
+from hubclean.scanning.formats.graphs.onnx_model import looks_like_onnx
 from hubclean.scanning.formats.inert import inert
 from hubclean.scanning.formats.names import LFS_POINTER
 from hubclean.scanning.formats.pickle_sniff import is_pickle
@@ -50,7 +52,8 @@ def sniff(head: bytes, size: int) -> str:
 
     One of: ``empty``, ``lfs-pointer``, ``safetensors``, ``pickle``, ``zip``, ``7z``, ``rar``, ``gzip``, ``bzip2``,
     ``xz``, ``zstd``, ``lz4``, ``tar``, ``numpy``, ``hdf5``, ``gguf``, ``tflite``, ``parquet``, ``arrow``,
-    ``executable``, ``image``, ``media``, ``font``, ``ds-store``, ``matlab``, ``pdf``, ``json``, ``text``, ``unknown``.
+    ``executable``, ``image``, ``media``, ``font``, ``ds-store``, ``matlab``, ``pdf``, ``onnx``, ``coreml``, ``json``,
+    ``text``, ``unknown``.
     """
     if not size:
         return "empty"
@@ -67,6 +70,10 @@ def sniff(head: bytes, size: int) -> str:
         return "executable"
     if is_pickle(head, size):
         return "pickle"
+    if looks_like_onnx(head, size):
+        return "onnx"
+    if looks_like_coreml(head, size):
+        return "coreml"
     if _is_text(head, cut=len(head) < size):
         return "json" if head.lstrip()[:1] in (b"{", b"[") else "text"
     return "unknown"

@@ -36,6 +36,7 @@ from hubclean.scanning.sources import SMALL, BytesSource, Source, tail_size
 MOST_READ = 400  # members of one archive and of those inside; each may cost a request
 MOST_UNPACKED = 64 << 20  # bytes of members that are looked at whole
 MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
+UNCLAIMED = "bytes that belong to no member were not looked at"
 _DEEPEST = 2
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
 _ENUM = "the arguments of a call are no tuple"  # so torch.jit writes a member of an Enum; no Python reader takes it
@@ -80,7 +81,7 @@ def read_zip(
         judge.member(member, data=member.name in used)
     file.problems += holes(directory, judge.ends)
     if any(row.rule == "HC-ZIP-004" for row in (*structure(directory), *holes(directory, judge.ends))):
-        file.unchecked.append("bytes that belong to no member were not looked at")
+        file.unchecked.append(UNCLAIMED)
     return file
 
 

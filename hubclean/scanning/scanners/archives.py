@@ -11,7 +11,7 @@ from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_found import ZipFile
-from hubclean.scanning.formats.zip_members import read_zip
+from hubclean.scanning.formats.zip_members import UNCLAIMED, read_zip
 from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
@@ -19,7 +19,7 @@ from hubclean.scanning.rules import Problem
 from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_pickle
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
-_LOOKED_AT_ENDS = ("pickle", "unknown", "numpy", "executable")
+_LOOKED_AT_ENDS = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx")
 _OTHER_LOADERS = {".keras": "Keras", ".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 
 
@@ -57,7 +57,9 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
     ending = names.suffix(entry.path)
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance
-    if hidden:
+    if hidden and format_of(reader, entry) == "tflite":
+        _labels(found)
+    elif hidden:
         found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
     if found.torch or found.pickles:
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
@@ -65,6 +67,13 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
     problems = advised(found.problems, found.torch is not None and not found.torch.script)
     yield from judged(entry, problems, found.unchecked, _said(found))
+
+
+def _labels(found: ZipFile) -> None:
+    """TFLite's own metadata writer puts labels into a zip behind the model, of which the scanner of TFLite speaks."""
+    found.problems = [row for row in found.problems if (row.rule, row.offset) != ("HC-ZIP-004", 0)]
+    if not any(row.rule == "HC-ZIP-004" for row in found.problems):
+        found.unchecked = [reason for reason in found.unchecked if reason != UNCLAIMED]
 
 
 def _said(found: ZipFile) -> str:

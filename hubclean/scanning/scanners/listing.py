@@ -16,7 +16,8 @@ from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
 
 # What a name promises -> contents that keep the promise. "unknown" is left to the scanner of that format.
-_PICKLES = ("pickle", "zip", "tar", "unknown", "text", "json", "numpy", "gzip", "bzip2", "xz", "zstd", "lz4", "arrow")
+_PICKLES = ("pickle", "zip", "tar", "unknown", "text", "json", "numpy", "onnx", *("gzip", "bzip2", "xz", "zstd", "lz4"),
+            "arrow")  # fmt: skip
 _JOBLIB = (".pkl", ".pickle", ".joblib", ".sav", ".p")
 _COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "numpy", "arrow")
 _PROMISES: dict[str, tuple[str, ...]] = {
@@ -30,8 +31,8 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".keras": ("zip", "hdf5"),
     ".gguf": ("gguf",),
     ".tflite": ("tflite",),
-    ".onnx": ("unknown", "text"),
-    ".pb": ("unknown", "text"),
+    ".onnx": ("onnx", "unknown", "text"),
+    ".pb": ("unknown", "text", "onnx"),
     ".msgpack": ("unknown",),
     ".zip": ("zip",),
     ".mar": ("zip",),

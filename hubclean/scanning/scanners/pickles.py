@@ -9,6 +9,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
+from hubclean.scanning.formats.graphs.locations import may_be_described
 from hubclean.scanning.formats.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.advice import advised
@@ -19,7 +20,8 @@ from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judg
 from hubclean.scanning.sources import RepoSource
 
 _UNOPENED = ("lz4", "7z", "rar")
-_ELSEWHERE = ("safetensors", "numpy", "executable")  # other scanners speak of them
+# Other scanners speak of them.
+_ELSEWHERE = ("safetensors", "numpy", "executable", "onnx", "coreml", "gguf", "tflite")
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _nothing(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], con
     elif content in _UNOPENED:
         yield from only_pickle(reader, entry, files, "a pickle inside")
         yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
-    else:
+    elif content != "unknown" or not may_be_described(entry.path, [other.path for other in files]):
         yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 

@@ -1,0 +1,53 @@
+"""Paths that a model names: whether they stay in the repo, and which file of the listing they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:/")
+_MEMORY = "*/_ORT_"  # onnxruntime: the tensor lies at an address of the process, given as the offset
+
+
+def leaves(location: str) -> str | None:
+    """Why a path does not stay in the folder of what names it, read as POSIX and as Windows; ``None`` if it does."""
+    parts = location.replace("\\", "/").split("/")
+    if location.startswith(_MEMORY):
+        return "an address in the memory of the process that loads it"
+    if ".." in [part.strip() for part in parts]:
+        return "a path with '..'"
+    if location.startswith(("/", "\\", "~")) or _DRIVE.match(location):
+        return "an absolute path"
+    if _SCHEME.match(location):
+        return "an address"
+    if any(ord(sign) < 32 for sign in location):
+        return "a path with control characters"
+    return None
+
+
+def resolved(path: str, location: str) -> str:
+    """The path in the listing of what a file at ``path`` names; ``location`` must not leave its folder."""
+    folder = path.rpartition("/")[0]
+    inside = "/".join(part for part in location.split("/") if part not in ("", "."))
+    return f"{folder}/{inside}" if folder else inside
+
+
+def may_be_described(path: str, paths: Iterable[str]) -> bool:
+    """Whether a file of the listing may say that ``path`` holds the numbers of its tensors, and nothing else.
+
+    An ONNX model in its folder or above, an OpenVINO XML of the same name, a Core ML model above a folder ``weights``.
+    The scanner of that format speaks of such a file, or nobody does, and then it is not checked.
+    """
+    folder, _, name = path.rpartition("/")
+    above = folder.rpartition("/")[0]
+    for other in paths:
+        place, _, called = other.rpartition("/")
+        ending = called.rpartition(".")[2].lower()
+        if ending == "onnx" and (place == folder or folder.startswith(f"{place}/") or not place):
+            return True
+        if place == folder and ending == "xml" and called.rpartition(".")[0] == name.rpartition(".")[0]:
+            return True
+        if ending == "mlmodel" and place == above and folder.endswith("weights"):
+            return True
+    return False
