@@ -136,6 +136,52 @@ RULES: dict[str, Rule] = dict(
             "do not download this repo with a tool that trusts file names",
             ("medium",),
         ),
+        _rule(
+            "H5-001",
+            "high",
+            "An HDF5 file reaches into another file: a link, a dataset's numbers, a virtual dataset.",
+            "do not load it: whoever opens it reads that file of their own machine",
+            ("medium",),
+        ),
+        _rule(
+            "H5-002",
+            "high",
+            "An HDF5 file holds Python objects, which are pickled.",
+            "do not open it with PyTables or pandas; ask the author for plain arrays",
+        ),
+        _rule(
+            "KER-001",
+            "critical",
+            "A Keras config holds Python bytecode.",
+            "do not load it, with safe_mode or without; ask the author for a model without Lambda layers",
+        ),
+        _rule(
+            "KER-002",
+            "high",
+            "A Keras config names a class or function from outside Keras.",
+            "do not load it; see what the name is, and register your own class under it if you must",
+            ("critical", "medium"),
+        ),
+        _rule(
+            "KER-003",
+            "high",
+            "A Keras config opens files or addresses, or calls what is no layer.",
+            "do not load it; ask the author for an export that holds what it needs",
+            ("medium",),
+        ),
+        _rule(
+            "TF-001",
+            "critical",
+            "A TensorFlow graph writes files, opens connections, or calls Python; or reads files (high).",
+            "do not load it: running the graph does this",
+            ("high",),
+        ),
+        _rule(
+            "TF-002",
+            "high",
+            "A file of a TensorFlow model names another one outside the repo, or at an address.",
+            "do not load it; ask the author for a clean export",
+        ),
         _rule("INC-001", "info", "The file was not checked.", "look at the file before you load it"),
     )
 )

@@ -25,6 +25,7 @@ from hubclean.scanning.formats.zip_directory import (
     member_content,
     read_directory,
 )
+from hubclean.scanning.formats.zip_keras import judge_keras
 from hubclean.scanning.formats.zip_structure import executable, holes, structure
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -44,8 +45,7 @@ class Work:
     """What one file has cost so far, with the archives inside it: bombs multiply what single members may cost.
 
     Args:
-        read: members looked at. opcodes: walked. unpacked, described: bytes of whole members, of array headers.
-        entries: of directories.
+        read, entries: members looked at, listed. opcodes: walked. unpacked, described: bytes of members, of headers.
     """
 
     read: int = 0
@@ -196,6 +196,10 @@ class _Judge:
             self._array(member, begin, head)
         elif kind == "zip":
             self._nested(member)
+        elif (found := judge_keras(self.source, member, begin, kind, self._body)) is not None:
+            self.file.plain += 1
+            self.file.problems += found.problems
+            self.file.unchecked += found.unchecked
         elif kind in ("text", "json", "image", "empty"):
             self.file.plain += 1
         else:
