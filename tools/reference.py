@@ -45,6 +45,9 @@ FAMILIES = {
     "PY": "Python files",
     "FMT": "Formats",
     "REP": "The repo",
+    "H5": "HDF5",
+    "KER": "Keras",
+    "TF": "TensorFlow",
     "INC": "Not checked",
 }
 KINDS = {

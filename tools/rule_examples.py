@@ -104,6 +104,34 @@ def _onnx(domain: str = "", kind: str = "Relu", **entries: str) -> Files:
     return {"model.onnx": body, "model.safetensors": SAFE}
 
 
+def _keras(name: str, module: str | None = None, function: str = "", **fields: object) -> bytes:
+    """A ``.keras`` file whose config is one object."""
+    config = {"module": module, "class_name": name, "config": function or fields, "registered_name": function or None}
+    return _zip({"config.json": json.dumps(config).encode()})
+
+
+def hdf5(outside: str = "", **texts: bytes) -> bytes:
+    """An HDF5 file of version 2 whose root object has texts as attributes, and its numbers in another file."""
+    messages = b""
+    for name, value in texts.items():
+        head = struct.pack("<BBHHH", 2, 0, len(name) + 1, 8, 4)
+        body = head + name.encode() + b"\0" + struct.pack("<BBHI", 0x13, 0, 0, len(value)) + b"\x02\0\0\0" + value
+        messages += struct.pack("<BHB", 12, len(body), 0) + body
+    if outside:
+        body = struct.pack("<B3xHHQ3Q", 1, 1, 1, 256, 0, 0, 4)
+        messages += struct.pack("<BHB", 7, len(body), 0) + body
+    root = b"OHDR\x02\x02" + struct.pack("<I", len(messages)) + messages + bytes(4)
+    head = b"\x89HDF\r\n\x1a\n\x02\x08\x08\0" + struct.pack("<4Q", 0, 2**64 - 1, 512, 48) + bytes(4)
+    heap = b"HEAP" + bytes(4) + struct.pack("<3Q", 128, 0, 288) + outside.encode()
+    return ((head + root).ljust(256, b"\0") + heap).ljust(512, b"\0")
+
+
+def _tfjs(path: str) -> bytes:
+    weights = [{"name": "a", "shape": [1], "dtype": "float32"}]
+    manifest = [{"paths": [path], "weights": weights}]
+    return json.dumps({"format": "graph-model", "modelTopology": {}, "weightsManifest": manifest}).encode()
+
+
 _POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 346000000\n"
 
 EXAMPLES: dict[str, Callable[[], Files]] = {
@@ -157,5 +185,12 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-REP-002": lambda: {"model.safetensors": SAFE, "pytorch_model.bin": _torch_zip()},
     "HC-REP-003": lambda: {"model.safetensors": SAFE},
     "HC-REP-004": lambda: {"cat\u202egnp.exe.txt": b"", "model.safetensors": SAFE},
+    "HC-H5-001": lambda: {"model.h5": hdf5(outside="/etc/passwd")},
+    "HC-H5-002": lambda: {"table.h5": hdf5(PSEUDOATOM=b"object")},
+    "HC-KER-001": lambda: {"model.keras": _keras("__lambda__", value={"code": "4wAA"})},
+    "HC-KER-002": lambda: {"model.keras": _keras("function", "os", "system")},
+    "HC-KER-003": lambda: {"model.keras": _keras("StringLookup", "keras.layers", vocabulary="/etc/passwd")},
+    "HC-TF-001": lambda: {"frozen.pb": b"\n\x0e\n\x01w\x12\x09WriteFile"},
+    "HC-TF-002": lambda: {"model.json": _tfjs("https://example.com/weights.bin")},
     "HC-INC-001": lambda: {"weights.dat": b"\x01\x02\x03" * 100, "model.safetensors": SAFE},
 }

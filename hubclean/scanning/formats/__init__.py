@@ -14,6 +14,8 @@
 * ``npy``: NumPy's header.
 * ``safetensors_header``: safetensors headers and shard indexes.
 * ``safetensors_writer``: safetensors written tensor by tensor.
+* ``hdf5``: HDF5 files.
+* ``tensorflow``: files of TensorFlow and Keras.
 * ``zip_directory``: the directory of a zip, read leniently.
 * ``zip_structure``: what is wrong with a zip as a whole.
 * ``torchscript``: which operators TorchScript calls.
@@ -21,6 +23,7 @@
 * ``zip_members``: its members, judged by content.
 * ``unpacking``: compressed streams, in memory.
 * ``tar``: tar headers, by range.
+* ``zip_keras``: those that Keras reads.
 * ``torch_zip``: a zip that torch wrote.
 * ``torch_checkpoint``: tensors of a torch checkpoint, without unpickling.
 * ``torch_to_safetensors``: the pickled weights of a repo as safetensors.

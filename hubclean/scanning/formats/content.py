@@ -9,6 +9,7 @@ from hubclean.scanning.formats.graphs.onnx_model import looks_like_onnx
 from hubclean.scanning.formats.inert import inert
 from hubclean.scanning.formats.names import LFS_POINTER
 from hubclean.scanning.formats.pickle_sniff import is_pickle
+from hubclean.scanning.formats.tensorflow.tfrecord import is_tfrecord
 
 PROGRAMS = {
     b"\x7fELF": "ELF",
@@ -81,7 +82,11 @@ def sniff(head: bytes, size: int) -> str:
 
 def _is_safetensors(head: bytes, size: int) -> bool:
     length = int.from_bytes(head[:8], "little")
-    return len(head) >= 10 and length <= size - 8 and head[8:].lstrip(b" \t\r\n")[:1] == b"{"
+    opened = head[8:].lstrip(b" \t\r\n")
+    if len(head) < 10 or length > size - 8 or opened[:1] != b"{":
+        return False
+    # The checksum of a TFRecord's length begins so once in 256 times, and what follows is no JSON then.
+    return opened[1:].lstrip(b" \t\r\n")[:1] in (b'"', b"}", b"") or not is_tfrecord(head)
 
 
 def _is_text(head: bytes, cut: bool) -> bool:

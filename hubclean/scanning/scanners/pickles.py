@@ -10,6 +10,7 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.formats.graphs.locations import may_be_described
+from hubclean.scanning.formats.tensorflow.tfjs import weight_files
 from hubclean.scanning.formats.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.advice import advised
@@ -36,6 +37,8 @@ class Pickles:
     paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        plain = weight_files(reader, files)
+
         def judge(entry: RepoEntry) -> Judgement:
             named = names.suffix(entry.path) in names.PICKLE_NAMES
             content = format_of(reader, entry)
@@ -46,7 +49,7 @@ class Pickles:
                 yield from _walked(reader, entry, files, content)
             elif reads is None:
                 yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
-            elif named and content not in _ELSEWHERE:
+            elif named and content not in _ELSEWHERE and entry.path not in plain:
                 yield from _nothing(reader, entry, files, content)
 
         yield from each(files, judge)

@@ -55,7 +55,6 @@ def test_content_tells_the_format(body: bytes | str, said: str) -> None:
         ("model.bin", safetensors(), "HC-FMT-001"),
         ("config.json", b"\x7fELF" + bytes(30), "HC-FMT-001"),
         ("model.engine", b"\x08\x01\x00", "HC-FMT-002"),
-        ("model.h5", b"\x89HDF\r\n\x1a\n", "HC-FMT-002"),
         ("tool", b"\x7fELF" + bytes(30), "HC-INC-001"),
         ("a\nb.txt", b"text", "HC-REP-004"),
         ("exe\u202etxt.md", b"text", "HC-REP-004"),
