@@ -4,7 +4,7 @@
 * ``scanners``: one static check a file: ``registry.methods("scanners")``.
 * ``reader``: reads of one scan: every byte at most once, within budgets.
 * ``sources``: bytes of one file, wherever it lies.
-* ``rules``: the rules: ids, severities, what to do.
+* ``rules``: the rules: ids, severities, what to do; ``weight_rules`` those about weights, ``rule_form`` their form.
 * ``pickles``: pickles followed without being loaded.
 * ``formats``: other files, read by ourselves.
 * ``document``: what ``scan --json`` prints.

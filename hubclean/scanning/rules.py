@@ -1,4 +1,7 @@
-"""The rules of the static scan: ids are never renamed or reused. Scanners and output formats read them from here."""
+"""The rules of the static scan: ids are never renamed or reused. Scanners and output formats read them from here.
+
+Those about files of weights stand in ``weight_rules``, those about configs, names and the repo here.
+"""
 
 from __future__ import annotations
 
@@ -6,232 +9,57 @@ from dataclasses import dataclass
 
 from hubclean.escaping import printable
 from hubclean.records import Finding, Severity
+from hubclean.scanning.rule_form import Rule, rule
+from hubclean.scanning.weight_rules import WEIGHT_RULES
 
-_CONVERT = "do not load it; `hubclean convert` copies no tensors of such a file: ask the author for safetensors"
-_REFUSE = "do not load or unpack it; ask the author for a clean export"
-_BROKEN = "do not load it; `hubclean convert` refuses it too: ask the author for a clean export"
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule: its id, the severity it usually fires with, what it means in one sentence, and what to do about it.
-
-    ``advice`` is empty where it depends on what was seen; the scanner then words it. ``others`` are the severities that
-    it may have beside the usual one. ``hostile`` rules count in files that no loader opens, too, from ``high`` on: they
-    tell of code, commands, network or files, hidden calls, paths that leave the repo, disguises.
-    """
-
-    id: str
-    severity: Severity
-    text: str
-    advice: str = ""
-    others: tuple[Severity, ...] = ()
-    hostile: bool = False
-
-
-def _rule(
-    number: str,
-    severity: Severity,
-    text: str,
-    advice: str = "",
-    others: tuple[Severity, ...] = (),
-    *,
-    hostile: bool = False,
-) -> tuple[str, Rule]:
-    return f"HC-{number}", Rule(f"HC-{number}", severity, text, advice, others, hostile)
-
-
-RULES: dict[str, Rule] = dict(
+RULES: dict[str, Rule] = WEIGHT_RULES | dict(
     (
-        _rule(
-            "PKL-001",
-            "critical",
-            "A pickle calls a name that runs code, commands, network or files.",
-            "do not load it: loading runs this; report it to the Hub; `hubclean convert` refuses it too",
-            hostile=True,
-        ),
-        _rule("PKL-002", "high", "A pickle references a name outside the allow-list.", _CONVERT),
-        _rule(
-            "PKL-003",
-            "critical",
-            "A pickle calls something that is not a literal listed name.",
-            "do not load it: what is called is hidden from readers; `hubclean convert` refuses it too",
-            hostile=True,
-        ),
-        _rule("PKL-004", "high", "A pickle uses an opcode outside the accepted set.", _BROKEN),
-        _rule("PKL-005", "high", "A pickle stream is broken, or parsers may disagree on it.", _BROKEN),
-        _rule("PKL-006", "high", "There are more pickle streams or bytes than the container allows.", _BROKEN),
-        _rule("PKL-007", "high", "A pickle passes a budget: opcodes, depth, memo or alias expansion.", _BROKEN),
-        _rule(
-            "PKL-008",
-            "high",
-            "A storage record is missing or has the wrong length, or a tensor's item is assigned.",
-            _BROKEN,
-        ),
-        _rule(
-            "PKL-009",
-            "medium",
-            "There is only a pickle container, no safetensors.",
-            "ask the author for safetensors, or run `hubclean convert`",
-        ),
-        _rule(
-            "PKL-010",
-            "low",
-            "A pickle holds plain records besides tensors: the state of a training, arguments, paths, dates.",
-            "nothing that inference needs; loaders of weights alone refuse it",
-        ),
-        _rule(
-            "ZIP-001", "high", "Local and central records of a zip disagree, or members collide.", _REFUSE, hostile=True
-        ),
-        _rule(
-            "ZIP-002",
-            "high",
-            "A member of a zip or tar has a path that leaves it, or is a link.",
-            _REFUSE,
-            hostile=True,
-        ),
-        _rule(
-            "ZIP-003",
-            "high",
-            "An archive is a bomb by ratio or size, encrypted, or packed by an unknown method.",
-            _REFUSE,
-        ),
-        _rule("ZIP-004", "medium", "A zip has bytes before or after it, or a second container inside.", _REFUSE),
-        _rule(
-            "ZIP-005",
-            "high",
-            "A zip member is code or a program.",
-            "do not run it; weights need no code inside them",
-            hostile=True,
-        ),
-        _rule(
-            "TS-001",
-            "critical",
-            "TorchScript calls an operator that reads or writes files, runs Python, or is hidden.",
-            "do not load it: loading or running it does this; report it to the Hub",
-            hostile=True,
-        ),
-        _rule(
-            "TS-002",
-            "high",
-            "TorchScript uses an operator or class from outside torch and torchvision.",
-            "do not load it together with the library that it asks for, before you have read that library",
-        ),
-        _rule(
-            "ST-001",
-            "high",
-            "The reference parser rejects the safetensors header.",
-            "do not load it; get a new export",
-        ),
-        _rule(
-            "ST-002",
-            "medium",
-            "Readers may disagree on a safetensors header that the reference parser accepts.",
-            "re-export the file with the safetensors library",
-        ),
-        _rule("ST-003", "medium", "Header or tensor count of a safetensors file is out of proportion."),
-        _rule("ST-004", "high", "An index names a shard that is missing, outside the repo, or different."),
-        _rule(
-            "NPY-001",
-            "high",
-            "A NumPy array holds Python objects, which are pickled.",
-            "do not load it with allow_pickle=True",
-        ),
-        _rule(
-            "MSG-001",
-            "medium",
-            "A MessagePack file holds an extension type that Flax does not know.",
-            "ask the author which program wrote it",
-        ),
-        _rule(
-            "SKO-001",
-            "high",
-            "A skops archive names a type or function that skops does not trust.",
-            "do not pass it in `trusted=`; ask the author what it is for",
-            ("critical", "medium"),
-            hostile=True,
-        ),
-        _rule(
-            "ARW-001",
-            "critical",
-            "An Arrow schema names the extension type that pyarrow unpickles.",
-            "do not read it with pyarrow below 14.0.1; report it to the Hub",
-            hostile=True,
-        ),
-        _rule(
-            "CFG-001", "high", "A config asks for code of the repo or from elsewhere.", others=("low",), hostile=True
-        ),
-        _rule("CFG-002", "critical", "A config reaches code without consent on known library versions.", hostile=True),
-        _rule(
+        rule("CFG-001", "high", "A config asks for code of the repo or from elsewhere.", others=("low",), hostile=True),
+        rule("CFG-002", "critical", "A config reaches code without consent on known library versions.", hostile=True),
+        rule(
             "CFG-003",
             "high",
             "A config redirects a loader to another path, repo or address.",
             others=("low", "info"),
             hostile=True,
         ),
-        _rule(
+        rule(
             "CFG-004", "high", "A template reaches for attributes, or calls what templates need not call.", hostile=True
         ),
-        _rule("CFG-005", "medium", "JSON does not parse, holds a key twice, or is too long or too deep."),
-        _rule(
-            "NET-001",
-            "medium",
-            "A graph uses an operator that no runtime has by itself: a native library or an app brings it.",
-            "load no library for it that you would not run",
-        ),
-        _rule(
-            "NET-002",
-            "high",
-            "A graph uses an operator that calls Python, or reads or writes files.",
-            "do not run it; ask the author for a model of plain operators",
-            hostile=True,
-        ),
-        _rule(
-            "NET-003",
-            "high",
-            "A graph takes its weights from outside the repo or from memory, or names a library to load.",
-            "do not load it; report it to the Hub",
-            hostile=True,
-        ),
-        _rule(
-            "NET-004",
-            "high",
-            "Keys, sizes or indexes in a graph make known loaders overflow, write out of bounds or change themselves.",
-            "do not load it; ask the author for a clean export",
-        ),
-        _rule(
+        rule("CFG-005", "medium", "JSON does not parse, holds a key twice, or is too long or too deep."),
+        rule(
             "PY-001",
             "medium",
             "The repo holds Python files (high when a config points to one).",
             others=("high",),
             hostile=True,
         ),
-        _rule(
+        rule(
             "FMT-001",
             "high",
             "A file's content and name disagree.",
             "do not load it; ask the author what it is",
             hostile=True,
         ),
-        _rule(
+        rule(
             "FMT-002",
             "info",
             "A known format that hubclean does not check.",
             "convert to safetensors in an isolated machine",
         ),
-        _rule(
+        rule(
             "REP-001",
             "high",
             "A Git LFS pointer lies where weights should be, or size or hash is wrong.",
             "fetch the LFS object, or ask the author to upload it",
         ),
-        _rule(
+        rule(
             "REP-002",
             "medium",
             "Safetensors and pickle weights of the same repo differ.",
             "ask the author which of the two is the model; hubclean loads the safetensors file",
         ),
-        _rule(
+        rule(
             "REP-003",
             "info",
             "The Hub's own scanners say unsafe (high), or have not finished.",
@@ -239,7 +67,7 @@ RULES: dict[str, Rule] = dict(
             ("high",),
             hostile=True,
         ),
-        _rule(
+        rule(
             "REP-004",
             "high",
             "A file's name leaves the folder, hides characters, or collides with another.",
@@ -247,59 +75,7 @@ RULES: dict[str, Rule] = dict(
             ("medium",),
             hostile=True,
         ),
-        _rule(
-            "H5-001",
-            "high",
-            "An HDF5 file reaches into another file: a link, a dataset's numbers, a virtual dataset.",
-            "do not load it: whoever opens it reads that file of their own machine",
-            ("medium",),
-            hostile=True,
-        ),
-        _rule(
-            "H5-002",
-            "high",
-            "An HDF5 file holds Python objects, which are pickled.",
-            "do not open it with PyTables or pandas; ask the author for plain arrays",
-        ),
-        _rule(
-            "KER-001",
-            "critical",
-            "A Keras config holds Python bytecode.",
-            "do not load it, with safe_mode or without; ask the author for a model without Lambda layers",
-            hostile=True,
-        ),
-        _rule(
-            "KER-002",
-            "high",
-            "A Keras config names a class or function from outside Keras.",
-            "do not load it; see what the name is, and register your own class under it if you must",
-            ("critical", "medium"),
-            hostile=True,
-        ),
-        _rule(
-            "KER-003",
-            "high",
-            "A Keras config opens files or addresses, or calls what is no layer.",
-            "do not load it; ask the author for an export that holds what it needs",
-            ("medium",),
-            hostile=True,
-        ),
-        _rule(
-            "TF-001",
-            "critical",
-            "A TensorFlow graph writes files, opens connections, or calls Python; or reads files (high).",
-            "do not load it: running the graph does this",
-            ("high",),
-            hostile=True,
-        ),
-        _rule(
-            "TF-002",
-            "high",
-            "A file of a TensorFlow model names another one outside the repo, or at an address.",
-            "do not load it; ask the author for a clean export",
-            hostile=True,
-        ),
-        _rule("INC-001", "info", "The file was not checked.", "look at the file before you load it"),
+        rule("INC-001", "info", "The file was not checked.", "look at the file before you load it"),
     )
 )
 
@@ -322,9 +98,9 @@ class Problem:
 
 def finding(problem: Problem, path: str) -> Finding:
     """The problem as a line of the report; its strings come from the file, so they are made printable."""
-    rule = RULES[problem.rule]
-    severity = problem.severity or rule.severity
-    assert severity in (rule.severity, *rule.others), f"{rule.id} is never {severity}"
-    hostile = (rule.hostile if problem.hostile is None else problem.hostile) and severity in ("high", "critical")
-    what, advice = printable(problem.what, 300), problem.advice or rule.advice
-    return Finding(rule.id, severity, path, what, advice, problem.offset, hostile)
+    own = RULES[problem.rule]
+    severity = problem.severity or own.severity
+    assert severity in (own.severity, *own.others), f"{own.id} is never {severity}"
+    hostile = (own.hostile if problem.hostile is None else problem.hostile) and severity in ("high", "critical")
+    what, advice = printable(problem.what, 300), problem.advice or own.advice
+    return Finding(own.id, severity, path, what, advice, problem.offset, hostile)
