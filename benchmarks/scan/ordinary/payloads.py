@@ -1,0 +1,2 @@
+def twins(out, rows):
+    return []
