@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 VIT = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32}
 SMALL = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
@@ -74,6 +75,14 @@ def keras(folder: Path) -> None:
     with_lambda = tf.keras.Sequential([layers.Input((4,)), layers.Lambda(lambda x: x * 2), layers.Dense(2)])
     with_lambda.save(place / "lambda.h5")
     with_lambda.save(place / "lambda.keras")
+
+    class Writes(tf.Module):  # type: ignore[misc]
+        @tf.function(input_signature=[tf.TensorSpec([], tf.string)])  # type: ignore[untyped-decorator]
+        def __call__(self, text: Any) -> Any:
+            with tf.control_dependencies([tf.io.write_file("/tmp/hubclean-must-not-be-there", text)]):
+                return tf.strings.length(tf.io.read_file("/etc/hostname"))
+
+    tf.saved_model.save(Writes(), str(place / "writes"))
 
 
 if __name__ == "__main__":

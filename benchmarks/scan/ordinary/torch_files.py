@@ -72,7 +72,7 @@ def open_clip(folder: Path) -> None:
     model = open_clip.CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text)
     model.visual.image_mean, model.visual.image_std = (0.48, 0.45, 0.4), (0.26, 0.26, 0.27)
     model.visual.preprocess_cfg = {"interpolation": "bicubic", "resize_mode": "shortest"}
-    save_config_for_hf(model, str(folder / "open_clip_config.json"), {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text})
+    save_config_for_hf(model, folder / "open_clip_config.json", {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text})
     torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
     save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     beside.clip_tokenizer(folder)
