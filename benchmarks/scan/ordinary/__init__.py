@@ -1,6 +1,6 @@
-"""The ordinary repo: folders in the layouts of popular and ordinary vision repos, their bad twins, and what the scan says.
+"""Folders in the layouts of popular and ordinary vision repos, their bad twins, and what the scan says of them.
 
-Run on demand, with the real libraries, in a virtual environment of its own (``requirements.txt`` says which); never in CI.
+Run on demand, with the real libraries, in a virtual environment of its own (``requirements.txt``); never in CI.
 
 Start here: ``kinds.py`` says what a kind of repo is and what is expected of it.
 

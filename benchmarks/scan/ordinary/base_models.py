@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -64,14 +65,21 @@ def google_vit(folder: Path) -> None:
 @kind("microsoft-resnet-50")
 def resnet(folder: Path) -> None:
     sizes = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}
-    published(folder, net("ResNetConfig", "ResNetForImageClassification", **sizes, **labels()), "safetensors bin tf flax", "resnet")
+    published(
+        folder,
+        net("ResNetConfig", "ResNetForImageClassification", **sizes, **labels()),
+        "safetensors bin tf flax",
+        "resnet",
+    )
     beside.image_processor(folder, "ConvNextImageProcessor", {"shortest_edge": 32}, crop_pct=0.875)
 
 
 @kind("microsoft-swin-tiny")
 def swin(folder: Path) -> None:
     sizes = {"image_size": 32, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}
-    published(folder, net("SwinConfig", "SwinForImageClassification", **sizes, **labels()), "safetensors bin tf", "swin")
+    published(
+        folder, net("SwinConfig", "SwinForImageClassification", **sizes, **labels()), "safetensors bin tf", "swin"
+    )
     beside.image_processor(folder)
 
 
@@ -106,6 +114,8 @@ def siglip(folder: Path) -> None:
     beside.clip_tokenizer(folder)
     for name in ("vocab.json", "merges.txt", "added_tokens.json"):
         (folder / name).unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text()) | {"tokenizer_class": "SiglipTokenizer"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))
     beside.sentencepiece(folder)
 
 
@@ -140,7 +150,12 @@ def beit(folder: Path) -> None:
 
 @kind("nvidia-segformer")
 def segformer(folder: Path) -> None:
-    sizes = {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "decoder_hidden_size": 8, "num_attention_heads": [1, 1, 2, 2]}
+    sizes = {
+        "hidden_sizes": [8, 8, 16, 16],
+        "depths": [1, 1, 1, 1],
+        "decoder_hidden_size": 8,
+        "num_attention_heads": [1, 1, 2, 2],
+    }
     made = net("SegformerConfig", "SegformerForSemanticSegmentation", **sizes, **labels())
     published(folder, made, "bin tf", "segformer")
     beside.image_processor(folder, "SegformerImageProcessor")
@@ -148,7 +163,9 @@ def segformer(folder: Path) -> None:
 
 @kind("hustvl-yolos-detector")
 def yolos(folder: Path) -> None:
-    made = net("YolosConfig", "YolosForObjectDetection", **{**VIT, "image_size": [32, 32]}, num_detection_tokens=4, **labels())
+    made = net(
+        "YolosConfig", "YolosForObjectDetection", **{**VIT, "image_size": [32, 32]}, num_detection_tokens=4, **labels()
+    )
     published(folder, made)
     beside.image_processor(folder, "YolosImageProcessor", {"shortest_edge": 32, "longest_edge": 48})
 
@@ -156,16 +173,19 @@ def yolos(folder: Path) -> None:
 @kind("vision-language-chat")
 def vision_language(folder: Path) -> None:
     """LLaVA-like: processor with a chat template, generation config, tokenizer."""
-    import json
-
     text = {**SMALL, "vocab_size": 600, "num_key_value_heads": 2, "model_type": "llama"}
     vision = {**VIT, "model_type": "clip_vision_model"}
-    published(folder, net("LlavaConfig", "LlavaForConditionalGeneration", text_config=text, vision_config=vision), "safetensors")
+    published(
+        folder,
+        net("LlavaConfig", "LlavaForConditionalGeneration", text_config=text, vision_config=vision),
+        "safetensors",
+    )
     beside.image_processor(folder, "CLIPImageProcessor", {"shortest_edge": 32})
     beside.clip_tokenizer(folder)
     template = (
         "{% for message in messages %}{{ message['role'].upper() + ': ' }}{% for content in message['content'] %}"
-        "{% if content['type'] == 'image' %}{{ '<image>' }}{% elif content['type'] == 'text' %}{{ content['text'].strip() }}"
+        "{% if content['type'] == 'image' %}{{ '<image>' }}{% elif content['type'] == 'text' %}"
+        "{{ content['text'].strip() }}"
         "{% endif %}{% endfor %}{{ '\\n' }}{% endfor %}{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
     )
     (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}, indent=2))

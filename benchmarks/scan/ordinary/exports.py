@@ -111,10 +111,19 @@ def gguf(folder: Path) -> None:
 @kind("tfjs", *NONE, by_hand=("model.json", "group1-shard1of1.bin"))
 def tfjs(folder: Path) -> None:
     layer = {"class_name": "Dense", "config": {"units": 2, "name": "dense", "activation": "softmax"}}
-    topology = {"keras_version": "2.15.0", "backend": "tensorflow", "model_config": {"class_name": "Sequential", "config": {"layers": [layer]}}}
+    topology = {
+        "keras_version": "2.15.0",
+        "backend": "tensorflow",
+        "model_config": {"class_name": "Sequential", "config": {"layers": [layer]}},
+    }
     weights = [{"name": "dense/kernel", "shape": [4, 2], "dtype": "float32"}]
-    text = {"format": "layers-model", "generatedBy": "keras v2.15.0", "convertedBy": "TensorFlow.js Converter v4.20.0",
-            "modelTopology": topology, "weightsManifest": [{"paths": ["group1-shard1of1.bin"], "weights": weights}]}  # fmt: skip
+    text = {
+        "format": "layers-model",
+        "generatedBy": "keras v2.15.0",
+        "convertedBy": "TensorFlow.js Converter v4.20.0",
+        "modelTopology": topology,
+        "weightsManifest": [{"paths": ["group1-shard1of1.bin"], "weights": weights}],
+    }
     (folder / "model.json").write_text(json.dumps(text))
     (folder / "group1-shard1of1.bin").write_bytes(bytes(range(32)))
     beside.card(folder, library="tf-keras")
@@ -125,7 +134,9 @@ def skops(folder: Path) -> None:
     import skops.io
 
     skops.io.dump(probe(), folder / "model.skops")
-    (folder / "config.json").write_text(json.dumps({"sklearn": {"model": {"file": "model.skops"}, "model_format": "skops"}}))
+    (folder / "config.json").write_text(
+        json.dumps({"sklearn": {"model": {"file": "model.skops"}, "model_format": "skops"}})
+    )
     beside.card(folder, library="sklearn")
 
 
@@ -143,5 +154,7 @@ def joblib(folder: Path) -> None:
 
     joblib.dump(probe(), folder / "probe.joblib")
     joblib.dump(probe(), folder / "probe_compressed.joblib", compress=3)
-    (folder / "config.json").write_text(json.dumps({"sklearn": {"model": {"file": "probe.joblib"}, "model_format": "pickle"}}))
+    (folder / "config.json").write_text(
+        json.dumps({"sklearn": {"model": {"file": "probe.joblib"}, "model_format": "pickle"}})
+    )
     beside.card(folder, library="sklearn")

@@ -21,7 +21,23 @@ from pathlib import Path
 from typing import Any
 
 ROOMS = ("base_models", "trained", "torch_files", "layouts", "exports")
-LIBRARIES = "torch transformers timm safetensors accelerate peft open_clip_torch onnx h5py msgpack tensorboard lightning skops joblib gguf".split()
+LIBRARIES = [
+    "torch",
+    "transformers",
+    "timm",
+    "safetensors",
+    "accelerate",
+    "peft",
+    "open_clip_torch",
+    "onnx",
+    "h5py",
+    "msgpack",
+    "tensorboard",
+    "lightning",
+    "skops",
+    "joblib",
+    "gguf",
+]
 
 
 def benign(out: Path, only: list[str]) -> list[dict[str, Any]]:
@@ -45,13 +61,23 @@ def benign(out: Path, only: list[str]) -> list[dict[str, Any]]:
             shutil.rmtree(folder)
             continue
         hand = () if cached("keras") else ("*.h5", "*.msgpack", "*.tflite", "*.keras", "saved_model*")
-        by_hand = sorted({
-            place.relative_to(folder).as_posix()
-            for pattern in (*kind.by_hand, *hand)
-            for place in folder.rglob(pattern.rpartition("/")[2])
-        })  # fmt: skip
-        rows.append({"name": name, "bad": False, "loader": kind.loader, "right": list(kind.right),
-                     "torch_loadable": kind.torch_loadable, "by_hand": by_hand})  # fmt: skip
+        by_hand = sorted(
+            {
+                place.relative_to(folder).as_posix()
+                for pattern in (*kind.by_hand, *hand)
+                for place in folder.rglob(pattern.rpartition("/")[2])
+            }
+        )
+        rows.append(
+            {
+                "name": name,
+                "bad": False,
+                "loader": kind.loader,
+                "right": list(kind.right),
+                "torch_loadable": kind.torch_loadable,
+                "by_hand": by_hand,
+            }
+        )
         print(name, sum(place.is_file() for place in folder.rglob("*")), "files", file=sys.stderr)
     return rows
 
@@ -74,13 +100,19 @@ def main() -> None:
     parser.add_argument("--old-frameworks", type=Path)
     parser.add_argument("--only", nargs="*", default=[])
     options = parser.parse_args()
-    os.environ.update(HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES="")
+    os.environ.update(
+        HF_HUB_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false", CUDA_VISIBLE_DEVICES=""
+    )
     from benchmarks.scan.ordinary import other_formats, payloads
 
     if options.old_frameworks:
         os.environ[other_formats.CACHE] = str(options.old_frameworks.resolve())
     rows = benign(options.out, options.only)
     rows += payloads.twins(options.out, {row["name"]: row for row in rows})
+    if options.only:  # the others stay as they are
+        new = {row["name"] for row in rows}
+        held = json.loads((options.out / "manifest.json").read_text())["repos"]
+        rows = sorted([row for row in held if row["name"] not in new] + rows, key=lambda row: bool(row["bad"]))
     manifest = {"versions": versions(), "repos": rows}
     (options.out / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
 

@@ -30,7 +30,9 @@ def bin_shards(folder: Path) -> None:
 
     shards(folder)
     for place in folder.glob("model-*.safetensors"):
-        torch.save(load_file(place), folder / place.name.replace("model-", "pytorch_model-").replace(".safetensors", ".bin"))
+        torch.save(
+            load_file(place), folder / place.name.replace("model-", "pytorch_model-").replace(".safetensors", ".bin")
+        )
         place.unlink()
     index = (folder / "model.safetensors.index.json").read_text()
     text = index.replace('"model-', '"pytorch_model-').replace(".safetensors", ".bin")
@@ -66,17 +68,26 @@ def pipeline(folder: Path) -> None:
     parts = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL", "scheduler": "PNDMScheduler"}
     index = {"_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.30.0"}
     index |= {name: ["diffusers", cls] for name, cls in parts.items()}
-    index |= {"text_encoder": ["transformers", "CLIPTextModel"], "tokenizer": ["transformers", "CLIPTokenizer"],
-              "safety_checker": [None, None], "feature_extractor": ["transformers", "CLIPImageProcessor"]}  # fmt: skip
+    index |= {
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "tokenizer": ["transformers", "CLIPTokenizer"],
+        "safety_checker": [None, None],
+        "feature_extractor": ["transformers", "CLIPImageProcessor"],
+    }
     (folder / "model_index.json").write_text(json.dumps(index, indent=2))
     for name, cls in parts.items():
         (folder / name).mkdir()
         config = {"_class_name": cls, "_diffusers_version": "0.30.0"}
-        (folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json")).write_text(json.dumps(config, indent=2))
+        (folder / name / ("scheduler_config.json" if name == "scheduler" else "config.json")).write_text(
+            json.dumps(config, indent=2)
+        )
     weights = {"conv_in.weight": torch.ones(4, 4, 3, 3), "conv_in.bias": torch.ones(4)}
     for name in ("unet", "vae"):
         save_file(weights, folder / name / "diffusion_pytorch_model.safetensors")
-        save_file({key: value.half() for key, value in weights.items()}, folder / name / "diffusion_pytorch_model.fp16.safetensors")
+        save_file(
+            {key: value.half() for key, value in weights.items()},
+            folder / name / "diffusion_pytorch_model.fp16.safetensors",
+        )
         torch.save(weights, folder / name / "diffusion_pytorch_model.bin")
     small = {key: value for key, value in VIT.items() if key not in ("image_size", "patch_size")}
     net("CLIPTextConfig", "CLIPTextModel", **small, vocab_size=600).save_pretrained(folder / "text_encoder")
@@ -85,7 +96,9 @@ def pipeline(folder: Path) -> None:
     (folder / "feature_extractor").mkdir()
     beside.image_processor(folder / "feature_extractor", "CLIPImageProcessor", {"shortest_edge": 32})
     beside.card(folder, "text-to-image", "diffusers")
-    (folder / "v1-inference.yaml").write_text("model:\n  base_learning_rate: 1.0e-04\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n")
+    (folder / "v1-inference.yaml").write_text(
+        "model:\n  base_learning_rate: 1.0e-04\n  target: ldm.models.diffusion.ddpm.LatentDiffusion\n"
+    )
 
 
 @kind("sentence-transformers-clip")
@@ -134,27 +147,39 @@ def tensorflow_beside(folder: Path) -> None:
 
 @kind("pictures-notebooks-and-app")
 def app(folder: Path) -> None:
-    """A demo repo: app.py for a Space, Dockerfile, pictures, PDF, audio, parquet sample, notebooks, zip of pictures, CSV."""
+    """A demo repo: app.py for a Space, Dockerfile, pictures, PDF, audio, parquet sample, notebooks, a zip, CSV."""
     import zipfile
 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     classifier(folder)
-    (folder / "app.py").write_text("import gradio as gr\nimport os, subprocess\nfrom transformers import pipeline\n\npipe = pipeline('image-classification')\n")
+    (folder / "app.py").write_text(
+        "import gradio as gr\nimport os, subprocess\nfrom transformers import pipeline\n"
+        "\npipe = pipeline('image-classification')\n"
+    )
     (folder / "Dockerfile").write_text("FROM python:3.11\nRUN pip install torch\n")
     for name in ("sample.png", "demo.gif", "x.webp", "y.tiff", "icon.bmp"):
         beside.image(folder / "assets" / name)
-    (folder / "paper.pdf").write_bytes(b"%PDF-1.5\n%\xbf\xf7\xa2\xfe\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n")
+    (folder / "paper.pdf").write_bytes(
+        b"%PDF-1.5\n%\xbf\xf7\xa2\xfe\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
+    )
     (folder / "assets/demo.mp4").write_bytes(b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00isomiso2avc1mp41" + bytes(200))
-    (folder / "assets/beep.wav").write_bytes(b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(32))
+    (folder / "assets/beep.wav").write_bytes(
+        b"RIFF\x24\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00" + bytes(32)
+    )
     pq.write_table(pa.table({"image": ["a.png"], "label": [1]}), folder / "sample.parquet")
-    with pa.OSFile(str(folder / "sample.arrow"), "wb") as sink, pa.ipc.new_stream(sink, pa.schema([("label", pa.int64())])) as writer:
+    with (
+        pa.OSFile(str(folder / "sample.arrow"), "wb") as sink,
+        pa.ipc.new_stream(sink, pa.schema([("label", pa.int64())])) as writer,
+    ):
         writer.write(pa.record_batch([[1, 2]], names=["label"]))
     with zipfile.ZipFile(folder / "samples.zip", "w") as archive:
         archive.write(folder / "assets/sample.png", "sample.png")
     cell = {"cell_type": "markdown", "metadata": {}, "source": ["# Train\n", "c = 1"]}
-    (folder / "Train (1).ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 2}))
+    (folder / "Train (1).ipynb").write_text(
+        json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 2})
+    )
     (folder / "metrics.jsonl").write_text('{"step": 1, "loss": 0.5}\n')
     (folder / "index.html").write_text("<html><script>const a = 1;</script></html>\n")
     (folder / "classes.pkl.txt").write_text("cat\n")
@@ -166,7 +191,9 @@ def dataset_script(folder: Path) -> None:
     import numpy as np
 
     classifier(folder)
-    (folder / "my_dataset.py").write_text("import os\nimport datasets\n\n\nclass Mine(datasets.GeneratorBasedBuilder):\n    pass\n")
+    (folder / "my_dataset.py").write_text(
+        "import os\nimport datasets\n\n\nclass Mine(datasets.GeneratorBasedBuilder):\n    pass\n"
+    )
     np.save(folder / "mean.npy", np.ones((3,), "float32"))
     np.savez(folder / "features.npz", x=np.ones((2, 3)), names=np.array(["a", "b"]))
 
@@ -183,13 +210,18 @@ def quantized(folder: Path) -> None:
         state[key] = state[key].mul(10).to(torch.int8)
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     config = json.loads((folder / "config.json").read_text())
-    config["quantization_config"] = {"load_in_8bit": True, "quant_method": "bitsandbytes", "llm_int8_threshold": 6.0, "bnb_4bit_compute_dtype": "float32"}
+    config["quantization_config"] = {
+        "load_in_8bit": True,
+        "quant_method": "bitsandbytes",
+        "llm_int8_threshold": 6.0,
+        "bnb_4bit_compute_dtype": "float32",
+    }
     (folder / "config.json").write_text(json.dumps(config, indent=2))
 
 
 @kind("trainer-push-old-and-new-weights")
 def mixed(folder: Path) -> None:
-    """A Trainer push over an older commit: pytorch_model.bin of yesterday's weights beside model.safetensors, logs, state."""
+    """A Trainer push over an older commit: pytorch_model.bin of yesterday beside model.safetensors, logs, state."""
     model = trained(folder)
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     (folder / "logs").mkdir()

@@ -1,11 +1,12 @@
 """Which files do the real loaders ask a Hub for? Writes the fixtures of the load set's tests.
 
-PYTHONPATH=.:tests python -m benchmarks.scan.ordinary.loaders DIR --python BIN --out tests/scanning/fixtures/request_logs
+PYTHONPATH=.:tests python -m benchmarks.scan.ordinary.loaders DIR --python BIN --out FOLDER
 
-DIR is what ``generate.py`` wrote; BIN is the Python of an environment with the libraries whose requests are logged. Every
-case (a kind of repo, a call) is a repo of its own on a Hub on loopback, so no case profits from the cache of another.
-``repos.json`` holds what a load set is drawn from: the listing and the small configs of each kind; then a file for each
-library and version: the calls, and for each the files fetched, found missing, and the folders listed.
+FOLDER is tests/scanning/fixtures/request_logs; DIR is what ``generate.py`` wrote; BIN is the Python of an environment
+with the libraries whose requests are logged. Every case (a kind of repo, a call) is a repo of its own on a Hub on
+loopback, so no case profits from the cache of another. ``repos.json`` holds what a load set is drawn from: the listing
+and the small configs of each kind; then a file for each library and version: for each call the files that were asked
+for and there, those asked for in vain, and the folders listed.
 """
 
 from __future__ import annotations
@@ -27,34 +28,66 @@ SKIPPED = ("trainer_state.json", "all_results.json", "tokenizer.json", "vocab.js
 BASE = "google/vit-base-patch16-224-in21k"
 LANGUAGE = ("openai-clip-vit-base", "google-siglip-base", "google-siglip2-large-tokenizer")
 PLAIN = (
-    "google-vit-base", "microsoft-resnet-50", "microsoft-swin-tiny", "facebook-convnext-tiny", "facebook-deit-base",
-    "apple-mobilevit-small", "facebook-dinov2-small", "microsoft-beit-bin-only", "nvidia-segformer",
-    "hustvl-yolos-detector", "vision-language-chat", "trainer-push", "trainer-push-with-checkpoints", "trainer-push-bin",
-    "autotrain", "falconsai-nsfw", "huggingpics", "accelerate-states", "trainer-push-old-and-new-weights",
-    "trainer-push-with-scripts", "sharded-safetensors", "sharded-bin", "fp16-variants", "onnx-beside",
-    "tensorflow-beside", "torchscript-beside", *LANGUAGE,
-)  # fmt: skip
+    "google-vit-base",
+    "microsoft-resnet-50",
+    "microsoft-swin-tiny",
+    "facebook-convnext-tiny",
+    "facebook-deit-base",
+    "apple-mobilevit-small",
+    "facebook-dinov2-small",
+    "microsoft-beit-bin-only",
+    "nvidia-segformer",
+    "hustvl-yolos-detector",
+    "vision-language-chat",
+    "trainer-push",
+    "trainer-push-with-checkpoints",
+    "trainer-push-bin",
+    "autotrain",
+    "falconsai-nsfw",
+    "huggingpics",
+    "accelerate-states",
+    "trainer-push-old-and-new-weights",
+    "trainer-push-with-scripts",
+    "sharded-safetensors",
+    "sharded-bin",
+    "fp16-variants",
+    "onnx-beside",
+    "tensorflow-beside",
+    "torchscript-beside",
+    *LANGUAGE,
+)
 CASES: dict[str, tuple[tuple[str, str], ...]] = {
     "transformers": (
         *((kind, "model") for kind in PLAIN),
         *((kind, "processor") for kind in PLAIN),
         *((kind, "tokenizer") for kind in LANGUAGE),
-        ("google-vit-base", "pipeline"), ("trainer-push", "pipeline"), ("google-vit-base", "pickle"),
-        ("sharded-bin", "pickle"), ("fp16-variants", "fp16"), ("fp16-variants", "fp16-pickle"),
-        ("subfolders", "subfolder"), ("peft-lora", "model"), ("peft-lora", "processor"),
-        ("xenova", "model"), ("tensorflow-transformers-only", "model"),
+        ("google-vit-base", "pipeline"),
+        ("trainer-push", "pipeline"),
+        ("google-vit-base", "pickle"),
+        ("sharded-bin", "pickle"),
+        ("fp16-variants", "fp16"),
+        ("fp16-variants", "fp16-pickle"),
+        ("subfolders", "subfolder"),
+        ("peft-lora", "model"),
+        ("peft-lora", "processor"),
+        ("xenova", "model"),
+        ("tensorflow-transformers-only", "model"),
     ),
-    "timm": tuple((kind, "timm") for kind in ("timm-push-to-hub", "timm-safetensors-vit", "timm-bin-only", "timm-training-output")),
+    "timm": tuple(
+        (kind, "timm") for kind in ("timm-push-to-hub", "timm-safetensors-vit", "timm-bin-only", "timm-training-output")
+    ),
     "peft": (("peft-lora", "peft"), ("peft-lora-bin", "peft"), ("clip-finetuned-lora-beside", "peft-subfolder")),
     "open_clip": (("open-clip", "open-clip"), ("open-clip", "open-clip-tokenizer")),
-}  # fmt: skip
+}
 
 
 def auto(kind: str) -> Any:
     """The class that a user of such a repo takes."""
     import transformers as t
 
-    name = {"nvidia-segformer": "SemanticSegmentation", "hustvl-yolos-detector": "ObjectDetection"}.get(kind, "ImageClassification")
+    name = {"nvidia-segformer": "SemanticSegmentation", "hustvl-yolos-detector": "ObjectDetection"}.get(
+        kind, "ImageClassification"
+    )
     if kind in (*LANGUAGE, "facebook-dinov2-small"):
         return t.AutoModel
     return t.AutoModelForImageTextToText if kind == "vision-language-chat" else getattr(t, f"AutoModelFor{name}")
@@ -106,9 +139,9 @@ def child(library: str) -> None:
     errors = {}
     for kind, call in CASES[library]:
         try:
-            loaded(kind, call, f"org/{kind}--{call}")
+            loaded(kind, call, f"org/{kind}.{call}")
         except Exception as error:
-            errors[f"{kind}--{call}"] = f"{type(error).__name__}: {error}".partition("\n")[0][:160]
+            errors[f"{kind}.{call}"] = f"{type(error).__name__}: {error}".partition("\n")[0][:160]
     name = {"open_clip": "open_clip_torch"}.get(library, library)
     versions = {one: importlib.metadata.version(one) for one in (name, "huggingface_hub", "transformers")}
     print(json.dumps({"version": versions.pop(name), "with": versions, "errors": errors}))
@@ -120,22 +153,30 @@ def listing(folder: Path) -> dict[str, Any]:
     configs = {}
     for place in files:
         name = place.relative_to(folder).as_posix()
-        if name.endswith(CONFIGS) and place.name not in SKIPPED and place.stat().st_size <= LARGEST and "checkpoint-" not in name:
+        if (
+            name.endswith(CONFIGS)
+            and place.name not in SKIPPED
+            and place.stat().st_size <= LARGEST
+            and "checkpoint-" not in name
+        ):
             text = place.read_text()
             configs[name] = text[: text.find("\n---", 4) + 5] if name.endswith(".md") else text
-    return {"files": {place.relative_to(folder).as_posix(): place.stat().st_size for place in files}, "configs": configs}
+    return {
+        "files": {place.relative_to(folder).as_posix(): place.stat().st_size for place in files},
+        "configs": configs,
+    }
 
 
 def logged(log: list[Any], case: str) -> dict[str, Any]:
-    """Of one case: files fetched, files asked for in vain, folders listed."""
-    rows: dict[str, list[str]] = {"fetched": [], "missing": [], "listed": []}
+    """Of one case: files there, files asked for in vain, folders listed."""
+    rows: dict[str, list[str]] = {"found": [], "missing": [], "listed": []}
     for one in log:
         if one.where != "hub" or f"/{case}/" not in one.path + "/":
             continue
         path = unquote(one.path)
         if "/resolve/" in path:
             file = path.split("/resolve/", 1)[1].partition("/")[2].partition("?")[0]
-            key = "missing" if one.status == 404 else "fetched"
+            key = "missing" if one.status == 404 else "found"
         elif "/tree/" in path:
             key, file = "listed", path.split("/tree/", 1)[1].partition("/")[2].partition("?")[0] or "."
         else:
@@ -151,9 +192,13 @@ def run(folder: Path, python: str, library: str) -> dict[str, Any] | None:
 
     with HubServer() as hub, tempfile.TemporaryDirectory() as home:
         for kind, call in CASES[library]:
-            hub.create(f"org/{kind}--{call}", files_of(folder / kind))
+            hub.create(f"org/{kind}.{call}", files_of(folder / kind))
         hub.create(BASE, files_of(folder / "google-vit-base"))
-        env = hub.env(Path(home)) | {"HF_HUB_DISABLE_XET": "1", "DISABLE_SAFETENSORS_CONVERSION": "1", "CUDA_VISIBLE_DEVICES": ""}
+        env = hub.env(Path(home)) | {
+            "HF_HUB_DISABLE_XET": "1",
+            "DISABLE_SAFETENSORS_CONVERSION": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+        }
         env |= {"NO_PROXY": "127.0.0.1,127.0.0.2,localhost", "no_proxy": "127.0.0.1,127.0.0.2,localhost"}
         env["PYTHONPATH"] = str(Path(__file__).parents[3])
         command = [python, "-m", "benchmarks.scan.ordinary.loaders", "--child", library]
@@ -165,7 +210,7 @@ def run(folder: Path, python: str, library: str) -> dict[str, Any] | None:
         errors = said.pop("errors")
         cases = {}
         for kind, call in CASES[library]:
-            case = f"{kind}--{call}"
+            case = f"{kind}.{call}"
             cases[case] = {"kind": kind, "call": call, **logged(hub.log, case), "error": errors.get(case)}
         if library == "peft":
             cases["base"] = {"kind": "google-vit-base", "call": "base model", **logged(hub.log, BASE), "error": None}
@@ -200,7 +245,10 @@ def main() -> None:
             place = options.out / f"{library}-{found['version']}.json"
             place.write_text(json.dumps(found, indent=1) + "\n")
             failed = [name for name, case in found["cases"].items() if case["error"]]
-            print(f"{place.name}: {len(found['cases'])} cases, with an error: {', '.join(failed) or 'none'}", file=sys.stderr)
+            print(
+                f"{place.name}: {len(found['cases'])} cases, with an error: {', '.join(failed) or 'none'}",
+                file=sys.stderr,
+            )
 
 
 if __name__ == "__main__":

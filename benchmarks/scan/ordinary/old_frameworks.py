@@ -18,14 +18,44 @@ CLIP = {"text_config": SMALL | {"vocab_size": 600}, "vision_config": SMALL | {"i
 CASES = {
     "vit": ("ViTConfig", "ViTForImageClassification", VIT | {"patch_size": 8}),
     "deit": ("DeiTConfig", "DeiTForImageClassification", VIT | {"patch_size": 8}),
-    "resnet": ("ResNetConfig", "ResNetForImageClassification", {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"}),
-    "swin": ("SwinConfig", "SwinForImageClassification", {"image_size": 32, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4}),
-    "convnext": ("ConvNextConfig", "ConvNextForImageClassification", {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "image_size": 32}),
-    "mobilevit": ("MobileViTConfig", "MobileViTForImageClassification", {"image_size": 64, "hidden_sizes": [12, 16, 20], "neck_hidden_sizes": [8, 8, 12, 12, 16, 16, 32], "num_attention_heads": 2}),
-    "segformer": ("SegformerConfig", "SegformerForSemanticSegmentation", {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "decoder_hidden_size": 8, "num_attention_heads": [1, 1, 2, 2]}),
+    "resnet": (
+        "ResNetConfig",
+        "ResNetForImageClassification",
+        {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+    ),
+    "swin": (
+        "SwinConfig",
+        "SwinForImageClassification",
+        {"image_size": 32, "embed_dim": 8, "depths": [1, 1], "num_heads": [1, 2], "window_size": 4},
+    ),
+    "convnext": (
+        "ConvNextConfig",
+        "ConvNextForImageClassification",
+        {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1], "image_size": 32},
+    ),
+    "mobilevit": (
+        "MobileViTConfig",
+        "MobileViTForImageClassification",
+        {
+            "image_size": 64,
+            "hidden_sizes": [12, 16, 20],
+            "neck_hidden_sizes": [8, 8, 12, 12, 16, 16, 32],
+            "num_attention_heads": 2,
+        },
+    ),
+    "segformer": (
+        "SegformerConfig",
+        "SegformerForSemanticSegmentation",
+        {
+            "hidden_sizes": [8, 8, 16, 16],
+            "depths": [1, 1, 1, 1],
+            "decoder_hidden_size": 8,
+            "num_attention_heads": [1, 1, 2, 2],
+        },
+    ),
     "beit": ("BeitConfig", "BeitForImageClassification", VIT | {"patch_size": 8}),
     "clip": ("CLIPConfig", "CLIPModel", CLIP),
-}  # fmt: skip
+}
 
 
 def hugging_face(folder: Path) -> None:
@@ -57,10 +87,17 @@ def keras(folder: Path) -> None:
     import tensorflow as tf
 
     layers = tf.keras.layers
-    net = tf.keras.Sequential([
-        layers.Input((16, 16, 3)), layers.Rescaling(1 / 255), layers.Conv2D(4, 3, activation="relu"),
-        layers.BatchNormalization(), layers.GlobalAveragePooling2D(), layers.Dropout(0.1), layers.Dense(3, activation="softmax"),
-    ])  # fmt: skip
+    net = tf.keras.Sequential(
+        [
+            layers.Input((16, 16, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(4, 3, activation="relu"),
+            layers.BatchNormalization(),
+            layers.GlobalAveragePooling2D(),
+            layers.Dropout(0.1),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
     net.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
     net.fit(tf.random.uniform((8, 16, 16, 3)), tf.one_hot([0, 1, 2, 0, 1, 2, 0, 1], 3), verbose=0)
     place = folder / "keras"

@@ -1,4 +1,4 @@
-"""Files of other frameworks: by their libraries, from a cache made in another environment, or by hand, byte for byte."""
+"""Files of other frameworks: by their libraries, from a cache that another environment made, or by hand."""
 
 from __future__ import annotations
 
@@ -75,7 +75,9 @@ def onnx_model(place: Path, *, operators: str = "", external: str = "") -> None:
     from onnx import TensorProto, helper, numpy_helper
 
     place.parent.mkdir(parents=True, exist_ok=True)
-    weights = numpy_helper.from_array(np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("float32"), "conv.weight")
+    weights = numpy_helper.from_array(
+        np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype("float32"), "conv.weight"
+    )
     head = numpy_helper.from_array(np.random.default_rng(1).normal(size=(4, 2)).astype("float32"), "classifier.weight")
     nodes = [
         helper.make_node("Conv", ["pixel_values", "conv.weight"], ["c"], "/conv/Conv", kernel_shape=[3, 3]),
@@ -185,13 +187,15 @@ def open_vino(folder: Path, stem: str = "openvino_model") -> None:
 	<layers>
 		<layer id="0" name="pixel_values" type="Parameter" version="opset1">
 			<data shape="?,3,32,32" element_type="f32" />
-			<output><port id="0" precision="FP32" names="pixel_values"><dim>-1</dim><dim>3</dim><dim>32</dim><dim>32</dim></port></output>
+			<output><port id="0" precision="FP32" names="pixel_values">
+			<dim>-1</dim><dim>3</dim><dim>32</dim><dim>32</dim></port></output>
 		</layer>
 		<layer id="1" name="weight" type="Const" version="opset1">
 			<data element_type="f32" shape="4, 3" offset="0" size="48" />
 			<output><port id="0" precision="FP32"><dim>4</dim><dim>3</dim></port></output>
 		</layer>
-		<layer id="2" name="logits" type="Result" version="opset1"><input><port id="0" precision="FP32"><dim>4</dim><dim>3</dim></port></input></layer>
+		<layer id="2" name="logits" type="Result" version="opset1">
+			<input><port id="0" precision="FP32"><dim>4</dim><dim>3</dim></port></input></layer>
 	</layers>
 	<edges><edge from-layer="1" from-port="0" to-layer="2" to-port="0" /></edges>
 	<rt_info><Runtime_version value="2024.4.0" /><optimum><optimum_intel_version value="1.20.0" /></optimum></rt_info>

@@ -41,7 +41,12 @@ CALLS = {
     "exec": call("builtins", "exec", f"import os; os.system({COMMAND!r})"),
     "eval": stack_call("builtins", "eval", f"__import__('os').system({COMMAND!r})"),
     "subprocess": b"csubprocess\nPopen\n((" + text("echo") + text("x") + b"ltR",
-    "getattr-chain": b"cbuiltins\ngetattr\n(" + call("builtins", "__import__", "os") + text("system") + b"tR(" + text(COMMAND) + b"tR",
+    "getattr-chain": b"cbuiltins\ngetattr\n("
+    + call("builtins", "__import__", "os")
+    + text("system")
+    + b"tR("
+    + text(COMMAND)
+    + b"tR",
     "open": call("builtins", "open", "/tmp/hubclean-must-not-be-there", "w"),
     "import": call("importlib", "import_module", "antigravity"),
     "runpy": call("runpy", "_run_code", COMMAND),
@@ -51,7 +56,7 @@ CALLS = {
     "numpy-runstring": b"cnumpy.testing._private.utils\nrunstring\n(" + text("import os") + b"}tR",
     "inst": b"(" + text(COMMAND) + b"ios\nsystem\n",
     "obj": b"(cos\nsystem\n" + text(COMMAND) + b"o",
-}  # fmt: skip
+}
 
 
 def stream(name: str = "os-system") -> bytes:
@@ -106,7 +111,9 @@ def _merged(found: Any, changed: dict[str, Any]) -> Any:
     if not isinstance(found, dict):
         return changed
     for key, value in changed.items():
-        found[key] = _merged(found.get(key), value) if isinstance(value, dict) and isinstance(found.get(key), dict) else value
+        found[key] = (
+            _merged(found.get(key), value) if isinstance(value, dict) and isinstance(found.get(key), dict) else value
+        )
     return found
 
 
@@ -147,7 +154,16 @@ def twins(out: Path, made: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
         shutil.copytree(out / "benign" / twin.kind, folder)
         place = next(iter(sorted(folder.glob(twin.file))), folder / twin.file)
         twin.write(place)
-        rows.append({"name": name, "bad": True, "of": twin.kind, "loader": made[twin.kind]["loader"], "right": [1],
-                     "file": place.relative_to(folder).as_posix(), "mechanism": twin.mechanism})  # fmt: skip
+        rows.append(
+            {
+                "name": name,
+                "bad": True,
+                "of": twin.kind,
+                "loader": made[twin.kind]["loader"],
+                "right": [1],
+                "file": place.relative_to(folder).as_posix(),
+                "mechanism": twin.mechanism,
+            }
+        )
     assert len({row["name"] for row in rows}) == len(rows), "two twins have one name"
     return rows

@@ -9,27 +9,65 @@ from typing import Any
 GITATTRIBUTES = "".join(
     f"{pattern} filter=lfs diff=lfs merge=lfs -text\n"
     for pattern in (
-        *(f"*.{ending}" for ending in "7z arrow bin bz2 ckpt ftz gz h5 joblib".split()),
+        *(f"*.{ending}" for ending in ["7z", "arrow", "bin", "bz2", "ckpt", "ftz", "gz", "h5", "joblib"]),
         "*.lfs.*",
-        *(f"*.{ending}" for ending in "mlmodel model msgpack npy npz onnx ot parquet pb pickle pkl pt pth rar".split()),
+        *(
+            f"*.{ending}"
+            for ending in [
+                "mlmodel",
+                "model",
+                "msgpack",
+                "npy",
+                "npz",
+                "onnx",
+                "ot",
+                "parquet",
+                "pb",
+                "pickle",
+                "pkl",
+                "pt",
+                "pth",
+                "rar",
+            ]
+        ),
         *("*.safetensors", "saved_model/**/*", "*.tar.*", "*.tar", "*.tflite", "*.tgz", "*.wasm", "*.xz", "*.zip"),
         *("*.zst", "*tfevents*"),
     )
 )
-WORDS = "a photo of the cat dog tench goldfish shark hen ostrich on in with and sitting tree car".split()
+WORDS = [
+    "a",
+    "photo",
+    "of",
+    "the",
+    "cat",
+    "dog",
+    "tench",
+    "goldfish",
+    "shark",
+    "hen",
+    "ostrich",
+    "on",
+    "in",
+    "with",
+    "and",
+    "sitting",
+    "tree",
+    "car",
+]
 
 
 def card(folder: Path, tag: str = "image-classification", library: str = "transformers", **extra: Any) -> None:
     """README.md with its metadata, and .gitattributes as the Hub makes it."""
     meta = {"license": "apache-2.0", "library_name": library, "tags": ["vision", tag], "datasets": ["imagenet-1k"]}
     lines = [f"{key}: {json.dumps(value)}" for key, value in (meta | extra).items()]
-    code = "```python\nfrom transformers import pipeline\nimport torch, os\nclassifier = pipeline('image-classification')\n```"
+    code = "```python\nfrom transformers import pipeline\nimport torch, os\n"
+    code += "classifier = pipeline('image-classification')\n```"
     (folder / "README.md").write_text("---\n" + "\n".join(lines) + f"\n---\n\n# Model\n\nHow to use it:\n\n{code}\n")
     (folder / ".gitattributes").write_text(GITATTRIBUTES)
 
 
 def image_processor(folder: Path, name: str = "ViTImageProcessor", size: Any = None, **options: Any) -> None:
-    """preprocessor_config.json by the class's own ``save_pretrained``, or with its fields where torch vision differs."""
+    """preprocessor_config.json by the class's own ``save_pretrained``."""
     import transformers
 
     given = {"size": size or {"height": 32, "width": 32}, **options}
@@ -40,7 +78,7 @@ def image_processor(folder: Path, name: str = "ViTImageProcessor", size: Any = N
 
 
 def clip_tokenizer(folder: Path) -> None:
-    """vocab.json, merges.txt, tokenizer.json, tokenizer_config.json, special_tokens_map.json of a byte pair tokenizer."""
+    """A byte pair tokenizer: vocab.json, merges.txt, tokenizer.json, tokenizer_config.json, special_tokens_map.json."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     special = ["<|startoftext|>", "<|endoftext|>"]
@@ -78,18 +116,39 @@ def fast(folder: Path, tokenizer: Any, name: str, **special: str) -> None:
 def large_tokenizer(folder: Path, tokens: int = 256_000) -> None:
     """A tokenizer.json as long as Gemma's, which SigLIP 2 and PaliGemma carry: above every budget for one file."""
     vocab = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3}
-    vocab |= {f"▁{WORDS[n % len(WORDS)]}{n:x}": n for n in range(4, tokens)}
-    merges = [["▁" + WORDS[n % len(WORDS)], f"{n:x}"] for n in range(4, tokens)]
+    pairs = [f"{n:02x}" for n in range(256)]
+    merges: list[list[str]] = []
+    level = [f"▁{word}" for word in WORDS]
+    for token in (*level, *pairs):
+        vocab[token] = len(vocab)
+    while len(vocab) < tokens:  # every token of a level with every pair, until there are enough
+        merges += [[token, pair] for token in level for pair in pairs][: tokens - len(vocab)]
+        level = [token + pair for token in level for pair in pairs][: tokens - len(vocab)]
+        vocab |= {token: n for n, token in enumerate(level, len(vocab))}
     model = {"type": "BPE", "dropout": None, "unk_token": "<unk>", "fuse_unk": True, "byte_fallback": True}
     added = [
-        {"id": n, "content": word, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        {
+            "id": n,
+            "content": word,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
         for n, word in enumerate(["<pad>", "<eos>", "<bos>", "<unk>"])
-    ]  # fmt: skip
+    ]
     text = {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
-        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}, "pre_tokenizer": None,
-        "post_processor": None, "decoder": {"type": "ByteFallback"}, "model": {**model, "vocab": vocab, "merges": merges},
-    }  # fmt: skip
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+        "pre_tokenizer": None,
+        "post_processor": None,
+        "decoder": {"type": "ByteFallback"},
+        "model": {**model, "vocab": vocab, "merges": merges},
+    }
     (folder / "tokenizer.json").write_text(json.dumps(text, indent=2, ensure_ascii=False))
     config = {"tokenizer_class": "GemmaTokenizer", "pad_token": "<pad>", "eos_token": "<eos>", "model_max_length": 64}
     (folder / "tokenizer_config.json").write_text(json.dumps(config, indent=2))

@@ -46,7 +46,11 @@ def row_of(place: Path, known: dict[str, Any]) -> dict[str, Any]:
     report = scan(place)
     file, rule = decided(report, known.get("file"))
     on_file = sorted({one.rule for one in report.findings if one.path == known.get("file") and one.severity in GATE})
-    row = {key: known[key] for key in ("name", "loader", "right", "by_hand", "torch_loadable", "of", "file") if key in known}
+    row = {
+        key: known[key]
+        for key in ("name", "loader", "right", "by_hand", "torch_loadable", "of", "file")
+        if key in known
+    }
     row |= {"files": len(report.files), "exit": report.exit_code, "decided_by": file, "rule": rule}
     return row | ({"rules_on_file": on_file} if known["bad"] else {})
 
@@ -67,10 +71,15 @@ def on_hub(folder: Path) -> dict[str, Any]:
         hub.log.clear()
         report = scan("org/ordinary")
         return {
-            "repo": folder.name, "files": len(files), "repo_bytes": sum(place.stat().st_size for place in files.values()),
-            "http_requests": len(hub.log), "http_bytes": sum(one.sent for one in hub.log),
-            "reads": report.requests, "bytes_read": report.bytes_read, "exit": report.exit_code,
-        }  # fmt: skip
+            "repo": folder.name,
+            "files": len(files),
+            "repo_bytes": sum(place.stat().st_size for place in files.values()),
+            "http_requests": len(hub.log),
+            "http_bytes": sum(one.sent for one in hub.log),
+            "reads": report.requests,
+            "bytes_read": report.bytes_read,
+            "exit": report.exit_code,
+        }
 
 
 def totals(rows: list[dict[str, Any]], twins: list[dict[str, Any]]) -> dict[str, Any]:
@@ -103,7 +112,7 @@ def drawn(found: dict[str, Any], before: dict[str, Any] | None) -> str:
         "## Ordinary repos and their bad twins",
         "",
         f"`{found['command']}`: folders in the layouts of popular and ordinary vision repos, tiny, written by the real "
-        "libraries (which, and what was put together by hand, is in the results); each bad twin is one of them with one "
+        "libraries (the results say which, and what was made by hand); each bad twin is one of them with one "
         "payload in one file. Scanned with the default options, hubclean " + found["hubclean"] + ".",
         "",
         f"| | of | exit 0 | exit 1 | exit 2 |{' exit 0 before |' if before else ''}",
@@ -118,7 +127,13 @@ def drawn(found: dict[str, Any], before: dict[str, Any] | None) -> str:
         cells = [label, now[key], clean, alarms, now[key] - clean - alarms]
         cells += [f"{before['totals'][f'{key}_clean']} of {before['totals'][key]}"] if before else []
         lines.append("| " + " | ".join(map(str, cells)) + " |")
-    cells = ["bad twins", now["bad_twins"], now["bad_twins_clean"], now["bad_twins_flagged"], now["bad_twins_no_verdict"]]
+    cells = [
+        "bad twins",
+        now["bad_twins"],
+        now["bad_twins_clean"],
+        now["bad_twins_flagged"],
+        now["bad_twins_no_verdict"],
+    ]
     cells += [f"{before['totals']['bad_twins_clean']} of {before['totals']['bad_twins']}"] if before else []
     lines += ["| " + " | ".join(map(str, cells)) + " |", ""]
     hub = found["on_hub"]
@@ -178,10 +193,13 @@ def main() -> None:
         rows[group].append(row_of(options.folder / group / known["name"], known))
         print(rows[group][-1]["name"], rows[group][-1]["exit"], file=sys.stderr)
     found = {
-        "command": "PYTHONPATH=.:tests python -m benchmarks.scan.ordinary.table DIR --out benchmarks/results/scan_ordinary.json",
-        "hubclean": __version__, "versions": manifest["versions"], "totals": totals(rows["benign"], rows["bad"]),
-        "on_hub": on_hub(options.folder / "benign" / TWENTY), **rows,
-    }  # fmt: skip
+        "command": "python -m benchmarks.scan.ordinary.table DIR --out benchmarks/results/scan_ordinary.json",
+        "hubclean": __version__,
+        "versions": manifest["versions"],
+        "totals": totals(rows["benign"], rows["bad"]),
+        "on_hub": on_hub(options.folder / "benign" / TWENTY),
+        **rows,
+    }
     if options.small:
         for group in ("benign", "bad"):
             found[group] = {row["name"]: row["exit"] for row in rows[group]}

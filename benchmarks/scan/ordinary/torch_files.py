@@ -1,4 +1,4 @@
-"""Torch files that transformers did not write: timm, open_clip, state dicts, Lightning, fastai, whole models, TorchScript."""
+"""Torch files that transformers did not write: timm, open_clip, Lightning, fastai, whole models, TorchScript."""
 
 from __future__ import annotations
 
@@ -48,12 +48,20 @@ def timm_bin(folder: Path) -> None:
 
 @kind("timm-training-output", "timm")
 def timm_training(folder: Path) -> None:
-    """timm's train.py: model_best.pth.tar with Namespace, EMA and optimizer beside the pushed weights; args.yaml, summary.csv."""
+    """timm's train.py: model_best.pth.tar with Namespace, EMA, optimizer; args.yaml, summary.csv beside."""
     model = timm_files(folder)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     given = argparse.Namespace(model="test_resnet", opt="sgd", lr=0.1, mean=[0.5, 0.5, 0.5], amp=False)
-    saved = {"epoch": 9, "arch": "test_resnet", "state_dict": model.state_dict(), "optimizer": optimizer.state_dict(),
-             "version": 2, "args": given, "state_dict_ema": model.state_dict(), "metric": 91.2}  # fmt: skip
+    saved = {
+        "epoch": 9,
+        "arch": "test_resnet",
+        "state_dict": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "version": 2,
+        "args": given,
+        "state_dict_ema": model.state_dict(),
+        "metric": 91.2,
+    }
     torch.save(saved, folder / "model_best.pth.tar")
     torch.save(saved, folder / "checkpoint-9.pth.tar")
     (folder / "args.yaml").write_text("aa: rand-m9-mstd0.5-inc1\nimg_size: 224\nimport: none\nopt: sgd\n")
@@ -72,16 +80,20 @@ def open_clip(folder: Path) -> None:
     model = open_clip.CLIP(embed_dim=16, vision_cfg=vision, text_cfg=text)
     model.visual.image_mean, model.visual.image_std = (0.48, 0.45, 0.4), (0.26, 0.26, 0.27)
     model.visual.preprocess_cfg = {"interpolation": "bicubic", "resize_mode": "shortest"}
-    save_config_for_hf(model, folder / "open_clip_config.json", {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text})
+    save_config_for_hf(
+        model, folder / "open_clip_config.json", {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    )
     torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {key: value.contiguous() for key, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
     beside.clip_tokenizer(folder)
     beside.card(folder, "zero-shot-image-classification", "open_clip")
 
 
 @kind("state-dict-folder", "torch")
 def state_dicts(folder: Path) -> None:
-    """Files as on torch.hub: NAME-HASH.pth, one of the older format, one nested under 'model'; nothing else but a card."""
+    """Files as on torch.hub: NAME-HASH.pth, one of the older format, one nested under 'model'; a card."""
     model = timm_net()
     torch.save(model.state_dict(), folder / "resnet_tiny-0676ba61.pth")
     torch.save({"model": model.state_dict()}, folder / "dino_deitsmall8_pretrain.pth")
@@ -96,8 +108,14 @@ def half(folder: Path) -> None:
     import numpy as np
 
     model = timm_net()
-    state = {key: torch.nn.Parameter(value.bfloat16()) if value.is_floating_point() else value for key, value in model.state_dict().items()}
-    torch.save({"state_dict": state, "epoch": 3, "accuracy": np.float64(0.93), "mask": torch.ones(4, dtype=torch.bool)}, folder / "model.pth")
+    state = {
+        key: torch.nn.Parameter(value.bfloat16()) if value.is_floating_point() else value
+        for key, value in model.state_dict().items()
+    }
+    torch.save(
+        {"state_dict": state, "epoch": 3, "accuracy": np.float64(0.93), "mask": torch.ones(4, dtype=torch.bool)},
+        folder / "model.pth",
+    )
     beside.card(folder, library="pytorch")
 
 
@@ -123,8 +141,15 @@ def lightning(folder: Path) -> None:
     data = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(torch.ones(4, 3, 2, 2)), batch_size=4)
     best = light.pytorch.callbacks.ModelCheckpoint(dirpath=folder, monitor="loss", save_last=True)
     logger = light.pytorch.loggers.CSVLogger(folder, name="", version="")
-    trainer = light.Trainer(max_epochs=2, logger=logger, callbacks=[best], accelerator="cpu", enable_progress_bar=False,
-                            enable_model_summary=False, log_every_n_steps=1)  # fmt: skip
+    trainer = light.Trainer(
+        max_epochs=2,
+        logger=logger,
+        callbacks=[best],
+        accelerator="cpu",
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        log_every_n_steps=1,
+    )
     trainer.fit(Module(), data)
     beside.card(folder, library="pytorch-lightning")
 
@@ -137,7 +162,9 @@ def torchscript_beside(folder: Path) -> None:
 
 
 def scripts(folder: Path) -> None:
-    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 3)).eval()
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(144, 3)
+    ).eval()
     torch.jit.trace(net, torch.ones(1, 3, 8, 8)).save(str(folder / "model_traced.pt"))
     torch.jit.script(net).save(str(folder / "model_scripted.pt"))
 
@@ -157,7 +184,7 @@ def whole(folder: Path) -> None:
 
 @kind("yolo-whole-model", "torch", (1,), by_hand=("best.pt",))
 def yolo(folder: Path) -> None:
-    """best.pt as ultralytics saves it: a dict with a whole model of a class of that library, args.yaml, results.csv, plots."""
+    """best.pt as ultralytics saves it: a whole model of a class of that library; args.yaml, results.csv."""
     import sys
     import types
 
@@ -165,13 +192,22 @@ def yolo(folder: Path) -> None:
     detection = type("DetectionModel", (torch.nn.Module,), {"__module__": "ultralytics.nn.tasks"})
     module.DetectionModel = detection  # type: ignore[attr-defined]
     names = ("ultralytics", "ultralytics.nn", "ultralytics.nn.tasks")
-    sys.modules |= {name: module for name in names}
+    sys.modules |= dict.fromkeys(names, module)
     try:
         made = detection()
         made.model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.SiLU())
         (folder / "weights").mkdir()
-        saved = {"epoch": -1, "best_fitness": None, "model": made.half(), "ema": None, "updates": None, "optimizer": None,
-                 "train_args": {"task": "detect", "imgsz": 640}, "date": "2024-01-01T00:00:00", "version": "8.1.0"}  # fmt: skip
+        saved = {
+            "epoch": -1,
+            "best_fitness": None,
+            "model": made.half(),
+            "ema": None,
+            "updates": None,
+            "optimizer": None,
+            "train_args": {"task": "detect", "imgsz": 640},
+            "date": "2024-01-01T00:00:00",
+            "version": "8.1.0",
+        }
         torch.save(saved, folder / "weights/best.pt")
     finally:
         for name in names:
@@ -200,7 +236,9 @@ def fastai(folder: Path) -> None:
     finally:
         for name in ("fastai", "fastai.learner"):
             del sys.modules[name]
-    (folder / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools>=40.8.0", "wheel", "python=3.9", "fastai=2.7"]\n')
+    (folder / "pyproject.toml").write_text(
+        '[build-system]\nrequires = ["setuptools>=40.8.0", "wheel", "python=3.9", "fastai=2.7"]\n'
+    )
     beside.card(folder, library="fastai")
 
 
@@ -209,8 +247,17 @@ def custom(folder: Path) -> None:
     """A model that needs trust_remote_code: auto_map and modeling_x.py; by policy a finding."""
     classifier(folder, "safetensors")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "tinyvit", "auto_map": {"AutoConfig": "configuration_tinyvit.TinyViTConfig",
-               "AutoModelForImageClassification": "modeling_tinyvit.TinyViT"}}  # fmt: skip
+    config |= {
+        "model_type": "tinyvit",
+        "auto_map": {
+            "AutoConfig": "configuration_tinyvit.TinyViTConfig",
+            "AutoModelForImageClassification": "modeling_tinyvit.TinyViT",
+        },
+    }
     (folder / "config.json").write_text(json.dumps(config, indent=2))
-    (folder / "configuration_tinyvit.py").write_text("from transformers import ViTConfig\n\n\nclass TinyViTConfig(ViTConfig):\n    model_type = 'tinyvit'\n")
-    (folder / "modeling_tinyvit.py").write_text("from transformers import ViTForImageClassification\n\n\nclass TinyViT(ViTForImageClassification):\n    pass\n")
+    (folder / "configuration_tinyvit.py").write_text(
+        "from transformers import ViTConfig\n\n\nclass TinyViTConfig(ViTConfig):\n    model_type = 'tinyvit'\n"
+    )
+    (folder / "modeling_tinyvit.py").write_text(
+        "from transformers import ViTForImageClassification\n\n\nclass TinyViT(ViTForImageClassification):\n    pass\n"
+    )

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.scan.ordinary import processors as beside
-from benchmarks.scan.ordinary.base_models import VIT, classifier, clip, labels, net, published
+from benchmarks.scan.ordinary.base_models import VIT, classifier, clip, labels, net
 from benchmarks.scan.ordinary.kinds import kind
 
 
@@ -31,13 +31,22 @@ def trained(folder: Path, *, model: Any = None, checkpoints: bool = False, **opt
     model = model or net("ViTConfig", "ViTForImageClassification", **VIT, **labels())
     processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
     given = {"report_to": ["tensorboard"], "max_steps": 2, "save_steps": 1, "logging_steps": 1, "use_cpu": True}
-    given |= {"per_device_train_batch_size": 4, "eval_strategy": "steps", "eval_steps": 1, "remove_unused_columns": False}
+    given |= {
+        "per_device_train_batch_size": 4,
+        "eval_strategy": "steps",
+        "eval_steps": 1,
+        "remove_unused_columns": False,
+    }
     work = folder / "vit-finetuned"
     arguments = transformers.TrainingArguments(output_dir=str(work), disable_tqdm=True, **given | options)
     trainer = transformers.Trainer(
-        model, arguments, train_dataset=Pictures(), eval_dataset=Pictures(), processing_class=processor,
+        model,
+        arguments,
+        train_dataset=Pictures(),
+        eval_dataset=Pictures(),
+        processing_class=processor,
         compute_metrics=lambda found: {"accuracy": 0.5},
-    )  # fmt: skip
+    )
     result = trainer.train()
     trainer.save_model()
     trainer.log_metrics("train", result.metrics)
@@ -91,9 +100,19 @@ def trainer_checkpoints(folder: Path) -> None:
 @kind("trainer-push-options")
 def trainer_options(folder: Path) -> None:
     """Other enums in training_args.bin: schedulers, hub and save strategies, optimizers, mixed precision."""
-    trained(folder, lr_scheduler_type="cosine_with_restarts", optim="adafactor", hub_strategy="checkpoint",
-            save_strategy="steps", logging_strategy="steps", label_smoothing_factor=0.1, warmup_steps=1,
-            lr_scheduler_kwargs={"num_cycles": 2}, load_best_model_at_end=True, metric_for_best_model="accuracy")  # fmt: skip
+    trained(
+        folder,
+        lr_scheduler_type="cosine_with_restarts",
+        optim="adafactor",
+        hub_strategy="checkpoint",
+        save_strategy="steps",
+        logging_strategy="steps",
+        label_smoothing_factor=0.1,
+        warmup_steps=1,
+        lr_scheduler_kwargs={"num_cycles": 2},
+        load_best_model_at_end=True,
+        metric_for_best_model="accuracy",
+    )
 
 
 @kind("trainer-push-bin")
@@ -104,12 +123,22 @@ def trainer_bin(folder: Path) -> None:
 
 @kind("autotrain")
 def autotrain(folder: Path) -> None:
-    """AutoTrain Advanced: training_params.json, config, runs, training_args.bin, checkpoint folder, a README of its own."""
+    """AutoTrain Advanced: training_params.json, config, runs, training_args.bin, checkpoints, a README of its own."""
     trained(folder, checkpoints=True)
-    params = {"data_path": "autotrain-x/autotrain-data", "model": "google/vit-base-patch16-224", "epochs": 5, "lr": 5e-05,
-              "token": "*****", "push_to_hub": True, "repo_id": "someone/autotrain-x", "project_name": "autotrain-x"}  # fmt: skip
+    params = {
+        "data_path": "autotrain-x/autotrain-data",
+        "model": "google/vit-base-patch16-224",
+        "epochs": 5,
+        "lr": 5e-05,
+        "token": "*****",
+        "push_to_hub": True,
+        "repo_id": "someone/autotrain-x",
+        "project_name": "autotrain-x",
+    }
     (folder / "training_params.json").write_text(json.dumps(params, indent=4))
-    (folder / "config.yaml").write_text("task: image-classification\nbase_model: google/vit-base-patch16-224\nimport: false\n")
+    (folder / "config.yaml").write_text(
+        "task: image-classification\nbase_model: google/vit-base-patch16-224\nimport: false\n"
+    )
     beside.card(folder, tag="autotrain", base_model="google/vit-base-patch16-224")
     (folder / "checkpoint-1000" / "README.md").write_text("# checkpoint\n")
 
@@ -137,7 +166,10 @@ def states(folder: Path, model: Any) -> None:
     torch.save(scheduler.state_dict(), folder / "scheduler.pt")
     state = {"python": random.getstate(), "numpy": np.random.get_state(), "cpu": torch.random.get_rng_state()}
     torch.save(state, folder / "rng_state.pth")
-    torch.save({"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000, "_growth_tracker": 5}, folder / "scaler.pt")
+    torch.save(
+        {"scale": 65536.0, "growth_factor": 2.0, "backoff_factor": 0.5, "growth_interval": 2000, "_growth_tracker": 5},
+        folder / "scaler.pt",
+    )
 
 
 @kind("huggingpics")
@@ -223,7 +255,9 @@ def clip_finetuned(folder: Path) -> None:
     (folder / "adapter").mkdir()
     adapted(folder).save_pretrained(folder / "adapter")
     named_base(folder)
-    (folder / "emissions.csv").write_text("timestamp,project_name,duration,emissions\n2024-01-01T00:00:00,codecarbon,12.5,0.001\n")
+    (folder / "emissions.csv").write_text(
+        "timestamp,project_name,duration,emissions\n2024-01-01T00:00:00,codecarbon,12.5,0.001\n"
+    )
     args(folder)
 
 
@@ -231,13 +265,26 @@ def clip_finetuned(folder: Path) -> None:
 def research(folder: Path) -> None:
     """A thesis repo: Trainer push, train.py, utils.py, requirements.txt, notebook, CSVs, YAML; config names no code."""
     trained(folder)
-    (folder / "train.py").write_text("import os\nimport torch\nfrom transformers import Trainer\n\n\ndef main():\n    os.makedirs('out', exist_ok=True)\n\n\nif __name__ == '__main__':\n    main()\n")
-    (folder / "inference.py").write_text("import argparse\nimport torch\nfrom PIL import Image\n\nparser = argparse.ArgumentParser()\n")
+    (folder / "train.py").write_text(
+        "import os\nimport torch\nfrom transformers import Trainer\n\n\ndef main():\n"
+        "    os.makedirs('out', exist_ok=True)\n\n\nif __name__ == '__main__':\n    main()\n"
+    )
+    (folder / "inference.py").write_text(
+        "import argparse\nimport torch\nfrom PIL import Image\n\nparser = argparse.ArgumentParser()\n"
+    )
     (folder / "requirements.txt").write_text("torch>=2.0\nimageio\ntransformers\nipython\ncsvkit\nos-sys\n")
     (folder / "labels.txt").write_text("cat\ndog\nimport\nostrich\nc\n")
     (folder / "config.yaml").write_text("image_size: 224\nimport: x\nbatch: 32\ncrop: center\n")
     (folder / "train.csv").write_text("image,label\n001.jpg,cat\n002.jpg,dog\n")
-    cell = {"cell_type": "code", "execution_count": 1, "metadata": {}, "outputs": [], "source": ["import os\n", "!nvidia-smi"]}
+    cell = {
+        "cell_type": "code",
+        "execution_count": 1,
+        "metadata": {},
+        "outputs": [],
+        "source": ["import os\n", "!nvidia-smi"],
+    }
     book = {"cells": [cell], "metadata": {"language_info": {"name": "python"}}, "nbformat": 4, "nbformat_minor": 5}
     (folder / "notebook.ipynb").write_text(json.dumps(book, indent=1))
-    (folder / ".DS_Store").write_bytes(b"\x00\x00\x00\x01Bud1\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\x10\x00" + bytes(2000))
+    (folder / ".DS_Store").write_bytes(
+        b"\x00\x00\x00\x01Bud1\x00\x00\x10\x00\x00\x00\x08\x00\x00\x00\x10\x00" + bytes(2000)
+    )

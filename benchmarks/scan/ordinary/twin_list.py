@@ -40,10 +40,11 @@ def keras_module(place: Path) -> None:
     """CVE-2025-1550: a layer whose class is a function of a module outside Keras."""
     evil = '{"module": "os", "class_name": "function", "config": "system", "registered_name": "system"}'
     text = (
-        '{"module": "keras", "class_name": "Functional", "registered_name": "Functional", "config": {"name": "f", "layers": '
-        '[{"module": "keras.layers", "class_name": "Lambda", "config": {"name": "l", "arguments": {"command": "id"}, "function": '
-        + evil + '}, "name": "l", "inbound_nodes": []}], "input_layers": [], "output_layers": []}}'
-    )  # fmt: skip
+        '{"module": "keras", "class_name": "Functional", "registered_name": "Functional", "config": {'
+        '"name": "f", "layers": '
+        '[{"module": "keras.layers", "class_name": "Lambda", "config": {"name": "l", "arguments": {"command": "id"}, '
+        '"function": ' + evil + '}, "name": "l", "inbound_nodes": []}], "input_layers": [], "output_layers": []}}'
+    )
     out = io.BytesIO()
     with zipfile.ZipFile(place) as old, zipfile.ZipFile(out, "w") as new:
         for member in old.infolist():
@@ -109,8 +110,15 @@ def skops_payload(place: Path) -> None:
     """A skops file whose schema names a function of a module that runs commands."""
     import json
 
-    schema = {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "__id__": 1, "protocol": 1,
-              "content": {"module_path": "os", "function": "system"}, "_skops_version": "0.11"}  # fmt: skip
+    schema = {
+        "__class__": "system",
+        "__module__": "os",
+        "__loader__": "FunctionNode",
+        "__id__": 1,
+        "protocol": 1,
+        "content": {"module_path": "os", "function": "system"},
+        "_skops_version": "0.11",
+    }
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr("schema.json", json.dumps(schema))
 
@@ -166,7 +174,9 @@ TWINS = (
     Twin("trainer-push-options", "training_args.bin", "training-args-getattr", torch_file("getattr-chain")),
     Twin("trainer-push-with-checkpoints", "checkpoint-500/optimizer.pt", "optimizer-exec", torch_file("exec")),
     Twin("trainer-push-with-checkpoints", "checkpoint-1000/scheduler.pt", "scheduler-eval", torch_file("eval")),
-    Twin("trainer-push-with-checkpoints", "checkpoint-1000/rng_state.pth", "rng-state-posix", torch_file("posix-system")),
+    Twin(
+        "trainer-push-with-checkpoints", "checkpoint-1000/rng_state.pth", "rng-state-posix", torch_file("posix-system")
+    ),
     Twin("trainer-push-with-checkpoints", "checkpoint-500/scaler.pt", "scaler-subprocess", torch_file("subprocess")),
     Twin("trainer-push-old-and-new-weights", "logs/training_args.bin", "nested-training-args", torch_file("os-system")),
     Twin("falconsai-nsfw", "optimizer.pt", "root-optimizer-inst", torch_file("inst")),
@@ -184,7 +194,12 @@ TWINS = (
     Twin("trainer-push", "runs/*/events.out.tfevents.*", "pickle-named-tfevents", replaced(stream())),
     Twin("trainer-push", "trainer_state.json", "pickle-named-json", replaced(stream("eval"))),
     Twin("trainer-push-with-scripts", ".DS_Store", "pickle-named-ds-store", replaced(stream())),
-    Twin("trainer-push-with-scripts", "labels.txt", "broken-pickle-named-txt", replaced(b"cos\nsystem\n(S'id'\ntR\xff\xfe broken")),
+    Twin(
+        "trainer-push-with-scripts",
+        "labels.txt",
+        "broken-pickle-named-txt",
+        replaced(b"cos\nsystem\n(S'id'\ntR\xff\xfe broken"),
+    ),
     Twin("trainer-push-with-scripts", "notebook.ipynb", "pickle-named-notebook", replaced(stream())),
     Twin("google-siglip-base", "spiece.model", "pickle-named-spiece", replaced(stream())),
     Twin("google-siglip2-large-tokenizer", "tokenizer.json", "pickle-named-tokenizer", replaced(stream())),
@@ -205,25 +220,82 @@ TWINS = (
     Twin("state-dict-folder", "data_parallel.pth", "gzip-around-a-pickle", replaced(gzip.compress(stream(), mtime=0))),
     # configs
     Twin("google-vit-base", "config.json", "auto-map-with-code", fields("modeling_evil.py", auto_map=EVIL)),
-    Twin("microsoft-resnet-50", "config.json", "auto-map-other-repo", fields(auto_map={"AutoConfig": "evil/repo--modeling_evil.Evil"})),
+    Twin(
+        "microsoft-resnet-50",
+        "config.json",
+        "auto-map-other-repo",
+        fields(auto_map={"AutoConfig": "evil/repo--modeling_evil.Evil"}),
+    ),
     Twin("facebook-dinov2-small", "config.json", "kernel-in-config", fields(_attn_implementation="evil/kernel")),
-    Twin("vision-language-chat", "config.json", "kernel-in-vision-config", fields(vision_config={"_attn_implementation": "evil/kernel:fn"})),
+    Twin(
+        "vision-language-chat",
+        "config.json",
+        "kernel-in-vision-config",
+        fields(vision_config={"_attn_implementation": "evil/kernel:fn"}),
+    ),
     Twin("trainer-push", "config.json", "kernel-in-pushed-config", fields(attn_implementation="evil/flash@main")),
-    Twin("google-siglip-base", "preprocessor_config.json", "auto-map-in-processor", fields("modeling_evil.py", auto_map={"AutoImageProcessor": "modeling_evil.Evil"})),
-    Twin("openai-clip-vit-base", "tokenizer_config.json", "auto-map-in-tokenizer", fields("modeling_evil.py", auto_map={"AutoTokenizer": ["modeling_evil.Evil", None]})),
+    Twin(
+        "google-siglip-base",
+        "preprocessor_config.json",
+        "auto-map-in-processor",
+        fields("modeling_evil.py", auto_map={"AutoImageProcessor": "modeling_evil.Evil"}),
+    ),
+    Twin(
+        "openai-clip-vit-base",
+        "tokenizer_config.json",
+        "auto-map-in-tokenizer",
+        fields("modeling_evil.py", auto_map={"AutoTokenizer": ["modeling_evil.Evil", None]}),
+    ),
     Twin("subfolders", "large/v2/config.json", "auto-map-in-subfolder", fields("modeling_evil.py", auto_map=EVIL)),
-    Twin("trainer-push-with-checkpoints", "checkpoint-500/config.json", "auto-map-in-checkpoint", fields("modeling_evil.py", auto_map=EVIL)),
+    Twin(
+        "trainer-push-with-checkpoints",
+        "checkpoint-500/config.json",
+        "auto-map-in-checkpoint",
+        fields("modeling_evil.py", auto_map=EVIL),
+    ),
     Twin("vision-language-chat", "chat_template.jinja", "template-escape-jinja", lines(ESCAPE)),
     Twin("vision-language-chat", "chat_template.json", "template-escape-json", fields(chat_template=ESCAPE)),
     Twin("openai-clip-vit-base", "tokenizer_config.json", "template-escape-tokenizer", fields(chat_template=ESCAPE)),
     Twin("gguf-vision", "model-Q4_K_M.gguf", "template-escape-gguf", chat_gguf),
-    Twin("peft-lora", "adapter_config.json", "adapter-imports-a-module", fields("evil.py", auto_mapping={"base_model_class": "Evil", "parent_library": "evil"})),
-    Twin("timm-push-to-hub", "config.json", "timm-file-outside", fields(pretrained_cfg={"file": "../../../../etc/passwd"})),
-    Twin("open-clip", "open_clip_config.json", "open-clip-trusts-code", fields(model_cfg={"text_cfg": {"hf_tokenizer_name": "evil/repo", "tokenizer_kwargs": {"trust_remote_code": True}}})),
-    Twin("sharded-safetensors", "model.safetensors.index.json", "index-leaves-the-repo", fields(weight_map={"classifier.weight": "../../../evil.safetensors"})),
-    Twin("diffusion-pipeline", "model_index.json", "pipeline-with-code", fields("pipeline_evil.py", _class_name=["pipeline_evil", "Evil"])),
+    Twin(
+        "peft-lora",
+        "adapter_config.json",
+        "adapter-imports-a-module",
+        fields("evil.py", auto_mapping={"base_model_class": "Evil", "parent_library": "evil"}),
+    ),
+    Twin(
+        "timm-push-to-hub",
+        "config.json",
+        "timm-file-outside",
+        fields(pretrained_cfg={"file": "../../../../etc/passwd"}),
+    ),
+    Twin(
+        "open-clip",
+        "open_clip_config.json",
+        "open-clip-trusts-code",
+        fields(
+            model_cfg={"text_cfg": {"hf_tokenizer_name": "evil/repo", "tokenizer_kwargs": {"trust_remote_code": True}}}
+        ),
+    ),
+    Twin(
+        "sharded-safetensors",
+        "model.safetensors.index.json",
+        "index-leaves-the-repo",
+        fields(weight_map={"classifier.weight": "../../../evil.safetensors"}),
+    ),
+    Twin(
+        "diffusion-pipeline",
+        "model_index.json",
+        "pipeline-with-code",
+        fields("pipeline_evil.py", _class_name=["pipeline_evil", "Evil"]),
+    ),
     Twin("sentence-transformers-clip", "modules.json", "module-with-code", module_with_code),
-    Twin("trainer-push-with-scripts", "config.yaml", "yaml-python-tag", lines("x: !!python/object/apply:os.system ['id']\n")),
+    Twin(
+        "trainer-push-with-scripts",
+        "config.yaml",
+        "yaml-python-tag",
+        lines("x: !!python/object/apply:os.system ['id']\n"),
+    ),
     # other formats
     Twin("facebook-convnext-tiny", "tf_model.h5", "lambda-in-tf-model", keras_lambda_weights),
     Twin("facebook-deit-base", "tf_model.h5", "hdf5-external-link", hdf5_external),
@@ -242,4 +314,4 @@ TWINS = (
     Twin("sklearn-skops", "model.skops", "skops-os-system", skops_payload),
     Twin("sklearn-joblib", "probe.joblib", "joblib-os-system", joblib_payload),
     Twin("sklearn-joblib", "probe_compressed.joblib", "joblib-compressed", joblib_payload),
-)  # fmt: skip
+)
