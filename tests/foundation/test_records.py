@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from hubclean.records import Audit, FileVerdict, Finding, Rate, RepoRef, ScanReport, from_json, to_json
+from hubclean.records import Audit, CleansingReport, FileVerdict, Finding, Rate, RepoRef, ScanReport, from_json, to_json
 from hubclean.schema import json_schema
 from support.sample_audits import HOSTILE, cleansed, hostile, unsuspicious
 
@@ -123,3 +123,10 @@ def test_exit_codes_of_an_audit() -> None:
     assert replace(audit, cleansing=replace(audit.cleansing, after=untried)).exit_code == 2
     undecided = tuple(replace(detection, verdict="undecided") for detection in audit.detections)
     assert replace(audit, detections=undecided).exit_code == 2
+
+
+def test_audits_without_ballots_still_load() -> None:
+    old = to_json(cleansed().cleansing)
+    assert from_json(CleansingReport, old).ballots
+    del old["ballots"]
+    assert from_json(CleansingReport, old).ballots == ()

@@ -1,38 +1,29 @@
-"""Neural Cleanse's decision rule on made-up norms, its options, and its behaviour over processes."""
+"""Neural Cleanse's decision rule on made-up norms."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from hubclean.errors import OptionError
 from hubclean.hub.repos import LocalRepo
 from hubclean.methods.detectors import neural_cleanse
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.methods.interface import Detection
 from hubclean.methods.inversion import evidence, label_scheduler
 from hubclean.methods.inversion.evidence import AllToAll, LabelMap
-from hubclean.methods.inversion.invert import InversionSchedule, Inverted
+from hubclean.methods.inversion.invert import Inverted
 from hubclean.methods.inversion.screening import ScreeningPlan
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.metrics import anomaly_index
 from hubclean.nets.session import open_session
 from hubclean.nets.triggers import Trigger
-from hubclean.records import Rate, to_json
-from hubclean.registry import build_method
-from support import ROOT
+from hubclean.records import Rate
 from support.image_sets import defense_data
 from support.tiny_models import make_repo
-from support.work import HANGS
 
 
 @pytest.fixture(scope="module")
@@ -282,86 +273,3 @@ def test_the_audit_holds_the_schedule_that_ran(checkpoint: Checkpoint, monkeypat
     shown = {name: options.options[name] for name in ("steps", "batches", "batch_size", "mask_scale")}
     assert shown == {"steps": 150, "batches": 8, "batch_size": 16, "mask_scale": 1}
     assert "log norms above 3.5" in options.statistic
-
-
-def test_the_schedule_is_the_authors_unless_told(checkpoint: Checkpoint) -> None:
-    session = open_session("cpu")
-    assert NeuralCleanse(schedule="official").settled_schedule(checkpoint, session) == InversionSchedule(1000, 31, 32)
-    assert NeuralCleanse().settled_schedule(checkpoint, session) == InversionSchedule(150, 8, 16)
-    assert NeuralCleanse(steps=9).settled_schedule(checkpoint, session).steps == 9
-    for size, options, scale in ((64, {}, 1), (65, {}, 4), (224, {}, 4), (224, {"mask_scale": 2}, 2)):
-        facts = replace(checkpoint.facts, input_size=(3, size, size + 16))
-        assert NeuralCleanse(**options).settled_schedule(replace(checkpoint, facts=facts), session).mask_scale == scale
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"seeds": "0"}, r"must lie in \[1"),
-        ({"schedule": "long"}, "must be one of"),
-        ({"seeds": "x"}, "not of type int"),
-        ({"lr": "1"}, "no option 'lr'"),
-    ],
-)
-def test_wrong_options_are_refused_in_words(options: dict[str, str], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        build_method("detectors", "neural-cleanse", options)
-
-
-def test_labels_that_do_not_exist_are_refused(checkpoint: Checkpoint) -> None:
-    with pytest.raises(OptionError, match="labels 0 to 9"):
-        NeuralCleanse(labels="3,12").detect(checkpoint, defense_data(), open_session("cpu"))
-
-
-_BRIEF = {"steps": 4, "batches": 1, "batch_size": 4, "seeds": 2}
-SHARED = (
-    NeuralCleanse(**_BRIEF, labels_at_once=3),
-    *(
-        NeuralCleanse(**_BRIEF, labels_at_once=1, scheduler=scheduler, top=2, reference=6, all_to_all=False)
-        for scheduler in ("screen", "k-arm")
-    ),
-)
-SCRIPT = """
-import json, sys
-sys.path[:0] = [{root!r}, {tests!r}]
-import torch
-from pathlib import Path
-from support.image_sets import defense_data
-from tests.methods.detectors.test_neural_cleanse import SHARED
-from hubclean.nets import loading
-from hubclean.records import to_json
-from hubclean.hub.repos import LocalRepo
-from hubclean.nets.session import open_session
-from hubclean.nets.training import Schedule, train
-torch.set_num_threads(1)
-session = open_session("cpu", seed=4)
-checkpoint = loading.load_checkpoint(LocalRepo(Path({repo!r})))
-reports = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
-model = checkpoint.model
-train(model, defense_data().fit, Schedule(1, 0.01), open_session("cpu", mixed_precision="bf16"), "test")
-assert "forward" not in vars(model), "half precision ends with the training"
-if session.accelerator.is_main_process:
-    print("REPORT", session.accelerator.num_processes, json.dumps(reports))
-"""
-
-
-def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
-    repo = make_repo(tmp_path / "repo", "timm-resnet")
-    script = tmp_path / "run.py"
-    script.write_text(SCRIPT.format(tests=str(ROOT / "tests"), root=str(ROOT), repo=str(repo)))
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=0", "--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, str(script)], env=environment, capture_output=True, text=True, timeout=HANGS)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("REPORT")]
-    assert len(lines) == 1, done.stderr[-2000:]
-    _, processes, text = lines[0].split(" ", 2)
-    assert processes == "2"
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order differ in their last digits
-    try:
-        checkpoint, session = loading.load_checkpoint(LocalRepo(repo)), open_session("cpu", seed=4)
-        alone = [to_json(detector.detect(checkpoint, defense_data(), session).report) for detector in SHARED]
-    finally:
-        torch.set_num_threads(threads)
-    for one, other in zip(json.loads(text), json.loads(json.dumps(alone)), strict=True):
-        assert one | {"seconds": 0} == other | {"seconds": 0}

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import copy
-import shutil
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import HfApi, constants, file_download, hf_hub_download, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub import HfApi, file_download, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 import hubclean
 from hubclean.errors import (
@@ -28,31 +25,19 @@ from hubclean.errors import (
     UnsafeRepoError,
 )
 from hubclean.hub import transport
-from hubclean.hub.hub_repo import intact
-from hubclean.hub.repos import RepoEntry
 from hubclean.records import ScanReport
 from hubclean.scanning import engine
-from hubclean.scanning.guard import client_seam, verdicts
+from hubclean.scanning.guard import client_seam
 from support import ROOT
+from support.guarded_repos import CODE, SAFE, UNCHECKED, UNSAFE, WEIGHTS, begin
 from support.hub_server import HubServer
-from support.scanned_files import safetensors
 from support.work import HANGS
-
-WEIGHTS = safetensors({"a": {"dtype": "F32", "shape": [1 << 15], "data_offsets": [0, 1 << 17]}}, bytes(1 << 17))
-SAFE = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": WEIGHTS, "sub/labels.json": b"[1]"}
-CODE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
-UNSAFE = SAFE | {"pytorch_model.bin": CODE}
-UNCHECKED = SAFE | {"model.onnx": b"\x08\x01" * 9}
 
 
 def loaded(hub: HubServer) -> list[str]:
     """Files that were sent whole, not by range."""
     rows = hub.asked("GET", "/resolve/") + hub.asked("GET", where="cdn")
     return [row.path for row in rows if row.range is None and row.status == 200]
-
-
-def begin(hub: HubServer) -> None:
-    hub.log.clear()
 
 
 def test_a_safe_repo_is_scanned_once_and_comes_whole(hub: HubServer) -> None:
@@ -108,7 +93,7 @@ def test_options_are_those_of_a_scan(hub: HubServer) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"gate": "severe"}, {"allow": ("os.system",)}, {"unscanned": ("model",)}, {"allow_unchecked": "*"}, {"x": 1}],
+    [{"gate": "severe"}, {"allow": ("os.system",)}, {"unscanned": ("model",)}, {"allow_unchecked": "*"}],
 )
 def test_wrong_options_are_refused_at_once(options: dict[str, Any]) -> None:
     with pytest.raises(OptionError):
@@ -186,127 +171,6 @@ def test_a_file_that_the_commit_does_not_list_is_not_handed_out(hub: HubServer) 
     assert not (place.parent / "tool.bin").exists()
 
 
-def test_what_was_cached_before_is_judged_too(hub: HubServer) -> None:
-    sha = hub.create("org/model", UNSAFE)
-    snapshot_download("org/model")
-    with hubclean.guard():
-        assert try_to_load_from_cache("org/model", "pytorch_model.bin") is None  # nobody has scanned it yet
-        for revision in (None, sha):
-            with pytest.raises(UnsafeRepoError):
-                hf_hub_download("org/model", "pytorch_model.bin", revision=revision)
-            with pytest.raises(UnsafeRepoError):
-                try_to_load_from_cache("org/model", "pytorch_model.bin", revision=revision)
-            with pytest.raises(UnsafeRepoError):
-                snapshot_download("org/model", revision=revision)
-    assert isinstance(try_to_load_from_cache("org/model", "pytorch_model.bin"), str)
-
-
-def test_a_cached_file_that_was_changed_is_found(hub: HubServer) -> None:
-    sha = hub.create("org/model", SAFE)
-    place = Path(hf_hub_download("org/model", "model.safetensors"))
-    with hubclean.guard():
-        assert hf_hub_download("org/model", "model.safetensors", revision=sha) == str(place)
-        place.resolve().write_bytes(WEIGHTS[:-1] + b"\1")
-        with pytest.raises(IntegrityError, match="hash"):
-            try_to_load_from_cache("org/model", "model.safetensors", revision=sha)
-        assert not place.exists()
-
-
-def test_a_snapshot_that_the_client_takes_from_the_cache_in_need_is_compared(
-    hub: HubServer, fresh_cache: Path, tmp_path: Path
-) -> None:
-    hub.create("org/model", SAFE)
-    snapshot_download("org/model")
-    other = shutil.copytree(fresh_cache, tmp_path / "copy", symlinks=True)  # the client remembers listings by the path
-    shutil.rmtree(other / "models--org--model" / "trees", ignore_errors=True)
-    (place,) = other.rglob("snapshots/*/model.safetensors")
-    place.resolve().write_bytes(WEIGHTS[:-1] + b"\1")
-
-    def refuse(_: ScanReport) -> None:
-        hub.fault("status", status=403, path="/api/*")
-
-    with hubclean.guard(on_report=refuse), pytest.raises((IntegrityError, HfHubHTTPError)) as caught:
-        snapshot_download("org/model", cache_dir=other)
-    if isinstance(caught.value, HfHubHTTPError):
-        pytest.skip("this release of the client does not take what is cached when it is refused a listing")
-    assert not place.exists()
-
-
-def test_a_file_is_hashed_once_while_it_stays_as_it_is(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.create("org/model", SAFE)
-    hashed: list[Path] = []
-
-    def counted(place: Path, entry: RepoEntry) -> bool:
-        hashed.append(place)
-        return intact(place, entry)
-
-    monkeypatch.setattr(verdicts, "intact", counted)
-    with hubclean.guard():
-        for _ in range(3):
-            hf_hub_download("org/model", "model.safetensors")
-        snapshot_download("org/model")
-    assert sorted(place.name for place in hashed) == ["config.json", "labels.json", "model.safetensors"]
-
-
-@pytest.mark.parametrize("by", ["argument", "switch"])
-@pytest.mark.parametrize("kept", ["cache", "local_dir"])
-def test_offline_the_files_that_lie_there_are_scanned(
-    hub: HubServer, by: str, kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hub.create("org/safe", SAFE)
-    hub.create("org/model", UNSAFE)
-    options: dict[str, Any] = {}
-    for name in ("safe", "model"):
-        snapshot_download(f"org/{name}", **({"local_dir": tmp_path / name} if kept == "local_dir" else {}))
-    if by == "switch":
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    else:
-        options["local_files_only"] = True
-    begin(hub)
-
-    def ask(name: str, path: str | None) -> Any:
-        where = {"local_dir": tmp_path / name} if kept == "local_dir" else {}
-        if path is None:
-            return snapshot_download(f"org/{name}", **where, **options)
-        return hf_hub_download(f"org/{name}", path, **where, **options)
-
-    with hubclean.guard() as guard:
-        assert ask("safe", "sub/labels.json")
-        assert ask("safe", None)
-        if kept == "cache":
-            assert isinstance(try_to_load_from_cache("org/safe", "config.json"), str)
-        assert len(guard.reports) == 1
-        for path in ("config.json", None):
-            with pytest.raises(UnsafeRepoError, match="HC-PKL-001"):
-                ask("model", path)
-        with pytest.raises(LocalEntryNotFoundError):
-            hf_hub_download("org/never", "config.json", **options)
-    assert hub.log == []
-
-
-def test_offline_a_folder_that_changes_is_scanned_again(hub: HubServer) -> None:
-    hub.create("org/model", SAFE)
-    place = Path(snapshot_download("org/model"))
-    with hubclean.guard():
-        hf_hub_download("org/model", "config.json", local_files_only=True)
-        (place / "pytorch_model.bin").write_bytes(CODE)
-        with pytest.raises(UnsafeRepoError):
-            hf_hub_download("org/model", "config.json", local_files_only=True)
-        with pytest.raises(UnsafeRepoError):
-            try_to_load_from_cache("org/model", "pytorch_model.bin")
-
-
-def test_offline_files_of_the_shared_xet_store_are_scanned(xet: HubServer) -> None:
-    xet.create("org/model", SAFE)
-    xet.create("org/bad", UNSAFE)
-    with hubclean.guard():
-        assert Path(hf_hub_download("org/model", "model.safetensors")).read_bytes() == WEIGHTS
-        assert hf_hub_download("org/model", "model.safetensors", local_files_only=True)
-    snapshot_download("org/bad")
-    with hubclean.guard(), pytest.raises(UnsafeRepoError, match="HC-PKL-001"):
-        hf_hub_download("org/bad", "config.json", local_files_only=True)
-
-
 def test_a_hub_that_cannot_be_asked_gives_no_file(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "ATTEMPTS", 2)
     hub.create("org/model", SAFE)
@@ -340,119 +204,6 @@ def test_other_repos_are_refused_unless_allowed(hub: HubServer, kind: str) -> No
         assert Path(hf_hub_download("org/data", "a.json", repo_type=kind)).read_bytes() == b"[]"
         assert isinstance(try_to_load_from_cache("org/data", "a.json", repo_type=kind), str)
         assert snapshot_download("org/data", repo_type=kind)
-
-
-def bodies() -> list[Any]:
-    functions: tuple[Any, ...] = (file_download.hf_hub_download, huggingface_hub.snapshot_download)
-    functions = (*functions, file_download.try_to_load_from_cache)
-    return [cell.cell_contents for function in functions for cell in function.__closure__]
-
-
-def test_everything_is_as_before_afterwards(hub: HubServer) -> None:
-    hub.create("org/model", UNSAFE)
-    before = bodies()
-    begun: list[Any] = []
-
-    def use() -> None:
-        with hubclean.guard():
-            begun.extend(bodies())
-            raise KeyError("of the user")
-
-    with pytest.raises(KeyError):
-        use()
-    assert begun != before
-    assert bodies() == before
-    with hubclean.guard(), pytest.raises(UnsafeRepoError):
-        snapshot_download("org/model")
-    assert bodies() == before
-    assert hf_hub_download("org/model", "pytorch_model.bin")
-
-
-def test_nested_guards_must_all_agree_and_the_outer_one_goes_on(hub: HubServer) -> None:
-    hub.create("org/model", UNCHECKED)
-    lenient, strict = hubclean.guard(allow_unchecked=("*",)), hubclean.guard()
-    with lenient:
-        assert hf_hub_download("org/model", "config.json")
-        with strict, pytest.raises(UnsafeRepoError):
-            hf_hub_download("org/model", "config.json")
-        assert hf_hub_download("org/model", "config.json")
-        hub.create("org/other", UNSAFE)
-        with lenient:
-            pass
-        with pytest.raises(UnsafeRepoError):
-            hf_hub_download("org/other", "config.json")
-    assert hf_hub_download("org/other", "config.json")
-    assert [len(lenient.reports), len(strict.reports)] == [2, 1]
-
-
-def test_a_lenient_guard_inside_a_strict_one_lets_nothing_more_pass(hub: HubServer) -> None:
-    hub.create("org/model", UNCHECKED)
-    with hubclean.guard(), hubclean.guard(allow_unchecked=("*",)), pytest.raises(UnsafeRepoError):
-        hf_hub_download("org/model", "config.json")
-
-
-def test_all_guards_judge_the_commit_that_the_first_one_saw(hub: HubServer) -> None:
-    sha = hub.create("org/model", SAFE)
-    with hubclean.guard(), hubclean.guard() as inner:
-        hf_hub_download("org/model", "config.json")
-        hub.commit("org/model", UNSAFE)
-        with hubclean.guard() as newest:
-            assert Path(hf_hub_download("org/model", "model.safetensors")).parent.name == sha
-    assert [row.origin.revision for row in (*inner.reports, *newest.reports)] == [sha, sha]
-
-
-def test_guards_that_end_in_another_order_than_they_began(hub: HubServer) -> None:
-    hub.create("org/model", UNSAFE)
-    first, second = hubclean.guard(), hubclean.guard()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)
-    with pytest.raises(UnsafeRepoError):
-        hf_hub_download("org/model", "config.json")
-    second.__exit__(None, None, None)
-    assert hf_hub_download("org/model", "config.json")
-
-
-def test_threads_wait_for_one_scan_of_a_repo(hub: HubServer) -> None:
-    hub.create("org/model", SAFE)
-    hub.create("org/bad", UNSAFE)
-    start = threading.Barrier(8)
-
-    def ask(index: int) -> str:
-        start.wait()
-        try:
-            return hf_hub_download("org/bad" if index % 2 else "org/model", "model.safetensors")
-        except UnsafeRepoError:
-            return ""
-
-    with hubclean.guard() as guard, ThreadPoolExecutor(8) as pool:
-        places = list(pool.map(ask, range(8)))
-    assert [bool(place) for place in places] == [True, False] * 4
-    assert len(guard.reports) == 2
-
-
-def test_each_of_two_threads_has_a_guard_of_its_own(hub: HubServer) -> None:
-    hub.create("org/model", SAFE)
-    hub.create("org/bad", UNSAFE)
-    inside, leave = threading.Barrier(2), threading.Event()
-
-    def first() -> None:
-        with hubclean.guard():
-            inside.wait()
-            hf_hub_download("org/model", "config.json")
-        leave.set()
-
-    def second() -> None:
-        with hubclean.guard():
-            inside.wait()
-            assert leave.wait(30)
-            with pytest.raises(UnsafeRepoError):  # the other thread's leaving does not switch this one off
-                hf_hub_download("org/bad", "config.json")
-
-    with ThreadPoolExecutor(2) as pool:
-        for job in [pool.submit(first), pool.submit(second)]:
-            job.result()
-    assert hf_hub_download("org/bad", "config.json")
 
 
 def test_what_is_told_of_a_scan_may_download_the_same_repo(hub: HubServer) -> None:

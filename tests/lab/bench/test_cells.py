@@ -1,4 +1,4 @@
-"""The bench: plans, cached models, resuming after a kill, tables. Nets are small; the images are the demo's MNIST."""
+"""The bench at work: cached models, resuming after a kill, failures, two at once. Nets are small, images the demo's."""
 
 from __future__ import annotations
 
@@ -10,44 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from hubclean import resources
 from hubclean.cli.main import main
-from hubclean.errors import DataError, OptionError
-from hubclean.lab.bench import cells, rows, small_nets, tables, zoo
+from hubclean.errors import DataError
+from hubclean.lab.bench import cells, rows, small_nets, zoo
 from hubclean.lab.bench import run as command
 from hubclean.lab.bench.journal import RESULTS, Journal
-from hubclean.lab.bench.plans import Method, Plan, read_plan
-from hubclean.measurements import Rate
+from hubclean.lab.bench.plans import Plan
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule
+from support.bench_plan import DATA, SMALL
 from support.work import HANGS
-
-DATA = str(resources.data_folder("demo_images") / "mnist")
-SMALL = Plan(
-    data=(DATA,),
-    attacks=("clean", "badnets:rate=0.3"),
-    detectors=("neural-cleanse:steps=2,batches=1,batch_size=4,seeds=1",),
-    defenses=("none", "fine-pruning:epochs=1,step=0.25"),
-    train=64,
-    fit=32,
-    val=32,
-    test=64,
-    retune=True,
-)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One epoch: these tests are about the book-keeping."""
-    quick = {
-        name: dataclasses.replace(net, schedule=Schedule(1, 1e-3, "adamw")) for name, net in small_nets.NETS.items()
-    }
-    monkeypatch.setattr(small_nets, "NETS", quick)
 
 
 def work(folder: Path, plan: Plan = SMALL, **more: Any) -> tuple[bool, list[str]]:
@@ -230,72 +206,6 @@ def test_two_processes_on_one_plan_share_its_models_and_wait_for_the_twin(tmp_pa
     assert sorted(row.kind for row in found) == ["defense", "defense", "model", "model"], ids
 
 
-def test_the_plan_says_how_long_nets_train() -> None:
-    plan = dataclasses.replace(SMALL, epochs=3)
-    assert [net.schedule.epochs for _, net, _, _ in plan.models()] == [3]
-
-
-@pytest.mark.parametrize("name", small_nets.net_names())
-def test_a_net_is_stored_and_restored_as_it_was(name: str, tmp_path: Path) -> None:
-    if name in ("resnet18", "vit-tiny", "convnext-atto"):
-        pytest.skip("full-size nets are built by the same functions as the slim ones")
-    net, shape, labels = small_nets.find_net(name), (3, 32, 32), tuple("abcdefg")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        model, args = small_nets.fresh_net(net, shape, len(labels))
-    model.eval()
-    small_nets.store_net(net, model, args, labels, shape, tmp_path / "model")
-    checkpoint = small_nets.restore_net(net, labels, shape, tmp_path / "model")
-    images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(2))
-    with torch.no_grad():
-        assert torch.allclose(checkpoint.model(images), model(images), atol=1e-6)
-    assert checkpoint.labels == labels
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"nets": ("no-such",)}, "no net named 'no-such'"),
-        ({"nets": ("timm/no-such",)}, "no net named"),
-        ({"attacks": ("badnets:rat=1",)}, "no option 'rat'"),
-        ({"attacks": ("badnets:rate",)}, "KEY=VALUE"),
-        ({"defenses": ("magic",)}, "no defense named 'magic'"),
-        ({"fit": 0}, "at least 1"),
-    ],
-)
-def test_a_wrong_plan_is_refused_before_any_work(change: dict[str, Any], message: str) -> None:
-    with pytest.raises(OptionError, match=message):
-        dataclasses.replace(SMALL, **change).checked()
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("data = 3", "data is a list of str"),
-        ("dat = []", "unknown key 'dat'"),
-        ("[", "is no plan"),
-        ('train = "x"', "int"),
-    ],
-)
-def test_a_wrong_plan_file_is_named(text: str, message: str, tmp_path: Path) -> None:
-    (tmp_path / "plan.toml").write_text(text)
-    with pytest.raises(OptionError, match=message):
-        read_plan(tmp_path / "plan.toml")
-
-
-def test_a_plan_file_is_read_and_options_override_it(tmp_path: Path) -> None:
-    (tmp_path / "plan.toml").write_text('data = ["x"]\nseeds = [3, 4]\nattacks = ["sig"]\nretune = true\n')
-    plan = read_plan(tmp_path / "plan.toml")
-    assert plan == Plan(("x",), attacks=("sig",), seeds=(3, 4), retune=True)
-    merged = command.merged_plan(plan, {"attacks": ("bpp",), "nets": (), "seeds": 2, "train": None})
-    assert (merged.attacks, merged.nets, merged.seeds) == (("bpp",), plan.nets, (0, 1))
-
-
-def test_a_method_carries_its_options() -> None:
-    made = Method.of("attacks", "badnets:rate=0.25,mode=all-to-all").build()
-    assert (made.rate, made.mode) == (0.25, "all-to-all")
-
-
 def test_the_command_prints_json_and_writes_tables(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "BenchRun", lambda *args, **kwargs: cells.BenchRun(SMALL, *args[1:], **kwargs))
     result = CliRunner().invoke(main, ["bench", "--data", DATA, "--out", str(finished), "--device", "cpu", "--json"])
@@ -320,28 +230,3 @@ def test_a_bench_without_data_says_so() -> None:
     result = CliRunner().invoke(main, ["bench", "--out", "x"])
     assert result.exit_code == 2
     assert "needs --data" in result.stderr
-
-
-def test_auroc_is_the_share_of_ordered_pairs() -> None:
-    assert tables.auroc([3, 4], [1, 2]) == 1.0
-    assert tables.auroc([1, 2], [3, 4]) == 0.0
-    assert tables.auroc([1, 3], [1, 2]) == pytest.approx((0.5 + 0 + 1 + 1) / 4)
-    assert tables.auroc([], [1]) is None
-
-
-def test_the_rating_counts_what_was_gained_and_lost() -> None:
-    def figures(accuracy: int, asr: int) -> rows.Figures:
-        return rows.Figures(Rate.of(accuracy, 100), Rate.of(asr, 100))
-
-    assert rows.rating(figures(90, 100), figures(90, 0)) == 1.0
-    assert rows.rating(figures(90, 100), figures(80, 100)) == pytest.approx(0.45)
-    assert rows.rating(figures(90, 50), figures(95, 80)) == 0.5  # neither a gain in accuracy nor a worse ASR counts
-    assert rows.rating(rows.Figures(Rate.of(90, 100)), figures(90, 0)) is None
-
-
-def test_a_strangers_words_are_harmless_in_a_table() -> None:
-    row = rows.FailureRow("1", "evil | [x](javascript:1)", "<script>", 0.0)
-    text = tables.render_tables([row])
-    assert "<script>" not in text
-    assert "[x](" not in text
-    assert text.count("|") == 9
