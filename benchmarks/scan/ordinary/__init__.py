@@ -14,6 +14,8 @@ Start here: ``kinds.py`` says what a kind of repo is and what is expected of it.
 - ``other_formats.py`` files of those formats, by their libraries or, where these are missing, byte for byte by hand
 - ``old_frameworks.py`` runs in a second environment: TensorFlow and Flax weights as transformers 4 wrote them
 - ``payloads.py``      the payloads of the bad twins: one in one file
+- ``twin_files.py``    the same for files of other formats
+- ``twin_list.py``     the bad twins: kind, file, mechanism
 - ``generate.py``      writes all of them and a manifest
 - ``table.py``         scans all of them and counts
 - ``loaders.py``       which files the real loaders ask a Hub for: fixtures of the tests
