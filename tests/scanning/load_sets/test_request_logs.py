@@ -255,7 +255,7 @@ def test_open_clip_takes_its_own_names(
         "vision_cfg": {"image_size": 32, "layers": 1, "width": 64, "patch_size": 16},
         "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
     }
-    net = open_clip.CLIP(**{key: value for key, value in config.items()})
+    net = open_clip.CLIP(**config)
     save_file({name: row.contiguous() for name, row in net.state_dict().items()}, tmp_path / "w.safetensors")
     torch.save(net.state_dict(), tmp_path / "w.bin")
     whole = {"model_cfg": config, "preprocess_cfg": {"size": [32, 32]}}
