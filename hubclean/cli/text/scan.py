@@ -17,7 +17,7 @@ _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info
 _MOST_ALIKE = 5  # files listed one by one for the same reason
 
 _EXITS = {
-    1: "exit code 1: a finding at or above {gate} in what will be loaded, or a hostile one in any file",
+    1: "exit code 1: a finding at or above {gate}",
     2: "exit code 2: no verdict, because not everything to be loaded could be checked",
 }
 _SHOWN_FILES = 8  # of the load set, by name
@@ -204,6 +204,8 @@ def _exit(report: ScanReport) -> str:
     line = _meaning(report)
     if any(row.verdict == "backdoored" for row in report.detections):
         line += " or a detected backdoor" if report.exit_code == 1 else ""
+    elif report.exit_code == 1 and report.load_set.loader != "all":
+        line += " in what will be loaded, or a hostile one in any file"
     if report.allowed_names:
         line += f" (names allowed in pickles: {', '.join(map(printable, report.allowed_names))})"
     if report.allowed_unchecked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hubclean.errors import HubcleanError
 from hubclean.records import ScanReport
 from hubclean.scanning.guard.client_seam import FILE, LOOKUP, SNAPSHOT, Body, Seam, seams
 from hubclean.scanning.guard.options import GuardedCall, GuardOptions
-from hubclean.scanning.guard.verdicts import ALL, Verdict, Verdicts, opened_of, refuse
+from hubclean.scanning.guard.verdicts import ALL, Verdict, Verdicts, refuse, refuse_snapshot
 
 _SWITCH = threading.Lock()
 _active: tuple[Guard, ...] = ()
@@ -31,9 +32,10 @@ class Guard:
     hence ``from_pretrained`` of transformers, ``hf-hub:`` models of timm, ``ModelCard.load``, first have the repo
     scanned at the commit that the revision names. A hostile finding in any file raises ``UnsafeRepoError`` at once; a
     file that is asked for does if it has a finding at the gate, or could not be checked and is not allowed, before it
-    is fetched. Of a whole snapshot those files count that will be opened. Then that commit is loaded and no other:
-    a branch names one commit for the whole life of the guard, however it moves, and every file handed out has
-    the hash that the scanned commit gives it, or is removed again (not what was in your ``local_dir`` before).
+    is fetched. Of a whole snapshot those files count that will be opened; of the others, unfit ones are left out. Then
+    that commit is loaded and no other: a branch names one commit for the whole life of the guard, however it moves, and
+    every file handed out has the hash that the scanned commit gives it, or is removed again (not what was in your
+    ``local_dir`` before).
 
     Files in the cache are judged alike. With ``local_files_only`` or ``HF_HUB_OFFLINE`` the folder of the cache is
     scanned as it lies there. A Hub that cannot be reached gives no verdict, hence no file. Repos of datasets, spaces
@@ -152,7 +154,10 @@ def _file(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
 
 
 def _snapshot(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
-    """``snapshot_download``, which gets every file by ``hf_hub_download``, or answers with a folder that lies there."""
+    """``snapshot_download``, which gets every file by ``hf_hub_download``, or answers with a folder that lies there.
+
+    Files that nobody may have and that no loader opens are left out of it.
+    """
     named, call, judges = _asked(seam, args, given)
     if not judges or call.offline:
         folder = seam.body(*args, **given)
@@ -161,10 +166,13 @@ def _snapshot(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         return folder
     verdicts = _pinned(call, judges)
     patterns = {name: named.get(name) for name in ("allow_patterns", "ignore_patterns")}
+    unfit: set[str] = set()
     for _, verdict in verdicts:
         asked = list(filter_repo_objects(list(verdict.entries), **patterns))
-        refuse(verdict.report, opened_of(verdict.report, asked))
-    folder = seam.body(**named | {"revision": verdicts[0][1].commit})
+        unfit |= refuse_snapshot(verdict.report, asked)
+    given_up = patterns["ignore_patterns"] or []
+    patterns["ignore_patterns"] = [*([given_up] if isinstance(given_up, str) else given_up), *map(glob.escape, unfit)]
+    folder = seam.body(**named | patterns | {"revision": verdicts[0][1].commit})
     if isinstance(folder, str):
         root = Path(folder)
         for judge, verdict in verdicts:

@@ -16,7 +16,7 @@ from hubclean.hub.repos import LocalRepo, Repo, RepoEntry
 from hubclean.records import ScanReport
 from hubclean.scanning.engine import scan
 from hubclean.scanning.guard.options import GuardedCall, GuardOptions
-from hubclean.scanning.refusal import refusal_of_files
+from hubclean.scanning.refusal import refusal_of_files, unfit
 
 # A whole snapshot: of the files in it those count that will be opened.
 ALL: tuple[str, ...] = ("*",)
@@ -176,10 +176,23 @@ def _opened(call: GuardedCall) -> HubRepo:
         raise
 
 
-def opened_of(report: ScanReport, among: Iterable[str] | None = None) -> tuple[str, ...]:
-    """The files of the load set, or those of them that are ``among`` others."""
-    paths = tuple(file.path for file in report.loaded)
-    return paths if among is None else tuple(set(paths) & set(among))
+def opened_of(report: ScanReport) -> tuple[str, ...]:
+    """The files that will be opened of a whole repo; all, where the loader finds nothing that it could load."""
+    return tuple(file.path for file in (report.loaded if report.load_set.loadable else report.files))
+
+
+def refuse_snapshot(report: ScanReport, asked: Iterable[str]) -> set[str]:
+    """Refuse a snapshot of the files ``asked`` for if one that will be opened is not fit.
+
+    Returns:
+        The other files among them that are not fit: to be left out.
+
+    Raises:
+        UnsafeRepoError: as ``refuse``.
+    """
+    asked, opened = list(asked), set(opened_of(report))
+    refuse(report, [path for path in asked if path in opened])
+    return set(unfit(report, asked))
 
 
 def refuse(report: ScanReport, paths: Iterable[str]) -> None:

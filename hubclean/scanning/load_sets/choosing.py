@@ -56,11 +56,9 @@ def load_set(reader: Reader, asked: Asked | None = None) -> LoadSet:
         return LoadSet("all", note="one file, judged whole")
     chosen = _chosen(opened)
     found = _of(opened, chosen)
-    if not found.loadable and chosen.loader not in ("all", "torch"):
-        by_hand = torch_files(opened)
-        if by_hand.weights and what_is_there(opened.names) in _BY_HAND:
-            why = f"{chosen.loader} has no weights under the names it knows: state dicts, loaded by hand"
-            return _of(opened, _Choice("torch", why))
+    if not found.loadable and found.note in _BY_HAND and torch_files(opened).weights:
+        why = f"{chosen.loader} has no weights under the names it knows: state dicts, loaded by hand"
+        return _of(opened, _Choice("torch", why))
     return found
 
 
