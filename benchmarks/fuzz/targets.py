@@ -29,14 +29,13 @@ from hubclean.scanning.formats import (
     npy,
     pickle_sniff,
     safetensors_header,
-    sentencepiece,
     strict_json,
-    tar,
     torchscript,
-    vocabulary,
     zip_directory,
 )
 from hubclean.scanning.formats.msgpack import read_msgpack
+from hubclean.scanning.formats.packing import tar
+from hubclean.scanning.formats.tokenizing import sentencepiece, vocabulary
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import state_dict

@@ -3,8 +3,7 @@
 * ``content``: what a file is by its first bytes.
 * ``inert``: pictures, sound, fonts by their first bytes.
 * ``names``: what its name promises.
-* ``sentencepiece``: SentencePiece models.
-* ``vocabulary``: long vocabularies in JSON, condensed.
+* ``tokenizing``: tokenizers.
 * ``strict_json``: JSON: one value, no key twice, bounded.
 * ``pickle_sniff``: whether bytes read as a pickle.
 * ``msgpack``: MessagePack as Flax writes it.
@@ -16,8 +15,7 @@
 * ``torchscript``: which operators TorchScript calls.
 * ``zip_found``: what is found in a zip.
 * ``zip_members``: its members, judged by content.
-* ``unpacking``: compressed streams, in memory.
-* ``tar``: tar headers, by range.
+* ``packing``: compressed streams and tar.
 * ``torch_zip``: a zip that torch wrote.
 * ``torch_checkpoint``: tensors of a torch checkpoint, without unpickling.
 * ``torch_to_safetensors``: the pickled weights of a repo as safetensors.

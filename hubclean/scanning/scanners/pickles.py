@@ -9,7 +9,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
-from hubclean.scanning.formats.unpacking import packing
+from hubclean.scanning.formats.packing.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.joblib_arrays import is_joblib, read_joblib
 from hubclean.scanning.pickles.streams import read_pickles

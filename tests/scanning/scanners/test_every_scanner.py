@@ -63,6 +63,8 @@ NASTY = [
     "b",
     "c.yaml",
     "r.md",
+    "f.msgpack",
+    "s.model",
 ]
 
 
@@ -80,7 +82,16 @@ def test_a_file_that_cannot_be_read_is_not_checked_and_never_skipped(name: str, 
         def read_range(self, path: str, start: int, stop: int) -> bytes:
             raise RuntimeError("disk on fire")
 
-    files = ["config.json", "a.safetensors", "x.py", "t.jinja", "m.bin", "m.safetensors.index.json"]
+    files = [
+        "config.json",
+        "a.safetensors",
+        "x.py",
+        "t.jinja",
+        "m.bin",
+        "m.safetensors.index.json",
+        "f.msgpack",
+        "s.model",
+    ]
     for path in files:
         (tmp_path / path).write_bytes(b"{}")
     repo = Broken(tmp_path)
