@@ -29,11 +29,8 @@ from hubclean.scanning.formats import (
     npy,
     pickle_sniff,
     safetensors_header,
-    sentencepiece,
     strict_json,
-    tar,
     torchscript,
-    vocabulary,
     zip_directory,
 )
 from hubclean.scanning.formats.graphs.coreml_model import read_coreml
@@ -42,6 +39,8 @@ from hubclean.scanning.formats.graphs.onnx_model import read_onnx
 from hubclean.scanning.formats.graphs.openvino_ir import read_ir, root_of
 from hubclean.scanning.formats.graphs.tflite_model import read_tflite
 from hubclean.scanning.formats.msgpack import read_msgpack
+from hubclean.scanning.formats.packing import tar
+from hubclean.scanning.formats.tokenizing import sentencepiece, vocabulary
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import state_dict

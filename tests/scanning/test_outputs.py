@@ -193,5 +193,5 @@ def test_every_rule_a_scanner_names_is_in_the_table_and_no_id_is_lost() -> None:
     numbers |= {"TS": 2, "MSG": 1, "SKO": 1, "ARW": 1, "H5": 2, "KER": 3, "TF": 2}
     assert set(RULES) == {f"HC-{kind}-{n:03}" for kind, most in numbers.items() for n in range(1, most + 1)}
     assert {row.id for row in RULES.values() if row.severity == "critical"} == {
-        "HC-PKL-001", "HC-PKL-003", "HC-CFG-002", "HC-KER-001", "HC-TF-001",
+        "HC-PKL-001", "HC-PKL-003", "HC-CFG-002", "HC-KER-001", "HC-TF-001", "HC-TS-001", "HC-ARW-001",
     }  # fmt: skip

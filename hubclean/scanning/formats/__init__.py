@@ -3,8 +3,7 @@
 * ``content``: what a file is by its first bytes. Start here.
 * ``inert``: pictures, sound, fonts by their first bytes.
 * ``names``: what its name promises.
-* ``sentencepiece``: SentencePiece models.
-* ``vocabulary``: long vocabularies in JSON, condensed.
+* ``tokenizing``: tokenizers.
 * ``strict_json``: JSON: one value, no key twice, bounded.
 * ``templates``: chat templates, parsed and never rendered.
 * ``pickle_sniff``: whether bytes read as a pickle.
@@ -21,8 +20,7 @@
 * ``torchscript``: which operators TorchScript calls.
 * ``zip_found``: what is found in a zip.
 * ``zip_members``: its members, judged by content.
-* ``unpacking``: compressed streams, in memory.
-* ``tar``: tar headers, by range.
+* ``packing``: compressed streams and tar.
 * ``zip_keras``: those that Keras reads.
 * ``torch_zip``: a zip that torch wrote.
 * ``torch_checkpoint``: tensors of a torch checkpoint, without unpickling.

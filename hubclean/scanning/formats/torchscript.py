@@ -1,8 +1,8 @@
 """TorchScript's code: which operators the serialized Python of a ``torch.jit`` archive calls.
 
 ``torch.load`` hands such an archive to ``torch.jit.load``, in spite of ``weights_only=True`` before 2.6. Its
-language has no imports and no Python builtins; what reaches files are operators. Sources: ``torch/csrc/jit/serialization``
-(``import_source.cpp``, ``python_print.cpp``), ``frontend/lexer.h``; schemas of torch 2.15 and torchvision that take a path.
+language has no imports and no Python builtins; what reaches files are operators. Sources: ``import_source.cpp``,
+``python_print.cpp`` and ``lexer.h`` of ``torch/csrc/jit``; schemas of torch 2.15 and torchvision that take a path.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ _CLASSES = frozenset(
     ["quantized", "xnnpack", "mkldnn", "rnn", "sparse", "prepacked", "metal", "vulkan", "onednn", "profiler"]
 )
 _TOKEN = re.compile(
-    rb"[ \t\r\n\\]++|#[^\n]*+|\"\"\"(?:[^\"\\]|\\[\x00-\xff]|\"(?!\"\"))*+\"\"\"|'''(?:[^'\\]|\\[\x00-\xff]|'(?!''))*+'''"
+    rb"[ \t\r\n\\]++|#[^\n]*+"
+    rb"|\"\"\"(?:[^\"\\]|\\[\x00-\xff]|\"(?!\"\"))*+\"\"\"|'''(?:[^'\\]|\\[\x00-\xff]|'(?!''))*+'''"
     rb"|(?P<text>\"(?:[^\"\\\n]|\\[\x00-\xff])*+\"|'(?:[^'\\\n]|\\[\x00-\xff])*+')|(?P<word>[A-Za-z_]\w*+)"
     rb"|(?P<other>[^A-Za-z_\"'#])"
 )

@@ -1,7 +1,7 @@
 """joblib's pickles: a stream with the raw bytes of arrays between its opcodes, taken apart into pickles.
 
-When joblib's reader has built a ``NumpyArrayWrapper`` it reads the array from where the stream stands; arrays of objects are
-a second pickle there. Source: ``joblib/numpy_pickle.py`` (``NumpyArrayWrapper.read_array``), 0.10 to 1.6.
+When joblib's reader has built a ``NumpyArrayWrapper`` it reads the array from where the stream stands; those of objects
+are a second pickle there. Source: ``joblib/numpy_pickle.py`` (``NumpyArrayWrapper.read_array``), 0.10 to 1.6.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def is_joblib(found: PickleFile) -> bool:
 def read_joblib(source: Source, allow: frozenset[str], plainly: PickleFile) -> PickleFile:
     """Walk the pickles of a joblib file; ``plainly`` is what a reader sees that knows no joblib.
 
-    What that reader would call stays a problem. A file that is not as joblib writes it is given back as it was read plainly.
+    What that reader would call stays a problem. One that is not as joblib writes it is given back as read plainly.
     """
     if source.size > LARGEST:
         return plainly

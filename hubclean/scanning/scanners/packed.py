@@ -13,8 +13,8 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import methods
 from hubclean.scanning.formats import names
-from hubclean.scanning.formats.tar import read_tar
-from hubclean.scanning.formats.unpacking import Bomb, BrokenPacking, packing, unpacked
+from hubclean.scanning.formats.packing.tar import read_tar
+from hubclean.scanning.formats.packing.unpacking import Bomb, BrokenPacking, packing, unpacked
 from hubclean.scanning.reader import Inside, Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged, not_checked

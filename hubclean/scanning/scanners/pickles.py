@@ -10,8 +10,8 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.formats.graphs.locations import may_be_described
+from hubclean.scanning.formats.packing.unpacking import packing
 from hubclean.scanning.formats.tensorflow.tfjs import weight_files
-from hubclean.scanning.formats.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.joblib_arrays import is_joblib, read_joblib

@@ -9,7 +9,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats.names import suffix
-from hubclean.scanning.formats.sentencepiece import BrokenModel, read_sentencepiece
+from hubclean.scanning.formats.tokenizing.sentencepiece import BrokenModel, read_sentencepiece
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Judgement, each, format_of, judged
 

@@ -17,7 +17,7 @@ from support.pickled import EVIL
 from support.scanned_files import judge
 
 FIXTURES = ROOT / "tests/scanning/fixtures/msgpack"
-NAMES = sorted(path.name for path in FIXTURES.iterdir())
+NAMES = sorted(path.name for path in FIXTURES.glob("*.msgpack"))
 
 
 class Counted:

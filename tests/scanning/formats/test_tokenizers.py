@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hubclean.scanning import reader
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats.sentencepiece import BrokenModel, read_sentencepiece
-from hubclean.scanning.formats.vocabulary import BrokenText, condensed
+from hubclean.scanning.formats.tokenizing.sentencepiece import BrokenModel, read_sentencepiece
+from hubclean.scanning.formats.tokenizing.vocabulary import BrokenText, condensed
 from hubclean.scanning.scanners import config_code
 from support import ROOT
 from support.scanned_files import written

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hubclean.records import ScanReport
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats.tar import read_tar
+from hubclean.scanning.formats.packing.tar import read_tar
 from hubclean.scanning.scanners import packed
 from hubclean.scanning.sources import BytesSource
 from support.pickled import EVIL, stream

@@ -1,8 +1,8 @@
 """Long vocabularies in JSON, condensed: entries that can only be data are dropped, all else is left to be parsed.
 
-A tokenizer of 34 MB holds 260,000 pieces and 580,000 pairs; as Python values they would take a gigabyte. What is dropped
-are, behind a comma, texts without a slash or a colon: with a number each (``"piece": 5``), in lists of texts, of
-pairs of texts, or of texts with a score. What stays is JSON as before, one entry of each run included.
+A tokenizer of 34 MB holds 260,000 pieces and 580,000 pairs; as Python values they would take a gigabyte. What is
+dropped are, behind a comma, texts without a slash or a colon: with a number each (``"piece": 5``), in lists of texts,
+of pairs of texts, or of texts with a score. What stays is JSON as before, one entry of each run included.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ def read_sentencepiece(data: bytes) -> SentencePieceModel:
     Raises:
         BrokenModel: see there.
     """
-    pieces, foreign, normalizers = 0, [], 0
+    pieces = normalizers = 0
+    foreign: list[int] = []
     for number, kind, begin, stop in _fields(data, 0, len(data)):
         if number == _PIECES and kind == _BYTES:
             pieces += 1

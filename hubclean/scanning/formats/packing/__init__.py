@@ -1,0 +1,5 @@
+"""What files are packed in.
+
+* ``unpacking``: compressed streams, in memory.
+* ``tar``: tar headers, by range.
+"""

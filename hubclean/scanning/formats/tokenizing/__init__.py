@@ -1,0 +1,5 @@
+"""Tokenizers.
+
+* ``sentencepiece``: SentencePiece models.
+* ``vocabulary``: long vocabularies in JSON, condensed.
+"""
