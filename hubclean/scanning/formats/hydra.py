@@ -1,7 +1,7 @@
 """Targets in configs for Hydra: ``_target_`` names what ``hydra.utils.instantiate`` imports and calls.
 
-No loader of weights reads them, and each training repo has some, so an ordinary class is only told of. What runs code, or
-is of Python's own library and not plain data, is an attack on those who do instantiate it.
+No loader of weights reads them, and each training repo has some, so an ordinary class is only told of. What runs code,
+or is of Python's own library and not plain data, is an attack on those who do instantiate it.
 Source: ``hydra/_internal/instantiate/_instantiate2.py`` (``_resolve_target``).
 """
 

@@ -63,8 +63,7 @@ class Walk:
         names: every name it refers to, by (module, name).
         persistents: the values kept outside, in order.
         problems: rules broken, without those on names (see ``name_problems``).
-        start, stop: its bytes; ``stop`` is behind STOP, or where it broke.
-        complete: whether STOP was reached.
+        start, stop: its bytes; ``stop`` is behind STOP, or where it broke. complete: whether STOP was reached.
         imported: whether a name is looked up while any reader still reads. called: whether one is called or changed.
         stopped: whether it has a fault at which every reader stops.
     """
