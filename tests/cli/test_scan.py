@@ -20,7 +20,7 @@ from support.scanned_files import safetensors, written
 
 CLEAN = {"config.json": b'{"architecture": "test_resnet"}', "model.safetensors": safetensors(), "README.md": b"# hi"}
 BAD = CLEAN | {"config.json": b'{"auto_map": {"AutoModel": "m.N"}}'}
-ODD = CLEAN | {"x.onnx": b"\x08"}
+ODD = CLEAN | {"config.json": b"{"}
 
 
 def run(*words: object) -> Result:

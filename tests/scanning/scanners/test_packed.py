@@ -62,7 +62,7 @@ def test_members_are_judged(mode: str, ending: str, form: int, tmp_path: Path) -
         ("a.joblib", zlib.compress),
         ("a.pkl", bz2.compress),
         ("a.pkl", lambda body: lzma.compress(body, lzma.FORMAT_ALONE)),
-        ("a.pkl", lambda body: gzip.compress(body[:5]) + gzip.compress(body[5:])),
+        ("a.pkl", lambda body: gzip.compress(body[:5], mtime=0) + gzip.compress(body[5:], mtime=0)),
         ("a.pkl.xz", lzma.compress),
     ],
 )
@@ -82,9 +82,9 @@ def test_paths_and_links_that_leave(body: bytes, tmp_path: Path) -> None:
 
 def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed, "MOST_UNPACKED", 12 << 20)
-    report = judged(tmp_path, "a.csv.gz", gzip.compress(bytes(16 << 20)))
+    report = judged(tmp_path, "a.csv.gz", gzip.compress(bytes(16 << 20), mtime=0))
     assert {row.rule for row in report.findings if row.severity == "high"} == {"HC-ZIP-003"}
-    nested = {f"{n}.csv.gz": gzip.compress(b"a,b\n" * (300 << 10)) for n in range(12)}
+    nested = {f"{n}.csv.gz": gzip.compress(b"a,b\n" * (300 << 10), mtime=0) for n in range(12)}
     assert judged(tmp_path / "nested", "a.tar", tarred(nested)).exit_code == 2
     monkeypatch.setattr(packed, "MOST_MEMBERS", 10)
     assert judged(tmp_path / "many", "a.tar", tarred({f"{n}.txt": b"x" for n in range(20)})).exit_code == 2
@@ -93,11 +93,11 @@ def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_too_deep_is_not_checked(tmp_path: Path) -> None:
     body, path = b"a,b\n", "a.csv"
     for _ in range(5):
-        body, path = gzip.compress(body), path + ".gz"
+        body, path = gzip.compress(body, mtime=0), path + ".gz"
     assert judged(tmp_path, path, body).exit_code == 2
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"a" * 99)[:-9], gzip.compress(b"a") + b"x" * 20, b"\x1f\x8b\x08"])
+@pytest.mark.parametrize("body", [gzip.compress(b"a" * 99, mtime=0)[:-9], gzip.compress(b"a", mtime=0) + b"x" * 20, b"\x1f\x8b\x08"])
 def test_broken_streams_are_not_checked(body: bytes, tmp_path: Path) -> None:
     assert judged(tmp_path, "a.csv.gz", body).exit_code == 2
 
