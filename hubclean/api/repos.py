@@ -146,6 +146,7 @@ def convert(
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
+    unknown: bool = False,
     progress: Progress | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, unpickling nothing.
@@ -159,6 +160,7 @@ def convert(
         out: folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
+        unknown: convert pickles that hold classes outside the list too (whole pickled models): nothing is imported.
 
     Raises:
         HubcleanError: as for ``scan``; or there is no such checkpoint, or it cannot be converted faithfully.
@@ -175,6 +177,7 @@ def convert(
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
+        unknown=unknown,
         progress=progress,
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from hubclean.cli.options import json_option, place_options, policy_options, print_result
-from hubclean.cli.text.scan import headline
+from hubclean.cli.text.scan import headline, loaded_line
 from hubclean.escaping import printable
 from hubclean.scanning.downloading import DownloadReport
 
@@ -17,6 +17,7 @@ from hubclean.scanning.downloading import DownloadReport
 def render_download(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
     lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
+    lines.append(f"  {loaded_line(report.scan)}")
     if report.folder is None or report.refused:
         lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")
         lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")

@@ -77,7 +77,7 @@ def test_a_hub_that_broke_off_often_is_not_asked_for_the_rest(hub: HubServer, mo
     monkeypatch.setattr(transport, "ATTEMPTS", 2)
     hub.create("org/model", {f"z{i}.txt": b"text" for i in range(40)} | REPO)
     hub.fault("reset", path="*.txt")
-    report = scan("org/model")
+    report = scan("org/model", loader="all")
     assert report.exit_code == 2
     assert len(hub.asked(contains=".txt")) <= 2 * (transport.MOST_BROKEN + 8)
     assert any("not asked for" in file.reason for file in report.files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_a_pickle_that_is_also_a_tar_is_walked() -> None:
     assert "HC-PKL-001" in {row.rule for row in report.findings}
 
 
-def test_torchscript_is_not_checked_and_what_it_hides_is_found() -> None:
+def test_torchscript_without_its_code_is_no_verdict_and_what_it_hides_is_found() -> None:
     plain = torch_zip(stream(call("__torch__.net", "Net")), constants__pkl=b"x").replace(
         b"constants/pkl", b"constants.pkl"
     )
@@ -139,7 +140,7 @@ def test_torchscript_is_not_checked_and_what_it_hides_is_found() -> None:
 def test_what_is_packed_is_not_checked_with_a_reason(start: bytes) -> None:
     report = report_of(start + bytes(200), "model.joblib")
     assert report.files[0].state == "unchecked"
-    assert "cannot be checked" in report.files[0].reason
+    assert re.search("cannot be checked|the stream is broken", report.files[0].reason)
     assert "HC-INC-001" in {row.rule for row in report.findings}
     assert report.exit_code in (1, 2)
 
@@ -200,8 +201,8 @@ def test_torch_jit_s_own_names_are_not_taken_for_an_attack(tmp_path: Path) -> No
         module = torch.jit.script(torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU()))
         torch.jit.save(module, str(tmp_path / "script.pt"))
     report = scan(tmp_path)
-    assert {row.rule for row in report.findings} == {"HC-PKL-009", "HC-FMT-002", "HC-INC-001"}, report.findings
-    assert report.exit_code == 2
+    assert {row.rule for row in report.findings} == {"HC-PKL-009"}, report.findings
+    assert report.exit_code == 0
 
 
 def test_a_tensor_inside_another_call_is_looked_at() -> None:

@@ -97,7 +97,9 @@ def test_too_deep_is_not_checked(tmp_path: Path) -> None:
     assert judged(tmp_path, path, body).exit_code == 2
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"a" * 99, mtime=0)[:-9], gzip.compress(b"a", mtime=0) + b"x" * 20, b"\x1f\x8b\x08"])
+@pytest.mark.parametrize(
+    "body", [gzip.compress(b"a" * 99, mtime=0)[:-9], gzip.compress(b"a", mtime=0) + b"x" * 20, b"\x1f\x8b\x08"]
+)
 def test_broken_streams_are_not_checked(body: bytes, tmp_path: Path) -> None:
     assert judged(tmp_path, "a.csv.gz", body).exit_code == 2
 
