@@ -27,10 +27,10 @@ _MOST_TOLD = 30
 # What skops builds by nodes of its own, beside the types that it trusts.
 _NODES_TEXT = """
 builtins.dict builtins.list builtins.tuple builtins.set builtins.frozenset builtins.str builtins.bytes
-builtins.bytearray builtins.slice builtins.type builtins.NoneType builtins.int builtins.float builtins.bool 
-builtins.complex collections.defaultdict collections.OrderedDict numpy.ndarray numpy.ma.MaskedArray numpy.ma.core.MaskedArray
-numpy.matrix numpy.dtype numpy.random.mtrand.RandomState numpy.random._generator.Generator functools.partial
-sklearn.utils._bunch.Bunch sklearn.covariance._graph_lasso._DictWithDeprecatedKeys
+builtins.bytearray builtins.slice builtins.type builtins.NoneType builtins.int builtins.float builtins.bool
+builtins.complex collections.defaultdict collections.OrderedDict numpy.ndarray numpy.ma.MaskedArray
+numpy.ma.core.MaskedArray numpy.matrix numpy.dtype numpy.random.mtrand.RandomState numpy.random._generator.Generator
+functools.partial sklearn.utils._bunch.Bunch sklearn.covariance._graph_lasso._DictWithDeprecatedKeys
 """
 _NODES = frozenset(_NODES_TEXT.split())
 # Trusted by older skops; a crafted one makes scikit-learn read outside its arrays.
