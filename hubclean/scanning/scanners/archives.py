@@ -27,17 +27,10 @@ _OTHER_LOADERS = {".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 class Archives:
     """Reads the directory of every zip and judges its members; bytes of tensors are not read.
 
-    <<<<<<< HEAD
-        HC-ZIP-001 to HC-ZIP-005, HC-NPY-001, and HC-PKL-001 to HC-PKL-009 for pickles inside, HC-TS-001 and HC-TS-002 for
-        the operators of TorchScript, HC-KER-001 to HC-KER-003 and HC-H5-001 to HC-H5-002 for Keras's config and HDF5 files.
-        For a torch zip the storage records must exist and be as long as the tensors say. A file that is something else at
-        its start and a zip at its
-        end is judged too.
-    =======
-        HC-ZIP-001 to HC-ZIP-005, HC-TS-001 and HC-TS-002 for the operators of TorchScript, HC-NPY-001, and HC-PKL-001 to
-        HC-PKL-009 for pickles inside. For a torch zip the storage records must exist and be as long as the tensors say. A
-        file that is something else at its start and a zip at its end is judged too.
-    >>>>>>> i14-misc
+    HC-ZIP-001 to HC-ZIP-005, HC-NPY-001, HC-PKL-001 to HC-PKL-010 for pickles inside, HC-TS-001 and HC-TS-002 for the
+    operators of TorchScript, HC-KER-001 to HC-KER-003, HC-H5-001 and HC-H5-002 for Keras's config and HDF5 files. For a
+    torch zip the storage records must exist and be as long as the tensors say. A file that is something else at its
+    start and a zip at its end is judged too.
     """
 
     name: ClassVar[str] = "archives"

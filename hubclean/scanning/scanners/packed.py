@@ -132,7 +132,7 @@ def _judged(
                 unchecked.append(f"{row.path[:100]}: {row.reason}")
         elif row.rule != "HC-INC-001":
             what = printable(f"{row.path[:100]}: {row.what}", 300)
-            yield Finding(row.rule, row.severity, entry.path, what, row.advice, None)
+            yield Finding(row.rule, row.severity, entry.path, what, row.advice, None, row.hostile)
     unchecked += [f"{row.path[:100]}: no scanner knows this kind of file" for row in files if row.path not in spoken]
     yield from judged(entry, problems, unchecked, f"{kind}: {len(files)} files inside, every one judged")
 

@@ -30,12 +30,7 @@ builtins.dict builtins.list builtins.tuple builtins.set builtins.frozenset built
 builtins.bytearray builtins.slice builtins.type builtins.NoneType builtins.int builtins.float builtins.bool
 builtins.complex collections.defaultdict collections.OrderedDict numpy.ndarray numpy.ma.MaskedArray
 numpy.ma.core.MaskedArray numpy.matrix numpy.dtype numpy.random.mtrand.RandomState numpy.random._generator.Generator
-<<<<<<< HEAD
-functools.partial
-sklearn.utils._bunch.Bunch sklearn.covariance._graph_lasso._DictWithDeprecatedKeys
-=======
 functools.partial sklearn.utils._bunch.Bunch sklearn.covariance._graph_lasso._DictWithDeprecatedKeys
->>>>>>> i14-misc
 """
 _NODES = frozenset(_NODES_TEXT.split())
 # Trusted by older skops; a crafted one makes scikit-learn read outside its arrays.
