@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export HF_HUB_DISABLE_TELEMETRY := 1
 
-.PHONY: demo test check lint types floors wheel-test hub1-test schema coverage federated-test fuzz clean
+.PHONY: demo test check lint types floors docs reference wheel-test hub1-test schema coverage federated-test fuzz clean
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -33,6 +33,14 @@ types: $(VENV)/.ready
 floors: $(VENV)/.ready  ## imports run strictly down the floors
 	$(BIN)/lint-imports --no-cache
 
+docs: pyproject.toml constraints.txt  ## the docs site, strictly, into site/; a venv of its own, without torch
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
+reference: $(VENV)/.ready  ## the pages of docs/reference that are made from the code
+	$(BIN)/python -m tools.reference
+
 wheel-test: $(VENV)/.ready  ## build sdist and wheel; install the wheel alone, without extras, and use it
 	bash tests/packaging/wheel_test.sh $(BIN)/python
 
@@ -50,7 +58,7 @@ fuzz: pyproject.toml  ## atheris on every parser of the scan, FUZZ_SECONDS in al
 	.venv-fuzz/bin/python -m pip install --quiet --editable '.[fuzz]'
 	PYTHONPATH=.:tests OMP_NUM_THREADS=1 .venv-fuzz/bin/python -m benchmarks.fuzz --seconds $(FUZZ_SECONDS)
 
-check: lint types floors test wheel-test hub1-test  ## everything CI runs
+check: lint types floors test docs wheel-test hub1-test  ## everything CI runs
 
 clean:
-	rm -rf $(VENV) .venv-* dist hubclean-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .venv-* dist site hubclean-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Sections of RESULTS.md: the same models with fewer or more images of the defender's, and the papers' figures."""
+"""Sections of docs/results: the same models with fewer or more images of the defender's, and the papers' figures."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def measured(place: Path) -> str:
         f"the defender's): the verdict named the planted target of {len(bad) - len(missed)} of {len(bad)} backdoored "
         f"models, not of {' and '.join(missed) or 'none'}, and accused {accused} of {len(clean)} clean ones. Medians "
         f"of ASR left / points of accuracy lost where the attack took: {figures}. Gates of the specification that "
-        f"fail: {', '.join(failed) or 'none'}; figures and reasons in RESULTS.md."
+        f"fail: {', '.join(failed) or 'none'}; figures and reasons in docs/results/bench.md."
     )
 
 

@@ -1,4 +1,4 @@
-"""Sections of RESULTS.md on the bench, its gates, the cost of inverting triggers, and trojanzoo."""
+"""Sections of docs/results on the bench, its gates, the cost of inverting triggers, and trojanzoo."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks import gates
 from benchmarks.federated import rows as federated
 from hubclean.lab.bench import plots, rows, tables
 
-PICTURES = Path(__file__).parent / "plots"
+PICTURES = Path(__file__).parents[1] / "docs" / "results" / "plots"
 HEADING = """## The bench
 
 `hubclean bench benchmarks/plans/NAME.toml --out OUT` for the plans of `plans/` (see each one's first line), then

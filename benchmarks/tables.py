@@ -1,4 +1,4 @@
-"""Draws benchmarks/RESULTS.md from the JSON lines in results/: ``python -m benchmarks.tables``."""
+"""Draws the tables of docs/results from the JSON lines in results/: ``python -m benchmarks.tables``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import budget_tables, method_tables
+from benchmarks import budget_tables, method_tables, pages
 from benchmarks.federated import tables as federated_tables
 from benchmarks.scan import tables as scan_tables
 
@@ -27,13 +27,7 @@ FINDS = {
 
 
 def main() -> None:
-    lines = [
-        "# Results",
-        "",
-        "Made by `python -m benchmarks.tables` from `results/`; rates are on held-out test images.",
-        "",
-    ]
-    lines += method_tables.bench(HERE / "results" / "bench.jsonl")
+    lines = method_tables.bench(HERE / "results" / "bench.jsonl")
     lines += budget_tables.budgets(bench_files())
     lines += budget_tables.papers(HERE / "results" / "bench.jsonl")
     lines += method_tables.speed(HERE / "results" / "inversion_speed.json")
@@ -51,8 +45,9 @@ def main() -> None:
     lines += locating(HERE / "results" / "locate-peers.json")
     lines += ["", *capturing(HERE / "results" / "capture.json")]
     lines += ["", *scan_tables.scan(HERE / "results")]
-    write_readme()
-    (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
+    pages.write("\n".join(lines))
+    for place in (HERE.parent / "README.md", pages.DOCS / "index.md"):
+        write_marked(place)
 
 
 def bench_files() -> list[Path]:
@@ -60,10 +55,9 @@ def bench_files() -> list[Path]:
     return [HERE / "results" / f"bench{name}.jsonl" for name in ("", "-50", "-5000")]
 
 
-def write_readme() -> None:
-    """Put the table of advice and the paragraph on the bench into README.md, between their marks."""
-    place = HERE.parent / "README.md"
-    text = place.read_text()
+def write_marked(place: Path) -> None:
+    """Put the table of advice and the paragraph on the bench into a page, where it has their marks."""
+    text = place.read_text(encoding="utf-8")
     for name, block in (
         ("advice", budget_tables.advice(bench_files())),
         ("bench", budget_tables.measured(bench_files()[0])),
@@ -71,7 +65,7 @@ def write_readme() -> None:
         before, mark, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"\n<!-- end {name} -->")
         text = before + mark + block + end + after if mark and end else text
-    place.write_text(text)
+    place.write_text(text, encoding="utf-8")
 
 
 def pruning(place: Path) -> list[str]:

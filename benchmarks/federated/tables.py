@@ -1,4 +1,4 @@
-"""Section of RESULTS.md on federated cleansing, from ``results/federated*.json*``; called by ``benchmarks.tables``."""
+"""Section of docs/results on federated cleansing, from ``results/federated*.json*``; ``benchmarks.tables`` calls it."""
 
 from __future__ import annotations
 

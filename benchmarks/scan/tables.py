@@ -1,4 +1,4 @@
-"""The part of RESULTS.md on the static scan: detection, cost, fuzzing."""
+"""The part of docs/results on the static scan: detection, cost, fuzzing."""
 
 from __future__ import annotations
 

@@ -235,7 +235,7 @@ def test_noisy_members_change_votes_and_nothing_else() -> None:
 
 
 def test_the_readme_says_what_was_measured() -> None:
-    text = " ".join((ROOT / "hubclean" / "federated" / "README.md").read_text().split())
+    text = " ".join((ROOT / "docs" / "guides" / "federated.md").read_text().split())
     rows = json.loads((RESULTS / "federated_privacy.json").read_text())["rows"]
     by = {(one["split"], one["scheme"], one["rate"], one["epsilon"]): one for one in rows}
     for what, name in (("presence", "is guessed"), ("largest", "most images")):
@@ -249,7 +249,7 @@ def test_the_readme_says_what_was_measured() -> None:
 
 
 def test_results_are_drawn_from_the_committed_rows() -> None:
-    text = (ROOT / "benchmarks" / "RESULTS.md").read_text()
+    text = "".join(place.read_text() for place in sorted((ROOT / "docs" / "results").glob("*.md")))
     assert "\n".join(tables.section(RESULTS)).strip() in text
     held = read(RESULTS / "federated.jsonl")
     assert all(line in text for line in gates.render([], Grid.of(held)).splitlines() if line.startswith("| 4 |"))

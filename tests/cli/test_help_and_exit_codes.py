@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from hubclean.cli.main import main
 from hubclean.records import Audit, SiteReport, from_json
 from hubclean.scanning.document import ScanDocument
 from support import ROOT
@@ -276,12 +273,3 @@ def test_hostile_names_reach_no_terminal(model: Path, tmp_path: Path) -> None:
         done = run(*words)
         assert "\x1b" not in done.stdout + done.stderr
         assert "\u202e" not in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_readme_shows_the_help_as_it_is(command: str) -> None:
-    text = (ROOT / "README.md").read_text()
-    shown = re.search(rf"<!-- help: {command} -->\n```text\n(.*?)\n```", text, re.DOTALL)
-    assert shown, f"README.md has no help block of {command}"
-    result = CliRunner().invoke(main, [command, "--help"], prog_name="hubclean", terminal_width=100)
-    assert shown[1].strip() == result.output.strip(), "run `python -m tools.readme_help` to update README.md"

@@ -37,8 +37,8 @@ class Auto:
 
     Without a recovered trigger only accuracy can judge: the first defense of ``order`` that works without triggers and
     stays within the tolerance is kept. If nothing is accepted the checkpoint stays as it was, and a note says so.
-    Filters (``nc-filter``) change no weights and are not tried. No paper; the order follows ``benchmarks/RESULTS.md``:
-    what was most often within tolerance with a low planted ASR comes first.
+    Filters (``nc-filter``) change no weights and are not tried. No paper; the order follows the bench
+    (docs/results/defenses.md): what was most often within tolerance with a low planted ASR comes first.
     """
 
     name: ClassVar[str] = "auto"
