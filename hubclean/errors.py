@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -92,3 +93,15 @@ class MissingExtraError(HubcleanError):
 
     def __init__(self, command: str, extra: str, package: str) -> None:
         super().__init__(f"{command} needs {package}: pip install 'hubclean[{extra}]'")
+
+
+def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
+    """The value of an option that takes several strings.
+
+    Raises:
+        OptionError: it is one string, whose letters would be taken one by one: ``*.onnx`` would let all pass.
+    """
+    found = () if isinstance(values, str) else tuple(values)
+    if isinstance(values, str) or not all(isinstance(value, str) for value in found):
+        raise OptionError(f"{name} takes several strings, in a list or tuple, not one {type(values).__name__}")
+    return found

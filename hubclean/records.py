@@ -6,7 +6,6 @@ Rates are fractions in [0, 1], sizes are bytes, times are seconds, channels and 
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -31,32 +30,23 @@ from hubclean.model_records import FeatureSite as FeatureSite
 from hubclean.model_records import HeadSite as HeadSite
 from hubclean.model_records import ModelFacts as ModelFacts
 from hubclean.model_records import UnitSummary as UnitSummary
+from hubclean.scan_records import EVERY_FILE as EVERY_FILE
+from hubclean.scan_records import LOADERS as LOADERS
+from hubclean.scan_records import SEVERITIES as SEVERITIES
+from hubclean.scan_records import FileState as FileState
+from hubclean.scan_records import FileVerdict as FileVerdict
+from hubclean.scan_records import Finding as Finding
+from hubclean.scan_records import Loader as Loader
+from hubclean.scan_records import LoadSet as LoadSet
+from hubclean.scan_records import RepoRef as RepoRef
+from hubclean.scan_records import ScanReport as ScanReport
+from hubclean.scan_records import Severity as Severity
+from hubclean.scan_records import Skipped as Skipped
+from hubclean.scan_records import verdicts_of
 
 SCHEMA = "hubclean/audit/v1"
 # An attack success rate above this after cleansing means that the trigger still works.
 REMAINING_ASR = 0.2
-
-Severity = Literal["critical", "high", "medium", "low", "info"]
-SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
-FileState = Literal["ok", "finding", "unchecked"]
-
-
-@dataclass(frozen=True, slots=True)
-class RepoRef:
-    """Where a checkpoint comes from, pinned.
-
-    Args:
-        repo_id: ``org/model`` on a Hub, or the bare name of a local folder or file.
-        revision: the 40-hex commit on a Hub (never a branch); ``None`` for local files.
-        kind: ``hub`` or ``local``.
-    """
-
-    repo_id: str
-    revision: str | None
-    kind: Literal["hub", "local"]
-
-    def __str__(self) -> str:
-        return f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,32 +80,6 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing a scanner saw. ``rule`` is a stable id (``HC-ST-001``), ``offset`` a byte offset."""
-
-    rule: str
-    severity: Severity
-    path: str
-    what: str
-    advice: str
-    offset: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FileVerdict:
-    """What the scan can say of one file: ``ok`` (how it was checked), ``finding`` or ``unchecked`` (why).
-
-    ``sha256`` is the listing's, known for LFS files of a Hub; nobody hashes a file for the scan.
-    """
-
-    path: str
-    size: int
-    state: FileState
-    reason: str
-    sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class DataReport:
     """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels.
 
@@ -131,72 +95,6 @@ class DataReport:
     classes: int
     matched_by: Literal["name", "index", "none"]
     seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A step that was not done, and why. Never ``None`` in place of a result."""
-
-    step: str
-    reason: str
-
-
-def _verdicts(judgement: Judgement | None, detections: tuple[DetectionReport, ...]) -> set[Verdict]:
-    """The one verdict over all detectors, or theirs where nobody drew it; hints count where there is nothing else."""
-    if judgement:
-        return {judgement.verdict}
-    deciding = [detection for detection in detections if detection.decides]
-    return {detection.verdict for detection in deciding or detections}
-
-
-@dataclass(frozen=True, slots=True)
-class ScanReport:
-    """The result of ``scan``: what was read, what was found, what was not checked.
-
-    ``requests`` and ``bytes_read`` count the bodies asked for; the deep stage's weights are not in them.
-    ``allowed_unchecked`` holds path patterns (``fnmatch``) of files that may stay not checked, ``allowed_names`` the
-    exact names (``timm.models.resnet.ResNet``) that pickles may hold by the caller's wish.
-    """
-
-    origin: RepoRef
-    gate: Severity
-    files: tuple[FileVerdict, ...]
-    findings: tuple[Finding, ...]
-    allowed_unchecked: tuple[str, ...]
-    requests: int
-    bytes_read: int
-    seconds: float
-    detections: tuple[DetectionReport, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    judgement: Judgement | None = None
-    allowed_names: tuple[str, ...] = ()
-
-    @property
-    def exit_code(self) -> int:
-        """0 nothing at the gate and all checked, 1 a finding at the gate, 2 something could not be decided."""
-        if self.at_gate:
-            return 1
-        verdicts = _verdicts(self.judgement, self.detections)
-        if "backdoored" in verdicts:
-            return 1
-        unsure = "undecided" in verdicts or bool(self.skipped)
-        return 2 if unsure or self.unchecked else 0
-
-    @property
-    def at_gate(self) -> tuple[Finding, ...]:
-        """The findings at or above the gate, the worst first: with any, no weight is to be loaded."""
-        least = SEVERITIES.index(self.gate)
-        return tuple(row for row in self.findings if SEVERITIES.index(row.severity) >= least)
-
-    @property
-    def unchecked(self) -> tuple[FileVerdict, ...]:
-        """The files nobody judged, without those that a pattern of ``allowed_unchecked`` names."""
-        return tuple(
-            file
-            for file in self.files
-            if file.state == "unchecked"
-            and not any(fnmatch.fnmatchcase(file.path, pattern) for pattern in self.allowed_unchecked)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +128,7 @@ class Audit:
 
         A trigger that no test image could try gives no verdict either.
         """
-        verdicts = _verdicts(self.judgement, self.detections)
+        verdicts = verdicts_of(self.judgement, self.detections)
         if not verdicts or "undecided" in verdicts:
             return 2
         rates = [metrics.asr for metrics in self.cleansing.after if metrics.asr]

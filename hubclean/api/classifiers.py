@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from hubclean.errors import OptionError, strings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from hubclean.nets.session import Session
     from hubclean.nets.triggers import Stamp
     from hubclean.progress import Progress
-    from hubclean.records import SiteReport
+    from hubclean.records import Loader, Severity, SiteReport
 
 
 def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
@@ -66,7 +68,7 @@ def wrap(
     model: nn.Module,
     example: Tensor,
     *,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str] | Mapping[int, str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     name: str | None = None,
@@ -82,9 +84,10 @@ def wrap(
     Args:
         model: takes a batch of images and returns logits (a tensor, or inside a tuple, a mapping or a ModelOutput).
         example: a batch ``(n, c, h, w)`` as the net takes it; only its shape counts.
-        labels: a name for each output; without them ``label 0``, ``label 1``, ...
-        mean, std: the normalisation that ``model`` expects, a value a channel for pixels in [0, 1]; without them it
-            takes pixels in [0, 1] as they are.
+        labels: a name for each output, or a mapping from output to name (``model.config.id2label``); without them
+            ``label 0``, ``label 1``, ...
+        mean, std: the normalisation that ``model`` expects, a value a channel for pixels in [0, 1], both or neither;
+            without them it takes pixels in [0, 1] as they are.
         name: shown as architecture and origin; without it the class's name.
         folder: holds the same weights as safetensors, under the names of ``model.state_dict()``: a cleansed copy then
             differs from it in the changed tensors alone. Without it, ``clean`` writes ``model.safetensors`` in float32.
@@ -143,6 +146,10 @@ def clean(
     retune: bool = True,
     ballots: Sequence[Path] = (),
     feedback: Sequence[Path] = (),
+    gate: Severity = "high",
+    allow: Sequence[str] = (),
+    allow_unchecked: Sequence[str] = (),
+    loader: Loader | None = None,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -158,12 +165,13 @@ def clean(
     Args:
         target: as for ``scan``, or a checkpoint from ``wrap`` for a net that no library knows.
         data: clean labelled images: a folder, a parquet file, or a Hub dataset id; a pair of tensors (pixels
-            ``(n, c, h, w)``, uint8 or float in [0, 1], and labels), an ``ImageSet``, or any dataset of (image, label);
-            ``None`` for methods that need none.
+            ``(n, c, h, w)``, uint8 or float in [0, 1], and labels), an ``ImageSet``, a ``datasets.Dataset``, or any
+            dataset of (image, label); ``None`` for methods that need none.
         out: folder to write; it appears whole or not at all.
         revision: branch, tag or commit; only with a target on a Hub.
         session: device, seed, batch size, from ``open_session``.
-        detectors: by name, or ``skip`` alone; none named = ``neural-cleanse``, without images ``mm-bd``.
+        detectors: by name, or ``skip`` alone; none named = ``neural-cleanse``, which decides from 6
+            labels on; without images ``mm-bd``.
         defense: by name; ``None`` = ``fine-pruning``, without images ``clp``; ``auto`` tries several.
         given: options of detectors and defense as ``"KEY=VALUE"`` or ``"METHOD.KEY=VALUE"``.
         split: which split of the images; ``None`` = the most held-out one.
@@ -172,23 +180,25 @@ def clean(
         hooks: a folder with adapters of your own.
         retune: measure whether a trigger that is known or recovered comes back.
         ballots, feedback: files of participants, for ``federated-pruning``.
+        gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
 
     Raises:
         OptionError: no such method or option, or a method needs images and there are none.
-        RefusedError: the static scan has findings at ``high`` or above; nothing of the repo was loaded.
+        RefusedError: the static scan has findings that count, or did not check what will be loaded; nothing was.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
     from hubclean.cleansing import pipeline
     from hubclean.cleansing.options import CleanOptions
+    from hubclean.nets.checkpoint import Checkpoint
     from hubclean.nets.datasets import Sizes
 
     options = CleanOptions(
-        detectors=tuple(detectors),
+        detectors=strings("detectors", detectors),
         defense=defense,
-        given=tuple(given),
+        given=strings("given", given),
         split=split,
         sizes=sizes or Sizes(),
         planted=tuple(planted),
@@ -196,7 +206,13 @@ def clean(
         retune=retune,
         ballots=tuple(ballots),
         feedback=tuple(feedback),
+        gate=gate,
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
+        loader=loader,
     )
+    if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
+        raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")
     place = str(target) if isinstance(target, Path) else target
     return pipeline.clean(place, data, Path(out), session or open_session(), options, revision)
 

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hubclean.errors import strings
+
 if TYPE_CHECKING:
     from hubclean.hub.publish import PushReport
     from hubclean.hub.repos import Repo
     from hubclean.nets.datasets import ImageSource, Sizes
     from hubclean.nets.session import Session
     from hubclean.progress import Progress
-    from hubclean.records import ScanReport, Severity
+    from hubclean.records import Loader, ScanReport, Severity
     from hubclean.scanning.converting import ConvertReport
     from hubclean.scanning.downloading import DownloadReport
     from hubclean.scanning.guard.guard import Guard
@@ -25,6 +27,9 @@ def scan(
     gate: Severity = "high",
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
+    loader: Loader | None = None,
+    variant: str | None = None,
+    subfolder: str = "",
     progress: Progress | None = None,
     deep: bool = False,
     data: ImageSource | None = None,
@@ -38,8 +43,8 @@ def scan(
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
     >>> report = hubclean.scan("model")
-    >>> report.exit_code, [file.path for file in report.files]
-    (0, ['config.json', 'model.safetensors'])
+    >>> report.exit_code, report.load_set.loader, report.load_set.files
+    (0, 'timm', ('config.json', 'model.safetensors'))
 
     Args:
         target: ``org/model``, ``org/model@rev``, a Hub URL, a local folder, one file, or an opened repo.
@@ -47,6 +52,9 @@ def scan(
         gate: the severity from which a finding makes ``exit_code`` 1.
         allow: exact names (``timm.models.resnet.ResNet``) that pickles may hold; recorded in the report.
         allow_unchecked: patterns of paths (``fnmatch``) that may stay not checked without making ``exit_code`` 2.
+        loader: who loads: ``transformers``, ``timm``, ``peft``, ``open_clip``, ``torch`` (state dicts, by hand), or
+            ``all`` for every file; without it, whom the repo is for. The exit code is about what it opens.
+        variant, subfolder: as of ``from_pretrained``.
         progress: told of every file read.
         deep: fetch the weights if the static scan allows it, and run detectors on them.
         data, split, sizes: images for ``deep``, as for ``clean``; without any, detectors that need none run.
@@ -64,14 +72,23 @@ def scan(
     from hubclean.scanning import engine
 
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    report = engine.scan(repo, gate=gate, allow=tuple(allow), allow_unchecked=tuple(allow_unchecked), progress=progress)
+    report = engine.scan(
+        repo,
+        gate=gate,
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
+        loader=loader,
+        variant=variant,
+        subfolder=subfolder,
+        progress=progress,
+    )
     if not deep:
         return report
     from hubclean.cleansing.deep import DeepOptions, deep_scan
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(tuple(detectors), tuple(given), split, sizes or Sizes(), hooks)
+    options = DeepOptions(strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks)
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 
@@ -82,16 +99,20 @@ def download(
     revision: str | None = None,
     gate: Severity = "high",
     allow: Sequence[str] = (),
+    allow_unchecked: Sequence[str] = (),
+    loader: Loader | None = None,
+    variant: str | None = None,
+    subfolder: str = "",
     progress: Progress | None = None,
 ) -> DownloadReport:
-    """Scan a repo, then fetch what is needed and was judged, every byte checked, into a folder that appears whole.
+    """Scan a repo, then fetch what will be loaded, every byte checked, into a folder that appears whole or not at all.
 
     >>> report = hubclean.download("model", "copy")
     >>> report.exit_code, [file.path for file in report.files]
     (0, ['config.json', 'model.safetensors'])
 
     Args:
-        target, revision, gate, allow, progress: as for ``scan``.
+        target, revision, gate, allow, allow_unchecked, loader, variant, subfolder, progress: as for ``scan``.
         out: folder to write; without it, one named like the model in the current folder.
 
     Raises:
@@ -100,7 +121,18 @@ def download(
     from hubclean.scanning import downloading
 
     place = None if out is None else Path(out)
-    return downloading.download(target, place, revision=revision, gate=gate, allow=tuple(allow), progress=progress)
+    return downloading.download(
+        target,
+        place,
+        revision=revision,
+        gate=gate,
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
+        loader=loader,
+        variant=variant,
+        subfolder=subfolder,
+        progress=progress,
+    )
 
 
 def convert(
@@ -112,6 +144,8 @@ def convert(
     key: str | None = None,
     gate: Severity = "high",
     allow: Sequence[str] = (),
+    allow_unchecked: Sequence[str] = (),
+    loader: Loader | None = None,
     progress: Progress | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, unpickling nothing.
@@ -121,7 +155,7 @@ def convert(
     (0, ['config.json', 'model.safetensors'])
 
     Args:
-        target, revision, gate, allow, progress: as for ``scan``.
+        target, revision, gate, allow, allow_unchecked, loader, progress: as for ``scan``.
         out: folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
@@ -132,7 +166,16 @@ def convert(
     from hubclean.scanning import converting
 
     return converting.convert(
-        target, Path(out), revision=revision, file=file, key=key, gate=gate, allow=tuple(allow), progress=progress
+        target,
+        Path(out),
+        revision=revision,
+        file=file,
+        key=key,
+        gate=gate,
+        allow=strings("allow", allow),
+        allow_unchecked=strings("allow_unchecked", allow_unchecked),
+        loader=loader,
+        progress=progress,
     )
 
 
@@ -141,6 +184,7 @@ def guard(
     gate: Severity = "high",
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
+    loader: Loader | None = None,
     unscanned: Sequence[str] = (),
     on_report: Callable[[ScanReport], None] | None = None,
 ) -> Guard:
@@ -151,7 +195,7 @@ def guard(
     ...     folder = snapshot_download("org/model")
 
     Args:
-        gate, allow, allow_unchecked: as for ``scan``.
+        gate, allow, allow_unchecked, loader: as for ``scan``; each file is judged when it is asked for.
         unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
         on_report: called once with the report of every scan, before the repo passes or is refused.
 
@@ -160,11 +204,16 @@ def guard(
             ``hubclean.errors.UnsafeRepoError``, with the scan as ``.report``, before a weight is fetched.
     """
     from hubclean.scanning.guard.guard import Guard
-    from hubclean.scanning.guard.options import GuardOptions, strings
+    from hubclean.scanning.guard.options import GuardOptions
 
     names = {"allow": allow, "allow_unchecked": allow_unchecked, "unscanned": unscanned}
     return Guard(
-        GuardOptions(gate, **{name: strings(name, value) for name, value in names.items()}, on_report=on_report)
+        GuardOptions(
+            gate,
+            **{name: strings(name, value) for name, value in names.items()},
+            on_report=on_report,
+            loader=loader,
+        )
     )
 
 

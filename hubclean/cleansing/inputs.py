@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hubclean.cleansing.options import CleanOptions
 from hubclean.errors import RefusedError
 from hubclean.hub.repos import Repo
 from hubclean.hub.targets import open_target
@@ -16,6 +17,7 @@ from hubclean.nets.metrics import predictions
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport
 from hubclean.scanning import engine
+from hubclean.scanning.refusal import refusal
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,30 @@ def load_with_data(
 
 
 def open_scanned(
-    target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None
+    target: str | Repo | Checkpoint, revision: str | None, hooks: Path | None, options: CleanOptions | None = None
 ) -> tuple[Checkpoint, ScanReport | None]:
     """Load a checkpoint after the static scan; one in memory is handed through without.
 
+    Args:
+        hooks: a folder with adapters of the user's own.
+        options: what the scan lets pass.
+
     Raises:
-        RefusedError: the scan has findings at its gate; nothing was loaded.
+        RefusedError: the scan has findings that count, or did not check what will be loaded; nothing was loaded.
         HubcleanError: it cannot be opened or loaded.
     """
     if isinstance(target, Checkpoint):
         return target, None
     repo = open_target(target, revision) if isinstance(target, str) else target
-    scan = engine.scan(repo)
-    if scan.at_gate:
-        worst = scan.at_gate[0]
-        raise RefusedError(
-            f"the static scan of {repo.ref} found {worst.rule} in {worst.path!r}; nothing was loaded (hubclean scan)"
-        )
+    options = options or CleanOptions()
+    scan = engine.scan(
+        repo,
+        gate=options.gate,
+        allow=options.allow,
+        allow_unchecked=options.allow_unchecked,
+        loader=options.loader,
+    )
+    # Where nothing can be loaded, the loading itself says best why.
+    if (refused := refusal(scan)) and (refused.finding or scan.load_set.loadable):
+        raise RefusedError(f"the static scan of {repo.ref}: {refused.why}; nothing was loaded (hubclean scan)")
     return loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), scan

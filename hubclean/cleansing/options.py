@@ -11,7 +11,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp
-from hubclean.records import DataReport, RepoRef
+from hubclean.records import DataReport, Loader, RepoRef, Severity
 from hubclean.registry import file_names
 
 # Detector and defense where nobody names them.
@@ -34,6 +34,7 @@ class CleanOptions:
         retune: measure whether a trigger that is known or recovered comes back (``retuning.check_retuning``).
         ballots, feedback: files of participants, for a defense that counts them; without another one named that is
             ``federated-pruning``.
+        gate, allow, allow_unchecked, loader: of the static scan before, as for ``engine.scan``.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
     """
@@ -48,6 +49,10 @@ class CleanOptions:
     retune: bool = True
     ballots: tuple[Path, ...] = ()
     feedback: tuple[Path, ...] = ()
+    gate: Severity = "high"
+    allow: tuple[str, ...] = ()
+    allow_unchecked: tuple[str, ...] = ()
+    loader: Loader | None = None
     ready: Any = None
     command: str = ""
 
@@ -92,6 +97,10 @@ def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, ses
         words += [word for place in places for word in (name, place.name)]
     for number, _ in enumerate(options.planted):
         words += ["--planted", f"planted-{number}.safetensors"]
+    words += ["--fail-on", options.gate] if options.gate != "high" else []
+    words += [word for name in options.allow for word in ("--allow", name)]
+    words += [word for pattern in options.allow_unchecked for word in ("--allow-unchecked", pattern)]
+    words += ["--for", options.loader] if options.loader else []
     if options.hooks:
         words += ["--hooks", options.hooks.name]
     words += ["--seed", str(session.seed), "--batch-size", str(session.batch_size)]

@@ -68,13 +68,13 @@ def clean(
 
     Raises:
         OptionError: no such method or option, or a method needs images and there are none.
-        RefusedError: the static scan has findings at ``high`` or above; nothing of the repo was loaded.
+        RefusedError: the static scan has findings that count, or did not check what will be loaded; nothing was.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
     started, options = time.monotonic(), (options or CleanOptions()).settled(data is not None)
     check_free(out)
     methods = _made(options, data is not None)
-    checkpoint, scan = open_scanned(target, revision, options.hooks)
+    checkpoint, scan = open_scanned(target, revision, options.hooks, options)
     with on_disk(checkpoint) as stored:
         result = _cleaned(stored, scan, data, out, session, options, methods, started)
     if checkpoint.folder is None:  # the temporary files are gone

@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from hubclean.cli.options import FileLists, data_options, file_list, json_option, model_options, print_result
+from hubclean.cli.options import (
+    FileLists,
+    data_options,
+    file_list,
+    json_option,
+    model_options,
+    policy_options,
+    print_result,
+)
 from hubclean.cli.options import session as new_session
 
 
@@ -48,6 +56,7 @@ from hubclean.cli.options import session as new_session
 )
 @file_list("--ballots", "Ballots of participants (hubclean rank); takes --defense federated-pruning.")
 @file_list("--feedback", "Their accuracies for the sequence of these ballots (hubclean feedback).")
+@policy_options
 @data_options
 @model_options
 @json_option
@@ -75,7 +84,8 @@ def clean(
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
     keys = ("detectors", "defense", "given", "split", "hooks", "retune", "ballots", "feedback")
-    options = CleanOptions(**{key: rest[key] for key in keys}, sizes=sizes, planted=stamps)
+    scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in ("allow", "allow_unchecked", "loader")}}
+    options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
         for warning in result.warnings:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from hubclean.cli.options import allow_option, gate_option, json_option, print_result
+from hubclean.cli.options import json_option, policy_options, print_result
 from hubclean.cli.text.scan import headline
 from hubclean.escaping import printable
 from hubclean.scanning.converting import ConvertReport
@@ -21,8 +22,7 @@ from hubclean.scanning.converting import ConvertReport
 )
 @click.option("--file", help="Checkpoint of the repo, where there are several.")
 @click.option("--key", help="Where in nested dicts the weights are, e.g. ema.state_dict  [default: looked for]")
-@gate_option
-@allow_option
+@policy_options
 @json_option
 def convert(
     target: str,
@@ -31,8 +31,8 @@ def convert(
     file: str | None,
     key: str | None,
     fail_on: str,
-    allow: tuple[str, ...],
     as_json: bool,
+    **rest: Any,
 ) -> None:
     """Scan TARGET, then write its pickled weights as safetensors, unpickling nothing.
 
@@ -42,8 +42,8 @@ def convert(
     from hubclean.cli.progress_bars import Bars
     from hubclean.scanning.converting import convert as run
 
-    options = {"revision": revision, "file": file, "key": key, "gate": fail_on, "allow": allow}
-    report = run(target, out, **options, progress=Bars())  # type: ignore[arg-type]
+    options = {"revision": revision, "file": file, "key": key, "gate": fail_on, **rest}
+    report = run(target, out, **options, progress=Bars())
     print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from hubclean.cli.options import allow_option, gate_option, json_option, print_result
+from hubclean.cli.options import json_option, place_options, policy_options, print_result
 from hubclean.cli.text.scan import headline
 from hubclean.escaping import printable
 from hubclean.scanning.downloading import DownloadReport
@@ -23,9 +24,8 @@ def render_download(report: DownloadReport) -> str:
     lines += [f"  {row.sha256}  {row.size:>13,}  {printable(row.path)}" for row in report.files]
     lines += [f"  left out: {printable(row.path)} ({printable(row.why, 300)})" for row in report.left_out]
     whole = sum(row.size for row in report.files)
-    lines.append(
-        f"{len(report.files)} files, {whole:,} bytes, each as its commit says, in {printable(report.folder, 500)}"
-    )
+    said = "as its commit says" if report.scan.origin.revision else "with the hash shown"
+    lines.append(f"{len(report.files)} files, {whole:,} bytes, each {said}, in {printable(report.folder, 500)}")
     return "\n".join(lines)
 
 
@@ -37,20 +37,19 @@ def render_download(report: DownloadReport) -> str:
     type=click.Path(path_type=Path),
     help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
 )
-@gate_option
-@allow_option
+@policy_options
+@place_options
 @json_option
-def download(
-    target: str, revision: str | None, out: Path | None, fail_on: str, allow: tuple[str, ...], as_json: bool
-) -> None:
-    """Scan TARGET, then fetch what is needed and was judged: weights, configs, texts; every byte checked.
+def download(target: str, revision: str | None, out: Path | None, fail_on: str, as_json: bool, **rest: Any) -> None:
+    """Scan TARGET, then fetch what will be loaded: weights, configs, texts; every byte checked.
 
-    No pickle is fetched where there are safetensors, and no Python file ever. Exit code 0: downloaded. 1: refused for
-    a finding. 2: refused because something needed was not checked, or a byte was not what the commit says.
+    No pickle is fetched where there are safetensors, no checkpoint of a training, and no Python file ever. Exit code 0:
+    downloaded. 1: refused for a finding. 2: refused because something needed was not checked, or a byte was not what
+    the commit says. It refuses exactly what scan does not pass.
     """
     from hubclean.cli.progress_bars import Bars
     from hubclean.scanning.downloading import download as run
 
-    report = run(target, out, revision=revision, gate=fail_on, allow=allow, progress=Bars())  # type: ignore[arg-type]
+    report = run(target, out, revision=revision, gate=fail_on, progress=Bars(), **rest)  # type: ignore[arg-type]
     print_result(report, as_json, lambda: render_download(report))
     sys.exit(report.exit_code)

@@ -119,21 +119,50 @@ def file_list(name: str, text: str, required: bool = False) -> Callable[[F], F]:
     return click.option(name, multiple=True, required=required, type=kind, metavar="FILE...", help=text)
 
 
+LOADERS = ["transformers", "timm", "peft", "open_clip", "torch", "all"]
 LEVELS = ["info", "low", "medium", "high", "critical"]
 
 
-gate_option = click.option(
-    "--fail-on",
-    default="high",
-    show_default=True,
-    type=click.Choice(LEVELS),
-    help="Findings from this level on give exit code 1.",
-)
+def policy_options(command: F) -> F:
+    """What may pass and who loads: options of every command that scans before it does anything else."""
+    for option in reversed(
+        [
+            click.option(
+                "--for",
+                "loader",
+                type=click.Choice(LOADERS),
+                help="Who loads it; all = every file counts  [default: the library the repo is for]",
+            ),
+            click.option(
+                "--fail-on",
+                default="high",
+                show_default=True,
+                type=click.Choice(LEVELS),
+                help="Findings from this level on give exit code 1.",
+            ),
+            click.option(
+                "--allow",
+                multiple=True,
+                metavar="NAME",
+                help="One exact name that pickles may hold, e.g. timm.models.resnet.ResNet; recorded in the report.",
+            ),
+            click.option(
+                "--allow-unchecked",
+                multiple=True,
+                metavar="PATTERN",
+                help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
+            ),
+        ]
+    ):
+        command = option(command)
+    return command
 
 
-allow_option = click.option(
-    "--allow",
-    multiple=True,
-    metavar="NAME",
-    help="One exact name that pickles may hold, e.g. timm.models.resnet.ResNet; recorded in the report.",
-)
+def place_options(command: F) -> F:
+    """Which of the models in a repo is loaded."""
+    for option in (
+        click.option("--subfolder", default="", help="Where in the repo the model lies, as of from_pretrained."),
+        click.option("--variant", help="Variant of the weights, as of from_pretrained, e.g. fp16."),
+    ):
+        command = option(command)
+    return command

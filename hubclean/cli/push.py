@@ -46,7 +46,7 @@ def render_push(report: PushReport) -> str:
 @click.option("--private", is_flag=True, help="Make the repo private if it has to be created.")
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
-@click.option("--dry-run", is_flag=True, help="Show the exact file list and card; send nothing.")
+@click.option("--dry-run", is_flag=True, help="Ask the Hub what is there, show the files and the card; send nothing.")
 @json_option
 def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""

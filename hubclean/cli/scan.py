@@ -1,4 +1,4 @@
-"""``hubclean scan`` and ``hubclean download``: one target or many, four formats, one exit code."""
+"""``hubclean scan``: one target or many, four formats, one exit code."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import allow_option, data_options, gate_option, json_option, model_options, session
+from hubclean.cli.options import data_options, json_option, model_options, place_options, policy_options, session
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
     from hubclean.scanning.document import ScanDocument, TargetScan
 
 MOST_TARGETS = 10_000
+MOST_FOLLOWED = 4
+_MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 
 
 @click.command()
@@ -28,14 +30,10 @@ MOST_TARGETS = 10_000
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with more targets, one a line; # starts a comment.",
 )
-@gate_option
-@allow_option
-@click.option(
-    "--allow-unchecked",
-    multiple=True,
-    metavar="PATTERN",
-    help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
-)
+@policy_options
+@place_options
+@click.option("--with-folder", is_flag=True, help="A file stands for the model in whose folder it lies, if one does.")
+@click.option("--follow", is_flag=True, help="Scan the base model of an adapter, too.")
 @click.option(
     "--format",
     "form",
@@ -44,6 +42,7 @@ MOST_TARGETS = 10_000
     type=click.Choice(["text", "json", "sarif", "cyclonedx"]),
     help="SARIF 2.1.0 is for code scanning, CycloneDX 1.6 is a bill of materials.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Every finding and every file, not grouped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print counts only: a line for one target, a table for many.")
 @click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
 @click.option(
@@ -74,10 +73,11 @@ def scan(
     quiet: bool,
     **rest: Any,
 ) -> None:
-    """Is TARGET safe to download? Reads the listing, headers and configs; fetches no weight.
+    """Is TARGET safe to load? Reads the listing, headers and configs; fetches no weight.
 
-    TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file; of several, findings in one give exit
-    code 1, and no verdict on one gives 2.
+    TARGET is org/model, org/model@rev, a Hub URL, a local folder, or one file. Exit code 1: a finding in what will be
+    loaded, or a hostile one in any file. 2: something to be loaded was not checked, or there is nothing to load. Of
+    several targets, findings in one give 1, and no verdict on one gives 2.
     """
     from hubclean.scanning.document import ScanDocument, worst
     from hubclean.scanning.pickles.allowed_names import check_names
@@ -87,10 +87,16 @@ def scan(
         raise click.UsageError("Missing argument 'TARGET...': name a target, or --from FILE.")
     if len(names) > 1 and (rest["revision"] or rest["deep"]):
         raise click.UsageError("--revision and --deep go with one target.")
+    names = _with_folders(names) if rest["with_folder"] else names
     check_names(allow)
-    static = {"gate": fail_on, "allow": allow, "allow_unchecked": allow_unchecked}
+    static = {"gate": fail_on, "allow": allow, "allow_unchecked": allow_unchecked, "loader": rest["loader"]}
+    static |= {"variant": rest["variant"], "subfolder": rest["subfolder"]}
     form = "json" if rest["as_json"] else form
-    rows = [_one(name, static, rest, alone=len(names) == 1, shown=form == "text" and not quiet) for name in names]
+    shown = form == "text" and not quiet
+    rows = [_one(name, static, rest, alone=len(names) == 1, shown=shown) for name in names]
+    if rest["follow"]:
+        more = {**static, "loader": None, "variant": None, "subfolder": ""}
+        rows += [_one(name, more, rest | {"revision": None}, alone=False, shown=shown) for name in _bases(rows, names)]
     document = ScanDocument(
         fail_on,  # type: ignore[arg-type]
         allow_unchecked,
@@ -100,6 +106,38 @@ def scan(
     )
     _print(document, form, quiet)
     sys.exit(document.exit_code)
+
+
+def _with_folders(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Files replaced by the nearest folder above them that a library would load."""
+    from hubclean.hub.repos import LocalRepo
+    from hubclean.scanning.engine import reader_of
+    from hubclean.scanning.load_sets.choosing import load_set
+
+    known: dict[Path, bool] = {}
+
+    def is_model(folder: Path) -> bool:
+        if folder not in known:
+            known[folder] = any((folder / name).is_file() for name in _MODEL_CONFIGS)
+            if known[folder]:
+                repo = LocalRepo(folder)
+                known[folder] = load_set(reader_of(repo, repo.files())).loader not in ("all", "torch")
+        return known[folder]
+
+    here = Path.cwd()
+    found = []
+    for name in names:
+        place = Path(name)
+        above = [folder for folder in place.parents if not place.is_absolute() or folder.is_relative_to(here)]
+        folder = next((folder for folder in above if is_model(folder)), None) if place.is_file() else None
+        found.append(name if folder is None else str(folder))
+    return tuple(dict.fromkeys(found))
+
+
+def _bases(rows: list[TargetScan], names: tuple[str, ...]) -> tuple[str, ...]:
+    """The repos of a Hub from which the scanned ones load, too: one level, few, and never a path of this disk."""
+    named = dict.fromkeys(base for row in rows for base in row.load_set.base)
+    return tuple(f"hf://{base.removeprefix('hf://')}" for base in named if base not in names)[:MOST_FOLLOWED]
 
 
 def _listed(place: Path) -> tuple[str, ...]:
@@ -135,7 +173,7 @@ def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool,
             raise
         return TargetScan(target, 2, str(error) or type(error).__name__)
     if shown:
-        _show(report, last=alone)
+        _show(report, rest["verbose"], last=alone)
     return target_scan(target, report)
 
 
@@ -157,12 +195,13 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 
-def _show(report: ScanReport, last: bool) -> None:
+def _show(report: ScanReport, verbose: bool, last: bool) -> None:
     from hubclean.cli.text.scan import render_scan
 
     on_terminal = bool(sys.stdout and sys.stdout.isatty())
     width = shutil.get_terminal_size().columns if on_terminal else 0
-    click.echo(render_scan(report, on_terminal, width, named=not last) + ("" if last else "\n"))
+    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose)
+    click.echo(text + ("" if last else "\n"))
 
 
 def _print(document: ScanDocument, form: str, quiet: bool) -> None:

@@ -1,6 +1,6 @@
 """Several owners of images, one checkpoint, no image sent: by files, or in rounds. Only ``flower`` knows Flower.
 
-* ``by_files``: what participants and whoever counts do, one call a command: rank, tally, feedback.
+* ``by_files``: what participants and whoever counts do, one call a command: rank, tally, feedback. Start here.
 * ``questions``: what a server asks, what a client answers, and what is refused.
 * ``participants``: an honest client.
 * ``rounds``: asking all clients with a quorum.

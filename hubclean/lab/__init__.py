@@ -1,6 +1,6 @@
 """Red team and bench: all that attacks, or measures attackers. Only ``cli`` imports it: no defender sees an attack.
 
-* ``planting``: ``Attack``, ``DataAttack``; how a poisoned set becomes a model; whether the backdoor took.
+* ``planting``: ``Attack``, ``DataAttack``; how a poisoned set becomes a model; whether it took. Start here.
 * ``stamps``: what attacks do to images: which rows, which labels, patterns that several share.
 * ``attacks``: one attack a file, found by name: ``registry.methods("attacks")``.
 * ``decoys``: units that sleep on every image and can be woken.

@@ -180,7 +180,7 @@ def read_all(
     """Every image of one split, for training a model to be attacked, and the class names.
 
     Raises:
-        DataError: as ``load``, or what ``prepare`` returns differs in size.
+        DataError: as ``load_images``, or what ``prepare`` returns differs in size.
     """
     _, _, table = open_table(source, split)
     image_column, label_column = columns_of(table)
@@ -195,6 +195,6 @@ def read_all(
 def read_matched(
     source: str, split: str | None, labels: tuple[str, ...], prepare: Callable[[Any], torch.Tensor]
 ) -> ImageSet:
-    """Every image of one split with the model's label numbers; raises ``DataError`` as ``read_all`` and ``load``."""
+    """Every image of one split with the model's label numbers; raises ``DataError`` as ``load_images``."""
     images, classes = read_all(source, split, prepare)
     return ImageSet(images.pixels, torch.tensor(match_classes(list(classes), labels)[0])[images.labels])

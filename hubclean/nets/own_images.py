@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -16,8 +17,9 @@ from hubclean.nets.images import ImageSet
 class LabelledImages(Protocol):
     """Any dataset with a length whose items are an image and its label, such as ``torch.utils.data.Dataset``.
 
-    An image is a picture (PIL), prepared by the model's own resize and crop; or a tensor or array ``(c, h, w)`` at the
-    model's input size, uint8 or float in [0, 1]. A label is the number of an output of the model.
+    An image is a picture (PIL) or a uint8 array, prepared by the model's own resize and crop; or a tensor or float
+    array ``(c, h, w)`` at the model's input size, uint8 or float in [0, 1]. A label is the number of an output of the
+    model. An item may also be a mapping with ``image`` and ``label``, or ``pixel_values`` and ``labels``.
     """
 
     def __len__(self) -> int: ...
@@ -26,6 +28,7 @@ class LabelledImages(Protocol):
 
 
 OwnImages: TypeAlias = "ImageSet | tuple[Tensor, Tensor] | LabelledImages"
+_KEYS = (("image", "label"), ("pixel_values", "labels"), ("image", "labels"), ("img", "label"))
 Prepare = Callable[[Any], Tensor]
 
 
@@ -36,9 +39,7 @@ def count(source: OwnImages) -> int:
         DataError: ``source`` is no dataset, or a pair of tensors of different lengths.
     """
     if isinstance(source, tuple):
-        if len(source) != 2 or not all(isinstance(part, Tensor) for part in source):
-            raise DataError("images in memory are a pair of tensors: pixels (n, c, h, w) and labels (n,)")
-        pixels, labels = source
+        pixels, labels = _pair(source)
         if pixels.ndim != 4 or labels.shape != pixels.shape[:1]:
             raise DataError(
                 f"pixels {tuple(pixels.shape)} and labels {tuple(labels.shape)} are not (n, c, h, w) and (n,)"
@@ -62,18 +63,42 @@ def row(
     if isinstance(source, ImageSet):
         image, label = source.pixels[index], source.labels[index]
     elif isinstance(source, tuple):
-        image, label = source[0][index], source[1][index]
+        pixels, labels = _pair(source)
+        image, label = pixels[index], labels[index]
     else:
-        try:
-            image, label = source[index]
-        except (TypeError, ValueError) as error:
-            raise DataError("an item of the dataset is not a pair of an image and its label") from error
+        image, label = _item(source[index])
     return _pixels(image, shape, prepare), _label(label, classes)
 
 
-def _pixels(image: Any, shape: tuple[int, int, int], prepare: Prepare) -> Tensor:
-    if not isinstance(image, Tensor):
-        return prepare(image)  # a picture, or an array of uint8
+def _pair(source: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+    """Pixels and labels as tensors; arrays of numpy are as good."""
+    try:
+        pixels, labels = (part if isinstance(part, Tensor) else torch.from_numpy(part) for part in source)
+    except (TypeError, ValueError) as error:
+        raise DataError("images in memory are a pair of tensors: pixels (n, c, h, w) and labels (n,)") from error
+    return pixels, labels
+
+
+def _item(item: Any) -> tuple[Any, Any]:
+    if isinstance(item, Mapping):
+        for image, label in _KEYS:
+            if image in item and label in item:
+                return item[image], item[label]
+        raise DataError("an item of the dataset has no image and label, such as 'image' and 'label'")
+    try:
+        image, label = item
+    except (TypeError, ValueError) as error:
+        raise DataError("an item of the dataset is not a pair of an image and its label") from error
+    return image, label
+
+
+def _pixels(picture: Any, shape: tuple[int, int, int], prepare: Prepare) -> Tensor:
+    if isinstance(picture, Tensor):
+        image = picture
+    elif getattr(getattr(picture, "dtype", None), "kind", "") == "f":
+        image = torch.from_numpy(picture)
+    else:
+        return prepare(picture)  # a picture, or an array of uint8
     if tuple(image.shape) != shape:
         raise DataError(f"an image is of shape {tuple(image.shape)}, the model takes {shape}")
     if image.dtype == torch.uint8:
@@ -88,9 +113,11 @@ def _pixels(image: Any, shape: tuple[int, int, int], prepare: Prepare) -> Tensor
 
 def _label(label: Any, classes: int) -> int:
     try:
-        number = int(label)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"a label is a number, not {type(label).__name__}") from error
+        value: Any = label.item() if isinstance(label, Tensor) else label
+        whole = isinstance(value, float) and value.is_integer()  # as many sets of tensors keep their labels
+        number = int(value) if whole else operator.index(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"a label is a whole number, not {label!r:.40} ({type(label).__name__})") from error
     if not 0 <= number < classes:
         raise DataError(f"the label {number} is none of the model's: it has {classes} outputs")
     return number

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters
 from hubclean.nets.construction.classifier import bare, count_parameters
+from hubclean.nets.cut import features
 from hubclean.nets.trace import locate
 from hubclean.nets.trace.recorder import Trace
 from hubclean.records import ModelFacts
@@ -28,7 +30,7 @@ def wrap_module(
     module: nn.Module,
     example: Tensor,
     *,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str] | Mapping[int, str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     name: str | None = None,
@@ -42,20 +44,73 @@ def wrap_module(
     """
     own = free_copy(module)
     facts, _ = described(own, example)
-    channels = facts.input_size[0]
-    known = facts.labels if labels is None else tuple(labels)
-    if len(known) != len(facts.labels):
-        raise ModelError(f"there are {len(known)} labels for a net with {len(facts.labels)} outputs")
-    return loading.wrap(
+    if len(facts.labels) < 2:
+        raise ModelError("the net has a single output: one a label is needed, two for yes and no")
+    if folder is not None and not folder.is_dir():
+        raise ModelError(f"there is no folder {printable(folder.name)!r} with the weights of the net")
+    middle, spread = _normalisation(mean, std, facts.input_size[0])
+    checkpoint = loading.wrap(
         own,
-        mean=(0.0,) * channels if mean is None else tuple(mean),
-        std=(1.0,) * channels if std is None else tuple(std),
+        mean=middle,
+        std=spread,
         input_size=facts.input_size,
-        labels=known,
+        labels=facts.labels if labels is None else _names(labels, len(facts.labels)),
         name=facts.architecture if name is None else name,
         folder=folder,
         adapters=adapters.load_adapters(hooks),
     )
+    if not next(own.parameters()).is_meta:
+        images = torch.rand(2, *facts.input_size, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            features.verify_site(checkpoint.model, checkpoint.site, images.to(next(own.parameters()).device))
+    return checkpoint
+
+
+def _names(labels: Sequence[str] | Mapping[int, str], count: int) -> tuple[str, ...]:
+    """One name an output, from a sequence or from transformers' ``id2label``.
+
+    Raises:
+        ModelError: another number of names, a name twice, or something that is no name.
+    """
+    if isinstance(labels, Mapping):
+        if set(labels) != set(range(count)):
+            raise ModelError(f"the labels' keys must be 0 to {count - 1}, one for each output of the net")
+        labels = [labels[index] for index in range(count)]
+    if isinstance(labels, str) or not isinstance(labels, Sequence) or not all(isinstance(one, str) for one in labels):
+        raise ModelError("labels are a sequence of names, or a mapping from output to name")
+    if len(labels) != count:
+        raise ModelError(f"there are {len(labels)} labels for a net with {count} outputs")
+    if len(set(labels)) != count:
+        twice = next(one for one in labels if list(labels).count(one) > 1)
+        raise ModelError(f"the label {printable(twice, 60)!r} is there twice")
+    return tuple(labels)
+
+
+def _normalisation(
+    mean: Sequence[float] | None, std: Sequence[float] | None, channels: int
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std as numbers, one a channel.
+
+    Raises:
+        ModelError: one without the other, not a finite number a channel, or a std that is not above 0.
+    """
+    if mean is None and std is None:
+        return (0.0,) * channels, (1.0,) * channels
+    if mean is None or std is None:
+        raise ModelError("mean and std go together: pixels become (pixel - mean) / std")
+    try:
+        middle, spread = (tuple(float(value) for value in values) for values in (mean, std))
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"mean and std need {channels} values, one a channel") from error
+    if not len(middle) == len(spread) == channels:
+        raise ModelError(f"mean and std need {channels} values, one a channel")
+    if not all(math.isfinite(value) for value in (*middle, *spread)) or min(spread) <= 1e-8:
+        raise ModelError("mean and std must be finite, and std above 0")
+    if max(map(abs, middle)) > 1:
+        raise ModelError(
+            f"the mean {max(middle, key=abs):g} is not that of pixels in [0, 1]: divide mean and std by 255"
+        )
+    return middle, spread
 
 
 def described(own: nn.Module, example: Tensor) -> tuple[ModelFacts, Trace]:

@@ -12,11 +12,11 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, sha256_of
 from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
-from hubclean.records import Conversion, FileHash, ScanReport, Severity, to_json
+from hubclean.records import Conversion, FileHash, Loader, ScanReport, Severity, to_json
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.names import LICENCES, suffix
 from hubclean.scanning.formats.torch_to_safetensors import INDEX, main_pickle, parts, to_safetensors
-from hubclean.scanning.refusal import Refusal, refusal
+from hubclean.scanning.refusal import Refusal, refusal_of_files
 from hubclean.whole_folder import check_free, whole_folder
 
 RECORD = "hubclean/conversion.json"
@@ -39,7 +39,7 @@ class ConvertReport:
 
     @property
     def exit_code(self) -> int:
-        """0 converted; 1 refused for a finding at the gate; 2 refused because something needed was not checked."""
+        """0 converted; 1 refused for a finding that counts; 2 refused because something needed was not checked."""
         return 0 if self.refused is None else 1 if self.refused.finding else 2
 
 
@@ -52,6 +52,8 @@ def convert(
     key: str | None = None,
     gate: Severity = "high",
     allow: tuple[str, ...] = (),
+    allow_unchecked: tuple[str, ...] = (),
+    loader: Loader | None = None,
     progress: Progress | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, with its configs and licence, into a new folder.
@@ -64,7 +66,7 @@ def convert(
         out: the folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
-        gate, allow: as for ``engine.scan``.
+        gate, allow, allow_unchecked, loader: as for ``engine.scan``.
 
     Raises:
         RefusedError: there is no pickled checkpoint, or there are several; or there are safetensors already.
@@ -73,14 +75,14 @@ def convert(
     """
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
     check_free(out)
-    report = scan(repo, gate=gate, allow=allow, progress=progress)
+    report = scan(repo, gate=gate, allow=allow, allow_unchecked=allow_unchecked, loader=loader, progress=progress)
     names = [entry.path for entry in repo.files()]
     main = _chosen(names, file)
     carried = [name for name in names if "/" not in name and _goes_along(name)]
-    if refused := refusal(report, [main, *carried]):
+    if refused := refusal_of_files(report, [main, *carried]):
         return ConvertReport(report, None, refused=refused)
     weights = parts(repo.fetch([main]), main) if main == INDEX else (main,)
-    if refused := refusal(report, weights):
+    if refused := refusal_of_files(report, weights):
         return ConvertReport(report, None, refused=refused)
     folder = repo.fetch([*weights, *carried])
     with whole_folder(out) as partial:

@@ -55,17 +55,21 @@ def _model(at: int, scan: TargetScan) -> dict[str, Any]:
         row |= {"purl": f"pkg:huggingface/{quote(name, safe='/')}@{scan.origin.revision}"}
     row["modelCard"] = {}
     row["properties"] = [{"name": "hubclean:exit-code", "value": str(scan.exit_code)}]
+    row["properties"].append({"name": "hubclean:loader", "value": scan.load_set.loader})
     if scan.error:
         row["properties"].append({"name": "hubclean:error", "value": printable(scan.error, 1000)})
-    row["components"] = [_file(at, number, file) for number, file in enumerate(scan.files)]
+    row["components"] = [
+        _file(at, number, file, scan.load_set.holds(file.path)) for number, file in enumerate(scan.files)
+    ]
     return row
 
 
-def _file(at: int, number: int, file: FileVerdict) -> dict[str, Any]:
+def _file(at: int, number: int, file: FileVerdict, loaded: bool) -> dict[str, Any]:
     row: dict[str, Any] = {"type": "file", "bom-ref": f"file-{at}-{number}", "name": printable(file.path, 1000)}
     if file.sha256:
         row["hashes"] = [{"alg": "SHA-256", "content": file.sha256}]
     facts = {"size": str(file.size), "verdict": file.state, "reason": printable(file.reason, 500)}
+    facts["loaded"] = "yes" if loaded else "no"
     row["properties"] = [{"name": f"hubclean:{name}", "value": text} for name, text in facts.items()]
     return row
 

@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass, field
 
 from hubclean.measurements import DetectionReport, Judgement
-from hubclean.records import FileVerdict, Finding, RepoRef, ScanReport, Severity, Skipped
+from hubclean.records import EVERY_FILE, FileVerdict, Finding, LoadSet, RepoRef, ScanReport, Severity, Skipped
 from hubclean.schema import json_schema
 from hubclean.version import __version__
 
@@ -33,9 +33,10 @@ class TargetScan:
 
     Args:
         target: as the user named it.
-        exit_code: 0 clean, 1 findings at the gate, 2 no verdict.
+        exit_code: 0 what will be loaded is clean, 1 findings that count, 2 no verdict.
         error: why there is no verdict at all, in one sentence; then there is no origin either.
         requests: bodies asked for, ``bytes_read`` their size.
+        load_set: the files that the exit code is about.
     """
 
     target: str
@@ -50,6 +51,7 @@ class TargetScan:
     detections: tuple[DetectionReport, ...] = ()
     judgement: Judgement | None = None
     skipped: tuple[Skipped, ...] = ()
+    load_set: LoadSet = EVERY_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,7 @@ def target_scan(target: str, report: ScanReport) -> TargetScan:
         report.detections,
         report.judgement,
         report.skipped,
+        report.load_set,
     )
 
 

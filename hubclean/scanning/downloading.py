@@ -10,13 +10,15 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, sha256_of
 from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
-from hubclean.records import FileHash, ScanReport, Severity
+from hubclean.records import FileHash, Loader, ScanReport, Severity
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats.names import LICENCES, is_pickled_weights, suffix
+from hubclean.scanning.formats.names import LICENCES, PICKLE_NAMES, is_pickled_weights, suffix
+from hubclean.scanning.load_sets.other_files import in_checkpoint
 from hubclean.scanning.refusal import Refusal, refusal, unfit
 from hubclean.whole_folder import check_free, whole_folder
 
 _TEXTS = (".json", ".txt", ".md", ".jinja", ".yaml", ".yml")
+_WEIGHTS = (*PICKLE_NAMES, ".safetensors", ".npz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class DownloadReport:
 
     @property
     def exit_code(self) -> int:
-        """0 downloaded; 1 refused for a finding at the gate; 2 refused because something needed was not checked."""
+        """0 downloaded; 1 refused for a finding that counts; 2 refused because something needed was not checked."""
         return 0 if self.refused is None else 1 if self.refused.finding else 2
 
 
@@ -55,17 +57,22 @@ def download(
     revision: str | None = None,
     gate: Severity = "high",
     allow: tuple[str, ...] = (),
+    allow_unchecked: tuple[str, ...] = (),
+    loader: Loader | None = None,
+    variant: str | None = None,
+    subfolder: str = "",
     progress: Progress | None = None,
 ) -> DownloadReport:
-    """Scan a repo, then fetch its weights, configs and texts into a folder that appears whole or not at all.
+    """Scan a repo, then fetch what will be loaded of it into a folder that appears whole or not at all.
 
-    Safetensors are taken before pickles; Python files, other formats and training state are never fetched. A file at
-    the root of the repo that is needed but unchecked, or has a finding at the gate, refuses the whole download.
+    That is the load set, with texts that lie beside it, the card and the licence. Safetensors are taken before pickles;
+    Python files, other formats, training state and checkpoints are never fetched. Where ``scan`` does not end with 0,
+    nothing is.
 
     Args:
         target: as for ``engine.scan``.
         out: the folder to write; without it, one named like the model in the current folder.
-        gate, allow: as for ``engine.scan``.
+        gate, allow, allow_unchecked, loader, variant, subfolder: as for ``engine.scan``.
 
     Raises:
         IntegrityError: a file does not have the size and hash that the pinned commit gives; nothing is kept.
@@ -75,7 +82,16 @@ def download(
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
     out = out or Path(repo.ref.repo_id.rsplit("/", 1)[-1])
     check_free(out)
-    report = scan(repo, gate=gate, allow=allow, progress=progress)
+    report = scan(
+        repo,
+        gate=gate,
+        allow=allow,
+        allow_unchecked=allow_unchecked,
+        loader=loader,
+        variant=variant,
+        subfolder=subfolder,
+        progress=progress,
+    )
     chosen, left, refused = choose_files(report)
     if refused:
         return DownloadReport(report, None, (), left, refused)
@@ -87,23 +103,33 @@ def download(
 
 def choose_files(report: ScanReport) -> tuple[tuple[str, ...], tuple[LeftOut, ...], Refusal | None]:
     """Paths to fetch, files to leave out, and why the download is refused altogether (``None`` if it is not)."""
-    why = unfit(report)
     paths = [file.path for file in report.files]
-    weights = [path for path in paths if suffix(path) == ".safetensors"]
-    weights = weights or [path for path in paths if is_pickled_weights(path)]
-    texts = [path for path in paths if suffix(path) in _TEXTS or path.lower().split(".")[0] in LICENCES]
-    needed = sorted({*weights, *texts})
-    left = [
+    why = unfit(report, paths)
+    needed = {*_weights(report, paths), *(path for path in paths if _goes_along(path))}
+    left = tuple(
         LeftOut(path, why[path].why if path in why else "not needed")
         for path in paths
         if path not in needed or path in why
-    ]
-    chosen = tuple(path for path in needed if path not in why)
-    if refused := refusal(report, [path for path in needed if "/" not in path]):
-        return chosen, tuple(left), refused
-    if not any(path in weights for path in chosen):
-        return chosen, tuple(left), Refusal("it holds no weights that hubclean could judge", False)
-    return chosen, tuple(left), None
+    )
+    chosen = tuple(path for path in paths if path in needed and path not in why)
+    if refused := refusal(report):
+        return chosen, left, refused
+    if not any(suffix(path) in _WEIGHTS for path in chosen):
+        return chosen, left, Refusal("it holds no weights that hubclean could judge", False)
+    return chosen, left, None
+
+
+def _weights(report: ScanReport, paths: list[str]) -> tuple[str, ...]:
+    """What will be loaded; where anybody may load anything, safetensors, else pickles."""
+    if report.load_set.loader not in ("all", "torch"):
+        return report.load_set.files
+    among = [path for path in paths if report.load_set.holds(path)]
+    return tuple([path for path in among if suffix(path) == ".safetensors"]) or tuple(filter(is_pickled_weights, among))
+
+
+def _goes_along(path: str) -> bool:
+    """Configs, labels, the card, the licence: texts, but those of a training's checkpoints."""
+    return not in_checkpoint(path) and (suffix(path) in _TEXTS or path.lower().split(".")[0] in LICENCES)
 
 
 def _checked(repo: Repo, folder: Path, path: str) -> FileHash:

@@ -8,14 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hubclean.errors import AccessError, OptionError, TargetError, TransportError
+from hubclean.errors import AccessError, OptionError, TargetError, TransportError, strings
 from hubclean.hub.repos import FILE_BUDGET, Repo, RepoEntry
 from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
-from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, ScanReport, Severity
+from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, Loader, ScanReport, Severity
 from hubclean.registry import methods
 from hubclean.scanning.formats.names import HEAD, suffix
 from hubclean.scanning.formats.safetensors_header import header_bytes
+from hubclean.scanning.load_sets.choosing import load_set
+from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Scanner, handled_by, not_checked
@@ -32,9 +34,12 @@ def scan(
     gate: Severity = "high",
     allow_unchecked: tuple[str, ...] = (),
     allow: tuple[str, ...] = (),
+    loader: Loader | None = None,
+    variant: str | None = None,
+    subfolder: str = "",
     progress: Progress | None = None,
 ) -> ScanReport:
-    """Scan a repo before its weights are downloaded.
+    """Scan a repo before its weights are downloaded. The exit code is about what will be loaded of it.
 
     Args:
         target: ``org/model``, ``org/model@rev``, a Hub URL, a folder, a file, or an opened repo.
@@ -42,16 +47,22 @@ def scan(
         gate: the severity from which a finding makes ``exit_code`` 1.
         allow_unchecked: patterns of paths (``fnmatch``) that may stay not checked without making ``exit_code`` 2.
         allow: exact names (``timm.models.resnet.ResNet``) that pickles may hold; recorded in the report.
+        loader: who loads (``transformers``, ``timm``, ``peft``, ``open_clip``, ``torch``), or ``all`` for every file;
+            without it, whom the repo is for.
+        variant, subfolder: as of ``from_pretrained``.
         progress: told of every file read.
 
     Raises:
         TargetError, AccessError: the target is not understood, or not there, or not allowed.
         TransportError: the Hub could not be reached, or broke off on every file.
-        OptionError: ``gate`` is no severity, or a name of ``allow`` is none or can never be allowed.
+        OptionError: ``gate`` is no severity, ``loader`` no loader, or a name of ``allow`` is none or can never be
+            allowed.
     """
     if gate not in SEVERITIES:
         raise OptionError(f"no severity named {gate!r}; there are: {', '.join(SEVERITIES)}")
+    allow, allow_unchecked = strings("allow", allow), strings("allow_unchecked", allow_unchecked)
     check_names(allow)
+    asked = Asked(loader, variant, subfolder)
     started = time.monotonic()
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
     files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
@@ -61,6 +72,7 @@ def scan(
     reader = reader_of(repo, files, allow)
     _read_ahead(reader, files, progress)
     findings, verdicts = _judge(scanners, reader, files)
+    loaded = load_set(reader, asked)
     return ScanReport(
         origin=repo.ref,
         gate=gate,
@@ -71,6 +83,7 @@ def scan(
         bytes_read=reader.bytes_read,
         seconds=round(time.monotonic() - started, 3),
         allowed_names=tuple(sorted(set(allow))),
+        load_set=loaded,
     )
 
 

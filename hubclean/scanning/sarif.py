@@ -43,6 +43,10 @@ def _run(scan: TargetScan, version: str) -> dict[str, Any]:
                 "executionSuccessful": scan.exit_code != 2,
                 "exitCode": scan.exit_code,
                 "toolExecutionNotifications": notes,
+                "properties": {
+                    "loader": scan.load_set.loader,
+                    "loaded": [printable(p, 300) for p in scan.load_set.files],
+                },
             }
         ],
         "artifacts": [_artifact(scan, file) for file in scan.files],
@@ -75,13 +79,18 @@ def _result(scan: TargetScan, row: Finding) -> dict[str, Any]:
         "message": {"text": f"{printable(row.what, 1000)} ({printable(row.advice, 500)})"},
         "locations": [{"physicalLocation": place}],
         "partialFingerprints": {"hubclean/v1": hashlib.sha256(same.encode("utf-8", "replace")).hexdigest()},
-        "properties": {"severity": row.severity, "security-severity": _SCORES[row.severity]},
+        "properties": {
+            "severity": row.severity,
+            "security-severity": _SCORES[row.severity],
+            "loaded": scan.load_set.holds(row.path),
+            "hostile": row.hostile,
+        },
     }
 
 
 def _artifact(scan: TargetScan, file: FileVerdict) -> dict[str, Any]:
     hashes = {"hashes": {"sha-256": file.sha256}} if file.sha256 else {}
-    facts = {"verdict": file.state, "reason": printable(file.reason, 500)}
+    facts = {"verdict": file.state, "reason": printable(file.reason, 500), "loaded": scan.load_set.holds(file.path)}
     return {"location": {"uri": uri(scan, file.path)}, "length": file.size, **hashes, "properties": facts}
 
 

@@ -144,3 +144,27 @@ def test_the_examples_of_the_docstrings_run(desk: dict[str, Any], hub: HubServer
         ran[name] = tried
     assert set(FUNCTIONS) - ran.keys() == {"load_guarded"}
     assert all(ran.values()), ran
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda: hubclean.scan("model", allow_unchecked="*.onnx"), "allow_unchecked"),
+        (lambda: hubclean.scan("model", allow="timm.models.resnet.ResNet"), "allow"),
+        (lambda: scan("model", allow_unchecked="*"), "allow_unchecked"),  # type: ignore[arg-type]
+        (lambda: hubclean.download("model", "x", allow_unchecked="*"), "allow_unchecked"),
+        (lambda: hubclean.convert("model", "x", allow="a.b"), "allow"),
+        (lambda: hubclean.guard(allow_unchecked="*"), "allow_unchecked"),
+        (lambda: hubclean.clean("model", None, "x", detectors="skip"), "detectors"),
+        (lambda: hubclean.clean("model", None, "x", given="max_drop=0.1"), "given"),
+    ],
+)
+def test_one_string_is_not_taken_for_several(call: Any, name: str, desk: dict[str, Any]) -> None:
+    """The letters of ``*.onnx`` are patterns too, and the first lets everything pass."""
+    with pytest.raises(hubclean.HubcleanError, match=f"^{name} takes several strings"):
+        call()
+
+
+def test_a_net_that_was_not_wrapped_is_named(tmp_path: Path) -> None:
+    with pytest.raises(hubclean.HubcleanError, match=r"not Linear: hubclean\.wrap a net first"):
+        hubclean.clean(torch.nn.Linear(2, 2), None, tmp_path / "out")  # type: ignore[arg-type]

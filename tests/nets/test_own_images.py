@@ -53,8 +53,11 @@ def splits(source: Any, prepare: Any = never, **options: Any) -> Any:
         (PIXELS.float() / 255, LABELS),
         TensorDataset(PIXELS, LABELS),
         [(image, label) for image, label in zip(PIXELS, LABELS.tolist(), strict=True)],
+        (PIXELS.numpy(), LABELS.numpy()),
+        [{"image": image, "label": label} for image, label in zip(PIXELS, LABELS, strict=True)],
+        [(image.numpy() / np.float32(255), label) for image, label in zip(PIXELS, LABELS.numpy(), strict=True)],
     ],
-    ids=["set", "uint8", "float", "dataset", "list"],
+    ids=["set", "uint8", "float", "dataset", "list", "numpy", "mappings", "float arrays"],
 )
 def test_every_form_gives_the_same_three_sets(source: Any) -> None:
     found = splits(source, sizes=Sizes(10, 10, 20))
@@ -94,7 +97,9 @@ def test_pictures_are_prepared_by_the_model_and_only_those_that_are_drawn() -> N
         ((PIXELS, LABELS + 1), "the label 4 is none of the model's"),
         ((PIXELS, LABELS - 1), "the label -1 is none of the model's"),
         ([PIXELS[0]] * 40, "not a pair"),
-        ([(PIXELS[0], "cat")] * 40, "a label is a number, not str"),
+        ([(PIXELS[0], "cat")] * 40, "a whole number, not 'cat'"),
+        ((PIXELS, LABELS + 0.7), "a whole number, not tensor"),
+        ([{"picture": PIXELS[0], "label": 1}] * 40, "no image and label"),
     ],
 )
 def test_what_is_refused(source: Any, said: str) -> None:
@@ -157,7 +162,17 @@ def test_a_net_in_memory_is_cleansed_with_images_in_memory(tmp_path: Path) -> No
     ("options", "kind", "said"),
     [
         ({"labels": ["a"]}, ModelError, "1 labels for a net with 4 outputs"),
-        ({"mean": (0.5,)}, ModelError, "3 values"),
+        ({"labels": ["a", "b", "a", "c"]}, ModelError, "'a' is there twice"),
+        ({"labels": [0, 1, 2, 3]}, ModelError, "a sequence of names"),
+        ({"labels": "abcd"}, ModelError, "a sequence of names"),
+        ({"labels": {1: "a", 2: "b", 3: "c", 4: "d"}}, ModelError, "keys must be 0 to 3"),
+        ({"labels": 4}, ModelError, "a sequence of names"),
+        ({"mean": (0.5,), "std": (0.5,)}, ModelError, "3 values"),
+        ({"mean": 0.5, "std": 0.5}, ModelError, "3 values"),
+        ({"mean": (0.5,) * 3}, ModelError, "go together"),
+        ({"mean": (0.5,) * 3, "std": (0.5, 0.5, 0.0)}, ModelError, "std above 0"),
+        ({"mean": (123.7, 116.3, 103.5), "std": (58.4, 57.1, 57.4)}, ModelError, "divide mean and std by 255"),
+        ({"folder": "nowhere"}, ModelError, "no folder 'nowhere'"),
         ({"example": torch.zeros(3, 8, 8)}, ModelError, "a batch of images"),
     ],
 )
@@ -173,6 +188,22 @@ def test_labels_and_normalisation_have_plain_defaults() -> None:
     assert checkpoint.labels == ("label 0", "label 1", "label 2", "label 3")
     images = torch.rand(2, *SHAPE)
     assert torch.allclose(checkpoint.model(images), net(images))
+
+
+def test_labels_as_transformers_keeps_them_and_tensors_of_mean_and_std() -> None:
+    names = {3: "d", 0: "a", 1: "b", 2: "c"}
+    half = torch.full((3,), 0.5)
+    checkpoint = hubclean.wrap(Tied(), torch.zeros(1, *SHAPE), labels=names, mean=half, std=half.numpy())
+    assert checkpoint.labels == tuple("abcd")
+    assert checkpoint.facts.mean == checkpoint.facts.std == (0.5,) * 3
+
+
+def test_a_net_that_ends_in_a_softmax_or_has_one_output_is_refused() -> None:
+    with pytest.raises(ModelError, match="no softmax"):
+        hubclean.wrap(nn.Sequential(Tied(), nn.Softmax(1)), torch.zeros(1, *SHAPE))
+    one = nn.Sequential(nn.Flatten(), nn.Linear(192, 8), nn.ReLU(), nn.Linear(8, 1))
+    with pytest.raises(ModelError, match="a single output"):
+        hubclean.wrap(one, torch.zeros(1, *SHAPE))
 
 
 def test_images_are_asked_for_before_a_net_is_copied(tmp_path: Path) -> None:

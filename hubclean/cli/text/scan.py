@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import textwrap
 from collections import Counter
+from collections.abc import Sequence
 
 from hubclean.cli.text.layout import paint, plural
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
-from hubclean.records import SEVERITIES, DetectionReport, Finding, ScanReport
+from hubclean.records import SEVERITIES, DetectionReport, FileState, FileVerdict, Finding, ScanReport
 from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
+from hubclean.scanning.refusal import nothing_loadable
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
 _MOST_ALIKE = 5  # files listed one by one for the same reason
 
 _EXITS = {
-    0: "exit code 0: every file was checked and nothing was found at or above {gate}",
-    1: "exit code 1: a finding at or above {gate}",
-    2: "exit code 2: no verdict, because not everything could be checked",
+    1: "exit code 1: a finding at or above {gate} in what will be loaded, or a hostile one in any file",
+    2: "exit code 2: no verdict, because not everything to be loaded could be checked",
 }
+_SHOWN_FILES = 8  # of the load set, by name
+_WORST = 3  # findings of one rule in one file, written out
 
 
-def render_scan(report: ScanReport, colour: bool = False, width: int = 0, named: bool = False) -> str:
-    """The scan as text: counts first, then findings by severity, files not checked, cost and exit code.
+def render_scan(
+    report: ScanReport, colour: bool = False, width: int = 0, named: bool = False, verbose: bool = False
+) -> str:
+    """The scan as text: counts and what will be loaded first, then findings, files not checked, cost, exit code.
 
     Args:
         report: from ``engine.scan``, with detections if the deep stage ran.
         colour: whether to use ANSI colours.
         width: columns of the terminal, at which findings are wrapped; 0 keeps each on one line, for ``grep``.
         named: whether every finding names the repo too, for output of many.
+        verbose: every finding and every file on a line of its own.
     """
     lines = [paint(headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
+    lines.append(f"  {loaded_line(report)}")
+    lines += [f"  base model {printable(name, 200)} is loaded, too: --follow scans it" for name in report.load_set.base]
     if report.findings:
-        lines += ["", *_findings(report, colour, width, named)]
+        lines += ["", *_findings(report, colour, width, named, verbose)]
     if any(file.state == "unchecked" for file in report.files):
-        lines += ["", *_unchecked(report)]
+        lines += ["", *_unchecked(report, verbose)]
     if report.detections:
         lines += ["", *map(_detection, report.detections)]
     if report.judgement:
@@ -45,6 +53,39 @@ def render_scan(report: ScanReport, colour: bool = False, width: int = 0, named:
         lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
     lines.append(_exit(report))
     return "\n".join(lines)
+
+
+def loaded_line(report: ScanReport) -> str:
+    """Which files will be loaded and whether they are fine, and what is known of the others, in one line."""
+    chosen, loaded = report.load_set, report.loaded
+    if not chosen.loadable:
+        return nothing_loadable(report)
+    note = f" ({printable(chosen.note, 200)})" if chosen.note else ""
+    if chosen.loader == "all":
+        return f"every file counts{note}: {_states(report, loaded)}"
+    names = [printable(file.path, 100) for file in loaded[:_SHOWN_FILES]]
+    if len(loaded) > _SHOWN_FILES:
+        names.append(f"and {len(loaded) - _SHOWN_FILES} more")
+    line = f"{chosen.loader} loads {', '.join(names)}{note}: {_states(report, loaded)}"
+    others = [file for file in report.files if not chosen.holds(file.path)]
+    if others:
+        line += f"; {plural(len(others), 'other file')}: {_other_states(others)}"
+    return line
+
+
+def _states(report: ScanReport, files: Sequence[FileVerdict]) -> str:
+    """``3 of 3 ok``, or what the others are."""
+    bad = {row.path for row in report.at_gate}
+    unchecked = sum(file.state == "unchecked" and file.path not in bad for file in files)
+    found = sum(file.path in bad for file in files)
+    text = f"{len(files) - found - unchecked} of {len(files)} ok"
+    return text + (f", {found} with findings" if found else "") + (f", {unchecked} not checked" if unchecked else "")
+
+
+def _other_states(files: Sequence[FileVerdict]) -> str:
+    states = Counter(file.state for file in files)
+    said: dict[FileState, str] = {"ok": "ok", "finding": "with findings", "unchecked": "not looked into"}
+    return ", ".join(f"{states[state]} {text}" for state, text in said.items() if states[state])
 
 
 def headline(report: ScanReport) -> str:
@@ -67,51 +108,80 @@ def counted(scan: TargetScan) -> str:
     return text + (f"; {unchecked} not checked" if unchecked else "")
 
 
-def _findings(report: ScanReport, colour: bool, width: int, named: bool) -> list[str]:
-    """One line a finding: severity, rule, file and offset, what was seen, what to do.
+def _findings(report: ScanReport, colour: bool, width: int, named: bool, verbose: bool) -> list[str]:
+    """One line a file and rule: severity, rule, file and offset, the worst that was seen, what to do.
 
     Those that only say "not checked" stand in their own list.
     """
     rows = [row for row in report.findings if row.severity != "info" or row.rule not in ("HC-INC-001", "HC-FMT-002")]
     lines = [f"{'SEVERITY':<8}  {'RULE':<10}  FILE: WHAT -> WHAT TO DO"] if rows else []
     origin = f"{printable(str(report.origin), 300)}/" if named else ""
-    for row in rows:
+    counting = set(report.at_gate)
+    groups: dict[object, list[Finding]] = {}
+    for row in rows:  # the worst come first
+        key = (row.path, row.rule, row.severity, row in counting)
+        groups.setdefault(row if verbose else key, []).append(row)
+    for group in groups.values():
+        row = group[0]
         severity = paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
-        text = f"{printable(row.rule):<10}  {origin}{_place(row)}: {printable(row.what, 300)}"
+        aside = "" if row in counting or report.load_set.holds(row.path) or row.path == "." else " (not loaded)"
+        text = f"{printable(row.rule):<10}  {origin}{_place(group)}{aside}: {_seen(group)}"
         text += f" -> {printable(row.advice, 300)}"
         wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
         lines.append(f"{severity}  " + f"\n{'':<22}".join(wrapped))
     return lines
 
 
-def _place(finding: Finding) -> str:
-    return printable(finding.path) + (f" at byte {finding.offset}" if finding.offset is not None else "")
+def _seen(group: list[Finding]) -> str:
+    """What was seen, of many the count and the first three."""
+    if len(group) == 1:
+        return printable(group[0].what, 300)
+    shown = "; ".join(printable(row.what, 120) for row in group[:_WORST])
+    return f"{len(group)} times: {shown}" + (f"; and {len(group) - _WORST} more" if len(group) > _WORST else "")
 
 
-def _unchecked(report: ScanReport) -> list[str]:
-    """Files not checked, grouped by reason; those the caller allows are marked."""
-    counted = {file.path for file in report.unchecked}
+def _place(group: list[Finding]) -> str:
+    row = group[0]
+    return printable(row.path) + (f" at byte {row.offset}" if len(group) == 1 and row.offset is not None else "")
+
+
+def _unchecked(report: ScanReport, verbose: bool) -> list[str]:
+    """Files not checked, grouped by reason: first those that will be loaded; those the caller allows are marked."""
+    rows = [file for file in report.files if file.state == "unchecked"]
+    loaded = [file for file in rows if report.load_set.holds(file.path)]
+    lines = []
+    if loaded:
+        example = next((file for file in report.unchecked), loaded[0])
+        todo = f"look at it first; --allow-unchecked '{printable(example.path, 100)}' lets it pass"
+        lines += [f"NOT CHECKED -> {todo}", *_by_reason(report, loaded, verbose)]
+    if others := [file for file in rows if file not in loaded]:
+        head = f"NOT LOOKED INTO, and not loaded by {report.load_set.loader} -> --for all counts every file"
+        lines += [head, *_by_reason(report, others, verbose)]
+    return lines
+
+
+def _by_reason(report: ScanReport, files: Sequence[FileVerdict], verbose: bool) -> list[str]:
     groups: dict[str, list[str]] = {}
-    for file in report.files:
-        if file.state == "unchecked":
-            mark = "" if file.path in counted else " (allowed)"
-            groups.setdefault(file.reason, []).append(f"{printable(file.path)} ({file.size:,} bytes){mark}")
-    lines = ["NOT CHECKED"]
-    for reason, files in groups.items():
+    for file in files:
+        mark = " (allowed)" if report.is_allowed(file.path) else ""
+        groups.setdefault(file.reason, []).append(f"{printable(file.path)} ({file.size:,} bytes){mark}")
+    lines = []
+    for reason, names in groups.items():
+        most = len(names) if verbose else _MOST_ALIKE
         lines.append(f"  {printable(reason, 400)}")
-        lines += [f"    {name}" for name in files[:_MOST_ALIKE]]
-        if len(files) > _MOST_ALIKE:
-            lines.append(f"    and {len(files) - _MOST_ALIKE} more")
+        lines += [f"    {name}" for name in names[:most]]
+        if len(names) > most:
+            lines.append(f"    and {len(names) - most} more")
     return lines
 
 
 def render_table(document: ScanDocument) -> str:
     """Many targets in one table, and the one exit code; a target without a report shows its error."""
-    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  TARGET"]
+    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  {'LOADER':<12}  TARGET"]
     for scan in document.scans:
         seen = [row.severity for row in scan.findings if row.severity != "info"]
         highest = max(seen, key=SEVERITIES.index, default="-")
-        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}"
+        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}  {scan.load_set.loader:<12}"
         name = printable(str(scan.origin) if scan.origin else scan.target, 300)
         lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
         if scan.error:
@@ -131,7 +201,7 @@ def _said(report: DetectionReport) -> str:
 
 
 def _exit(report: ScanReport) -> str:
-    line = _EXITS[report.exit_code].format(gate=report.gate)
+    line = _meaning(report)
     if any(row.verdict == "backdoored" for row in report.detections):
         line += " or a detected backdoor" if report.exit_code == 1 else ""
     if report.allowed_names:
@@ -140,3 +210,20 @@ def _exit(report: ScanReport) -> str:
         patterns = ", ".join(printable(pattern) for pattern in report.allowed_unchecked)
         line += f" (files that may stay not checked: {patterns})"
     return line
+
+
+def _meaning(report: ScanReport) -> str:
+    if report.exit_code == 2 and not report.load_set.loadable:
+        return f"exit code 2: no verdict, because {nothing_loadable(report)}"
+    if report.exit_code:
+        return _EXITS[report.exit_code].format(gate=report.gate)
+    if all(file.state != "unchecked" for file in report.files):
+        if not report.severe:
+            return f"exit code 0: every file was checked and nothing was found at or above {report.gate}"
+        return f"exit code 0: every file was checked; nothing to be loaded has a finding at or above {report.gate}"
+    loader = report.load_set.loader
+    what = "every file but those allowed" if loader == "all" else f"what {loader} loads"
+    return (
+        f"exit code 0: {what} was checked, nothing was found in it at or above {report.gate}, and nothing hostile in"
+        " any file that was"
+    )

@@ -1,8 +1,9 @@
 """Features read, units silenced by hooks and in the file, both proved alike; statistics; pruning.
 
-* ``features``: features at the heads, read and cut. Start here.
-* ``masks``: units of the whole net silenced, with gradients or for good.
-* ``pruning``: units taken away in a given order, accuracy while they go.
+* ``pruning``: units taken away in a given order, accuracy while they go. Start here; ``nets.loading`` writes the
+  file.
+* ``masks``: units of the whole net silenced, with gradients or for good, and the proof.
+* ``features``: features at the heads, read and cut.
 * ``searchable_units``: the units that mask methods search.
 * ``activations``: statistics in one pass.
 * ``batch_norms``: BatchNorm: whose it is, and its statistics.

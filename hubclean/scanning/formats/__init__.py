@@ -1,6 +1,6 @@
 """Files read by ourselves, strictly, without torch and numpy.
 
-* ``content``: what a file is by its first bytes.
+* ``content``: what a file is by its first bytes. Start here.
 * ``names``: what its name promises.
 * ``strict_json``: JSON: one value, no key twice, bounded.
 * ``pickle_sniff``: whether bytes read as a pickle.

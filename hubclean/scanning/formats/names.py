@@ -59,7 +59,7 @@ PICKLE_NAMES = [
 ]
 _CHECKPOINTS = (".bin", ".pt", ".pth", ".ckpt", ".th")
 SAFETENSORS_INDEX = "model.safetensors.index.json"
-_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "scaler")
+_NO_WEIGHTS = ("training_args", "optimizer", "scheduler", "rng_state", "random_states", "scaler")
 IMAGES = [".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", ".tif", ".tiff"]
 UNCHECKED_NAMES = {
     ".onnx": "ONNX",
@@ -115,7 +115,12 @@ def suffix(path: str) -> str:
 
 def is_pickled_weights(path: str) -> bool:
     """Whether a file is by its name a checkpoint of weights in torch's format, and not the state of a training."""
-    return suffix(path) in _CHECKPOINTS and not path.rsplit("/", 1)[-1].lower().startswith(_NO_WEIGHTS)
+    return suffix(path) in _CHECKPOINTS and not is_training_state(path)
+
+
+def is_training_state(path: str) -> bool:
+    """Whether a file is by its name the state of a training: arguments, optimizer, scheduler, random numbers."""
+    return path.rsplit("/", 1)[-1].lower().startswith(_NO_WEIGHTS)
 
 
 LICENCES = ("license", "licence", "notice", "copying")

@@ -9,7 +9,7 @@ import ast
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from hubclean.scanning.pickles.streams import PickleFile
@@ -173,4 +173,4 @@ def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> list[
         start = read_array_header(body).start
     except BrokenHeader:
         return []
-    return [Problem(row.rule, row.what, start + (row.offset or 0)) for row in walked(body[start:]).problems]
+    return [replace(row, offset=start + (row.offset or 0)) for row in walked(body[start:]).problems]

@@ -6,7 +6,7 @@ The bytes of storages that a torch pickle refers to are data by that reference a
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.formats.content import sniff
@@ -259,7 +259,7 @@ class _Judge:
         """The problem of a member with its place in the whole file."""
         known = self.base is not None and problem.offset is not None
         offset = (self.base or 0) + (problem.offset or 0) if known else member.header
-        return Problem(problem.rule, f"{member.name[:100]}: {problem.what}", offset)
+        return replace(problem, what=f"{member.name[:100]}: {problem.what}", offset=offset)
 
     def _array(self, member: ZipMember, begin: int, head: bytes) -> None:
         self.file.arrays += 1

@@ -17,7 +17,7 @@ from hubclean.errors import HubcleanError
 from hubclean.records import ScanReport
 from hubclean.scanning.guard.client_seam import FILE, LOOKUP, SNAPSHOT, Body, Seam, seams
 from hubclean.scanning.guard.options import GuardedCall, GuardOptions
-from hubclean.scanning.guard.verdicts import Verdict, Verdicts
+from hubclean.scanning.guard.verdicts import ALL, Verdict, Verdicts, opened_of, refuse
 
 _SWITCH = threading.Lock()
 _active: tuple[Guard, ...] = ()
@@ -29,9 +29,10 @@ class Guard:
 
     Inside ``with Guard():``, ``hf_hub_download`` and ``snapshot_download``, under whatever name someone holds them,
     hence ``from_pretrained`` of transformers, ``hf-hub:`` models of timm, ``ModelCard.load``, first have the repo
-    scanned at the commit that the revision names. A finding at the gate, or a file that could not be checked and is
-    not allowed, raises ``UnsafeRepoError`` before any file of the repo is fetched. Then that commit is loaded and no
-    other: a branch names one commit for the whole life of the guard, however it moves, and every file handed out has
+    scanned at the commit that the revision names. A hostile finding in any file raises ``UnsafeRepoError`` at once; a
+    file that is asked for does if it has a finding at the gate, or could not be checked and is not allowed, before it
+    is fetched. Of a whole snapshot those files count that will be opened. Then that commit is loaded and no other:
+    a branch names one commit for the whole life of the guard, however it moves, and every file handed out has
     the hash that the scanned commit gives it, or is removed again (not what was in your ``local_dir`` before).
 
     Files in the cache are judged alike. With ``local_files_only`` or ``HF_HUB_OFFLINE`` the folder of the cache is
@@ -135,9 +136,11 @@ def _file(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         place = seam.body(*args, **given)  # without a request
         if isinstance(place, str):
             for judge in judges:
-                judge.of_folder(_root(place, path))
+                judge.of_folder(_root(place, path), (path,))
         return place
     verdicts = _pinned(call, judges)
+    for _, verdict in verdicts:
+        refuse(verdict.report, (path,))
     mine = _state(Path(named["local_dir"]).expanduser() / path) if named.get("local_dir") else None
     place = seam.body(**named | {"revision": verdicts[0][1].commit})
     if isinstance(place, str):  # a dry run tells of a file
@@ -154,12 +157,16 @@ def _snapshot(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
     if not judges or call.offline:
         folder = seam.body(*args, **given)
         for judge in judges:
-            judge.of_folder(Path(folder))
+            judge.of_folder(Path(folder), ALL)
         return folder
     verdicts = _pinned(call, judges)
+    patterns = {name: named.get(name) for name in ("allow_patterns", "ignore_patterns")}
+    for _, verdict in verdicts:
+        asked = list(filter_repo_objects(list(verdict.entries), **patterns))
+        refuse(verdict.report, opened_of(verdict.report, asked))
     folder = seam.body(**named | {"revision": verdicts[0][1].commit})
     if isinstance(folder, str):
-        root, patterns = Path(folder), {name: named.get(name) for name in ("allow_patterns", "ignore_patterns")}
+        root = Path(folder)
         for judge, verdict in verdicts:
             for path in filter_repo_objects(list(verdict.entries), **patterns):
                 if (root / path).is_file():

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from huggingface_hub import constants
 
-from hubclean.errors import OptionError
-from hubclean.records import SEVERITIES, ScanReport, Severity
+from hubclean.errors import OptionError, strings
+from hubclean.records import SEVERITIES, Loader, ScanReport, Severity
+from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
 
 REPO_TYPES = ("dataset", "space", "kernel")
@@ -20,7 +21,8 @@ class GuardOptions:
     """What a guard lets pass.
 
     Args:
-        gate, allow, allow_unchecked: as for ``engine.scan``.
+        gate, allow, allow_unchecked, loader: as for ``engine.scan``; ``loader`` says what of a whole snapshot will be
+            opened.
         unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
         on_report: called once with the report of every scan, before the repo passes or is refused.
 
@@ -33,6 +35,7 @@ class GuardOptions:
     allow_unchecked: tuple[str, ...] = ()
     unscanned: tuple[str, ...] = ()
     on_report: Callable[[ScanReport], None] | None = None
+    loader: Loader | None = None
 
     def __post_init__(self) -> None:
         for name in ("allow", "allow_unchecked", "unscanned"):
@@ -42,17 +45,7 @@ class GuardOptions:
         if odd := [kind for kind in self.unscanned if kind not in REPO_TYPES]:
             raise OptionError(f"no type of repo named {odd[0]!r} goes unscanned; there are: {', '.join(REPO_TYPES)}")
         check_names(self.allow)
-
-
-def strings(name: str, value: Sequence[str]) -> tuple[str, ...]:
-    """The value of an option that takes several strings.
-
-    Raises:
-        OptionError: it is one string, whose letters would be taken one by one.
-    """
-    if isinstance(value, str):
-        raise OptionError(f"{name} of a guard is a tuple of strings, not one string")
-    return tuple(value)
+        Asked(self.loader)
 
 
 @dataclass(frozen=True, slots=True)

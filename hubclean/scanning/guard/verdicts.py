@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,10 @@ from hubclean.hub.repos import LocalRepo, Repo, RepoEntry
 from hubclean.records import ScanReport
 from hubclean.scanning.engine import scan
 from hubclean.scanning.guard.options import GuardedCall, GuardOptions
+from hubclean.scanning.refusal import refusal_of_files
+
+# A whole snapshot: of the files in it those count that will be opened.
+ALL: tuple[str, ...] = ("*",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Verdicts:
         """Scan the repo at the commit that the revision names, once; a branch keeps naming that commit.
 
         Raises:
-            UnsafeRepoError: a finding at the gate, or something not checked.
+            UnsafeRepoError: a finding that counts wherever it is.
             HfHubHTTPError: the client's own, where there is no such repo or revision. HubcleanError: as ``scan``.
         """
         where = (call.endpoint, call.repo_id)
@@ -79,14 +83,14 @@ class Verdicts:
                 self._commits[*where, call.revision] = self._commits[*where, commit] = commit
             verdict = self._verdicts[*where, commit]
         self._tell(fresh)
-        _refuse(verdict.report)
+        refuse(verdict.report, ())
         return verdict
 
-    def of_folder(self, root: Path) -> None:
-        """Scan what lies in a folder, once as long as no file of it changes.
+    def of_folder(self, root: Path, paths: Iterable[str]) -> None:
+        """Scan what lies in a folder, once as long as no file of it changes, and judge the files asked for.
 
         Raises:
-            UnsafeRepoError: as ``of_commit``. HubcleanError: the folder cannot be read.
+            UnsafeRepoError: as ``refuse``. HubcleanError: the folder cannot be read.
         """
         fresh = None
         with self._turn(root):
@@ -97,7 +101,7 @@ class Verdicts:
                 self._folders[root] = (state, fresh)
             report = self._folders[root][1]
         self._tell(fresh)
-        _refuse(report)
+        refuse(report, opened_of(report) if paths is ALL else paths)
 
     def commit_known(self, call: GuardedCall) -> str | None:
         """The commit that a revision was found to name; ``None`` before the first scan."""
@@ -112,12 +116,12 @@ class Verdicts:
         """
         for (_, repo_id, commit), verdict in list(self._verdicts.items()):
             if (repo_id, commit) == (call.repo_id, root.name):
-                _refuse(verdict.report)
+                refuse(verdict.report, (path,))
                 self.vouch(verdict, root, path)
                 return True
         if root not in self._folders and not call.offline:
             return False
-        self.of_folder(root)
+        self.of_folder(root, (path,))
         return True
 
     def vouch(self, verdict: Verdict, root: Path, path: str, keep: bool = False) -> None:
@@ -145,7 +149,13 @@ class Verdicts:
 
     def _scan(self, repo: Repo) -> ScanReport:
         options = self.options
-        return scan(repo, gate=options.gate, allow=options.allow, allow_unchecked=options.allow_unchecked)
+        return scan(
+            repo,
+            gate=options.gate,
+            allow=options.allow,
+            allow_unchecked=options.allow_unchecked,
+            loader=options.loader,
+        )
 
     def _tell(self, report: ScanReport | None) -> None:
         if report is not None and self.options.on_report is not None:
@@ -166,15 +176,22 @@ def _opened(call: GuardedCall) -> HubRepo:
         raise
 
 
-def _refuse(report: ScanReport) -> None:
-    if report.exit_code == 0:
+def opened_of(report: ScanReport, among: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The files of the load set, or those of them that are ``among`` others."""
+    paths = tuple(file.path for file in report.loaded)
+    return paths if among is None else tuple(set(paths) & set(among))
+
+
+def refuse(report: ScanReport, paths: Iterable[str]) -> None:
+    """Refuse the repo for a hostile finding anywhere, and the files asked for if they are not fit.
+
+    Raises:
+        UnsafeRepoError: one of both.
+    """
+    refused = refusal_of_files(report, paths)
+    if refused is None:
         return
-    name = printable(str(report.origin), 300)
-    if found := report.at_gate:
-        first = f"{found[0].rule} in {printable(found[0].path)}: {printable(found[0].what, 200)}"
-        why = f"the scan has {len(found)} findings at or above {report.gate}, first {first}"
-    else:
-        first = f"{printable(report.unchecked[0].path)} ({printable(report.unchecked[0].reason, 200)})"
-        why = f"{len(report.unchecked)} of its files could not be checked, first {first}"
+    name, why = printable(str(report.origin), 300), refused.why
+    if not refused.finding:
         why += "; allow_unchecked=(...) of the guard lets some pass"
     raise UnsafeRepoError(f"{name} is refused, nothing of it is loaded: {why}", report)

@@ -84,8 +84,14 @@ class Walk:
                 rows.append(Problem("HC-PKL-001", what, use.offset))
             else:
                 what = f"refers to {path}{times}, which is not on the list of names that weights need"
-                rows.append(Problem("HC-PKL-002", what, use.offset))
+                # Classes hold the state of a training; a foreign function that is called may do anything.
+                rows.append(Problem("HC-PKL-002", what, use.offset, hostile=use.called and _is_function(use.name)))
         return tuple(rows)
+
+
+def _is_function(name: str) -> bool:
+    """Whether a name is spelled as functions are, and not as classes."""
+    return not name.lstrip("_")[:1].isupper()
 
 
 @dataclass(slots=True)
@@ -115,9 +121,9 @@ class _Frames:
 class _Watch:
     problems: dict[tuple[str, str], Problem] = field(default_factory=dict)
 
-    def note(self, rule: str, what: str, offset: int) -> None:
+    def note(self, rule: str, what: str, offset: int, hostile: bool | None = None) -> None:
         if len(self.problems) < _MOST_NOTED + _MOST_NOTED * (rule == "HC-PKL-003"):  # noise must not hide the worst
-            self.problems.setdefault((rule, what), Problem(rule, what, offset))
+            self.problems.setdefault((rule, what), Problem(rule, what, offset, hostile=hostile))
 
 
 class Walker:
@@ -173,9 +179,9 @@ class Walker:
                 raise BudgetError(f"the pickle takes longer than {self._seconds:.0f} s to walk")
             if self._agree and (differ := second.agrees(op)):
                 self._agree = False
-                watch.note("HC-PKL-005", f"two readers disagree: {differ}", position)
+                watch.note("HC-PKL-005", f"two readers disagree: {differ}", position, hostile=True)
             if (frames.end is not None or name == "FRAME") and (fault := frames.fault(op, self.size)):
-                watch.note("HC-PKL-005", fault, position)
+                watch.note("HC-PKL-005", fault, position, hostile=True)
             if name not in ACCEPTED:
                 watch.note("HC-PKL-004", f"opcode {name}, which plain weights never need", position)
             if name == "PROTO":

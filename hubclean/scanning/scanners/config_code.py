@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import math
 import re
@@ -63,10 +64,12 @@ _YAML_CODE = re.compile(
     re.MULTILINE,
 )
 _YAML = (".yaml", ".yml")
+_MOST_TAGS = 1000
 _ADVICE = {
     "code": "do not load it with trust_remote_code=True; read the code it names first",
     "critical": "do not load it with transformers below 5.5; remove the field",
     "redirect": "load nothing from there; remove the field or pin and scan what it names",
+    "base": "scan it, too: hubclean scan --follow does",
     "json": "ask the author for a clean export",
 }
 
@@ -145,8 +148,10 @@ def walk_config(*roots: object) -> Iterator[tuple[Path, object]]:
             todo += [(inside, None, item) for item in reversed(value)]
 
 
-def _finding(rule: str, severity: Severity, entry: RepoEntry, what: str, advice: str) -> Finding:
-    return finding(Problem(rule, what, advice=_ADVICE[advice], severity=severity), entry.path)
+def _finding(
+    rule: str, severity: Severity, entry: RepoEntry, what: str, advice: str, hostile: bool | None = None
+) -> Finding:
+    return finding(Problem(rule, what, advice=_ADVICE[advice], severity=severity, hostile=hostile), entry.path)
 
 
 def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
@@ -233,7 +238,12 @@ def _redirect(entry: RepoEntry, key: str, value: str, shown: str, own: str) -> J
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != own:
         if key == "hf_hub_id" and value.startswith("timm/"):
             return  # timm writes its own repo there, and loads from where the config came from
-        yield _finding("HC-CFG-003", "high", entry, f"{shown}: another repo", "redirect")
+        if key == "base_model_name_or_path" and entry.path.rsplit("/", 1)[-1] == "adapter_config.json":
+            what = f"base model {value}: it is loaded with this adapter"
+            yield _finding("HC-CFG-003", "info", entry, what, "base")
+            return
+        # Where no loader opens the config, nothing follows it.
+        yield _finding("HC-CFG-003", "high", entry, f"{shown}: another repo", "redirect", hostile=False)
 
 
 def _pipeline(entry: RepoEntry, root: dict[str, object]) -> Judgement:
@@ -260,10 +270,13 @@ def _yaml(entry: RepoEntry, text: bytes) -> Judgement:
     except UnicodeDecodeError as error:
         yield from not_checked(entry, f"YAML that is not UTF-8 at byte {error.start}")
         return
-    if match := _YAML_CODE.search(plain):
+    if matches := list(itertools.islice(_YAML_CODE.finditer(plain), _MOST_TAGS)):
+        # Hydra's own record of a run: it calls what the owner of a program wrote, if that program reads it.
+        match = next((match for match in matches if not match.group().startswith("_target_")), matches[0])
+        hydra = match.group().startswith("_target_") and len(matches) < _MOST_TAGS
         what = f"{match.group().strip()[:60]} in YAML: an unsafe loader may call what follows"
         offset = len(plain[: match.start()].encode())
-        yield finding(Problem("HC-CFG-001", what, offset, _ADVICE["code"]), entry.path)
+        yield finding(Problem("HC-CFG-001", what, offset, _ADVICE["code"], hostile=not hydra), entry.path)
     elif "\0" in plain:
         yield from not_checked(entry, "YAML with zero bytes")
     else:

@@ -223,10 +223,10 @@ def test_limited_inputs_are_a_stage_of_their_own_and_hold_what_goes_in(resnet: C
     assert [stage.name for stage in found.stages] == ["adjusted", "limited"]
     assert found.kept == "limited"
     adjusted, limited = found.stages
-    assert adjusted.guards == ()
-    (front,) = limited.guards
+    assert adjusted.filters == ()
+    (front,) = limited.filters
     assert isinstance(front, InputRange)
-    model = runtime_filter.filtered(limited.checkpoint, limited.guards)
+    model = runtime_filter.filtered(limited.checkpoint, limited.filters)
     loud = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     answer = model.answer(loud)
     assert torch.equal(answer.logits, adjusted.checkpoint.model(front.limit(loud)))

@@ -83,7 +83,7 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
 @pytest.mark.parametrize("defense", ALL, ids=lambda defense: defense.name)
 def test_without_a_trigger_the_checkpoint_stays_and_a_note_says_why(defense: Any, single: Checkpoint) -> None:
     cleansing = defense.cleanse(single, DATA, (), SESSION)
-    assert (cleansing.kept, cleansing.stage.guards, cleansing.cut) == ("unchanged", (), 0)
+    assert (cleansing.kept, cleansing.stage.filters, cleansing.cut) == ("unchanged", (), 0)
     assert "no trigger was recovered" in cleansing.notes[0]
     assert same(cleansing.checkpoint, single)
 
@@ -108,29 +108,29 @@ def test_stamped_images_are_read_row_by_row() -> None:
 class TestFilter:
     def test_the_units_are_those_that_the_trigger_raises_most(self, single: Checkpoint) -> None:
         cleansing = NeuralCleanseFilter(units=0.05).cleanse(single, DATA, (ONE,), SESSION)
-        (guard,) = cleansing.stage.guards
+        (one,) = cleansing.stage.filters
         images = DATA.fit.images(slice(None))
         rise = (
             features(single.model, single.site, ONE.stamp(images)) - features(single.model, single.site, images)
         ).mean(0)
         count = max(1, round(0.05 * single.site.channels))
-        assert guard.units.tolist() == sorted(rise.argsort(descending=True)[:count].tolist())
-        assert (guard.target, guard.false_alarms) == (2, 0.05)
+        assert one.units.tolist() == sorted(rise.argsort(descending=True)[:count].tolist())
+        assert (one.target, one.false_alarms) == (2, 0.05)
         assert same(cleansing.checkpoint, single)
 
     @pytest.mark.parametrize("share", [0.02, 0.2, 0.5])
     def test_the_threshold_leaves_its_share_of_one_half_of_val_above(self, single: Checkpoint, share: float) -> None:
-        (guard,) = NeuralCleanseFilter(false_alarms=share).cleanse(single, DATA, (ONE,), SESSION).stage.guards
-        found = features(single.model, single.site, DATA.val.images(slice(None)))[:, guard.units].mean(1)
+        (one,) = NeuralCleanseFilter(false_alarms=share).cleanse(single, DATA, (ONE,), SESSION).stage.filters
+        found = features(single.model, single.site, DATA.val.images(slice(None)))[:, one.units].mean(1)
         order = torch.randperm(120, generator=SESSION.generator("nc-filter"))
         scores = sorted(found[order[:60]].tolist())
         place = next((k for k in range(1, 61) if k >= (1 - share) * 61 - 1e-9), 60)
-        assert guard.threshold == pytest.approx(scores[place - 1], abs=1e-5)
+        assert one.threshold == pytest.approx(scores[place - 1], abs=1e-5)
 
     def test_stamped_images_are_rejected_and_fresh_clean_ones_are_not(self, double: Checkpoint) -> None:
         cleansing = NeuralCleanseFilter(units=0.05).cleanse(double, DATA, (ONE, OTHER), SESSION)
-        model = filtered(cleansing.checkpoint, cleansing.stage.guards)
-        assert [guard.false_alarms for guard in cleansing.stage.guards] == [0.025, 0.025]
+        model = filtered(cleansing.checkpoint, cleansing.stage.filters)
+        assert [one.false_alarms for one in cleansing.stage.filters] == [0.025, 0.025]
         fresh = image_set(200, seed=11).images(slice(None))
         assert model.answer(fresh).rejected.float().mean() < 0.15
         for trigger in (ONE, OTHER):
@@ -139,7 +139,7 @@ class TestFilter:
 
     def test_the_notes_measure_on_the_other_half(self, single: Checkpoint) -> None:
         cleansing = NeuralCleanseFilter().cleanse(single, DATA, (ONE,), SESSION)
-        model = filtered(cleansing.checkpoint, cleansing.stage.guards)
+        model = filtered(cleansing.checkpoint, cleansing.stage.filters)
         aside = DATA.val.subset(torch.randperm(120, generator=SESSION.generator("nc-filter"))[60:])
         passed = float((~model.answer(ONE.stamp(aside.images(slice(None)))).rejected).float().mean())
         alarms = float(model.answer(aside.images(slice(None))).rejected.float().mean())
