@@ -96,7 +96,7 @@ def test_options_are_those_of_a_scan(hub: HubServer) -> None:
     [{"gate": "severe"}, {"allow": ("os.system",)}, {"unscanned": ("model",)}, {"allow_unchecked": "*"}],
 )
 def test_wrong_options_are_refused_at_once(options: dict[str, Any]) -> None:
-    with pytest.raises(TypeError if "x" in options else OptionError):
+    with pytest.raises(OptionError):
         hubclean.guard(**options)
 
 
