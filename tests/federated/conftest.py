@@ -1,7 +1,7 @@
 """What the tests of federated cleansing share.
 
-``averaging``, ``participants``, ``questions`` and ``training`` are tested through the rounds, ``by_files`` through the
-commands of ``tests/methods/voting`` and ``flower`` by ``make federated-test``, in a venv of its own.
+``participants``, ``questions``, ``training`` and ``local_crowd`` are tested through the rounds, ``by_files`` through
+the commands in ``tests/cli/test_ballots.py``, and ``flower`` by ``make federated-test``, in a venv of its own.
 """
 
 from __future__ import annotations

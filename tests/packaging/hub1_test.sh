@@ -9,8 +9,7 @@ for version in 1.0.0 1.33.0; do
     touch "$venv/.ready"
   fi
   echo "huggingface-hub $version"
-  PYTHONPATH=. "$venv/bin/python" -m pytest -q tests/hub/test_repos.py tests/hub/test_fetch.py tests/hub/test_hub_repo.py tests/support/test_hub_server.py tests/hub/test_transport.py \
-    tests/hub/test_transport_strict.py tests/scanning/test_reader.py tests/scanning/test_downloading.py tests/cli/test_scan.py \
-    tests/scanning/guard/test_guard.py tests/cli/test_hf_extension.py \
-    tests/hub/test_publish.py tests/hub/test_publish_refused.py tests/hub/test_audited_folder.py
+  PYTHONPATH=. "$venv/bin/python" -m pytest -q tests/hub tests/support tests/scanning/test_reader.py tests/scanning/test_downloading.py \
+    tests/scanning/guard/test_guard.py tests/scanning/guard/test_cached_files.py tests/scanning/guard/test_several_guards.py \
+    tests/cli/test_scan.py tests/cli/test_hf_extension.py
 done

@@ -47,7 +47,10 @@ def test_a_simulation_of_three_nodes_writes_a_cleansed_folder(place: Path, tmp_p
     env = os.environ | {"FLWR_HOME": str(home), "FLWR_TELEMETRY_ENABLED": "0", "PATH": path}
     env |= {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     command = ["flwr", "run", str(APP), "sim", "--stream", "--run-config", f"{values} {options}"]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANGS)
+    for _ in range(3):  # ray gives itself 30 seconds on the clock to start; on a busy machine it may need another go
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANGS)
+        if out.exists() or "node timed out during startup" not in done.stdout + done.stderr:
+            break
     assert out.exists(), done.stdout[-3000:] + done.stderr[-3000:]
     audit, _, _ = audited_folder.check_folder(out)
     assert audit.cleansing.cut > 0
