@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 from benchmarks.fuzz.targets import NAMES
 from support.pickled import (
@@ -22,6 +23,7 @@ from support.pickled import (
     torch_zip,
 )
 from support.scanned_files import POINTER, TENSOR, safetensors, tarred, zipped
+from tools.rule_examples import EXAMPLES
 
 CONFIG = {
     "architecture": "resnet18",
@@ -67,6 +69,14 @@ _ZIPS = [
 ]
 _JSON = [json.dumps(CONFIG).encode(), b'{"a": NaN, "a": 1e999}', json.dumps(INDEX).encode(), b"[" * 50 + b"]" * 50]
 _ARRAYS = [array(), array("|O"), array([("a", "<f4", (2,)), ("b", "O")]), array(version=2), array("2i4,(3,)f8", 3)]
+_FIXTURES = Path(__file__).parents[2] / "tests" / "scanning" / "fixtures"
+_HDF5 = [place.read_bytes() for place in sorted(_FIXTURES.glob("*/*/*.h5")) if place.stat().st_size < 20_000]
+_HDF5 += [EXAMPLES["HC-H5-001"]()["model.h5"], EXAMPLES["HC-H5-002"]()["table.h5"]]
+_TENSORFLOW = [
+    place.read_bytes()
+    for place in sorted((_FIXTURES / "tensorflow").rglob("*"))
+    if place.is_file() and 0 < place.stat().st_size < 20_000
+] + [EXAMPLES["HC-TF-001"]()["frozen.pb"], EXAMPLES["HC-TF-002"]()["model.json"]]
 SEEDS: dict[str, list[bytes]] = {
     "pickle": PICKLES,
     "legacy": [legacy()[len(stream(b"\x8a\x0a" + bytes(10)) + stream(b"J" + bytes(4))) :], legacy(EVIL)[20:]],
@@ -78,6 +88,8 @@ SEEDS: dict[str, list[bytes]] = {
     "config": [*_JSON, b"a: !!python/name:os.system\n_target_: x\n"],
     "template": [TEMPLATE, b"{{ messages | map(attribute='__class__') }}", b"{% include 'x' %}"],
     "python": [PYTHON, b"import " + b"a." * 30 + b"b", b"x = " + b"(" * 80 + b")" * 80],
+    "hdf5": _HDF5,
+    "tensorflow": _TENSORFLOW,
     "sniff": [*PICKLES, *_ZIPS, *_SAFE, *_JSON, *_ARRAYS, POINTER, tarred(), PYTHON, "é.pt\u202e".encode()],
 }
 SEEDS["scan"] = [
@@ -93,6 +105,9 @@ SEEDS["scan"] = [
         ("modeling.py", [PYTHON]),
         ("model.safetensors.index.json", [json.dumps(INDEX).encode()]),
         ("blob", [POINTER, EVIL]),
+        ("model.h5", _HDF5[:4]),
+        ("model.keras", [EXAMPLES["HC-KER-003"]()["model.keras"]]),
+        ("saved_model.pb", _TENSORFLOW[:4]),
     )
     for body in bodies
 ]
@@ -102,5 +117,7 @@ WORDS = (
     b"\x80\x04\x95",
     b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", b"storage",
     b"data_offsets", b"__metadata__", b"weight_map", b"auto_map", b"trust_remote_code", b"'descr'", b"fortran_order",
-    b"data.pkl", b"chat_template", b"{{", b"{%", b"__class__", b"endfor", b"\\u0000", b"\\ud800",
+    b"HEAP", b"SNOD", b"TREE", b"GCOL", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"\xff" * 8,
+    b"class_name", b"__lambda__", b"WriteFile", b"weightsManifest", b"data.pkl", b"chat_template", b"{{", b"{%",
+    b"__class__", b"endfor", b"\\u0000", b"\\ud800",
 )  # fmt: skip

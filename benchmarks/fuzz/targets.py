@@ -23,6 +23,8 @@ from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
 from hubclean.scanning.engine import reader_of, scan
 from hubclean.scanning.formats import content, names, npy, pickle_sniff, safetensors_header, strict_json, zip_directory
+from hubclean.scanning.formats.hdf5.findings import judge_hdf5
+from hubclean.scanning.formats.tensorflow import bundle, graphs, keras_config, text_graphs, tfrecord
 from hubclean.scanning.formats.zip_members import ZipFile, read_zip
 from hubclean.scanning.pickles import state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -33,7 +35,7 @@ from hubclean.scanning.sources import BytesSource
 NAMES = (
     "pytorch_model.bin", "model.safetensors", "config.json", "a.npy", "a.npz", "model.pkl", "tokenizer_config.json",
     "chat_template.jinja", "modeling.py", "model.safetensors.index.json", "blob", "notes.md", "c.yaml",
-    "model_index.json",
+    "model_index.json", "model.h5", "model.keras", "saved_model.pb", "graph.pbtxt", "model.ckpt.index", "a.tfevents",
 )  # fmt: skip
 _FAILED = ("the check failed", "broke off")
 _FOLDER = Path(tempfile.mkdtemp(prefix="hubclean-fuzz-"))
@@ -186,6 +188,27 @@ def sniffing(data: bytes) -> None:
     assert "\x1b" not in printable(text)
 
 
+def hdf5(data: bytes) -> None:
+    """An HDF5 file, whole and in parts, and what its attributes have a loader run."""
+    judge_hdf5(BytesSource(data), "model.h5")
+    with contextlib.suppress(TransportError):
+        judge_hdf5(Parts(b"\x89HDF\r\n\x1a\n" + data), "model.h5")
+    _scanner("hdf5", "model.h5", data)
+
+
+def tensorflow(data: bytes) -> None:
+    """Graphs by every name, the index of a checkpoint, records, protobuf text, TensorFlow.js, Keras's configs."""
+    source = BytesSource(data)
+    for path in ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "frozen.pb", "a.meta"):
+        graphs.read_graph(source, path)
+    bundle.read_bundle(source)
+    tfrecord.read_records(source)
+    text_graphs.read_text_graph(data.decode("utf-8", "replace"))
+    keras_config.keras_problems(data, None, "config")
+    for name, path in (("saved-models", "a.pb"), ("tfevents", "a.tfevents"), ("tfjs", "model.json")):
+        _scanner(name, path, data)
+
+
 def _scanner(name: str, path: str, data: bytes) -> None:
     repo = OneFile(path, data)
     for row in methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()):
@@ -227,6 +250,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "config": configs,
     "template": templates,
     "python": python,
+    "hdf5": hdf5,
+    "tensorflow": tensorflow,
     "sniff": sniffing,
     "scan": whole_scan,
 }

@@ -24,11 +24,13 @@ FOLDER = ROOT / "tests" / "scanning" / "fixtures" / "tensorflow"
 FILES = sorted(place for place in FOLDER.rglob("*") if place.is_file() and place.stat().st_size < 100_000)
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10) | st.sampled_from(["Lambda", "os", "function"]),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(
-        st.sampled_from(["class_name", "module", "config", "registered_name", "function", "function_type", "x"]),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["class_name", "module", "config", "registered_name", "function", "function_type", "x"]),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=20,
 )
