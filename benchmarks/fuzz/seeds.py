@@ -8,6 +8,7 @@ import json
 import lzma
 import struct
 import zlib
+from pathlib import Path
 
 from benchmarks.fuzz.targets import NAMES
 from support import ROOT
@@ -27,6 +28,7 @@ from support.pickled import (
     torch_zip,
 )
 from support.scanned_files import POINTER, TENSOR, safetensors, tarred, zipped
+from tools.rule_examples import EXAMPLES
 
 CONFIG = {
     "architecture": "resnet18",
@@ -78,6 +80,14 @@ _ZIPS = [
 ]
 _JSON = [json.dumps(CONFIG).encode(), b'{"a": NaN, "a": 1e999}', json.dumps(INDEX).encode(), b"[" * 50 + b"]" * 50]
 _ARRAYS = [array(), array("|O"), array([("a", "<f4", (2,)), ("b", "O")]), array(version=2), array("2i4,(3,)f8", 3)]
+_FIXTURES = Path(__file__).parents[2] / "tests" / "scanning" / "fixtures"
+_HDF5 = [place.read_bytes() for place in sorted(_FIXTURES.glob("*/*/*.h5")) if place.stat().st_size < 20_000]
+_HDF5 += [EXAMPLES["HC-H5-001"]()["model.h5"], EXAMPLES["HC-H5-002"]()["table.h5"]]
+_TENSORFLOW = [
+    place.read_bytes()
+    for place in sorted((_FIXTURES / "tensorflow").rglob("*"))
+    if place.is_file() and 0 < place.stat().st_size < 20_000
+] + [EXAMPLES["HC-TF-001"]()["frozen.pb"], EXAMPLES["HC-TF-002"]()["model.json"]]
 SEEDS: dict[str, list[bytes]] = {
     "pickle": PICKLES,
     "legacy": [legacy()[len(stream(b"\x8a\x0a" + bytes(10)) + stream(b"J" + bytes(4))) :], legacy(EVIL)[20:]],
@@ -90,6 +100,8 @@ SEEDS: dict[str, list[bytes]] = {
     "template": [TEMPLATE, b"{{ messages | map(attribute='__class__') }}", b"{% include 'x' %}"],
     "python": [PYTHON, b"import " + b"a." * 30 + b"b", b"x = " + b"(" * 80 + b")" * 80],
     "graph": [body for bodies in GRAPHS.values() for body in bodies],
+    "hdf5": _HDF5,
+    "tensorflow": _TENSORFLOW,
     "sniff": [*PICKLES, *_ZIPS, *_SAFE, *_JSON, *_ARRAYS, POINTER, tarred(), PYTHON, "é.pt\u202e".encode()],
 }
 _TAR = tarred()
@@ -136,6 +148,9 @@ SEEDS["scan"] = [
         ("m.tflite", GRAPHS["tflite"]),
         ("m.mlmodel", GRAPHS["mlmodel"]),
         ("m.xml", GRAPHS["xml"]),
+        ("model.h5", _HDF5[:4]),
+        ("model.keras", [EXAMPLES["HC-KER-003"]()["model.keras"]]),
+        ("saved_model.pb", _TENSORFLOW[:4]),
     )
     for body in bodies
 ]
@@ -146,5 +161,7 @@ WORDS = (
     b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\nFloatStorage\n", b"storage",
     b"data_offsets", b"__metadata__", b"weight_map", b"auto_map", b"trust_remote_code", b"'descr'", b"fortran_order",
     b"external_data", b"location", b"../", b"\x6a\x14\x0a\x08location", b"PyOp", b"TFL3", b"GGUF", b"<!DOCTYPE net>",
-    b"data.pkl", b"chat_template", b"{{", b"{%", b"__class__", b"endfor", b"\\u0000", b"\\ud800",
+    b"HEAP", b"SNOD", b"TREE", b"GCOL", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"\xff" * 8,
+    b"class_name", b"__lambda__", b"WriteFile", b"weightsManifest", b"data.pkl", b"chat_template", b"{{", b"{%",
+    b"__class__", b"endfor", b"\\u0000", b"\\ud800",
 )  # fmt: skip

@@ -38,8 +38,11 @@ from hubclean.scanning.formats.graphs.gguf import read_gguf
 from hubclean.scanning.formats.graphs.onnx_model import read_onnx
 from hubclean.scanning.formats.graphs.openvino_ir import read_ir, root_of
 from hubclean.scanning.formats.graphs.tflite_model import read_tflite
+from hubclean.scanning.formats.hdf5.findings import judge_hdf5
 from hubclean.scanning.formats.msgpack import read_msgpack
 from hubclean.scanning.formats.packing import tar
+from hubclean.scanning.formats.tensorflow import bundle, keras_config, text_graphs, tfrecord
+from hubclean.scanning.formats.tensorflow import graphs as saved_graphs
 from hubclean.scanning.formats.tokenizing import sentencepiece, vocabulary
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
@@ -53,6 +56,7 @@ NAMES = (
     "pytorch_model.bin", "model.safetensors", "config.json", "a.npy", "a.npz", "model.pkl", "tokenizer_config.json",
     "chat_template.jinja", "modeling.py", "model.safetensors.index.json", "blob", "notes.md", "c.yaml",
     "model_index.json", "model.onnx", "m.gguf", "m.tflite", "m.mlmodel", "m.xml",
+    "model_index.json", "model.h5", "model.keras", "saved_model.pb", "graph.pbtxt", "model.ckpt.index", "a.tfevents",
 )  # fmt: skip
 _FAILED = ("the check failed", "broke off")
 _FOLDER = Path(tempfile.mkdtemp(prefix="hubclean-fuzz-"))
@@ -225,6 +229,27 @@ def graphs(data: bytes) -> None:
         _scanner(name, path, data)
 
 
+def hdf5(data: bytes) -> None:
+    """An HDF5 file, whole and in parts, and what its attributes have a loader run."""
+    judge_hdf5(BytesSource(data), "model.h5")
+    with contextlib.suppress(TransportError):
+        judge_hdf5(Parts(b"\x89HDF\r\n\x1a\n" + data), "model.h5")
+    _scanner("hdf5", "model.h5", data)
+
+
+def tensorflow(data: bytes) -> None:
+    """Graphs by every name, the index of a checkpoint, records, protobuf text, TensorFlow.js, Keras's configs."""
+    source = BytesSource(data)
+    for path in ("saved_model.pb", "keras_metadata.pb", "fingerprint.pb", "frozen.pb", "a.meta"):
+        saved_graphs.read_graph(source, path)
+    bundle.read_bundle(source)
+    tfrecord.read_records(source)
+    text_graphs.read_text_graph(data.decode("utf-8", "replace"))
+    keras_config.keras_problems(data, None, "config")
+    for name, path in (("saved-models", "a.pb"), ("tfevents", "a.tfevents"), ("tfjs", "model.json")):
+        _scanner(name, path, data)
+
+
 def _scanner(name: str, path: str, data: bytes) -> None:
     repo = OneFile(path, data)
     for row in methods("scanners")[name]().scan(reader_of(repo, repo.files()), repo.files()):
@@ -310,6 +335,8 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "template": templates,
     "python": python,
     "graph": graphs,
+    "hdf5": hdf5,
+    "tensorflow": tensorflow,
     "sniff": sniffing,
     "msgpack": msgpacks,
     "tokenizer": tokenizers,

@@ -1,15 +1,19 @@
 """Small files of Keras, TensorFlow and h5py for tests/scanning/fixtures, by the real libraries.
 
 python -m venv /somewhere && /somewhere/bin/pip install h5py keras tensorflow-cpu tf_keras tensorboard
+/somewhere/bin/pip install --no-deps tensorflowjs
 /somewhere/bin/python benchmarks/scan/generate/keras_files.py tests/scanning/fixtures
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import json
 import os
 import shutil
 import sys
+import types
 from pathlib import Path
 
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
@@ -130,6 +134,25 @@ def events(good: Path) -> None:
             records.write(tf.train.Example(features=tf.train.Features(feature={"x": numbers})).SerializeToString())
 
 
+def tensorflow_js(good: Path) -> None:
+    """A model for TensorFlow.js, plain and quantized; the converter without the libraries that it needs for others."""
+    root = Path(importlib.metadata.distribution("tensorflowjs").locate_file("tensorflowjs"))
+    for name in ("tensorflowjs", "tensorflowjs.converters"):
+        package = types.ModuleType(name)
+        package.__path__ = [str(root.parent.joinpath(*name.split(".")))]
+        sys.modules[name] = package
+    np.object, np.bool = object, bool
+    convert = importlib.import_module("tensorflowjs.converters.keras_h5_conversion")
+    model = tf_keras.Sequential([tf_keras.Input((4,)), tf_keras.layers.Dense(3)])
+    model.save(good / "tfjs.h5")
+    for name, packed in (("tfjs", None), ("tfjs_uint8", {"uint8": "*"})):
+        with h5py.File(good / "tfjs.h5") as file:
+            topology, groups = convert.h5_merged_saved_model_to_tfjs_format(file)
+        (good / name).mkdir()
+        convert.write_artifacts(topology, groups, str(good / name), packed)
+    (good / "tfjs.h5").unlink()
+
+
 def hdf5(good: Path, bad: Path) -> None:
     """What h5py writes, in its oldest and its newest format; with what it holds in a JSON file beside it."""
     for version, options in (("old", {}), ("new", {"libver": "latest", "track_order": True})):
@@ -170,6 +193,12 @@ def main() -> None:
             (root / name / way).mkdir(parents=True)
     keras_models(root / "keras" / "good", root / "keras" / "bad")
     saved_models(root / "tensorflow" / "good", root / "tensorflow" / "bad")
+    tensorflow_js(root / "tensorflow" / "good")
+    (root / "keras" / "good" / "architecture.json").write_text(
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).to_json()
+    )
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(twice())])
+    (root / "keras" / "bad" / "lambda.json").write_text(model.to_json())
     events(root / "tensorflow" / "good")
     hdf5(root / "hdf5" / "good", root / "hdf5" / "bad")
 

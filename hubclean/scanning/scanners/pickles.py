@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -37,7 +38,9 @@ class Pickles:
     paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        plain = weight_files(reader, files)
+        @functools.cache
+        def plain() -> frozenset[str]:
+            return weight_files(reader, files)
 
         def judge(entry: RepoEntry) -> Judgement:
             named = names.suffix(entry.path) in names.PICKLE_NAMES
@@ -49,7 +52,7 @@ class Pickles:
                 yield from _walked(reader, entry, files, content)
             elif reads is None:
                 yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
-            elif named and content not in _ELSEWHERE and entry.path not in plain:
+            elif named and content not in _ELSEWHERE and entry.path not in plain():
                 yield from _nothing(reader, entry, files, content)
 
         yield from each(files, judge)

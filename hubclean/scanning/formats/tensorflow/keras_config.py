@@ -35,6 +35,16 @@ def is_keras(text: bytes) -> bool:
     return any(word in text for word in _WORDS)
 
 
+def is_keras_root(text: bytes) -> bool:
+    """Whether JSON is an object that Keras builds something from."""
+    try:
+        roots = [root for root in (read_json(text)[0],) if isinstance(root, dict)]
+    except JsonProblem:
+        return False
+    roots += [inner for root in roots for inner in root.values() if isinstance(inner, dict)]
+    return any(isinstance(root.get("class_name"), str) and "config" in root for root in roots)
+
+
 def keras_problems(text: bytes, offset: int | None, where: str) -> tuple[list[Problem], str]:
     """What a Keras config in JSON would run or open, at ``offset`` of the file, under the name ``where``.
 

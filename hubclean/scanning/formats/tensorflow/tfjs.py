@@ -46,7 +46,7 @@ def is_tfjs(text: bytes) -> bool:
 
 def is_named(entry: RepoEntry) -> bool:
     """Whether a file is looked into by its name and size."""
-    return entry.path.endswith(".json") and "model" in entry.path.rpartition("/")[2] and 0 < entry.size <= LARGEST
+    return entry.path.lower().endswith(".json") and 0 < entry.size <= LARGEST
 
 
 def manifest_of(repo: Repo, entry: RepoEntry, sizes: Mapping[str, int]) -> Manifest | None:
