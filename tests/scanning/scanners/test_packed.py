@@ -118,11 +118,11 @@ def test_a_mutated_tar_never_raises(changes: list[tuple[int, int]], cut: int) ->
 
 
 def test_what_is_hostile_inside_is_hostile_outside_the_load_set(tmp_path: Path) -> None:
-    from support.pickled import EVIL
-    from support.scanned_files import safetensors
-
-    (tmp_path / "config.json").write_text('{"architecture": "resnet18"}')
-    (tmp_path / "model.safetensors").write_bytes(safetensors())
-    report = judged(tmp_path, "old/states.tar.gz", gzip.compress(tarred({"state/optimizer.pkl": EVIL}), mtime=0))
+    files = {
+        "config.json": b'{"architecture": "resnet18"}',
+        "model.safetensors": safetensors(),
+        "old/states.tar.gz": gzip.compress(tarred({"state/optimizer.pkl": EVIL}, "w"), mtime=0),
+    }
+    report = scan(written(tmp_path, files))
     assert not report.load_set.holds("old/states.tar.gz")
     assert report.exit_code == 1
