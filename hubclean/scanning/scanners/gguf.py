@@ -25,7 +25,7 @@ class Gguf:
     """
 
     name: ClassVar[str] = "gguf"
-    paper: ClassVar[str] = "ggml, GGUF specification; CVE-2024-21802, CVE-2024-23496, CVE-2024-34359, CVE-2025-53630"
+    paper: ClassVar[str] = "the GGUF specification of ggml; CVE-2024-21802, CVE-2024-23496, -34359, CVE-2025-53630"
     handles: ClassVar[frozenset[str]] = frozenset({".gguf", "gguf"})
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:

@@ -112,7 +112,7 @@ def _node(node: dict[str, object]) -> Problem | None:
     if loader is None and module is None:
         return None
     if not isinstance(module, str) or not isinstance(name, str):
-        return Problem("HC-SKO-001", "a type that is not written out")
+        return Problem("HC-SKO-001", "a type that is not written out", hostile=False)
     path = f"{module}.{name}"
     if loader in _CALLS:
         severity: Severity = "critical" if is_dangerous(module, name) and module != "operator" else "high"
@@ -132,4 +132,4 @@ def _node(node: dict[str, object]) -> Problem | None:
     if is_dangerous(module, name):
         what = f"{path[:150]}: it runs code or commands, or reaches network, files or other names"
         return Problem("HC-SKO-001", what, None, "do not load it; report it to the Hub", "critical")
-    return Problem("HC-SKO-001", f"{path[:150]}, which skops does not trust")
+    return Problem("HC-SKO-001", f"{path[:150]}, which skops does not trust", hostile=False)

@@ -13,7 +13,7 @@ _CUSTOM, _LINKED, _SERIALIZED = 555, 556, 3000
 # Model.Type: what a model can be. Those not among ``inside`` hold numbers and names only.
 _TYPES = frozenset(
     (200, 201, 202, 300, 301, 302, 303, 304, 400, 401, 402, 403, 404, 500, 501, 502, _CUSTOM, _LINKED, 560, 600, 601)
-) | frozenset((602, 603, 604, 606, 607, 608, 609, 610, 900, 2000, 2001, 2002, 2003, 2004, 2005, 2006, _SERIALIZED))
+) | frozenset((602, 603, 604, 606, 607, 609, 610, 900, 2000, 2001, 2002, 2003, 2004, 2005, 2006, _SERIALIZED))
 _INSIDE = {
     200: "wrapped", 201: "wrapped", 202: "pipeline", 303: "network", 403: "network", 500: "network", 502: "program",
     _CUSTOM: "custom_model", _LINKED: "linked",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hubclean.errors import BudgetError, FormatError
 from hubclean.scanning.sources import Source
 
-MOST_STEPS = 2_000_000  # numbers read of one file
+MOST_STEPS = 1_000_000  # numbers read of one file
 _WHOLE, _PAGE = 4 << 20, 32 << 10  # a file up to this size is read whole; of larger ones, pages
 
 

@@ -1,6 +1,6 @@
 """GGUF files (llama.cpp and its kin): keys and the table of tensors, bounded; the numbers are not read.
 
-Source: ggml's GGUF specification and gguf.cpp.
+Source: ggml, the GGUF specification, and its src/gguf.cpp.
 """
 
 from __future__ import annotations
