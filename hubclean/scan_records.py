@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from hubclean.measurements import DetectionReport, Judgement, Verdict
@@ -64,7 +65,7 @@ class FileVerdict:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LoadSet:
     """What will be loaded: the files that a loader opens of the repo, in order, under their paths in it.
 
@@ -84,7 +85,11 @@ class LoadSet:
 
     def holds(self, path: str) -> bool:
         """Whether a file will be opened."""
-        return self.loader == "all" or path in self.files
+        return self.loader == "all" or path in self._known
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.files)  # asked for every file and finding of a repo
 
 
 EVERY_FILE = LoadSet()

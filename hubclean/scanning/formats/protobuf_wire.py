@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, FormatError
+from hubclean.hub.repos import FILE_BUDGET
 from hubclean.scanning.sources import Source
 
 MOST_FIELDS = 2_000_000  # of one file: a language model of 50,000 nodes has 600,000
@@ -49,11 +50,15 @@ class Head:
 
 
 class Wire:
-    """Fields of the messages in one file. What lies close together is read in growing steps, after a jump little."""
+    """Fields of the messages in one file. What lies close together is read in growing steps, after a jump little.
 
-    def __init__(self, source: Source, most_fields: int = MOST_FIELDS) -> None:
+    Args:
+        most_fields, most_bytes: looked at, and read of the source, before ``BudgetError`` is raised.
+    """
+
+    def __init__(self, source: Source, most_fields: int = MOST_FIELDS, most_bytes: int = FILE_BUDGET) -> None:
         self.source, self.seen = source, 0
-        self._most = most_fields
+        self._most, self._left = most_fields, most_bytes
         self._buffer, self._begin, self._step = b"", 0, _FIRST
 
     def fields(self, start: int, stop: int) -> Iterator[Field]:
@@ -113,6 +118,9 @@ class Wire:
         near = self._buffer and self._begin <= start <= end + self._step
         self._step = min(2 * self._step, _LONG) if near else _SHORT if start else _FIRST
         stop = min(self.source.size, max(stop, start + self._step))
+        self._left -= stop - start
+        if self._left < 0:
+            raise BudgetError("judging it would take too many bytes of the file")
         self._buffer, self._begin = self.source.at(start, stop), start
 
 

@@ -113,7 +113,6 @@ class Opened:
         except (HubcleanError, OSError, ValueError) as error:
             return (index,), f"{printable(index, 100)}: {printable(str(error), 200)}"
         found = self.there(shards)
-        lacks = len(shards) - len(found)
-        return (index, *found), f"{lacks} of the {len(shards)} shards of {printable(index, 100)} are not there" * (
-            lacks > 0
-        )
+        if lacks := len(shards) - len(found):
+            return (index, *found), f"{lacks} of the {len(shards)} shards of {printable(index, 100)} are not there"
+        return (index, *found), ""

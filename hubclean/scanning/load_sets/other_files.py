@@ -1,7 +1,7 @@
 """What timm, peft and open_clip open, and what is taken for state dicts where no library says which file.
 
-Read off ``timm/models/_hub.py`` and ``_builder.py`` (1.0.20 to 1.0.31), ``peft/utils/save_and_load.py`` (0.17 to 0.21),
-``open_clip/factory.py`` and ``pretrained.py`` (3.x).
+Read off ``timm/models/_hub.py`` and ``_builder.py`` (1.0.20 to 1.0.31), ``peft/utils/save_and_load.py`` (0.17 to 0.21;
+run with 0.21), ``open_clip/factory.py`` and ``pretrained.py`` (3.x).
 """
 
 from __future__ import annotations

@@ -42,6 +42,8 @@ class Pickles:
         def plain() -> frozenset[str]:
             return weight_files(reader, files)
 
+        described = may_be_described(entry.path for entry in files)
+
         def judge(entry: RepoEntry) -> Judgement:
             named = names.suffix(entry.path) in names.PICKLE_NAMES
             content = format_of(reader, entry)
@@ -53,7 +55,7 @@ class Pickles:
             elif reads is None:
                 yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
             elif named and content not in _ELSEWHERE and entry.path not in plain():
-                yield from _nothing(reader, entry, files, content)
+                yield from _nothing(reader, entry, files, content, described(entry.path))
 
         yield from each(files, judge)
 
@@ -66,15 +68,17 @@ def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool 
     return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
-def _nothing(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str) -> Judgement:
-    """A name that promises a pickle, and no pickle that could be walked."""
+def _nothing(
+    reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], content: str, described: bool
+) -> Judgement:
+    """A name that promises a pickle, and no pickle that could be walked; ``described``: some model may speak of it."""
     ending = names.suffix(entry.path)
     if content == "tar" or packing(content, head_of(reader, entry), named=True):
         yield from only_pickle(reader, entry, files, "a pickle inside")  # ``packed`` speaks of what it holds
     elif content in _UNOPENED:
         yield from only_pickle(reader, entry, files, "a pickle inside")
         yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
-    elif content != "unknown" or not may_be_described(entry.path, [other.path for other in files]):
+    elif content != "unknown" or not described:
         yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:/")
@@ -33,21 +33,32 @@ def resolved(path: str, location: str) -> str:
     return f"{folder}/{inside}" if folder else inside
 
 
-def may_be_described(path: str, paths: Iterable[str]) -> bool:
-    """Whether a file of the listing may say that ``path`` holds the numbers of its tensors, and nothing else.
+def may_be_described(paths: Iterable[str]) -> Callable[[str], bool]:
+    """Which paths a file among ``paths`` may say of that they hold the numbers of its tensors, and nothing else.
 
     An ONNX model in its folder or above, an OpenVINO XML of the same name, a Core ML model above a folder ``weights``.
     The scanner of that format speaks of such a file, or nobody does, and then it is not checked.
     """
-    folder, _, name = path.rpartition("/")
-    above = folder.rpartition("/")[0]
-    for other in paths:
-        place, _, called = other.rpartition("/")
-        ending = called.rpartition(".")[2].lower()
-        if ending == "onnx" and (place == folder or folder.startswith(f"{place}/") or not place):
-            return True
-        if place == folder and ending == "xml" and called.rpartition(".")[0] == name.rpartition(".")[0]:
-            return True
-        if ending == "mlmodel" and place == above and folder.endswith("weights"):
-            return True
-    return False
+    onnx, openvino, coreml = set(), set(), set()
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        stem, _, ending = name.rpartition(".")
+        match ending.lower():
+            case "onnx":
+                onnx.add(folder)
+            case "xml":
+                openvino.add((folder, stem))
+            case "mlmodel":
+                coreml.add(folder)
+
+    def described(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        parts = folder.split("/")
+        return (
+            "" in onnx
+            or (folder, name.rpartition(".")[0]) in openvino
+            or (folder.endswith("weights") and folder.rpartition("/")[0] in coreml)
+            or any("/".join(parts[:depth]) in onnx for depth in range(1, len(parts) + 1))
+        )
+
+    return described

@@ -1,6 +1,5 @@
 """Files of TensorFlow and Keras, read by ourselves, by range.
 
-* ``wire``: protobuf, field by field, without reading what is skipped.
 * ``tfrecord``: TFRecord framing with its masked CRC32C, and the events inside.
 * ``graphs``: SavedModels, frozen graphs, meta graphs: their operators.
 * ``text_graphs``: the same as text.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hubclean.scanning.formats.tensorflow.wire import VARINT, BrokenWire, Wire
+from hubclean.scanning.formats.protobuf_wire import VARINT, BrokenWire, Wire
 from hubclean.scanning.sources import BytesSource, Source
 
 MOST_SHARDS = 4096
@@ -60,7 +60,7 @@ def read_bundle(source: Source) -> Bundle | None:
 
 def _entry(key: bytes, value: bytes, found: Bundle) -> None:
     wire = Wire(BytesSource(value))
-    numbers = {row.number: row.value for row in wire.fields(0, len(value)) if row.kind == VARINT}
+    numbers = {row.number: row.value for row in wire.fields(0, len(value)) if row.wire == VARINT}
     if not key:
         found.shards = numbers.get(1, 0)
         return

@@ -11,18 +11,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.formats.protobuf_wire import BYTES, VARINT, BrokenWire, Field, Wire
 from hubclean.scanning.formats.tensorflow.keras_config import is_keras, keras_problems
 from hubclean.scanning.formats.tensorflow.operators import BY_ATTRIBUTE, reach
-from hubclean.scanning.formats.tensorflow.wire import LENGTH, VARINT, BrokenWire, Field, Wire
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.sources import Source
 
 MOST_METADATA = 1 << 20  # bytes of one note of Keras's
-_SAVED_MODEL = {1: VARINT, 2: LENGTH}
-_META_GRAPH = dict.fromkeys(range(1, 8), LENGTH)
-_GRAPH = {1: LENGTH, 2: LENGTH, 3: VARINT, 4: LENGTH, 5: LENGTH}
+MOST_READ = 12 << 20  # bytes of one file, however many nodes it has
+_SAVED_MODEL = {1: VARINT, 2: BYTES}
+_META_GRAPH = dict.fromkeys(range(1, 8), BYTES)
+_GRAPH = {1: BYTES, 2: BYTES, 3: VARINT, 4: BYTES, 5: BYTES}
 NOTES = "Keras's notes on a SavedModel"
-_NOTES = {1: LENGTH, 2: VARINT}
+_NOTES = {1: BYTES, 2: VARINT}
 _LOOKED_AT = 200_000  # fields of the whole file that tell what it is
 
 
@@ -50,9 +51,9 @@ def read_graph(source: Source, name: str) -> Graph | None:
     Raises:
         HubcleanError: nothing could be read.
     """
-    wire = Wire(source)
+    wire = Wire(source, most_bytes=MOST_READ)
     try:
-        shape = {(row.number, row.kind) for row in islice(wire.fields(0, source.size), _LOOKED_AT)}
+        shape = {(row.number, row.wire) for row in islice(wire.fields(0, source.size), _LOOKED_AT)}
     except (BrokenWire, BudgetError):
         return None
     chosen = _kind(shape, name, wire, source.size)
@@ -74,15 +75,15 @@ def _kind(shape: set[tuple[int, int]], name: str, wire: Wire, size: int) -> str 
         return bool(shape) and all(known.get(number) == kind for number, kind in shape)
 
     if name.endswith("fingerprint.pb"):
-        plain = size < 4096 and all(kind in (VARINT, LENGTH) and number < 16 for number, kind in shape)
+        plain = size < 4096 and all(kind in (VARINT, BYTES) and number < 16 for number, kind in shape)
         return "fingerprint of a SavedModel" if plain else None
     if fits(_NOTES) and name.endswith("keras_metadata.pb"):
         return NOTES
-    if fits(_SAVED_MODEL) and (2, LENGTH) in shape:
+    if fits(_SAVED_MODEL) and (2, BYTES) in shape:
         return "SavedModel" if (1, VARINT) in shape or name.endswith("saved_model.pb") else None
     if fits(_META_GRAPH) and name.endswith(".meta"):
         return "meta graph"
-    if fits(_GRAPH) and (1, LENGTH) in shape and _is_node(wire, size):
+    if fits(_GRAPH) and (1, BYTES) in shape and _is_node(wire, size):
         return "graph"
     return None
 
@@ -92,7 +93,7 @@ def _is_node(wire: Wire, size: int) -> bool:
     for row in islice(wire.fields(0, size), 1):
         try:
             texts = {
-                one.number: wire.text(one, 200) for one in wire.fields(row.start, row.stop) if one.number in (1, 2)
+                one.number: wire.content(one, 200) for one in wire.fields(row.start, row.stop) if one.number in (1, 2)
             }
         except BrokenWire:
             return False
@@ -115,7 +116,7 @@ class _Walk:
 
     def _inside(self, start: int, stop: int, *numbers: int) -> Iterator[Field]:
         for row in self._wire.fields(start, stop):
-            if row.number in numbers and row.kind == LENGTH:
+            if row.number in numbers and row.wire == BYTES:
                 yield row
 
     def _nothing(self, start: int, stop: int) -> None:
@@ -132,7 +133,7 @@ class _Walk:
                 self._graph(row.start, row.stop)
             elif row.number == 6:
                 for name in self._inside(row.start, row.stop, 2):
-                    self._asset(self._wire.text(name), name.start)
+                    self._asset(self._wire.content(name), name.start)
             else:
                 self._objects(row.start, row.stop)
 
@@ -151,9 +152,9 @@ class _Walk:
         name, operator, at = b"", "", start
         for row in self._inside(start, stop, 1, 2):
             if row.number == 1:
-                name = self._wire.text(row, 100)
+                name = self._wire.content(row, 100)
             else:
-                operator, at = self._wire.text(row, 200).decode("utf-8", "backslashreplace"), row.start
+                operator, at = self._wire.content(row, 200).decode("utf-8", "backslashreplace"), row.start
         severity = reach(operator)
         if severity is None and operator in BY_ATTRIBUTE:
             key, pattern = BY_ATTRIBUTE[operator]
@@ -167,10 +168,10 @@ class _Walk:
         texts = []
         for row in self._inside(start, stop, 5):
             entry = {one.number: one for one in self._inside(row.start, row.stop, 1, 2)}
-            if 1 in entry and 2 in entry and self._wire.text(entry[1]) == key:
+            if 1 in entry and 2 in entry and self._wire.content(entry[1]) == key:
                 for value in self._inside(entry[2].start, entry[2].stop, 1, 2):
                     rows = [value] if value.number == 2 else self._inside(value.start, value.stop, 2)
-                    texts += [self._wire.text(one) for one in rows]
+                    texts += [self._wire.content(one) for one in rows]
         return texts
 
     def _asset(self, name: bytes, at: int) -> None:
@@ -184,7 +185,7 @@ class _Walk:
                 parts = {one.number: one for one in self._inside(kind.start, kind.stop, 1, 3)}
                 if 3 in parts and parts[3].stop > parts[3].start:
                     self._note(parts[3])
-                elif 1 in parts and self._wire.text(parts[1]).startswith(b"_tf_keras_"):
+                elif 1 in parts and self._wire.content(parts[1]).startswith(b"_tf_keras_"):
                     self._found.noted = True
 
     def _notes(self, start: int, stop: int) -> None:
@@ -197,7 +198,7 @@ class _Walk:
         if note.stop - note.start > MOST_METADATA:
             self._found.unchecked.append(f"a note of Keras's of {note.stop - note.start:,} bytes")
             return
-        text = self._wire.text(note, MOST_METADATA)
+        text = self._wire.content(note, MOST_METADATA)
         if is_keras(text):
             problems, why = keras_problems(text, note.start, "metadata")
             for problem in problems:

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hubclean.scanning.formats.tensorflow.wire import FIXED64, LENGTH, VARINT, BrokenWire, Wire
+from hubclean.scanning.formats.protobuf_wire import BYTES, FIXED64, VARINT, BrokenWire, Wire
 from hubclean.scanning.sources import BytesSource, Source
 
 WHOLE = 1 << 20  # bytes up to which a file is read whole
 HEAD, TAIL = 256 << 10, 64 << 10  # what is read of a larger one
 MOST_SUMMED = 128 << 10  # bytes of data of which the CRC is computed, the lengths' apart
 _FRAME = 12
-_EVENT = {1: FIXED64, 2: VARINT, **dict.fromkeys(range(3, 11), LENGTH)}
-_EXAMPLE = {1: LENGTH, 2: LENGTH}
+_EVENT = {1: FIXED64, 2: VARINT, **dict.fromkeys(range(3, 11), BYTES)}
+_EXAMPLE = {1: BYTES, 2: BYTES}
 
 
 def _table() -> tuple[int, ...]:
@@ -119,7 +119,7 @@ def _follow(body: bytes, at: int, size: int, found: Records) -> int:
 def _odd(data: bytes, found: Records) -> str:
     """What is no event (or, if the first record is none, no example) about a record."""
     try:
-        fields = [(field.number, field.kind) for field in Wire(BytesSource(data)).fields(0, len(data))]
+        fields = [(field.number, field.wire) for field in Wire(BytesSource(data)).fields(0, len(data))]
     except BrokenWire:
         return "no protobuf message"
     if not found.records and not all(_EVENT.get(number) == kind for number, kind in fields):
