@@ -155,11 +155,12 @@ def clean(
 
     A repo, with a folder of pictures, then a net of your own with tensors of your own:
 
-    >>> result = hubclean.clean("model", "images", "clean", detectors=["mm-bd"], defense="clp")
+    >>> result = hubclean.clean("model", "images", "clean", detectors=["magnitude-saliency"], defense="clp")
     >>> result.audit.cleansing.defense, (result.folder / "README.md").is_file()
     ('clp', True)
     >>> checkpoint = hubclean.wrap(net, pixels[:1], labels=["cat", "dog"])
-    >>> result = hubclean.clean(checkpoint, (pixels, labels), "mine", detectors=["mm-bd"], defense="fine-pruning")
+    >>> quick = ["magnitude-saliency"]
+    >>> result = hubclean.clean(checkpoint, (pixels, labels), "mine", detectors=quick, defense="fine-pruning")
     >>> cleansed = result.checkpoint.model  # or result.folder / "model.safetensors"
 
     Args:
