@@ -171,6 +171,22 @@ class Retuning:
 
 
 @dataclass(frozen=True, slots=True)
+class Probe:
+    """A trigger that no defense saw: inverted anew on the original, from other starts, on the images of ``val``.
+
+    Args:
+        target: the label it leads to; ``None`` for all-to-all.
+        norm: L1 norm of its mask, in pixels.
+        before, after: attack success rate on test, of the original and of the written checkpoint.
+    """
+
+    target: int | None
+    norm: float
+    before: Rate
+    after: Rate
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """One measured number that bears on the verdict. ``says`` is what it alone would say."""
 

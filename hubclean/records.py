@@ -21,6 +21,7 @@ from hubclean.measurements import Judgement as Judgement
 from hubclean.measurements import LabelScore as LabelScore
 from hubclean.measurements import Metrics as Metrics
 from hubclean.measurements import Option as Option
+from hubclean.measurements import Probe as Probe
 from hubclean.measurements import Rate as Rate
 from hubclean.measurements import Retuning as Retuning
 from hubclean.measurements import StageReport as StageReport
@@ -30,6 +31,7 @@ from hubclean.model_records import FeatureSite as FeatureSite
 from hubclean.model_records import HeadSite as HeadSite
 from hubclean.model_records import ModelFacts as ModelFacts
 from hubclean.model_records import UnitSummary as UnitSummary
+from hubclean.outcomes import Outcome, outcome
 from hubclean.scan_records import EVERY_FILE as EVERY_FILE
 from hubclean.scan_records import LOADERS as LOADERS
 from hubclean.scan_records import SEVERITIES as SEVERITIES
@@ -42,11 +44,8 @@ from hubclean.scan_records import RepoRef as RepoRef
 from hubclean.scan_records import ScanReport as ScanReport
 from hubclean.scan_records import Severity as Severity
 from hubclean.scan_records import Skipped as Skipped
-from hubclean.scan_records import verdicts_of
 
 SCHEMA = "hubclean/audit/v1"
-# An attack success rate above this after cleansing means that the trigger still works.
-REMAINING_ASR = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +120,18 @@ class Audit:
     judgement: Judgement | None = None
     retuning: tuple[Retuning, ...] = ()
     conversion: Conversion | None = None
+    rechecks: tuple[DetectionReport, ...] = ()
+    probes: tuple[Probe, ...] = ()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What it came to, in one word with its reason."""
+        return outcome(self)
 
     @property
     def exit_code(self) -> int:
-        """0 no backdoor found, or none of its triggers still works; 1 one still works; 2 detection gave no verdict.
-
-        A trigger that no test image could try gives no verdict either.
-        """
-        verdicts = verdicts_of(self.judgement, self.detections)
-        if not verdicts or "undecided" in verdicts:
-            return 2
-        rates = [metrics.asr for metrics in self.cleansing.after if metrics.asr]
-        if any(rate.value > REMAINING_ASR for rate in rates):
-            return 1
-        return 2 if any(rate.n == 0 for rate in rates) else 0
+        """0 no backdoor found, or every probe says that it is gone; 1 it is not, or only covered; 2 no verdict."""
+        return self.outcome.exit_code
 
 
 @dataclass(frozen=True, slots=True)

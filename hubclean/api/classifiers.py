@@ -144,6 +144,7 @@ def clean(
     planted: Sequence[Stamp] = (),
     hooks: Path | None = None,
     retune: bool = True,
+    always: bool = False,
     ballots: Sequence[Path] = (),
     feedback: Sequence[Path] = (),
     gate: Severity = "high",
@@ -180,6 +181,7 @@ def clean(
         planted: triggers that you know. They measure ASR and are never shown to a detector or defense.
         hooks: a folder with adapters of your own.
         retune: measure whether a trigger that is known or recovered comes back.
+        always: run the defense where nothing was found, too; else the weights stay as they are.
         ballots, feedback: files of participants, for ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
 
@@ -205,6 +207,7 @@ def clean(
         planted=tuple(planted),
         hooks=hooks,
         retune=retune,
+        always=always,
         ballots=tuple(ballots),
         feedback=tuple(feedback),
         gate=gate,

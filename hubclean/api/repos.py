@@ -231,6 +231,7 @@ def push(
     revision: str = "main",
     message: str | None = None,
     delete_pickles: bool = False,
+    force: bool = False,
 ) -> PushReport:
     """Publish a folder that ``clean`` wrote, in exactly one commit, or not at all.
 
@@ -247,9 +248,11 @@ def push(
         revision: branch to commit to.
         message: of the commit.
         delete_pickles: remove pickle weights of ``repo_id`` in the same commit.
+        force: publish a checkpoint that still has its backdoor, or has it only covered.
 
     Raises:
-        HubcleanError: the folder is not what its audit says, or the Hub refused; nothing was published.
+        HubcleanError: the backdoor is not removed, the folder is not what its audit says, or the Hub refused; nothing
+            was published.
     """
     from hubclean.hub import publish
 
@@ -263,4 +266,5 @@ def push(
         revision=revision,
         message=message,
         delete_pickles=delete_pickles,
+        force=force,
     )

@@ -6,6 +6,7 @@
 * ``inputs``: the checkpoint, opened after its scan, and its images in three sets.
 * ``deep``: the second stage of a scan: detectors on the weights.
 * ``verdict``: one verdict from all detectors.
+* ``rechecking``: triggers inverted anew, and detection repeated on the cleansed net.
 * ``retuning``: does a backdoor come back when the model is fine-tuned?
 * ``output_folder``: weights, triggers, pictures, audit and card as one whole folder.
 * ``card``: the model card.

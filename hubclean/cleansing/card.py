@@ -15,7 +15,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubclean import escaping
 from hubclean.cleansing import front_matter
-from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Judgement, Metrics, Rate
+from hubclean.outcomes import REMAINING_ASR, worst
+from hubclean.records import Audit, DetectionReport, Judgement, Metrics, Rate
 from hubclean.resources import data_folder
 from hubclean.version import __version__
 
@@ -23,7 +24,15 @@ HUB = "https://huggingface.co"
 _REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _GUARD = "hubclean/guard.safetensors"
 _PICTURE = re.compile(r"(?:[\w-][\w.-]*/)*[\w-][\w.-]*\.png", re.ASCII)
-_TAGS = ("image-classification", "hubclean", "backdoor-removal")
+_TAGS, _REMOVED = ("image-classification", "hubclean"), "backdoor-removal"
+# What the title says the checkpoint is.
+_TITLES: dict[str, str] = {
+    "audited": "audited",
+    "cleansed": "cleansed",
+    "covered": "covered, not cleansed",
+    "not cleansed": "not cleansed",
+    "undecided": "no verdict",
+}
 # What the original measured or announced holds for the original; ``new_version`` would send readers elsewhere.
 _NOT_OURS = ("model-index", "new_version")
 _FIRST = (
@@ -69,7 +78,8 @@ def render_card(
     text = environment().get_template("sanitized.md.j2").render(
         audit=audit, audit_sha256=audit_sha256, notes=notes, dropped=dropped, licence=original_data.get("license"),
         link=link and Shown(f"{link}/tree/{audit.origin.revision}" if audit.origin.revision else link),
-        result=_result(audit), before_after=_before_after(audit), named=lambda k: _named(audit, k),
+        outcome=audit.outcome, title=_TITLES[audit.outcome.word], result=_result(audit),
+        before_after=_before_after(audit), named=lambda k: _named(audit, k),
         verdict=lambda detection: _verdict(audit, detection), scores=_scores, rows=_ROWS,
         judged=lambda judgement: _judged(audit, judgement),
         norms=_those(audit, pictures, "norms"), triggers=_those(audit, pictures, "trigger"),
@@ -86,7 +96,8 @@ def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dic
     if audit.model.library != "module":
         data["library_name"] = audit.model.library
     data["pipeline_tag"] = "image-classification"
-    data["tags"] = _joined(original.get("tags"), _TAGS)
+    theirs = [tag for tag in _joined(original.get("tags"), ()) if tag != _REMOVED]
+    data["tags"] = _joined(theirs, (*_TAGS, _REMOVED) if audit.outcome.word == "cleansed" else _TAGS)
     measured = audit.cleansing.after[0].clean_accuracy.n > 0
     if measured or "metrics" in data:
         data["metrics"] = _joined(original.get("metrics"), ("accuracy",) if measured else ())
@@ -198,6 +209,8 @@ def _result(audit: Audit) -> list[Shown]:
             lines.append(_say("Attack success, {} trigger: {} → {}.", old.asr_of, rate(old.asr), rate(new.asr)))
             if new.asr.value > REMAINING_ASR:
                 lines.append(_still_works(audit, new))
+    if audit.probes and (most := worst(audit)):
+        lines.append(_say("Attack success left, the worst of all triggers tried: {}.", rate(most)))
     if len(lines) == 1:
         lines.append(Shown("Attack success rate: not measured, no trigger is known."))
     return lines
@@ -279,4 +292,4 @@ def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:
         made_by = f"hubclean {escaping.printable(audit.versions.get('hubclean', __version__), 40)}, from this original"
         result["source"] = {"name": made_by, "url": f"{endpoint}/{audit.origin.repo_id}{at}"}
     name = escaping.printable(audit.origin.repo_id.rsplit("/", 1)[-1], 100)
-    return {"name": f"{name}, sanitized", "results": [result]}
+    return {"name": f"{name}, {_TITLES[audit.outcome.word]}", "results": [result]}

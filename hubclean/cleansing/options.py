@@ -32,6 +32,7 @@ class CleanOptions:
         planted: triggers the caller knows. They measure ASR and are never shown to a detector or defense.
         hooks: a folder with adapters of the user's own.
         retune: measure whether a trigger that is known or recovered comes back (``retuning.check_retuning``).
+        always: run the defense where nothing was found, too; else the weights stay as they are.
         ballots, feedback: files of participants, for a defense that counts them; without another one named that is
             ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before, as for ``engine.scan``.
@@ -47,6 +48,7 @@ class CleanOptions:
     planted: tuple[Stamp, ...] = ()
     hooks: Path | None = None
     retune: bool = True
+    always: bool = False
     ballots: tuple[Path, ...] = ()
     feedback: tuple[Path, ...] = ()
     gate: Severity = "high"
@@ -72,6 +74,7 @@ def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions,
     words += [f"detectors={options.detectors!r}", f"defense={options.defense!r}"]
     words += [f"given={options.given!r}"] if options.given else []
     words += [] if options.retune else ["retune=False"]
+    words += ["always=True"] if options.always else []
     if report.fit:
         words.append(f"sizes=hubclean.Sizes({report.fit}, {report.val}, {report.test or None})")
     batch = f"hubclean.open_session(seed={session.seed}, batch_size={session.batch_size})"
@@ -88,8 +91,8 @@ def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, ses
     for name in options.detectors:
         words += ["--detector", name]
     words += ["--defense", str(options.defense)]
-    if not options.retune:
-        words += ["--no-retune"]
+    words += [] if options.retune else ["--no-retune"]
+    words += ["--always"] if options.always else []
     for text in options.given:
         key, _, value = text.partition("=")
         words += ["-o", f"{key}={file_names(value)}" if key.endswith(("ballots", "feedback")) else text]

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hubclean.cleansing import retuning, verdict
+from hubclean.cleansing import rechecking, retuning, verdict
 from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data, open_scanned
 from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, repeating
 from hubclean.cleansing.output_folder import deliver
 from hubclean.errors import OptionError
 from hubclean.hub.repos import Repo
+from hubclean.methods.defenses.none import NoDefense
 from hubclean.methods.interface import Cleansing, Detection, Stage
 from hubclean.methods.runtime_filter import filtered
 from hubclean.nets import loading
@@ -25,12 +26,23 @@ from hubclean.nets.metrics import measure
 from hubclean.nets.own_net import on_disk
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp, Trigger, check_fits
-from hubclean.records import Audit, CleansingReport, DataReport, Metrics, Retuning, ScanReport, Skipped, StageReport
+from hubclean.records import (
+    Audit,
+    CleansingReport,
+    DataReport,
+    DetectionReport,
+    Metrics,
+    Retuning,
+    ScanReport,
+    Skipped,
+    StageReport,
+)
 from hubclean.registry import build_method, chosen_options
 from hubclean.version import versions
 from hubclean.whole_folder import check_free
 
 _NONE = "skip"
+_LEFT = "nothing was found, so the weights stay as they were; --always runs {} all the same"
 _MOST_RETUNED = 3  # each is a short training
 
 
@@ -102,14 +114,25 @@ def _cleaned(
     splits = loaded.splits
     detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
-    report, cleansing = _cleanse(checkpoint, defense, splits, recovered, options.planted, session)
+    reports = tuple(detection.report for detection in detections)
+    judgement = verdict.judge(reports, verdict.measured_errors()) if reports else None
+    leave = judgement is not None and judgement.verdict == "not found" and not options.always
+    chosen = NoDefense() if leave else defense
+    report, cleansing = _cleanse(checkpoint, chosen, splits, recovered, options.planted, session)
+    if leave:
+        report = replace(report, notes=(_LEFT.format(type(defense).name), *report.notes))
     retuned, why = _retuned(checkpoint, cleansing, splits, recovered, options, session)
-    audit = _audit(checkpoint, scan, splits.report, detections, report, session)
+    deciding = [one for one, done in zip(detectors, reports, strict=True) if done.decides]
+    found = rechecking.gather(checkpoint, cleansing, report, judgement, deciding, splits, session)
+    audit = _audit(checkpoint, scan, splits.report, reports, report, session)
     audit = replace(
         audit,
         command=options.command or repeating(checkpoint, splits.report, options, session),
+        judgement=judgement,
         retuning=retuned,
-        skipped=(*audit.skipped, *why),
+        probes=found.probes,
+        rechecks=found.rechecks,
+        skipped=(*audit.skipped, *why, *found.skipped),
         seconds=time.monotonic() - started,
     )
     if session.accelerator.is_main_process:
@@ -122,14 +145,13 @@ def _audit(
     checkpoint: Checkpoint,
     scan: ScanReport | None,
     data: DataReport,
-    detections: tuple[Detection, ...],
+    reports: tuple[DetectionReport, ...],
     cleansing: CleansingReport,
     session: Session,
 ) -> Audit:
     """The record, but for what ``clean`` alone knows and the files that are still to be written."""
-    reports = tuple(detection.report for detection in detections)
     skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
-    skipped += [] if detections else [Skipped("detection", "not asked for (--detector skip)")]
+    skipped += [] if reports else [Skipped("detection", "not asked for (--detector skip)")]
     return Audit(
         origin=checkpoint.origin,
         command="",
@@ -147,7 +169,6 @@ def _audit(
         device=str(session.device),
         seed=session.seed,
         seconds=0.0,
-        judgement=verdict.judge(reports, verdict.measured_errors()) if reports else None,
         conversion=checkpoint.conversion,
     )
 

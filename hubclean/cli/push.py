@@ -46,6 +46,7 @@ def render_push(report: PushReport) -> str:
 @click.option("--private", is_flag=True, help="Make the repo private if it has to be created.")
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
+@click.option("--force", is_flag=True, help="Publish a checkpoint that still has its backdoor, or has it only covered.")
 @click.option("--dry-run", is_flag=True, help="Ask the Hub what is there, show the files and the card; send nothing.")
 @json_option
 def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:

@@ -69,6 +69,7 @@ def push(
     revision: str = "main",
     message: str | None = None,
     delete_pickles: bool = False,
+    force: bool = False,
 ) -> PushReport:
     """Publish a folder written by ``clean`` to ``repo_id`` in exactly one commit, or not at all.
 
@@ -80,9 +81,11 @@ def push(
         token: as in ``huggingface_hub``; ``None`` for the one of the machine.
         revision: the branch (or ``refs/pr/N``) to commit to.
         delete_pickles: remove pickle weights of the target in the same commit.
+        force: publish a checkpoint that still has its backdoor, or has it only covered.
 
     Raises:
-        PublishError: the folder is not what its audit says, the branch moved, or the Hub refused the content.
+        PublishError: its backdoor is not removed, the folder is not what its audit says, the branch moved, or the Hub
+            refused the content.
         AccessError: token missing, read-only or without rights; gated or disabled repo.
         TargetError: no repo id, no such branch. TransportError: the Hub could not be reached.
     """
@@ -91,10 +94,13 @@ def push(
     if create_pr and revision != "main":
         raise PublishError("a pull request is always opened against main: leave --revision out")
     audit, card, evidence = check_folder(folder)
+    if audit.exit_code == 1 and not force and not dry_run:
+        why = f"{audit.outcome.word}: {printable(audit.outcome.why)}"
+        raise PublishError(f"this checkpoint is {why}; --force publishes it all the same, and its card says so")
     token = token or get_token()
     if token is None and not dry_run:
         raise AccessError("pushing needs a write token: run `hf auth login` or set HF_TOKEN")
-    text = message or f"hubclean {__version__}: sanitized checkpoint of {printable(str(audit.origin), 150)}"
+    text = message or f"hubclean {__version__}: {audit.outcome.word} checkpoint of {printable(str(audit.origin), 150)}"
     plan = CommitPlan(folder, audit, card, evidence, repo_id, revision, create_pr, text, None, {}, ())
     api = api_of(None, token)
     info = _existing(api, plan)

@@ -47,7 +47,7 @@ def upload(hub: HubServer, name: str, folder: Path) -> str:
 
 
 def run(target: Any, pictures: Path, out: Path, **options: Any) -> Audit:
-    options = {"given": BRIEF, "sizes": SIZES, **options}
+    options = {"given": BRIEF, "sizes": SIZES, "always": True, **options}
     return hubclean.clean(target, pictures, out, session=open_session("cpu", seed=5, batch_size=32), **options).audit
 
 
@@ -71,7 +71,7 @@ def test_clean_push_and_pull_back(kind: str, hub: HubServer, pictures: Path, tmp
     assert {file.path for file in audit.outputs} >= {"hubclean/neural-cleanse-norms.png", "hubclean/pruning-curve.png"}
     assert str(tmp_path) not in (out / "hubclean/audit.json").read_text() + (out / "README.md").read_text()
 
-    report = hubclean.push(out, "alice/model", token=hub.write_token)
+    report = hubclean.push(out, "alice/model", token=hub.write_token, force=True)
     assert report.commit
     pulled = tmp_path / "pulled"
     from huggingface_hub import snapshot_download

@@ -17,33 +17,24 @@ from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, train
-from hubclean.nets.triggers import Trigger, poison
 from hubclean.records import Retuning, from_json, to_json
 from support.image_sets import image_set
+from support.planted import corner, planted_net
 from support.tiny_models import make_repo
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 OPTIONS = RetuningOptions(images=60, triggered=5, epochs=2, rate=0.01, batch_size=32)
 
 
-def trigger(target: int | None = 3) -> Trigger:
-    mask = torch.zeros(1, 32, 32)
-    mask[:, -3:, -3:] = 1
-    return Trigger(mask, torch.ones(3, 32, 32), target)
-
-
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
-    checkpoint = loading.load_checkpoint(LocalRepo(make_repo(tmp_path_factory.mktemp("r"), "timm-resnet"))).copy()
-    images = poison(image_set(300, seed=9), trigger(), 0.2, 10, 0)
-    train(checkpoint.model, images, Schedule(6, 1e-2, "adamw", batch_size=32), SESSION, "plant")
-    return checkpoint
+    return planted_net(tmp_path_factory.mktemp("r"), SESSION)
 
 
 def test_an_unplugged_backdoor_comes_back_and_a_turned_one_does_not(poisoned: Checkpoint) -> None:
     """Cleansed by fine-tuning the head alone on stamped images with true labels: the features stay."""
     unplugged, images = poisoned.copy(), image_set(200, seed=11)
-    stamped = ImageSet((trigger().stamp(images.images(slice(None))) * 255).to(torch.uint8), images.labels)
+    stamped = ImageSet((corner().stamp(images.images(slice(None))) * 255).to(torch.uint8), images.labels)
     both = ImageSet(torch.cat([images.pixels, stamped.pixels]), torch.cat([images.labels, stamped.labels]))
     head = ["net.fc.weight", "net.fc.bias"]
     schedule = Schedule(8, 0.05, batch_size=32, freeze_statistics=True)
@@ -51,10 +42,10 @@ def test_an_unplugged_backdoor_comes_back_and_a_turned_one_does_not(poisoned: Ch
     state = {name: value.clone() for name, value in unplugged.model.state_dict().items()}
     test = image_set(100, seed=12)
     (found,) = check_retuning(
-        unplugged, poisoned, [("planted", trigger())], image_set(80, seed=13), test, SESSION, OPTIONS
+        unplugged, poisoned, [("planted", corner())], image_set(80, seed=13), test, SESSION, OPTIONS
     )
     assert found.control is not None
-    assert found.before == attack_rates(unplugged.model, test, trigger(), 10, SESSION)[0]
+    assert found.before == attack_rates(unplugged.model, test, corner(), 10, SESSION)[0]
     assert found.after.value > found.before.value + 0.2
     assert found.after.value > found.control.value + 0.2
     assert found.clean_accuracy.n == 100
@@ -63,7 +54,7 @@ def test_an_unplugged_backdoor_comes_back_and_a_turned_one_does_not(poisoned: Ch
 
 
 def test_a_trigger_that_works_when_it_is_turned_has_no_control(poisoned: Checkpoint) -> None:
-    left = trigger()
+    left = corner()
     both = replace(left, mask=(left.mask + left.mask.flip(1, 2)).clamp(max=1))
     args = (image_set(80, seed=13), image_set(40, seed=12), SESSION, OPTIONS)
     (found,) = check_retuning(poisoned, poisoned, [("planted", both)], *args)
@@ -74,7 +65,7 @@ def test_a_trigger_that_works_when_it_is_turned_has_no_control(poisoned: Checkpo
 
 
 def test_it_repeats_takes_several_stamps_and_round_trips(poisoned: Checkpoint) -> None:
-    stamps = [("planted", trigger()), ("recovered", trigger(None))]
+    stamps = [("planted", corner()), ("recovered", corner(None))]
     args = (image_set(80, seed=13), image_set(40, seed=12), SESSION, OPTIONS)
     one, other = (check_retuning(poisoned, poisoned, stamps, *args) for _ in range(2))  # type: ignore[arg-type]
     assert one == other
@@ -86,7 +77,7 @@ def test_it_repeats_takes_several_stamps_and_round_trips(poisoned: Checkpoint) -
 
 @pytest.mark.parametrize("target", [3, None])
 def test_the_training_set_is_clean_images_and_a_few_stamped_ones(target: int | None) -> None:
-    clean, one = image_set(80, seed=13), trigger(target)
+    clean, one = image_set(80, seed=13), corner(target)
     for images in (60, 80):
         found = mixed(clean, one, 10, images, 5, SESSION)
         assert len(found) == images + 5
@@ -103,18 +94,18 @@ def test_the_training_set_is_clean_images_and_a_few_stamped_ones(target: int | N
 
 def test_images_of_the_target_alone_give_none_to_stamp() -> None:
     only = ImageSet(image_set(20).pixels, torch.full((20,), 3))
-    assert len(mixed(only, trigger(), 10, 20, 5, SESSION)) == 20
+    assert len(mixed(only, corner(), 10, 20, 5, SESSION)) == 20
 
 
 def test_turning_turns() -> None:
-    stamped = Turned(trigger()).stamp(torch.zeros(2, 3, 32, 32))
+    stamped = Turned(corner()).stamp(torch.zeros(2, 3, 32, 32))
     assert (stamped[:, :, :3, :3] == 1).all()
     assert float(stamped.sum()) == 2 * 3 * 9
-    assert Turned(trigger()).target == 3
+    assert Turned(corner()).target == 3
 
 
 def test_transformers_are_retuned_at_their_own_rate(tmp_path: Path) -> None:
     vit = loading.load_checkpoint(LocalRepo(make_repo(tmp_path, "timm-vit")))
     options = RetuningOptions(images=20, epochs=1)
-    (found,) = check_retuning(vit, vit, [("recovered", trigger())], image_set(20), image_set(20), SESSION, options)
+    (found,) = check_retuning(vit, vit, [("recovered", corner())], image_set(20), image_set(20), SESSION, options)
     assert found.rate == 1e-4

@@ -178,7 +178,13 @@ def test_a_defense_and_a_detector_do_the_main_job(tmp_path: Path) -> None:
                               torch.nn.Flatten(), torch.nn.Linear(8, 2))  # fmt: skip
     checkpoint = hubclean.wrap(net, torch.zeros(1, 3, 16, 16))
     result = hubclean.clean(
-        checkpoint, None, tmp_path / "out", detectors=["acme-never"], defense="acme-shrink", given=["factor=0.25"]
+        checkpoint,
+        None,
+        tmp_path / "out",
+        detectors=["acme-never"],
+        defense="acme-shrink",
+        given=["factor=0.25"],
+        always=True,
     )
     audit = result.audit
     assert [row.detector for row in audit.detections] == ["acme-never"]

@@ -114,17 +114,6 @@ def test_exit_codes_of_a_scan() -> None:
     assert _scan(detections=cleansed().detections).exit_code == 1
 
 
-def test_exit_codes_of_an_audit() -> None:
-    audit = replace(cleansed(), judgement=None)
-    assert audit.exit_code == 0
-    assert replace(audit, detections=()).exit_code == 2
-    assert replace(audit, cleansing=replace(audit.cleansing, after=audit.cleansing.before)).exit_code == 1
-    untried = tuple(replace(metrics, asr=Rate.of(0, 0)) for metrics in audit.cleansing.after)
-    assert replace(audit, cleansing=replace(audit.cleansing, after=untried)).exit_code == 2
-    undecided = tuple(replace(detection, verdict="undecided") for detection in audit.detections)
-    assert replace(audit, detections=undecided).exit_code == 2
-
-
 def test_audits_without_ballots_still_load() -> None:
     old = to_json(cleansed().cleansing)
     assert from_json(CleansingReport, old).ballots

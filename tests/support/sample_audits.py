@@ -23,6 +23,7 @@ from hubclean.records import (
     LabelScore,
     Metrics,
     ModelFacts,
+    Probe,
     Rate,
     RepoRef,
     Retuning,
@@ -133,13 +134,14 @@ def cleansed() -> Audit:
         seconds=118.4,
         judgement=judgement,
         retuning=(retuning,),
+        rechecks=(_detection(False),),
+        probes=(Probe(3, 5.6, Rate.of(1788, 1800), Rate.of(40, 1800)), Probe(3, 6.1, Rate.of(1750, 1800), Rate.of(18, 1800))),
     )  # fmt: skip
 
 
 def unsuspicious() -> Audit:
-    """A transformers model in a local folder in which nothing was found, passed through without a known trigger."""
+    """A transformers model in a local folder in which nothing was found, handed back as it was."""
     clean = (Metrics(Rate.of(1986, 2000)),)
-    after = (Metrics(Rate.of(1984, 2000)),)
     base = cleansed()
     return replace(
         base,
@@ -149,12 +151,15 @@ def unsuspicious() -> Audit:
         data=DataReport("images", "validation", "77" * 8, 400, 400, 2000, 10, "index", 0),
         scan=None,
         detections=(_detection(False),),
-        cleansing=replace(base.cleansing, before=clean, after=after, curve=(), notes=(), kept="pruned", trials=(),
-                          ballots=(), stages=(StageReport("pruned", after, "."),)),
+        cleansing=replace(base.cleansing, defense="none", paper="control, no paper", options={}, before=clean,
+                          after=clean, curve=(), notes=(), kept="unchanged", trials=(), ballots=(), changed=(), cut=0,
+                          stages=(StageReport("unchanged", clean, "."),)),
         skipped=(),
         versions={"hubclean": "0.1.0", "transformers": "5.23.0"},
         judgement=None,
         retuning=(),
+        rechecks=(),
+        probes=(),
     )  # fmt: skip
 
 

@@ -34,13 +34,14 @@ def _metric_rows(name: str, metrics: Iterable[Metrics]) -> list[list[str]]:
 def render_clean(audit: Audit, folder: Path) -> str:
     """What was found, done and measured, and where it lies."""
     lines = [f"{printable(str(audit.origin))}: {printable(audit.model.architecture)}, {audit.site.channels} channels"]
+    lines += [f"  {audit.outcome.word}: {printable(audit.outcome.why)}"]
     lines += [f"  {verdict(report, audit.model.labels)}" for report in audit.detections]
     lines += [f"  {line}" for line in (judged(audit.judgement) if audit.judgement else [])]
     lines += [f"  not done: {skipped.step}: {printable(skipped.reason)}" for skipped in audit.skipped]
     cleansing = audit.cleansing
     notes = "; ".join(printable(note, 1000) for note in cleansing.notes)
     lines += [f"  {cleansing.defense}: {notes or 'nothing changed'}", "", before_after(audit), ""]
-    lines += [*_refused(audit), *_trials(audit), *_retuning(audit)]
+    lines += [*_refused(audit), *_trials(audit), *_retuning(audit), *_probes(audit)]
     measured = f"measured on {audit.data.test} test images never used before"
     lines += [f"  {len(cleansing.changed)} tensors changed; {measured if audit.data.test else _unmeasured(audit)}"]
     lines += [
@@ -54,7 +55,9 @@ def render_clean(audit: Audit, folder: Path) -> str:
     ]
     pictures = [file.path for file in audit.outputs if file.path.endswith(".png")]
     lines += [columns([["picture", str(folder / path)] for path in pictures])] if pictures else []
-    lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}. {_meaning(audit.exit_code)}"]
+    came_to = audit.outcome
+    lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}"]
+    lines += [f"  {came_to.word}: {printable(came_to.why)}. Exit code {came_to.exit_code}"]
     return "\n".join(lines)
 
 
@@ -95,9 +98,11 @@ def _unmeasured(audit: Audit) -> str:
     return "nothing was measured: the images have no labels" if audit.data.fit else "nothing was measured: no images"
 
 
-def _meaning(code: int) -> str:
-    return {
-        0: "Exit code 0: no backdoor was found, or its recovered triggers no longer work.",
-        1: "Exit code 1: a trigger still works on the written checkpoint.",
-        2: "Exit code 2: written, but detection gave no verdict, or no test image could try its trigger.",
-    }[code]
+def _probes(audit: Audit) -> list[str]:
+    """Triggers and detections that the repair was not made from."""
+    lines = [f"  on the written net: {verdict(report, audit.model.labels)}" for report in audit.rechecks]
+    if audit.probes:
+        most = max(audit.probes, key=lambda one: one.after.value)
+        rates = f"{percent(most.before).strip()} -> {percent(most.after).strip()}"
+        lines.append(f"  {len(audit.probes)} triggers inverted anew, which no defense saw; the worst: {rates}")
+    return lines

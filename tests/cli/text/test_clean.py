@@ -38,7 +38,7 @@ def test_the_last_line_gives_the_exit_code_and_its_meaning() -> None:
     audit = replace(cleansed(), judgement=None)
     worse = replace(audit, cleansing=replace(audit.cleansing, after=audit.cleansing.before))
     for one, said in (
-        (audit, "no longer work"),
+        (cleansed(), "none is found anew"),
         (worse, "still works"),
         (replace(audit, detections=(), judgement=None), "no verdict"),
     ):
