@@ -49,11 +49,13 @@ def gather(
     """
     if judgement is None or judgement.verdict == "undecided":
         return Found()
-    probes = probe(checkpoint, cleansing.checkpoint, judgement, splits, session) if not cleansing.stage.filters else ()
+    inverter = next((one for one in detectors if isinstance(one, NeuralCleanse)), NeuralCleanse())
+    filters = bool(cleansing.stage.filters)
+    probes = () if filters else probe(checkpoint, cleansing.checkpoint, judgement, inverter, splits, session)
     rates = [one.after for one in probes] + [one.asr for one in report.after if one.asr]
     if any(rate.value > REMAINING_ASR for rate in rates):
         return Found(probes, (), (Skipped(RECHECK, "a trigger still works, so there is nothing to confirm"),))
-    if cleansing.stage.filters:
+    if filters:
         return Found(probes, (), (Skipped(RECHECK, "what is kept works behind a runtime filter only"),))
     if same_weights(checkpoint, cleansing.checkpoint):
         return Found(probes)
@@ -61,18 +63,23 @@ def gather(
 
 
 def probe(
-    checkpoint: Checkpoint, cleansed: Checkpoint, judgement: Judgement, splits: Splits, session: Session
+    checkpoint: Checkpoint,
+    cleansed: Checkpoint,
+    judgement: Judgement,
+    inverter: NeuralCleanse,
+    splits: Splits,
+    session: Session,
 ) -> tuple[Probe, ...]:
     """Invert the triggers of the accused labels on the original once more and try them on the cleansed net.
 
     A repair made from a recovered trigger removes that trigger; the backdoor may answer to others of its kind. These
     come from three other starts and from ``val``, where detectors inverted on ``fit``; no defense is shown them. At
-    most three labels; one that no start can invert has no probe.
+    most three labels; one that no start can invert has no probe. The schedule is that of ``inverter``.
     """
     if judgement.verdict != "backdoored" or not len(splits.test) or not len(splits.defense.val):
         return ()
     aims = list(judgement.targets[:_MOST]) or [NEXT]
-    schedule, found = NeuralCleanse().settled_schedule(checkpoint, session), []
+    schedule, found = inverter.settled_schedule(checkpoint, session), []
     session.progress.start("inverting triggers anew", schedule.steps * len(aims) * len(_STARTS))
     for seed in _STARTS:
         triggers, _ = invert(checkpoint.model, splits.defense.val, aims, schedule, session, seed)
@@ -97,5 +104,5 @@ def recheck(
 
 def same_weights(one: Checkpoint, other: Checkpoint) -> bool:
     """Whether every tensor of both nets is equal."""
-    left, right = one.model.net.state_dict(), other.model.net.state_dict()
+    left, right = one.model.state_dict(), other.model.state_dict()
     return left.keys() == right.keys() and all(torch.equal(left[k].cpu(), right[k].cpu()) for k in left)

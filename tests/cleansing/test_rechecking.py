@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from hubclean.cleansing.rechecking import RECHECK, gather, probe, recheck, same_weights
+from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.methods.interface import Cleansing, Detection, Stage
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Splits
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session, open_session
-from hubclean.records import CleansingReport, DetectionReport, Judgement, Metrics, Rate
+from hubclean.records import CleansingReport, Judgement, Metrics, Rate
 from support.image_sets import image_set
 from support.planted import corner, planted_net
 from support.sample_audits import cleansed, unsuspicious
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 ACCUSED = Judgement("backdoored", "for a test", (3,), (), ())
+QUICK = NeuralCleanse(steps=30, batches=2, batch_size=16)
 INNOCENT = replace(ACCUSED, verdict="not found", targets=())
 
 
@@ -34,19 +36,20 @@ def splits() -> Splits:
     return Splits(DefenseData(image_set(40, seed=20), image_set(60, seed=21)), image_set(80, seed=22), Any)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
-class Seer:
-    """Says what it is told and remembers what it was shown."""
+Shown = list[tuple[Checkpoint, DefenseData, Session]]
 
-    name: ClassVar[str] = "seer"
-    paper: ClassVar[str] = "none"
-    needs: ClassVar[str] = "images"
-    report: DetectionReport
-    shown: list[tuple[Checkpoint, DefenseData, Session]]
 
-    def detect(self, checkpoint: Checkpoint, data: DefenseData, session: Session) -> Detection:
-        self.shown.append((checkpoint, data, session))
-        return Detection(self.report)
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
+    """What detection is repeated on; it finds nothing."""
+    seen: Shown = []
+
+    def detect(_: NeuralCleanse, checkpoint: Checkpoint, data: DefenseData, session: Session) -> Detection:
+        seen.append((checkpoint, data, session))
+        return Detection(unsuspicious().detections[0])
+
+    monkeypatch.setattr(NeuralCleanse, "detect", detect)
+    return seen
 
 
 def measured(hits: int) -> CleansingReport:
@@ -62,21 +65,22 @@ def other(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def test_fresh_triggers_of_the_accused_label_are_tried_on_both_nets(poisoned: Checkpoint, splits: Splits) -> None:
-    rows = probe(poisoned, other(poisoned), ACCUSED, splits, SESSION)
+    rows = probe(poisoned, other(poisoned), ACCUSED, QUICK, splits, SESSION)
     assert rows
     assert {row.target for row in rows} == {3}
     assert len({row.norm for row in rows}) == len(rows), "each from another start"
     assert all(row.before.value > 0.8 and row.after.value == 0 for row in rows)
     assert rows[0].before.n == int((splits.test.labels != 3).sum())
-    assert probe(poisoned, poisoned, INNOCENT, splits, SESSION) == ()
+    assert probe(poisoned, poisoned, INNOCENT, QUICK, splits, SESSION) == ()
     empty = replace(splits, test=splits.test.subset(torch.arange(0)))
-    assert probe(poisoned, poisoned, ACCUSED, empty, SESSION) == ()
+    assert probe(poisoned, poisoned, ACCUSED, QUICK, empty, SESSION) == ()
 
 
-def test_detection_is_repeated_elsewhere_and_from_other_starts(poisoned: Checkpoint, splits: Splits) -> None:
-    seer = Seer(unsuspicious().detections[0], [])
-    assert recheck((seer,), poisoned, splits.defense, SESSION) == (seer.report,)
-    ((net, data, session),) = seer.shown
+def test_detection_is_repeated_elsewhere_and_from_other_starts(
+    poisoned: Checkpoint, splits: Splits, shown: Shown
+) -> None:
+    assert recheck((QUICK,), poisoned, splits.defense, SESSION) == (unsuspicious().detections[0],)
+    ((net, data, session),) = shown
     assert net is poisoned
     assert (data.fit is splits.defense.val, data.val is splits.defense.fit) == (True, True)
     assert session.seed != SESSION.seed
@@ -93,23 +97,26 @@ def test_detection_is_repeated_elsewhere_and_from_other_starts(poisoned: Checkpo
     ],
 )
 def test_it_is_repeated_where_it_can_change_the_outcome(
-    poisoned: Checkpoint, splits: Splits, judgement: Judgement | None, hits: int, edited: bool, repeated: int
+    poisoned: Checkpoint,
+    splits: Splits,
+    shown: Shown,
+    judgement: Judgement | None,
+    hits: int,
+    edited: bool,
+    repeated: int,
 ) -> None:
-    kept = other(poisoned) if edited else poisoned.copy()
-    assert same_weights(poisoned, kept) is not edited
-    seer = Seer(unsuspicious().detections[0], [])
-    found = gather(
-        poisoned, Cleansing((Stage("kept", kept),), "kept"), measured(hits), judgement, (seer,), splits, SESSION
-    )
-    assert (len(found.rechecks), len(seer.shown)) == (repeated, repeated)
+    net = other(poisoned) if edited else poisoned.copy()
+    assert same_weights(poisoned, net) is not edited
+    kept = Cleansing((Stage("kept", net),), "kept")
+    found = gather(poisoned, kept, measured(hits), judgement, (QUICK,), splits, SESSION)
+    assert (len(found.rechecks), len(shown)) == (repeated, repeated)
     assert [row.step for row in found.skipped] == ([RECHECK] if hits > 5 else [])
     assert bool(found.probes) is (judgement is ACCUSED)
 
 
 def test_a_repair_of_one_trigger_alone_is_seen_through(poisoned: Checkpoint, splits: Splits) -> None:
     """The net that still has its backdoor, handed back by a defense whose own trigger says 0 %."""
-    found = gather(
-        poisoned, Cleansing((Stage("kept", poisoned.copy()),), "kept"), measured(0), ACCUSED, (), splits, SESSION
-    )
+    kept = Cleansing((Stage("kept", poisoned.copy()),), "kept")
+    found = gather(poisoned, kept, measured(0), ACCUSED, (QUICK,), splits, SESSION)
     assert max(row.after.value for row in found.probes) > 0.8
     assert corner().target == found.probes[0].target

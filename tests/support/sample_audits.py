@@ -135,7 +135,8 @@ def cleansed() -> Audit:
         judgement=judgement,
         retuning=(retuning,),
         rechecks=(_detection(False),),
-        probes=(Probe(3, 5.6, Rate.of(1788, 1800), Rate.of(40, 1800)), Probe(3, 6.1, Rate.of(1750, 1800), Rate.of(18, 1800))),
+        probes=(Probe(3, 5.6, Rate.of(1788, 1800), Rate.of(40, 1800)),
+                Probe(3, 6.1, Rate.of(1750, 1800), Rate.of(18, 1800))),
     )  # fmt: skip
 
 
