@@ -1,10 +1,10 @@
-"""Is a card's claim kinder than the truth? Other people's backdoored nets, cleansed as a user would, without the trigger.
+"""Is a card's claim kinder than the truth? Other people's backdoored nets, cleansed as a user would.
 
     python -m benchmarks.evidence --shared ../shared/data --out benchmarks/results/evidence.json
 
-For every net and defense: the true attack success (the published trigger, which only this script sees), the claim that a
-repair's own recovered trigger would have made, the claim over all triggers tried, the outcome, and what the net would
-have been called without the new evidence.
+For every net and defense: the true attack success (the published trigger, which only this script sees), the claim that
+the recovered trigger alone would have made, the claim over all triggers tried, the outcome, and the exit code that the
+recovered trigger alone would have given.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hubclean.records import Audit, Metrics, Rate
 from hubclean.version import versions
 
 NETS = ("badnet_mnist_patch5", "badnet_mnist_source4to7", "ibau_cifar10_badnets", "ibau_cifar10_trojan_wm",
-        "ibau_gtsrb_badnets", "cifar10_resnet20")  # fmt: skip
+        "ibau_gtsrb_badnets")  # fmt: skip
 DEFENSES = ("fine-pruning", "auto")
 _OLD_LIMIT = 0.2  # of the mean recovered ASR that was exit code 0 before
 

@@ -124,11 +124,11 @@ class StageReport:
 
 @dataclass(frozen=True, slots=True)
 class TrialReport:
-    """One defense that ``auto`` tried, judged on ``val`` by clean accuracy and the ASR of recovered triggers alone.
+    """One defense that ``auto`` tried, judged on ``val`` by clean accuracy and the ASR of inverted triggers alone.
 
     Args:
         drop: clean accuracy lost on ``val``, as a fraction (negative: gained).
-        asr: mean ASR of the recovered triggers on ``val``; ``None`` without any.
+        asr: largest ASR on ``val`` of the recovered triggers and of those inverted anew; ``None`` without any.
         accepted: whether the loss is within the tolerance.
         note: why it was not tried to the end, or what the defense says.
     """

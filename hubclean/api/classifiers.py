@@ -174,7 +174,7 @@ def clean(
         session: device, seed, batch size, from ``open_session``.
         detectors: by name, or ``skip`` alone; none named = ``neural-cleanse``, which decides from 6
             labels on; without images ``mm-bd``.
-        defense: by name; ``None`` = ``fine-pruning``, without images ``clp``; ``auto`` tries several.
+        defense: by name; ``None`` = ``auto``, which tries several; without images ``clp``.
         given: options of detectors and defense as ``"KEY=VALUE"`` or ``"METHOD.KEY=VALUE"``.
         split: which split of the images; ``None`` = the most held-out one.
         sizes: images for fit, val and test; ``None`` = a quarter, a quarter, the rest.

@@ -15,7 +15,7 @@ from hubclean.records import DataReport, Loader, RepoRef, Severity
 from hubclean.registry import file_names
 
 # Detector and defense where nobody names them.
-DEFAULTS, WITHOUT_IMAGES = ("neural-cleanse", "fine-pruning"), ("mm-bd", "clp")
+DEFAULTS, WITHOUT_IMAGES = ("neural-cleanse", "auto"), ("mm-bd", "clp")
 _FEDERATED = "federated-pruning"
 
 
@@ -25,7 +25,7 @@ class CleanOptions:
 
     Args:
         detectors: registered ones, or ``skip`` alone; none named = ``neural-cleanse``, without images ``mm-bd``.
-        defense: a registered defense; ``None`` = ``fine-pruning``, without images ``clp``.
+        defense: a registered defense; ``None`` = ``auto``, without images ``clp``.
         given: ``KEY=VALUE`` options of both, as on the command line.
         split: which split of the images; ``None`` = the most held-out one.
         sizes: images for fit, val and test.

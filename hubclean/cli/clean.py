@@ -37,9 +37,7 @@ from hubclean.cli.options import session as new_session
     multiple=True,
     help="Detector, or skip; repeatable  [default: neural-cleanse; mm-bd without --data]",
 )
-@click.option(
-    "--defense", help="Defense; auto tries several and keeps the best  [default: fine-pruning; clp without --data]"
-)
+@click.option("--defense", help="Defense; auto tries several and keeps the best  [default: auto; clp without --data]")
 @click.option("--retune/--no-retune", default=True, show_default=True, help="Measure whether a trigger comes back.")
 @click.option("--always", is_flag=True, help="Run the defense where nothing was found, too; else the weights stay.")
 @click.option(

@@ -20,7 +20,7 @@ def render_demo(report: DemoReport) -> str:
     audit = report.audit
     lines = [f"planted {report.attack} with target label {report.planted_target} in {report.architecture}"]
     lines += [f"{verdict(one, audit.model.labels)}" for one in audit.detections]
-    lines += ["", before_after(audit), ""]
+    lines += ["", before_after(audit), "", f"{audit.outcome.word}: {audit.outcome.why}"]
     base = Path(report.folder)
     rows = [
         ["card", str(base / "README.md")],
@@ -28,7 +28,9 @@ def render_demo(report: DemoReport) -> str:
         ["published to", report.published],
     ]
     rows += [["picture", str(base / file.path)] for file in audit.outputs if file.path.endswith(".png")]
-    return "\n".join([*lines, columns(rows), f"{report.seconds:.0f} s in all, nothing fetched"])
+    said = "found" if report.exit_code == 0 else "not found; another seed plants another net (--seed 1)"
+    last = f"exit code {report.exit_code}: the planted target was {said}"
+    return "\n".join([*lines, columns(rows), f"{report.seconds:.0f} s in all, nothing fetched", last])
 
 
 @click.command()

@@ -19,7 +19,7 @@ from support.hub_server import HubServer
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ("seeds=1", "steps=3", "batches=1", "neural-cleanse.batch_size=8", "epochs=1", "step=0.2")
+    options = ("seeds=1", "steps=3", "batches=1", "batch_size=8", "order=nc-prune,ft-init", "fresh=0")
     monkeypatch.setattr(demo, "OPTIONS", options)
     monkeypatch.setattr(demo, "Schedule", lambda _, *rest, **more: Schedule(4, *rest, **more))
 

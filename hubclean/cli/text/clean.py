@@ -69,7 +69,7 @@ def _refused(audit: Audit) -> list[str]:
 
 def _trials(audit: Audit) -> list[str]:
     """What ``auto`` tried, judged on val."""
-    head = ["tried", "stage", "accuracy (val)", "recovered ASR (val)", "within tolerance"]
+    head = ["tried", "stage", "accuracy (val)", "worst ASR (val)", "within tolerance"]
     rows = [
         [
             printable(row.defense),

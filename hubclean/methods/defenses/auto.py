@@ -12,15 +12,17 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.inversion.invert import NEXT, invert, usual_schedule
 from hubclean.methods.shared_options import MaxDrop
 from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
-from hubclean.nets.metrics import clean_accuracy, mean_success, success_rates
+from hubclean.nets.metrics import clean_accuracy, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc, build_method, methods, options_of
 
+_STARTS = 201  # no detector has so many seeds, and the final probes have others
 _ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"
 
 
@@ -28,12 +30,13 @@ _ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"
 class Auto:
     """Runs the defenses of ``order`` one after the other and keeps the stage that leaves least of the triggers.
 
-    Every stage of every defense is judged on ``val`` alone, by clean accuracy and by the mean ASR of the triggers that
-    a detector recovered. Accepted are stages that lose at most ``max_drop`` of the clean accuracy; among them the one
-    with the lowest ASR is kept, at a tie of less than 0.005 the one with the higher accuracy. It stops early once an
-    accepted stage has an ASR of at most ``enough``, and begins no further defense after ``budget`` seconds. The planted
-    trigger is never seen: a recovered one only stands in for it, and a defense that was made from the same trigger
-    (nc-unlearn, nc-prune) is judged by it too kindly. ``max_drop`` is handed to every defense that has one.
+    Every stage of every defense is judged on ``val`` alone, by clean accuracy and by the largest ASR among the triggers
+    that a detector recovered and ``fresh`` more for each of their labels, inverted anew on ``val`` from other starts:
+    no defense sees those, so that one made from a recovered trigger (nc-unlearn, nc-prune) is not judged by it alone.
+    Accepted are stages that lose at most ``max_drop`` of the clean accuracy; among them the one with the lowest ASR is
+    kept, at a tie of less than 0.005 the one with the higher accuracy. It stops early once an accepted stage has an ASR
+    of at most ``enough``, and begins no further defense after ``budget`` seconds. ``max_drop`` is handed to every
+    defense that has one. The planted trigger is never seen; the others stand in for it.
 
     Without a recovered trigger only accuracy can judge: the first defense of ``order`` that works without triggers and
     stays within the tolerance is kept. If nothing is accepted the checkpoint stays as it was, and a note says so.
@@ -47,9 +50,8 @@ class Auto:
 
     order: Annotated[str, Doc("defenses to try, in this order, separated by commas")] = _ORDER
     max_drop: MaxDrop = 0.04
-    enough: Annotated[float, Doc("stop at a mean ASR of the recovered triggers on val of at most this", 0.0, 1.0)] = (
-        0.05
-    )
+    enough: Annotated[float, Doc("stop at an ASR on val of at most this", 0.0, 1.0)] = 0.05
+    fresh: Annotated[int, Doc("triggers inverted anew for every label, to judge by", 0, 20)] = 2
     budget: Annotated[float, Doc("seconds after which no further defense begins", 0.0)] = 3600.0
 
     def cleanse(
@@ -62,12 +64,13 @@ class Auto:
         """
         defenses = [build_method("defenses", name, self._shared(name)) for name in self._names()]
         started = time.monotonic()
+        judges, inverting = self._judges(checkpoint, data, triggers, session)
         before = clean_accuracy(checkpoint.model, data.val, session)
         rows: list[TrialReport] = []
         best: tuple[TrialReport, Cleansing, Stage] | None = None
         for defense in defenses:
             over = _agreed(time.monotonic() - started > self.budget, session)
-            if over or (best and self._enough(best[0], triggers)):
+            if over or (best and self._enough(best[0], judges)):
                 break
             begun = time.monotonic()
             try:
@@ -77,13 +80,30 @@ class Auto:
                 rows.append(TrialReport(defense.name, "", before, 0.0, None, False, _since(begun), 0, note))
                 continue
             for stage in result.stages:
-                row = self._judged(defense.name, stage, result, before.value, data, triggers, session, _since(begun))
+                row = self._judged(defense.name, stage, result, before.value, data, judges, session, _since(begun))
                 rows.append(row)
                 touched = row.stage != "unchanged"
                 if row.accepted and touched and (best is None or _better(row, best[0])):
                     best = row, result, stage
         skipped = len(defenses) - len({row.defense for row in rows})
-        return self._kept(checkpoint, best, tuple(rows), skipped)
+        kept = self._kept(checkpoint, best, tuple(rows), skipped)
+        return replace(kept, passes=kept.passes + inverting)
+
+    def _judges(
+        self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
+    ) -> tuple[tuple[Trigger, ...], int]:
+        """The triggers that stages are judged by, and how many images went forward and backward to find them."""
+        aims = sorted({NEXT if trigger.target is None else trigger.target for trigger in triggers})
+        if not aims or not self.fresh:
+            return triggers, 0
+        schedule, made, passes = usual_schedule(checkpoint.facts.input_size, session), list(triggers), 0
+        session.progress.start("inverting triggers to judge by", schedule.steps * len(aims) * self.fresh)
+        for seed in range(_STARTS, _STARTS + self.fresh):
+            found, cost = invert(checkpoint.model, data.val, aims, schedule, session, seed)
+            made += [found[aim].trigger for aim in aims if found[aim].invertible]
+            passes += cost
+        session.progress.finish()
+        return tuple(made), passes
 
     def _names(self) -> list[str]:
         names = [name.strip() for name in self.order.split(",") if name.strip()]
@@ -116,7 +136,7 @@ class Auto:
             stage=stage.name,
             clean_accuracy=accuracy,
             drop=before - accuracy.value,
-            asr=mean_success([rate.value for rate in rates if rate.n]),
+            asr=max((rate.value for rate in rates if rate.n), default=None),
             accepted=within(before, accuracy.value, self.max_drop),
             seconds=seconds,
             passes=result.passes,
@@ -140,7 +160,7 @@ class Auto:
             stages = (Stage("unchanged", checkpoint.copy()),)
             return Cleansing(stages, "unchanged", notes=(note, *left), passes=passes, trials=rows)
         row, result, stage = best
-        asr = "no recovered trigger to judge by" if row.asr is None else f"recovered ASR on val {row.asr:.1%}"
+        asr = "no trigger to judge by" if row.asr is None else f"the worst trigger's ASR on val {row.asr:.1%}"
         note = f"{row.defense} ({row.stage}) is kept: {asr}, clean accuracy on val {row.clean_accuracy.value:.1%}"
         kept = replace(stage, name=row.defense if row.stage == row.defense else f"{row.defense} {row.stage}")
         return Cleansing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 from hubclean.methods.interface import Detection, Needs
@@ -21,7 +21,7 @@ from hubclean.methods.inversion.evidence import (
     spread_measures,
     suspect_measures,
 )
-from hubclean.methods.inversion.invert import InversionSchedule, Inverted
+from hubclean.methods.inversion.invert import InversionSchedule, Inverted, usual_schedule
 from hubclean.methods.inversion.label_scheduler import Setting, labels_that_fit
 from hubclean.methods.inversion.screening import Screening, ScreeningPlan, named_labels, plan
 from hubclean.nets.checkpoint import Checkpoint
@@ -163,12 +163,9 @@ class NeuralCleanse:
 
     def settled_schedule(self, checkpoint: Checkpoint, session: Session) -> InversionSchedule:
         """The schedule of every label's search: by the device unless told, masks by the size of the images."""
-        short = self.schedule == "short" or (self.schedule == "auto" and session.device.type == "cpu")
-        steps, batches, batch_size = (150, 8, 16) if short else (1000, 31, 32)
-        scale = self.mask_scale or (1 if min(checkpoint.facts.input_size[1:]) <= 64 else 4)
-        return InversionSchedule(
-            self.steps or steps, self.batches or batches, self.batch_size or batch_size, mask_scale=scale
-        )
+        usual = usual_schedule(checkpoint.facts.input_size, session, self.schedule)
+        asked = {name: getattr(self, name) for name in _USED if getattr(self, name)}
+        return replace(usual, **asked)
 
     def _runs(self, setting: Setting, labels: ScreeningPlan) -> tuple[list[SeedRun], int]:
         """Every seed over the labels of the plan; the first goes on from where screening left them."""

@@ -48,6 +48,19 @@ class InversionSchedule:
     mask_scale: int = 1
 
 
+def usual_schedule(input_size: tuple[int, int, int], session: Session, length: str = "auto") -> InversionSchedule:
+    """The schedule that the device can bear, with masks as coarse as the images allow.
+
+    Args:
+        input_size: channels, height, width of the model's input.
+        length: ``official`` is the authors' 1,000 steps of 31 x 32 images, ``short`` 150 of 8 x 16; ``auto`` is short
+            on a CPU.
+    """
+    short = length == "short" or (length == "auto" and session.device.type == "cpu")
+    steps, batches, batch_size = (150, 8, 16) if short else (1000, 31, 32)
+    return InversionSchedule(steps, batches, batch_size, mask_scale=1 if min(input_size[1:]) <= 64 else 4)
+
+
 @dataclass(frozen=True)
 class Inverted:
     """The smallest trigger found for one label, else the last one.

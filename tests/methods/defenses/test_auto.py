@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -14,6 +14,7 @@ from hubclean import registry
 from hubclean.errors import ModelError, OptionError
 from hubclean.methods.defenses.auto import Auto
 from hubclean.methods.interface import Cleansing, Stage
+from hubclean.methods.inversion.invert import Inverted
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
@@ -87,7 +88,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Any:
         known = {d.name: d for d in defenses} | {"auto": Auto}  # type: ignore[attr-defined]
         monkeypatch.setattr(registry, "methods", lambda kind: known)
         monkeypatch.setattr("hubclean.methods.defenses.auto.methods", lambda kind: known)
-        auto = Auto(order=",".join(name for name in known if name != "auto"), **options)
+        auto = Auto(**{"order": ",".join(name for name in known if name != "auto"), "fresh": 0, **options})
         return auto.cleanse(net(1.0, 1.0), DATA, triggers, open_session("cpu"))
 
     return go
@@ -146,6 +147,26 @@ def test_it_stops_once_little_is_left(run: Any) -> None:
     assert result.kept == "enough all"
     assert later.calls == []  # type: ignore[attr-defined]
     assert any("1 of the defenses" in note for note in result.notes)
+
+
+def test_it_is_judged_by_triggers_that_no_defense_sees(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defense that removed the recovered trigger alone is not taken for one that removed the backdoor."""
+    asked: list[Any] = []
+    hidden = replace(trigger(), pattern=torch.full(SHAPE, 0.995))  # the net answers to it as well
+
+    def invert(model: nn.Module, images: Any, aims: list[int], *rest: Any) -> Any:
+        asked.append((images, aims, rest[-1]))
+        return {2: Inverted(hidden, 1.0, True, 1)}, 7
+
+    monkeypatch.setattr("hubclean.methods.defenses.auto.invert", invert)
+    kind = standing("narrow", ("all", 1.0, 0.9))
+    shown = replace(trigger(), pattern=torch.zeros(SHAPE))  # the recovered one no longer works
+    result = run(kind, triggers=(shown,), fresh=2)
+    assert result.trials[0].asr > 0.5
+    assert [(aims, seed) for _, aims, seed in asked] == [([2], 201), ([2], 202)]
+    assert all(images is DATA.val for images, _, _ in asked)
+    assert kind.calls == [(shown,)]  # type: ignore[attr-defined]
+    assert result.passes == 100 + 2 * 7
 
 
 def test_it_begins_nothing_after_its_budget(run: Any) -> None:
