@@ -6,7 +6,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hubclean.records import Severity
 from hubclean.scanning.configs.fields_of_key import reads, rows_at
@@ -69,7 +69,7 @@ class Place:
 
     file: str
     own: str = ""
-    renaming: Renaming = Renaming()
+    renaming: Renaming = field(default_factory=Renaming)
 
     @property
     def name(self) -> str:
