@@ -13,15 +13,15 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hubclean.errors import ModelError, OutputError
+from hubclean.errors import HubcleanError, ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, sha256_of
 from hubclean.nets import weight_files
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction import classifier, configs
+from hubclean.nets.construction import classifier
 from hubclean.nets.construction.adapters import Adapter
-from hubclean.nets.construction.bounds import muted, quiet
 from hubclean.nets.construction.classifier import Classifier, bare
+from hubclean.nets.construction.plain import plain_net
 from hubclean.nets.cut import features
 from hubclean.nets.images import Images
 from hubclean.nets.session import Session
@@ -221,25 +221,10 @@ def reload_plain(folder: Path, patch: int = 0) -> Callable[[Tensor], Tensor]:
     Raises:
         ModelError: the library cannot load it.
     """
-    config = configs.read_configs(folder)
     try:
-        if "model_type" in config:
-            from transformers import AutoModelForImageClassification
-
-            with quiet():
-                net = AutoModelForImageClassification.from_pretrained(
-                    folder,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    dtype=torch.float32,  # the config's bfloat16 would only blur the comparison
-                    return_dict=True,  # some classes cannot run without
-                )
-        else:
-            import timm
-
-            with muted():
-                net = timm.create_model(f"local-dir:{folder}", pretrained=True)
+        net = plain_net(folder, _files(folder))
+    except HubcleanError:
+        raise
     except Exception as error:
         raise ModelError(f"the plain library cannot load the folder: {printable(str(error), 300)}") from error
     net.eval().requires_grad_(False)

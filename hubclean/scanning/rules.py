@@ -35,6 +35,14 @@ RULES: dict[str, Rule] = WEIGHT_RULES | dict(
             hostile=True,
         ),
         rule(
+            "PY-002",
+            "high",
+            "A list of requirements installs from outside the package index.",
+            "install nothing from it before you have read it; pin the packages by hash",
+            ("medium", "low"),
+            hostile=True,
+        ),
+        rule(
             "FMT-001",
             "high",
             "A file's content and name disagree.",
@@ -72,7 +80,7 @@ RULES: dict[str, Rule] = WEIGHT_RULES | dict(
             "high",
             "A file's name leaves the folder, hides characters, or collides with another.",
             "do not download this repo with a tool that trusts file names",
-            ("medium",),
+            ("medium", "low"),
             hostile=True,
         ),
         rule("INC-001", "info", "The file was not checked.", "look at the file before you load it"),

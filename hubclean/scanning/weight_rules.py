@@ -96,6 +96,7 @@ WEIGHT_RULES: dict[str, Rule] = dict(
             "medium",
             "Readers may disagree on a safetensors header that the reference parser accepts.",
             "re-export the file with the safetensors library",
+            ("high",),
         ),
         rule("ST-003", "medium", "Header or tensor count of a safetensors file is out of proportion."),
         rule("ST-004", "high", "An index names a shard that is missing, outside the repo, or different."),

@@ -4,6 +4,7 @@
 * ``configs``: config files as plain JSON, checked before any library reads them.
 * ``bounds``: how much, how long, how loud, offline.
 * ``preprocessing``: resize, crop and normalisation as the model's own library does them.
+* ``plain``: a folder as its library alone loads it.
 * ``image_patches``: images as patches.
 * ``adapters``: what a recorded forward cannot know, from ``hooks/*.toml``.
 """

@@ -205,7 +205,7 @@ def _build_hf(
     if weights is None:
         net = cls._from_config(settings, dtype=torch.float32)
     else:
-        net = _hf_load(cls, settings, folder, weights)
+        net = _hf_load(cls, settings, config, folder, weights)
     count = int(settings.num_labels)
     names = tuple(str(settings.id2label.get(index, f"label {index}")) for index in range(count))
     patch = patch_size(settings, cls.__name__, rows)
@@ -259,8 +259,8 @@ def _hf_class(config: dict[str, Any]) -> Any:
     return getattr(transformers, wanted[0] if wanted else known[0])
 
 
-def _hf_load(cls: Any, settings: Any, folder: Path, weights: tuple[str, ...]) -> nn.Module:
-    with preprocessing.clean_room(folder, ("config.json", *weights)) as room, quiet():
+def _hf_load(cls: Any, settings: Any, config: dict[str, Any], folder: Path, weights: tuple[str, ...]) -> nn.Module:
+    with preprocessing.clean_room(folder, weights, {"config.json": config}) as room, quiet():
         net, report = cls.from_pretrained(
             room,
             config=settings,

@@ -1,4 +1,7 @@
-"""A repo's config files as plain JSON, checked before any library reads them (CVE-2026-4372, CVE-2026-5241)."""
+"""A repo's config files as plain JSON, checked before any library reads them (CVE-2026-4372, CVE-2026-5241).
+
+What a field makes a library do stands in ``scanning/configs/loader_fields``, the table that the scan judges by, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,10 @@ from typing import Any
 
 from hubclean.errors import ModelError, RefusedError
 from hubclean.escaping import printable
+from hubclean.scanning.configs.asking import Place, asks, table_keys
+from hubclean.scanning.configs.fields_of_key import rows_at
+from hubclean.scanning.configs.loader_fields import Reads
+from hubclean.scanning.configs.renaming import Renaming, in_labels
 
 _LIMIT = 8 * 2**20  # bytes of one file; 21k class names with descriptions are 3 MB
 MAX_PIXELS = 4096  # largest side an image is resized to
@@ -16,29 +23,11 @@ _MAX_COUNT = 100_000  # labels, layers, heads; libraries make lists of that many
 _COUNTED = re.compile(
     r"num_(labels|classes|stages|\w*(channels|heads|tokens|experts))|\w*(depths?|layers|blocks)|image_size"
 )
-_CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_load", "trust_remote_code", "use_pretrained_backbone"})
 _ATTENTIONS = frozenset({None, True, False, "eager", "sdpa", "flash_attention_2", "flex_attention"})
-# Arguments of timm's factory that fetch, read or wrap something instead of shaping the architecture.
-_FACTORY = frozenset(
-    [
-        "pretrained",
-        "pretrained_cfg",
-        "pretrained_cfg_overlay",
-        "pretrained_model_args",
-        "checkpoint_path",
-        "cache_dir",
-        "scriptable",
-        "exportable",
-        "no_jit",
-        "features_only",
-        "feature_cls",
-        "out_indices",
-        "pruned",
-        "device",
-        "dtype",
-        "backbone",
-    ]
-)
+# What stops the loading if it asks for anything, and what is left out: no library of ours needs it.
+_STOPS: tuple[Reads, ...] = ("code", "switch", "builder")
+_LEFT_OUT: tuple[Reads, ...] = ("alias", "code", "switch", "builder", "weights", "base", "data", "member", "path")
+_NO_SHAPE: tuple[Reads, ...] = ("code", "switch", "builder", "weights", "base", "data", "name")
 _WORD = re.compile(r"[\w.+\- ]{0,100}")
 _PRETRAINED = frozenset(
     [
@@ -67,7 +56,8 @@ _PRETRAINED = frozenset(
 def read_configs(folder: Path, name: str = "config.json") -> dict[str, Any]:
     """One config file of a repo as an object, in which nothing asks for code or for a download.
 
-    Attention kernels named in it are dropped, so that the library's own choice is used.
+    Left out are maps that rename keys, attention kernels, so that the library's own choice is used, and every field
+    from which a library would load something else.
 
     Raises:
         ModelError: it is missing, too large, no JSON, or no object.
@@ -80,7 +70,7 @@ def read_configs(folder: Path, name: str = "config.json") -> dict[str, Any]:
         raise ModelError(f"{name} is larger than {_LIMIT} bytes")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        cleaned = _clean(content, name)
+        cleaned = _clean(content, (), Place(name, renaming=Renaming.of(content)))
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{name} is no valid JSON: {printable(str(error))}") from error
     if not isinstance(cleaned, dict):
@@ -88,23 +78,45 @@ def read_configs(folder: Path, name: str = "config.json") -> dict[str, Any]:
     return cleaned
 
 
-def _clean(value: Any, name: str) -> Any:
+def _clean(value: Any, path: tuple[str, ...], place: Place) -> Any:
+    for ask in asks(path, value, place):
+        if ask.refused:
+            raise RefusedError(f"{place.file} asks for what hubclean never does: {printable(ask.what, 200)}")
     if isinstance(value, list):
-        return [_clean(item, name) for item in value]
+        return [_clean(item, (*path, path[-1] if path else ""), place) for item in value]
     if not isinstance(value, dict):
         return value
     kept = {}
     for key, item in value.items():
-        if key in _CODE_KEYS and item:
-            raise RefusedError(f"{name} asks for {key!r}, which hubclean never does")
-        if key.endswith("_implementation") or "attn_implementation" in key:
-            if isinstance(item, (dict, list)) or item not in _ATTENTIONS:
-                raise RefusedError(f"{name} names a kernel in {printable(key)!r}, which hubclean never fetches")
-            continue
+        inside = (*path, key)
         if _COUNTED.fullmatch(key) and not _countable(item):
-            raise ModelError(f"{name} asks for more than {_MAX_COUNT:,} in {printable(key)!r}")
-        kept[key] = _clean(item, name)
+            raise ModelError(f"{place.file} asks for more than {_MAX_COUNT:,} in {printable(key)!r}")
+        cleaned = _clean(item, inside, place)
+        if not _left_out(inside, item, place):
+            kept[key] = cleaned
     return kept
+
+
+def _left_out(path: tuple[str, ...], item: Any, place: Place) -> bool:
+    """Whether a field is one that no library is to see.
+
+    Raises:
+        RefusedError: it asks for code or for a kernel.
+    """
+    if in_labels(path[:-1]) and not place.renaming.classes:
+        return False
+    for row in table_keys(path, place):
+        if row.reads in _STOPS and not row.under and item:
+            raise RefusedError(f"{place.file} asks for {printable(path[-1])!r}, which hubclean never does")
+        if row.reads == "kernel" and "_implementation" in path[-1]:
+            if isinstance(item, (dict, list)) or item not in _ATTENTIONS:
+                raise RefusedError(
+                    f"{place.file} names a kernel in {printable(path[-1])!r}, which hubclean never fetches"
+                )
+            return True
+        if "model_args" not in path and row.reads in _LEFT_OUT and (isinstance(item, str) or row.reads == "alias"):
+            return True
+    return False
 
 
 def _countable(value: Any) -> bool:
@@ -130,7 +142,7 @@ def timm_parts(config: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, A
     pretrained["architecture"] = architecture.partition(".")[0]
     kept = {}
     for key, item in args.items():
-        if key in _FACTORY:
+        if any(row.reads in _NO_SHAPE for row in rows_at(("model_args", key), key, "config.json")):
             if item:
                 raise RefusedError(f"model_args in config.json ask for {key!r}, which hubclean never does")
             continue

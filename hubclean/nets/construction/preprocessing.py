@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -178,9 +179,15 @@ def hf_facts(
 
 
 @contextlib.contextmanager
-def clean_room(folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
-    """A folder with nothing but links to the files named, so that a library finds no adapter, code or pickle beside."""
+def clean_room(folder: Path, names: tuple[str, ...], checked: dict[str, dict[str, Any]]) -> Iterator[Path]:
+    """A folder with nothing but links to the files named, so that a library finds no adapter, code or pickle beside.
+
+    Args:
+        checked: configs as ``read_configs`` gave them, by the names under which the library finds them.
+    """
     with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
+        for name, settings in checked.items():
+            (Path(place) / name).write_text(json.dumps(settings), encoding="utf-8")
         for name in names:
             target = Path(place) / name
             try:
@@ -197,7 +204,8 @@ def _processor(folder: Path) -> Any:
     settings = configs.read_configs(folder, _PROCESSOR)
     configs.check_sizes(settings, _PROCESSOR)
     try:
-        with clean_room(folder, (_PROCESSOR, "config.json")) as room:
+        checked = {_PROCESSOR: settings, "config.json": configs.read_configs(folder)}
+        with clean_room(folder, (), checked) as room:
             return AutoImageProcessor.from_pretrained(room, trust_remote_code=False, local_files_only=True)
     except HubcleanError:
         raise

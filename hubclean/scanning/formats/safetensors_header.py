@@ -53,6 +53,7 @@ class SafetensorsHeader:
         size: bytes of the whole file.
         data_start: where the tensors begin (8 + header length).
         problems: what the reference parser accepts and other readers may read differently.
+        twice: names of tensors that are given twice, at most 20; which one holds is the reader's own choice.
     """
 
     tensors: tuple[TensorEntry, ...]
@@ -60,6 +61,7 @@ class SafetensorsHeader:
     size: int
     data_start: int
     problems: tuple[str, ...] = ()
+    twice: tuple[str, ...] = ()
 
 
 def read_header(repo: Repo, entry: RepoEntry, kept: dict[str, SafetensorsHeader] | None = None) -> SafetensorsHeader:
@@ -143,7 +145,10 @@ def parse_header(head: bytes, size: int) -> SafetensorsHeader:
         raise FormatError(f"accepted by the reference parser, but not by Python's: {error}") from error
     if not isinstance(root, dict):
         raise FormatError("the header is not a JSON object")
-    problems = [f"key {key[:80]!r} is given twice" for key in dict.fromkeys(key for key, _ in twice)]
+    tensors_twice = {key for key, hidden in twice if isinstance(hidden, (dict, list)) and key in root}
+    problems = [
+        f"key {key[:80]!r} is given twice" for key in dict.fromkeys(key for key, _ in twice) if key not in tensors_twice
+    ]
     if head[_LENGTH : _LENGTH + 1] != b"{":
         problems.append("the header does not start with '{' as the specification says")
     metadata = root.pop("__metadata__", None) or {}
@@ -151,7 +156,9 @@ def parse_header(head: bytes, size: int) -> SafetensorsHeader:
     end = max((tensor.stop for tensor in tensors), default=len(head))
     if end != size:
         raise FormatError(f"incomplete metadata, file not fully covered: tensors end at byte {end} of {size}")
-    return SafetensorsHeader(tuple(tensors), metadata, size, len(head), tuple(problems[:20]))
+    return SafetensorsHeader(
+        tuple(tensors), metadata, size, len(head), tuple(problems[:20]), tuple(sorted(tensors_twice))
+    )
 
 
 def _place(tensor: TensorEntry) -> tuple[int, int, str]:

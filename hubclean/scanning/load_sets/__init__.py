@@ -4,6 +4,7 @@
 * ``transformers_files``: transformers: config, processors, tokenizers, weights.
 * ``other_files``: timm, peft, open_clip, state dicts.
 * ``opened``: what all of them ask of a listing: which names are there, small JSON, shards.
+* ``look_alikes``: names that only look like those that loaders open.
 * ``foreign``: what there is in place of what a loader loads (``ONNX only``).
 """
 

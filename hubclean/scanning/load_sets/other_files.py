@@ -17,6 +17,17 @@ _TIMM_LOCAL = (
     *("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"),
     *("open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth"),
 )
+OTHER_NAMES = (
+    *_TIMM_LOCAL,
+    *("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "open_clip_config.json"),
+    *(
+        "model_index.json",
+        "diffusion_pytorch_model.safetensors",
+        "diffusion_pytorch_model.bin",
+        "scheduler_config.json",
+    ),
+    *("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "router_config.json"),
+)
 _TIMM_ENDINGS = (".safetensors", ".pth", ".pth.tar", ".bin")
 _CHECKPOINTS = re.compile(r"(?:^|/)(?:checkpoint-\d+|last-checkpoint|global_step\d+)/")
 

@@ -50,6 +50,10 @@ _TOKENIZERS = (
     "normalizer.json",
     "byte_level_bpe.json",
 )
+TRANSFORMERS_NAMES = (
+    *("config.json", "generation_config.json", _SAFE, _SAFE_INDEX, _PICKLE, _PICKLE_INDEX),
+    *(*_PROCESSORS, *_TOKENIZERS),
+)
 _TEMPLATES = re.compile(r"additional_chat_templates/[^/]+\.jinja")
 _VERSIONED = re.compile(r"(?:config|tokenizer)\.[0-9][\w.]*\.json")
 _GENERATES = re.compile(r"Generation|CausalLM|LMHead|Seq2Seq|EncoderDecoder|ImageTextToText|Vision2Seq")

@@ -19,7 +19,7 @@ _LARGEST = 8 << 20
 
 @dataclass(frozen=True)
 class KerasJson:
-    """Judges every JSON file whose outermost object names a class, as ``keras.models.model_from_json`` reads it.
+    """Judges every JSON file that names a class of Keras, at its root or below, as ``keras.models.model_from_json`` reads it.
 
     HC-KER-001 bytecode, HC-KER-002 classes and functions from outside Keras, HC-KER-003 files, addresses, and what is
     no layer. Files that do not parse are the business of the scanner of configs.
@@ -30,7 +30,7 @@ class KerasJson:
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
-            if head_of(reader, entry).lstrip()[:1] != b"{" or entry.size > _LARGEST:
+            if head_of(reader, entry).lstrip()[:1] not in (b"{", b"[") or entry.size > _LARGEST:
                 return
             text = reader.read(entry.path, _LARGEST)
             if is_keras(text) and is_keras_root(text):

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from hubclean.hub.repos import RepoEntry
-from hubclean.records import FileVerdict, Finding
+from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.scanning.formats import inert, names
+from hubclean.scanning.load_sets.look_alikes import folded, is_a_loaders, name_of_a_loader
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
@@ -68,30 +69,39 @@ class Listing:
     paper: ClassVar[str] = "CVE-2025-1889 and CVE-2025-10155 (scanners routed by extension), huggingface_hub#2160"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        folded = Counter(_folded(entry.path) for entry in files)
+        alike = Counter(folded(entry.path) for entry in files)
+        paths = frozenset(entry.path for entry in files)
 
         def judge(entry: RepoEntry) -> Judgement:
-            yield from _name(entry, folded)
+            yield from _name(entry, alike, paths)
             yield from _content(entry, format_of(reader, entry), reader.handled)
 
         yield from each(files, judge)
 
 
-def _folded(path: str) -> str:
-    """What case-blind disks, and Windows, which drops dots and spaces at the ends, take for the same name."""
-    parts = unicodedata.normalize("NFC", path).casefold().split("/")
-    return "/".join(part.rstrip(" .") for part in parts)
-
-
-def _name(entry: RepoEntry, folded: Counter[str]) -> Judgement:
+def _name(entry: RepoEntry, alike: Counter[str], paths: frozenset[str]) -> Judgement:
     parts = entry.path.replace("\\", "/").split("/")
     if entry.path.startswith(("/", "\\", "~")) or ".." in parts or parts[0][1:2] == ":":
         yield finding(Problem("HC-REP-004", "the file's name leaves the folder of the repo"), entry.path)
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in entry.path):
         yield finding(Problem("HC-REP-004", "control or direction characters in the file's name"), entry.path)
-    if folded[_folded(entry.path)] > 1:
-        what = "another file differs only in case, or in dots and spaces at its end: one hides the other on some disks"
-        yield finding(Problem("HC-REP-004", what, advice="rename one of the two", severity="medium"), entry.path)
+    if real := name_of_a_loader(entry.path):
+        yield from _disguise(entry, real, paths)
+    elif alike[folded(entry.path)] > 1:
+        what = "another file differs only in case, or in signs that are not seen: one hides the other on some disks"
+        severity: Severity = "high" if is_a_loaders(entry.path) else "medium"
+        yield finding(Problem("HC-REP-004", what, advice="rename one of the two", severity=severity), entry.path)
+
+
+def _disguise(entry: RepoEntry, real: str, paths: frozenset[str]) -> Judgement:
+    """A name that looks like one that loaders open: two faces of a repo where the true one is there, too."""
+    beside = entry.path[: entry.path.rfind("/") + 1] + real
+    if beside in paths:
+        what = f"the name only looks like {real}, which is there, too: readers and disks take one for the other"
+        yield finding(Problem("HC-REP-004", what, advice="load nothing before one of the two is gone"), entry.path)
+    else:
+        what = f"the name only looks like {real}: no loader opens it"
+        yield finding(Problem("HC-REP-004", what, advice=f"rename it to {real}", severity="low"), entry.path)
 
 
 def _content(entry: RepoEntry, content: str, handled: frozenset[str]) -> Judgement:

@@ -68,6 +68,9 @@ class SafetensorsHeaders:
         yield from each(files, judge_index)
 
     def _accepted(self, entry: RepoEntry, header: SafetensorsHeader) -> Judgement:
+        for name in header.twice:
+            what = f"tensor {name[:80]!r} is given twice: readers take one or the other"
+            yield finding(Problem("HC-ST-002", what, severity="high"), entry.path)
         for problem in header.problems:
             yield finding(Problem("HC-ST-002", problem), entry.path)
         heavy = header.data_start > 1 << 20 and header.data_start > entry.size // 2

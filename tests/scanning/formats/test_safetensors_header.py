@@ -101,7 +101,6 @@ def test_a_bad_layout_is_rejected_for_itself_although_the_weights_are_never_read
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-        (b'{"a":%s,"a":%s}' % ((json.dumps(row(0, 4, [1])).encode(),) * 2), "'a' is given twice"),
         (b'{"__metadata__":{"k":"1","k":"2"},"a":%s}' % json.dumps(row(0, 4, [1])).encode(), "'k' is given twice"),
         (json.dumps({"a": row(0, 4, [1]) | {"code": 1}}).encode(), "unknown fields: code"),
         (b" " + json.dumps({"a": row(0, 4, [1])}).encode(), "does not start with"),
@@ -112,6 +111,13 @@ def test_what_the_reference_parser_lets_pass_comes_back_as_a_problem(header: byt
     deserialize(raw(header, bytes(4)))
     (problem,) = judge(raw(header, bytes(4))).problems
     assert said in problem
+
+
+def test_a_tensor_given_twice_is_named_however_its_name_is_spelled() -> None:
+    entry = json.dumps(row(0, 4, [1])).encode()
+    header = judge(raw(b'{"a":%s,"\\u0061":%s}' % (entry, entry), bytes(4)))
+    assert header.twice == ("a",)
+    assert not header.problems
 
 
 def test_long_headers_are_read_in_two_requests_and_only_the_header(tmp_path: Path) -> None:

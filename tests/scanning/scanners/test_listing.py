@@ -13,6 +13,7 @@ from hubclean.records import Finding
 from hubclean.registry import methods
 from hubclean.scanning.engine import reader_of
 from hubclean.scanning.formats.content import sniff
+from hubclean.scanning.load_sets.look_alikes import name_of_a_loader
 from support.scanned_files import POINTER, judge, safetensors, tarred, zipped
 
 
@@ -138,4 +139,42 @@ def test_no_python_no_finding(tmp_path: Path) -> None:
 @pytest.mark.parametrize("other", ["a/config.json.", "a /config.json", "A./config.json"])
 def test_listing_sees_names_that_windows_takes_for_one(tmp_path: Path, other: str) -> None:
     findings, _ = judge("listing", tmp_path, {"a/config.json": b"{}", other: b"{}"})
-    assert [row.rule for row in findings if row.severity == "medium"] == ["HC-REP-004"] * 2
+    assert [row.rule for row in findings if row.severity == "high"] == ["HC-REP-004"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "real"),
+    [
+        ("\u0441\u043enfig.json", "config.json"),
+        ("con\ufb01g.json", "config.json"),  # a ligature
+        ("conf\u0131g.json", "config.json"),
+        ("c\u200donfig.json", "config.json"),
+        ("config.json\u3000", "config.json"),
+        ("config\uff0ejson", "config.json"),
+        ("confIg.json", "config.json"),
+        ("mode1.safetensors", "model.safetensors"),
+        ("rnodel.safetensors", "model.safetensors"),
+        ("adapter\u2010config.json", "adapter_config.json"),
+        ("model-OOOO1-of-00002.safetensors", "model-00001-of-00002.safetensors"),
+        ("pytorch_model.b\u0456n", "pytorch_model.bin"),
+        ("TOKENIZER.JSON", "tokenizer.json"),
+    ],
+)
+def test_a_name_that_only_looks_like_a_loaders(name: str, real: str) -> None:
+    if real != "adapter_config.json":  # a dash is no underscore
+        assert name_of_a_loader(f"sub/{name}") == real
+    assert name_of_a_loader(f"sub/{real}") == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["README.md", "config.yaml", "my_config.json", "model.onnx", "model_1.safetensors", "\u043c\u043e\u0434.bin"],
+)
+def test_other_names_look_like_no_loaders(name: str) -> None:
+    assert name_of_a_loader(name) == ""
+
+
+def test_a_look_alike_alone_is_low_and_beside_the_true_one_counts(tmp_path: Path) -> None:
+    files = {"a/c\u043enfig.json": b"{}", "b/config.json": b"{}", "b/c\u043enfig.json": b"{}"}
+    findings, _ = judge("listing", tmp_path, files)
+    assert [(row.path[0], row.severity, row.hostile) for row in findings] == [("a", "low", False), ("b", "high", True)]

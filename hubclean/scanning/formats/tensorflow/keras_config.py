@@ -22,6 +22,7 @@ _LOADERS = {
 }
 _WORD_KEYS = ("vocabulary", "merges", "vocabulary_file", "vocab_file")
 _PATH = re.compile(r"^([/~\\]|[A-Za-z]:\\|[a-z0-9]{2,9}:)|(^|[/\\])\.\.([/\\]|$)|\.(txt|json|csv|tsv|vocab|model)$")
+_KERAS_MODULE = re.compile(r"(keras|tf_keras|tensorflow|keras_hub|keras_nlp|keras_cv)(\.|$)")
 _LAMBDA = re.compile(r"(^|>)Lambda$")
 _OPTIMIZERS = ("Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Nadam", "RMSprop", "SGD")
 _OPERATIONS = ("TFOpLambda", "SlicingOpLambda")
@@ -36,13 +37,33 @@ def is_keras(text: bytes) -> bool:
 
 
 def is_keras_root(text: bytes) -> bool:
-    """Whether JSON is an object that Keras builds something from."""
+    """Whether JSON is something that Keras builds objects from: at its root, or wherever an object is Keras's by its
+    own fields, since ``deserialize_keras_object`` goes down through plain objects and lists."""
     try:
-        roots = [root for root in (read_json(text)[0],) if isinstance(root, dict)]
+        root = read_json(text)[0]
     except JsonProblem:
         return False
-    roots += [inner for root in roots for inner in root.values() if isinstance(inner, dict)]
-    return any(isinstance(root.get("class_name"), str) and "config" in root for root in roots)
+    if isinstance(root, dict) and _names_a_class(root):
+        return True
+    upper = {id(value) for value in root.values()} if isinstance(root, dict) else set()
+    return any(
+        _names_a_class(value) and (_is_kerass_own(value) or ("module" not in value and id(value) in upper))
+        for value in _objects([root])
+    )
+
+
+def _names_a_class(value: dict[str, Any]) -> bool:
+    return isinstance(value.get("class_name"), str) and "config" in value
+
+
+def _is_kerass_own(value: dict[str, Any]) -> bool:
+    """Whether an object has what only Keras writes, or a module of Python itself, which no other config names."""
+    module, name = value.get("module"), value["class_name"]
+    if "registered_name" in value or (isinstance(module, str) and _KERAS_MODULE.match(module)):
+        return True
+    function = name == "function"
+    called = value["config"] if function and isinstance(value["config"], str) else name
+    return isinstance(module, str) and standing(module, called, function, called) == "dangerous"
 
 
 def keras_problems(text: bytes, offset: int | None, where: str) -> tuple[list[Problem], str]:

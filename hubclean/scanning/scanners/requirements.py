@@ -1,0 +1,54 @@
+"""Lists of requirements: where pip would install from, and whether anything of the repo's kind installs them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hubclean.hub.repos import RepoEntry
+from hubclean.records import FileVerdict, Finding, Severity
+from hubclean.scanning.configs.requirements import foreign_sources
+from hubclean.scanning.reader import Reader
+from hubclean.scanning.rules import Problem, finding
+from hubclean.scanning.scanners import Judgement, each, not_checked
+
+_NAMES = re.compile(
+    r"(^|[/_.-])(requirements|constraints)[\w.-]*\.(txt|in)$|(^|/)requirements/[^/]+\.txt$", re.IGNORECASE
+)
+_LARGEST = 1 << 20
+
+
+@dataclass(frozen=True)
+class RequirementLists:
+    """Reads every ``requirements*.txt`` as pip does.
+
+    HC-PY-002: a foreign index, file or repo of code. High where the repo's own loader has the list installed
+    (``custom_generate/``, beside an endpoint's ``handler.py`` or an ``MLmodel``), else low; medium for a repo at a Hub
+    of code that everybody uses, and nothing at all where nothing installs it.
+    """
+
+    name: ClassVar[str] = "requirements"
+    paper: ClassVar[str] = "pip documentation, requirements file format; Birsan 2021 (dependency confusion)"
+
+    def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        lists = [entry for entry in files if _NAMES.search(entry.path) and entry.size]
+        paths = {entry.path for entry in files} if lists else set()
+
+        def judge(entry: RepoEntry) -> Judgement:
+            folder = entry.path[: entry.path.rfind("/") + 1]
+            installed = folder.endswith("custom_generate/") or not paths.isdisjoint(
+                {f"{folder}handler.py", f"{folder}MLmodel"}
+            )
+            if entry.size > _LARGEST:
+                yield from not_checked(entry, f"more than {_LARGEST} bytes of requirements")
+                return
+            for row in dict.fromkeys(foreign_sources(reader.read(entry.path, _LARGEST))):
+                if row.known and not installed:
+                    continue
+                severity: Severity = ("medium" if row.known else "high") if installed else "low"
+                what = f"installs from {row.shown[:160]}"
+                yield finding(Problem("HC-PY-002", what, severity=severity), entry.path)
+
+        yield from each(lists, judge)
