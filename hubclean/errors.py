@@ -34,7 +34,11 @@ class FormatError(HubcleanError):
 
 
 class BudgetError(HubcleanError):
-    """Judging a file would take more bytes than a scan may read before the download."""
+    """Judging a file would take more bytes or operations than a scan may spend before the download."""
+
+
+class DeadlineError(BudgetError):
+    """The time for a whole scan is over."""
 
 
 class RefusedError(HubcleanError):

@@ -5,15 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
-from hubclean.errors import AccessError, OptionError, TargetError, TransportError, strings
+from hubclean.errors import AccessError, DeadlineError, OptionError, TargetError, TransportError, strings
+from hubclean.hub import deadline as deadlines
 from hubclean.hub.repos import FILE_BUDGET, Repo, RepoEntry
 from hubclean.hub.targets import open_target
 from hubclean.progress import Progress
 from hubclean.records import SEVERITIES, FileState, FileVerdict, Finding, Loader, ScanReport, Severity
 from hubclean.registry import methods
+from hubclean.scanning.budget import of_scan
 from hubclean.scanning.formats.names import HEAD, suffix
 from hubclean.scanning.formats.safetensors_header import header_bytes
 from hubclean.scanning.load_sets.choosing import load_set
@@ -37,6 +40,7 @@ def scan(
     loader: Loader | None = None,
     variant: str | None = None,
     subfolder: str = "",
+    deadline: float = deadlines.SECONDS,
     progress: Progress | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded. The exit code is about what will be loaded of it.
@@ -50,13 +54,15 @@ def scan(
         loader: who loads (``transformers``, ``timm``, ``peft``, ``open_clip``, ``torch``), or ``all`` for every file;
             without it, whom the repo is for.
         variant, subfolder: as of ``from_pretrained``.
+        deadline: seconds for the whole scan; what was not judged by then is not checked.
         progress: told of every file read.
 
     Raises:
         TargetError, AccessError: the target is not understood, or not there, or not allowed.
         TransportError: the Hub could not be reached, or broke off on every file.
-        OptionError: ``gate`` is no severity, ``loader`` no loader, or a name of ``allow`` is none or can never be
-            allowed.
+        OptionError: ``gate`` is no severity, ``loader`` no loader, ``deadline`` no time, or a name of ``allow`` is
+            none or can never be allowed.
+        DeadlineError: the time was over before the files were listed.
     """
     if gate not in SEVERITIES:
         raise OptionError(f"no severity named {gate!r}; there are: {', '.join(SEVERITIES)}")
@@ -64,15 +70,16 @@ def scan(
     check_names(allow)
     asked = Asked(loader, variant, subfolder)
     started = time.monotonic()
-    repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
-    if not files:
-        raise TargetError(f"there are no files at {repo.ref}")
-    scanners = {name: method() for name, method in sorted(methods("scanners").items())}
-    reader = reader_of(repo, files, allow)
-    _read_ahead(reader, files, progress)
-    findings, verdicts = _judge(scanners, reader, files)
-    loaded = load_set(reader, asked)
+    with deadlines.within(deadline), of_scan():
+        repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
+        files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
+        if not files:
+            raise TargetError(f"there are no files at {repo.ref}")
+        scanners = {name: method() for name, method in sorted(methods("scanners").items())}
+        reader = reader_of(repo, files, allow)
+        _read_ahead(reader, files, progress)
+        findings, verdicts = _judge(scanners, reader, files)
+        loaded = load_set(reader, asked)
     return ScanReport(
         origin=repo.ref,
         gate=gate,
@@ -112,7 +119,7 @@ def _read_ahead(reader: Reader, files: tuple[RepoEntry, ...], progress: Progress
             return  # the scanners meet it again and report it
 
     with ThreadPoolExecutor(IN_FLIGHT) as pool:
-        for _ in pool.map(fetch, files):
+        for _ in pool.map(lambda one: one[0].run(fetch, one[1]), [(copy_context(), entry) for entry in files]):
             if progress:
                 progress.advance()
     if progress:
@@ -141,6 +148,9 @@ def _rows(name: str, scanner: Scanner, reader: Reader, files: tuple[RepoEntry, .
     """What a scanner yields; one that breaks (a plugin's, ours use ``each``) leaves every file not checked."""
     try:
         yield from scanner.scan(reader, files)
+    except DeadlineError as error:
+        for entry in files:
+            yield from not_checked(entry, str(error))
     except Exception as error:
         for entry in files:
             yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")

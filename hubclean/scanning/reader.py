@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hubclean.errors import BudgetError, IntegrityError
+from hubclean.hub import deadline
 from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, Repo, RepoEntry
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, suffix
-from hubclean.scanning.formats.safetensors_header import AHEAD, SafetensorsHeader
+from hubclean.scanning.formats.safetensors_header import AHEAD, Headers
 from hubclean.scanning.formats.zip_directory import planned_head
 from hubclean.scanning.sources import SMALL, Spans, tail_size
 
@@ -64,8 +67,9 @@ class Reader:
         self.inside: Inside | None = getattr(repo, "inside", None)
         self.allowed_names = frozenset(allowed_names)
         self.handled = frozenset(handled)
-        self.headers: dict[str, SafetensorsHeader] = {}
+        self.headers = Headers()
         self._repo = repo
+        self._far = repo.ref.kind != "local" and self.inside is None
         self._entries = {entry.path: entry for entry in files}
         self._spans = {entry.path: Spans() for entry in files}
         self._locks = {entry.path: threading.Lock() for entry in files}
@@ -76,6 +80,20 @@ class Reader:
 
     def files(self) -> tuple[RepoEntry, ...]:
         return tuple(self._entries.values())
+
+    @functools.cached_property
+    def has_safetensors(self) -> bool:
+        """Whether one of the files is named so."""
+        return any(suffix(path) == ".safetensors" for path in self._entries)
+
+    @functools.cached_property
+    def folders(self) -> dict[str, frozenset[str]]:
+        """The names of the files in each folder; "" is the repo itself."""
+        held: dict[str, set[str]] = {}
+        for path in self._entries:
+            folder, _, name = path.rpartition("/")
+            held.setdefault(folder, set()).add(name)
+        return {folder: frozenset(names) for folder, names in held.items()}
 
     def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
         raise BudgetError("a scan downloads no whole files")
@@ -90,16 +108,21 @@ class Reader:
         entry = self._entries[path]
         if not 0 <= start <= stop <= entry.size:
             raise IntegrityError(f"bytes {start}..{stop} asked of a file of {entry.size} bytes")
-        with self._locks[path]:
+        spend()
+        lock = self._locks[path]
+        while not lock.acquire(timeout=min(deadline.left(), 3600.0)):
+            deadline.check()  # another thread still waits for the server
+        try:
             if path in self.errors:
                 raise self.errors[path]
-            try:
-                return self._bytes(entry, self._spans[path], start, stop)
-            except BudgetError:
-                raise  # fewer bytes of the same file may still be had
-            except Exception as error:
-                self.errors[path] = error
-                raise
+            return self._bytes(entry, self._spans[path], start, stop)
+        except BudgetError:
+            raise  # fewer bytes of the same file may still be had
+        except Exception as error:
+            self.errors[path] = error
+            raise
+        finally:
+            lock.release()
 
     def stream(self, path: str) -> bytes:
         """A long text whole, in parts that are not kept: it may be longer than other files of which all is read.
@@ -114,7 +137,7 @@ class Reader:
         for start in range(0, entry.size, _PART):
             stop = min(entry.size, start + _PART)
             self._spend(stop - start)
-            parts.append(self._repo.read_range(path, start, stop))
+            parts.append(self._asked(functools.partial(self._repo.read_range, path, start, stop)))
         return b"".join(parts)
 
     def _bytes(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> bytes:
@@ -146,8 +169,13 @@ class Reader:
         """Read a range, or the file whole if that is what is asked: then its hash is checked against the listing."""
         self._pay(spans, stop - start)
         whole = (start, stop) == (0, entry.size) and suffix(entry.path) != ".safetensors"
-        read = self._repo.read(entry.path, stop) if whole else self._repo.read_range(entry.path, start, stop)
-        spans.add(start, read)
+        repo, path = self._repo, entry.path
+        call = functools.partial(repo.read, path) if whole else functools.partial(repo.read_range, path, start)
+        spans.add(start, self._asked(functools.partial(call, stop)))
+
+    def _asked(self, call: Callable[[], bytes]) -> bytes:
+        """What the repo answers; a server is waited for no longer than the scan may take."""
+        return deadline.bounded(call) if self._far else call()
 
     def _pay(self, spans: Spans, size: int) -> None:
         if spans.size + size > FILE_BUDGET:

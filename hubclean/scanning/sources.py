@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Protocol
 
 from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.scanning.budget import spend
 
 TAIL = 64 << 10  # holds the end record and, for most classifiers, the whole directory of a zip
 LONGEST_TAIL = (64 << 10) + 22  # an end record with the longest comment
@@ -74,39 +76,54 @@ def grown(source: Source, have: int, want: int) -> bytes:
 
 
 class Spans:
-    """The parts of one file that were read, so that no byte is asked for twice."""
+    """The parts of one file that were read, so that no byte is asked for twice. They never overlap; none is copied."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[int, bytes]] = []
+        self._begins: list[int] = []
+        self._parts: list[bytes] = []
         self.size = 0
 
     def get(self, start: int, stop: int) -> bytes | None:
         """The bytes ``start..stop-1`` if all of them are there."""
-        for begin, body in self._parts:
-            if begin <= start and stop <= begin + len(body):
-                return body[start - begin : stop - begin]
+        found: list[bytes] = []
+        for at in range(max(0, bisect_right(self._begins, start) - 1), len(self._parts)):
+            spend()
+            begin, body = self._begins[at], self._parts[at]
+            if not begin <= start < begin + len(body):
+                return None
+            found.append(body[start - begin : stop - begin])
+            start = min(stop, begin + len(body))
+            if start == stop:
+                return found[0] if len(found) == 1 else b"".join(found)
         return None
 
     def missing(self, start: int, stop: int) -> tuple[int, int]:
         """The part of ``start..stop-1`` that must be read, without what is there at its ends."""
-        for begin, body in self._parts:
-            end = begin + len(body)
-            if begin <= start < end:
-                start = min(end, stop)
-            if begin < stop <= end:
-                stop = max(begin, start)
+        at = max(0, bisect_right(self._begins, start) - 1)
+        while at < len(self._parts) and start < stop and self._begins[at] <= start:
+            start = min(stop, max(start, self._begins[at] + len(self._parts[at])))
+            at += 1
+        at = bisect_left(self._begins, stop) - 1
+        while at >= 0 and start < stop and self._begins[at] + len(self._parts[at]) >= stop:
+            stop = max(start, min(stop, self._begins[at]))
+            at -= 1
         return start, stop
 
     def add(self, start: int, body: bytes) -> None:
-        """Keep bytes; parts that touch become one."""
-        parts: list[tuple[int, bytes]] = []
-        joined = [(start, body)]
-        for begin, other in self._parts:
-            touches = begin <= start + len(body) and start <= begin + len(other)
-            (joined if touches else parts).append((begin, other))
-        first = min(begin for begin, _ in joined)
-        whole = bytearray(max(begin + len(other) for begin, other in joined) - first)
-        for begin, other in joined:
-            whole[begin - first : begin - first + len(other)] = other
-        self._parts = [*parts, (first, bytes(whole))]
-        self.size = sum(len(other) for _, other in self._parts)
+        """Keep bytes; of what was there already, the older bytes stay."""
+        at = max(0, bisect_right(self._begins, start) - 1)
+        stop = start + len(body)
+        begin = start
+        fresh: list[tuple[int, int]] = []
+        while at < len(self._parts) and self._begins[at] < stop:
+            if begin < self._begins[at]:
+                fresh.append((begin, self._begins[at]))
+            begin = max(begin, self._begins[at] + len(self._parts[at]))
+            at += 1
+        if begin < stop:
+            fresh.append((begin, stop))
+        for first, last in fresh:
+            place = bisect_left(self._begins, first)
+            self._begins.insert(place, first)
+            self._parts.insert(place, body[first - start : last - start])
+            self.size += last - first

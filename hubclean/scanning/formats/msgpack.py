@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.pickle_sniff import is_pickle
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.rules import Problem
@@ -116,6 +117,7 @@ class _Walk:
                 continue
             open_[-1] -= 1
             self.file.values += 1
+            spend()
             if self.file.values > MOST_VALUES:
                 raise BudgetError(f"more than {MOST_VALUES:,} values")
             inside = self._value()

@@ -28,7 +28,7 @@ _NAMED = re.compile(
     r"(u?int(8|16|32|64|p|c)?|float(16|32|64|128)?|complex(64|128|256)?|bool_?|bytes_?|str_?|half|single|double|longdouble"
     r"|u?byte|u?short|u?intc|u?long|u?longlong|datetime64|timedelta64)(\[\w+\])?"
 )
-_REPEAT = re.compile(r"(\(\s*[\d,\s]*\)|\d+)\s*(?=[<>|=!?a-zA-Z])")
+_REPEAT = re.compile(r"(\([\d,\s]*+\)|(?<!\d)\d++)\s*+(?=[<>|=!?a-zA-Z])")
 
 
 class BrokenHeader(Exception):

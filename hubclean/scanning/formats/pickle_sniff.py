@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from hubclean.errors import HubcleanError
 from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.pickles.values import Items, Made, Pairs
 from hubclean.scanning.pickles.walk import walk
@@ -42,10 +41,7 @@ def reads_as_pickle(head: bytes, size: int, named: bool, more: Callable[[int], b
 
 def _reading(head: bytes, size: int, named: bool) -> bool | None:
     """``None``: so far it holds constants only, and goes on."""
-    try:
-        found = walk(head, 0, size, partial=True, seconds=2.0, to_fault=True)
-    except HubcleanError:
-        return True
+    found = walk(head, 0, size, partial=True, to_fault=True)
     if found.called or (named and found.imported):
         return True
     if found.complete:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, FormatError
 from hubclean.hub.repos import FILE_BUDGET
+from hubclean.scanning.budget import spend
 from hubclean.scanning.sources import Source
 
 MOST_FIELDS = 2_000_000  # of one file: a language model of 50,000 nodes has 600,000
@@ -76,6 +77,7 @@ class Wire:
             if not 0 < number <= _LARGEST:
                 raise BrokenWire(f"no protobuf field at byte {at}")
             self.seen += 1
+            spend()
             if self.seen > self._most:
                 raise BudgetError(f"more than {self._most:,} fields")
             value, begin = 0, at

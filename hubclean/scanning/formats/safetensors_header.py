@@ -9,14 +9,14 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import safetensors
 
-from hubclean.errors import BudgetError, FormatError
+from hubclean.errors import BudgetError, DeadlineError, FormatError
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.scanning.formats.strict_json import JsonProblem, read_json, values_in
 
@@ -64,24 +64,51 @@ class SafetensorsHeader:
     twice: tuple[str, ...] = ()
 
 
-def read_header(repo: Repo, entry: RepoEntry, kept: dict[str, SafetensorsHeader] | None = None) -> SafetensorsHeader:
+class Headers:
+    """The headers of one repo by path, and what was wrong with those that were refused: each is judged once."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, SafetensorsHeader | FormatError | BudgetError] = {}
+        self._tensors = 0
+
+    def of(self, path: str, judge: Callable[[], SafetensorsHeader]) -> SafetensorsHeader:
+        """The header of a file, by ``judge`` when it is asked for first.
+
+        Raises:
+            FormatError, BudgetError: what ``judge`` raised; or the repo holds too many tensors.
+        """
+        if path not in self._kept:
+            try:
+                self._kept[path] = self._counted(judge())
+            except DeadlineError:
+                raise
+            except (FormatError, BudgetError) as error:
+                self._kept[path] = error
+        kept = self._kept[path]
+        if isinstance(kept, SafetensorsHeader):
+            return kept
+        raise kept
+
+    def _counted(self, header: SafetensorsHeader) -> SafetensorsHeader:
+        if self._tensors + len(header.tensors) > MOST_TENSORS:
+            raise BudgetError(f"with this file the repo has more than the {MOST_TENSORS:,} tensors that are looked at")
+        self._tensors += len(header.tensors)
+        return header
+
+
+def read_header(repo: Repo, entry: RepoEntry, kept: Headers | None = None) -> SafetensorsHeader:
     """Read and judge the header of a safetensors file in one range read, two if it is longer than ``AHEAD``.
 
     Args:
-        kept: headers of the repo by path that were read before; this one is looked for in it, and put there.
+        kept: headers of the repo that were read before; this one is looked for among them, and kept.
 
     Raises:
         FormatError: the reference parser rejects the header; its message is quoted.
         BudgetError: the header is longer than ``MAX_HEADER`` bytes, or it or the repo holds too many tensors.
         IntegrityError, TransportError: the bytes could not be read.
     """
-    kept = {} if kept is None else kept
-    if entry.path not in kept:
-        header = parse_header(header_bytes(repo, entry), entry.size)
-        if sum(len(other.tensors) for other in kept.values()) + len(header.tensors) > MOST_TENSORS:
-            raise BudgetError(f"with this file the repo has more than the {MOST_TENSORS:,} tensors that are looked at")
-        kept[entry.path] = header
-    return kept[entry.path]
+    kept = Headers() if kept is None else kept
+    return kept.of(entry.path, lambda: parse_header(header_bytes(repo, entry), entry.size))
 
 
 def header_bytes(repo: Repo, entry: RepoEntry) -> bytes:

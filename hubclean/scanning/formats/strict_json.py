@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from hubclean.scanning.budget import spend
+
 MOST_VALUES = 400_000  # of one JSON text: a tokenizer has up to 300,000; one takes 300 bytes to hold
 
 
@@ -28,6 +30,7 @@ def read_json(text: bytes, most: int = MOST_VALUES) -> tuple[object, tuple[tuple
     """
     if values_in(text) > most:
         raise JsonProblem(f"more than {most:,} values")
+    spend(values_in(text))
     hidden: list[tuple[str, object]] = []
 
     def pairs(items: list[tuple[str, object]]) -> dict[str, object]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from hubclean.scanning.budget import spend
+
 TEMPLATE_ADVICE = "render it nowhere; ask the author what it is for"
 LONGEST_TEMPLATES = 256 << 10  # bytes of templates of one file that are parsed
 _FUNCTIONS = {"raise_exception", "strftime_now", "range", "namespace", "dict", "joiner", "cycler", "caller"}
@@ -80,6 +82,7 @@ def template_nodes(tree: Any) -> Iterator[tuple[Any, bool]]:
     todo = [(tree, False)]
     while todo:
         node, key = todo.pop()
+        spend()
         yield node, key
         argument = node.arg if type(node).__name__ == "Getitem" else None
         todo += [(child, key or child is argument) for child in reversed(list(node.iter_child_nodes()))]

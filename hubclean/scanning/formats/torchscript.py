@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.opcodes import BrokenStream, NeedMore, read_ops
 from hubclean.scanning.rules import Problem
 
@@ -100,6 +101,7 @@ def _words(source: bytes) -> Iterator[tuple[str, str, int]]:
         if match.start() != at:
             break
         at = match.end()
+        spend()
         if match.lastgroup:
             yield match.lastgroup, match.group().decode("utf-8", "replace"), match.start()
     if at < len(source):

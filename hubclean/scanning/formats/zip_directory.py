@@ -12,6 +12,7 @@ import zlib
 from dataclasses import dataclass
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.sources import LONGEST_TAIL, SMALL, TAIL, Source, tail
 
@@ -150,6 +151,7 @@ def _members(text: bytes, begin: int, count: int, shift: int, problems: list[Pro
             break
         if len(rows) > MOST_MEMBERS:
             raise BudgetError(f"more than {MOST_MEMBERS} members are not looked at")
+        spend()
         fields = struct.unpack_from("<4s6H3L5H2L", text, at)
         flags, method, crc, packed, full = fields[3], fields[4], *fields[7:10]
         lengths, mode, header = fields[10:13], fields[15] >> 16, fields[16]

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
+from hubclean.scanning.budget import grow, spend
 from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
 from hubclean.scanning.formats.npy import BrokenHeader, header_length, object_problems, read_array_header
@@ -147,6 +148,7 @@ class _Judge:
             self.silenced = True
             return
         self.work.read += not data
+        spend()
         found = self.file.torch
         try:
             odd, begin = local_header(self.source, member, self.directory.begin)
@@ -224,6 +226,7 @@ class _Judge:
             self.file.unchecked.append(what)
             return None
         self.work.unpacked += member.size
+        grow(member.size)
         try:
             _, begin = local_header(self.source, member, self.directory.begin)
             body = member_content(self.source, member, begin, self.directory.begin, member.size + 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.allowed_names import is_allowed
 from hubclean.scanning.pickles.odd_calls import odd_call, odd_state
+from hubclean.scanning.pickles.opcodes import LONGEST_NAME
 from hubclean.scanning.pickles.record_names import Use, keeps_state, kind_of, use_of
 from hubclean.scanning.pickles.stack import DICTS, Note, Stack
 from hubclean.scanning.pickles.values import Items, Made, Name, Persistent, Unknown, Value
@@ -36,6 +38,11 @@ class Calls(Stack):
     def _refer(self, module: object, name: object) -> Name:
         if not isinstance(module, str) or not isinstance(name, str):
             self._say("HC-PKL-003", "a name that is not written out: module or name is a computed value")
+            return Name("?", "?", self._at, False)
+        spend(1 + (len(module) + len(name)) // 64)
+        if len(module) > LONGEST_NAME or len(name) > LONGEST_NAME:
+            self._say("HC-PKL-005", f"a module or name of more than {LONGEST_NAME:,} letters, which nobody finds")
+            self.stopped = True
             return Name("?", "?", self._at, False)
         allowed = is_allowed(module, name, self.protocol)
         found = Name(module, name, self._at, allowed, "" if allowed else kind_of(module, name, self.protocol))
@@ -83,6 +90,7 @@ class Calls(Stack):
         if not isinstance(maker, Name):
             self._say("HC-PKL-003", "what is called is not a name written out, but a computed value")
         given = arguments.items if isinstance(arguments, Items) else []
+        spend(1 + len(given))
         for value in given:
             if isinstance(value, Name):
                 self.called_names.add(id(value))

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from math import prod
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.calls import Calls
 from hubclean.scanning.pickles.opcodes import BrokenStream, NeedMore, read_ops
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -98,6 +99,7 @@ def _take(data: bytes, start: int, parts: list[_Part], left: list[int]) -> int:
     while True:
         for position, name, argument, after in read_ops(data, at, len(data)):
             left[0] -= 1
+            spend()
             if left[0] < 0 or stack.exhausted:
                 raise _Other
             stack.step(name, argument, position)
@@ -121,6 +123,7 @@ def _behind(data: bytes, at: int, wrapper: Made, parts: list[_Part], left: list[
     """Where the stream goes on behind the array's bytes."""
     if not isinstance(wrapper.state, Pairs):
         raise _Other
+    spend(len(wrapper.state.pairs))
     state = {key: value for key, value in wrapper.state.pairs if isinstance(key, str)}
     shape, kind = state["shape"], _kind(state["dtype"])
     if not isinstance(shape, Items) or any(type(size) is not int or size < 0 for size in shape.items):
@@ -129,6 +132,7 @@ def _behind(data: bytes, at: int, wrapper: Made, parts: list[_Part], left: list[
         return _take(data, at, parts, left)
     if state.get("numpy_array_alignment_bytes") is not None:
         at += 1 + data[at]
+    spend(len(shape.items))
     at += kind * prod(size for size in shape.items if isinstance(size, int))
     if at > len(data):
         raise _Other

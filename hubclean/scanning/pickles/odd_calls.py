@@ -20,6 +20,7 @@ _ENCODE, _SUBCLASS, _DTYPE, _ARRAY = (
     "numpy.ndarray",
 )
 _MOST_PARTS = 64  # arguments, dimensions, fields: aliases of longer ones would cost time in every call
+_LONGEST_TEXT = 256  # of what a dtype is called
 _CODECS = ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8")
 _DICTS = ("collections.OrderedDict", "collections.Counter")
 _KIND = re.compile(r"([?bBhHiIlLqQefdgFDG])|([biufcmMSUVO])(\d{0,9})", re.ASCII)
@@ -174,4 +175,6 @@ def _kind(text: str) -> tuple[str, str] | None:
 
 def _text(value: Value) -> str:
     """Text, which Python 2 writes as bytes."""
-    return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""
+    if not isinstance(value, (bytes, str)) or len(value) > _LONGEST_TEXT:
+        return ""
+    return value.decode("latin-1") if isinstance(value, bytes) else value

@@ -68,7 +68,7 @@ _FORMS: dict[str, str] = {
     **dict.fromkeys(("INT", "LONG", "FLOAT", "STRING", "UNICODE", "GET", "PUT", "PERSID"), "line"),
     **dict.fromkeys(("GLOBAL", "INST"), "pair"),
 }
-_FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)", re.ASCII)
+_FLOAT = re.compile(r"[+-]?(\d++\.?+\d*+|\.\d++)([eE][+-]?\d++)?+|[+-]?(inf|nan)", re.ASCII)
 _INT = re.compile(r"-?\d{1,4000}", re.ASCII)
 
 

@@ -98,7 +98,11 @@ def _refers(given: list[Value]) -> bool:
     """A bound method or attribute, as Python pickles it: of something harmless, by a public name."""
     name = given[1] if len(given) == 2 else None
     held = isinstance(given[0], Made) or (isinstance(given[0], Name) and not _is_dangerous(given[0]))
-    return held and isinstance(name, str) and name.isidentifier() and not name.startswith("__")
+    return held and _is_member(name) and not str(name).startswith("__")
+
+
+def _is_member(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= 256 and name.isidentifier()
 
 
 def _is_dangerous(value: Value) -> bool:
@@ -151,7 +155,7 @@ def _is_attribute(made: Made, given: list[Value]) -> bool:
     """A member of a listed enum, as Python 3.11 pickles it."""
     member = given[1] if len(given) == 2 else None
     owner = given[0] if given else None
-    named = isinstance(member, str) and member.isidentifier() and not member.startswith("_")
+    named = _is_member(member) and not str(member).startswith("_")
     return named and isinstance(owner, Name) and owner.kind == "enum" and not made.new
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hubclean.scanning.budget import spend
+
 Constant = None | bool | int | float | str | bytes
 
 
@@ -117,6 +119,7 @@ def extent(root: Value, most: int, deepest: int) -> tuple[int, int]:
             done[id(value)] = min(count, most), min(depth, deepest)
         elif id(value) not in done:
             below = list(children(value))
+            spend(1 + len(below))
             done[id(value)] = (1, 1)  # until it is counted, and where it contains itself
             stack.append((value, below))
             stack.extend((child, None) for child in below if isinstance(child, _NESTED) and id(child) not in done)

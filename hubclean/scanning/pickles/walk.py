@@ -7,10 +7,9 @@ after may still be reached by a reader that sees no fault. Source: CPython's ``p
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 
-from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.allowed_names import is_dangerous
 from hubclean.scanning.pickles.calls import Calls
 from hubclean.scanning.pickles.opcodes import BrokenStream, Loose, NeedMore, Op, SecondReader, read_ops
@@ -21,7 +20,7 @@ from hubclean.scanning.rules import Problem
 MOST_OPCODES = 500_000  # a checkpoint of 10,000 tensors has 400,000
 MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
-SECONDS = 30.0
+_BATCH = 1024  # opcodes that are counted at once
 REFUSED = "do not load it; `hubclean convert` refuses it too"
 _MOST_NAMES = 1000
 _MOST_NOTED = 50
@@ -150,16 +149,12 @@ class Walker:
     Args:
         start: where the stream begins. size: bytes of the whole file.
         most: opcodes after which it breaks off with a problem, ``MOST_OPCODES`` if not given.
-        seconds: time after which it raises.
         to_fault: end at the first fault at which every reader stops, instead of going on.
     """
 
-    def __init__(
-        self, start: int, size: int, *, most: int | None = None, seconds: float = SECONDS, to_fault: bool = False
-    ) -> None:
+    def __init__(self, start: int, size: int, *, most: int | None = None, to_fault: bool = False) -> None:
         self.start, self.size, self._to_fault = start, size, to_fault
         self._most = MOST_OPCODES if most is None else most
-        self._seconds, self._deadline = seconds, time.monotonic() + seconds
         self._watch, self._frames = _Watch(), _Frames()
         self._stack = Calls(self._watch.note)
         self._count, self._stop, self._complete, self._agree = 0, start, False, True
@@ -169,7 +164,7 @@ class Walker:
 
         Raises:
             NeedMore: the stream goes on behind ``data``, though not behind the file.
-            BudgetError: it took longer than it may.
+            BudgetError: it took more operations, or more time, than it may.
         """
         try:
             self._ops(data)
@@ -197,8 +192,8 @@ class Walker:
                 return
             self._count += 1
             self._stop = after
-            if not self._count % 4096 and time.monotonic() > self._deadline:
-                raise BudgetError(f"the pickle takes longer than {self._seconds:.0f} s to walk")
+            if not self._count % _BATCH:
+                spend(_BATCH)
             if self._agree and (differ := second.agrees(op)):
                 self._agree = False
                 watch.note("HC-PKL-005", f"two readers disagree: {differ}", position, hostile=True)
@@ -235,9 +230,7 @@ class Walker:
         )
 
 
-def walk(
-    data: bytes, start: int, size: int, *, partial: bool = False, seconds: float = SECONDS, to_fault: bool = False
-) -> Walk:
+def walk(data: bytes, start: int, size: int, *, partial: bool = False, to_fault: bool = False) -> Walk:
     """Walk the stream that begins at ``start`` and of which all that was read is at hand.
 
     Args:
@@ -249,7 +242,7 @@ def walk(
     Raises:
         NeedMore, BudgetError: as ``Walker.run``.
     """
-    walker = Walker(start, size, seconds=seconds, to_fault=to_fault)
+    walker = Walker(start, size, to_fault=to_fault)
     try:
         walker.run(data)
     except NeedMore:

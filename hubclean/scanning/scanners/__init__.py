@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import ClassVar, Protocol
 
 from hubclean.errors import HubcleanError
+from hubclean.hub import deadline
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import SEVERITIES, FileVerdict, Finding
+from hubclean.scanning import budget
 from hubclean.scanning.formats.content import sniff
-from hubclean.scanning.formats.names import HEAD, suffix
+from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import RULES, Problem, finding
 
@@ -48,7 +50,9 @@ def each(files: Iterable[RepoEntry], judge: Callable[[RepoEntry], Judgement]) ->
     """Judge file by file; whatever goes wrong with one file makes that file not checked, never silent."""
     for entry in files:
         try:
-            rows = list(itertools.islice(judge(entry), MOST_PER_FILE + 1))
+            with budget.of_file(entry.path, entry.size):
+                deadline.check()
+                rows = list(itertools.islice(judge(entry), MOST_PER_FILE + 1))
         except HubcleanError as error:
             rows = list(not_checked(entry, str(error)))
         except Exception as error:
@@ -87,7 +91,7 @@ def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[st
 
 def only_pickle(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], kind: str) -> Judgement:
     """HC-PKL-009 for weights that exist as a pickle only; of the neighbours of a single file nothing is known."""
-    if not reader.alone and not any(suffix(other.path) == ".safetensors" for other in files):
+    if not reader.alone and not reader.has_safetensors:
         yield finding(Problem("HC-PKL-009", f"{kind}, and the repo has no safetensors weights"), entry.path)
 
 

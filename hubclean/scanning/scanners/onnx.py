@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import ClassVar
 
 from hubclean.errors import FormatError, HubcleanError
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
+from hubclean.scanning.budget import of_file
 from hubclean.scanning.formats.graphs.locations import leaves, resolved
 from hubclean.scanning.formats.graphs.onnx_model import ExternalTensor, OnnxModel, read_onnx
 from hubclean.scanning.formats.names import suffix
@@ -55,6 +57,7 @@ class Onnx:
     handles: ClassVar[frozenset[str]] = frozenset({".onnx", "onnx"})
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        sizes = {other.path: other.size for other in files}
         models: dict[str, OnnxModel | Exception] = {}
         raw: dict[str, set[str]] = {}
 
@@ -62,7 +65,6 @@ class Onnx:
             found = models[entry.path]
             if isinstance(found, Exception):
                 raise found
-            sizes = {other.path: other.size for other in files}
             problems, unchecked, beside = _external(entry, found.external, sizes, reader.alone)
             problems += [*_operators(found), *_compiled(found)]
             for path in beside:
@@ -86,7 +88,8 @@ class Onnx:
             entries.append(entry)
         with ThreadPoolExecutor(IN_FLIGHT) as pool:  # each read waits for the one before: the files side by side
             todo = [entry for entry in entries if entry.path not in models]
-            models.update(pool.map(lambda entry: (entry.path, _read(reader, entry)), todo))
+            rows = pool.map(lambda one: one[0].run(_read, reader, one[1]), [(copy_context(), row) for row in todo])
+            models.update((entry.path, found) for entry, found in zip(todo, rows, strict=True))
         yield from each(entries, judge)
         yield from each([entry for entry in files if entry.path in raw], weights)
 
@@ -98,7 +101,8 @@ def _is_model(entry: RepoEntry, content: str) -> bool:
 
 def _read(reader: Reader, entry: RepoEntry) -> OnnxModel | Exception:
     try:
-        return read_onnx(RepoSource(reader, entry))
+        with of_file(entry.path, entry.size):
+            return read_onnx(RepoSource(reader, entry))
     except FormatError as error:
         return FormatError(f"no ONNX model that can be followed: {error}")
     except HubcleanError as error:

@@ -12,6 +12,7 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import methods
+from hubclean.scanning.budget import grow
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.packing.tar import read_tar
 from hubclean.scanning.formats.packing.unpacking import Bomb, BrokenPacking, packing, unpacked
@@ -95,6 +96,7 @@ def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judg
         yield from not_checked(entry, f"a {kind} stream: {error}")
         return
     inside.spent.size += len(body)
+    grow(len(body))
     name = _inner(entry.path)
     yield from _judged(reader, entry, Members(reader, inside, [(name, BytesSource(body), 0, len(body))]), [], [], kind)
 

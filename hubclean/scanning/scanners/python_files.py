@@ -9,15 +9,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
+from hubclean.errors import DeadlineError
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked
 
+_WORD = re.compile(r"""["/.]([^"/.\n]{1,255}+)(?=\.\w)""")
+_SIGNS = re.compile(r"""["/.]""")
 _LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
+# Python's own parser takes the square of their number for the fields of one f-string, and for the parts of one name.
+_MOST_BRACES = 8000
+_BLANK, _PART = rb"[ \t\f\\\r\n]*+", rb"[\w\x80-\xff]++"
+_CHAIN = re.compile(rb"(?<![\w\x80-\xff.])" + _PART + rb"(?:" + _BLANK + rb"\." + _BLANK + _PART + rb"){100}")
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,11 @@ class PythonFiles:
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         python = [entry for entry in files if suffix(entry.path) == ".py"]
-        pointers = _pointers(reader, files) if python else ""
+        named = _named(reader, files) if python else frozenset[str]()
 
         def judge(entry: RepoEntry) -> Judgement:
-            module = re.escape(entry.path.rsplit("/", 1)[-1].removesuffix(".py"))
-            pointed = re.search(rf"""(?:["/]|--|\.){module}(?:\.\w|\.py")""", pointers) is not None
+            module = entry.path.rsplit("/", 1)[-1].removesuffix(".py")
+            pointed = all(part in named for part in _SIGNS.split(module) if part)
             severity: Severity = "high" if pointed else "medium"
             if entry.size > self.max_bytes:
                 what = "a Python file, too long to be read"
@@ -54,21 +62,28 @@ class PythonFiles:
         yield from each(python, judge)
 
 
-def _pointers(reader: Reader, files: tuple[RepoEntry, ...]) -> str:
-    """The text of the repo's JSON files, in which a module's name is looked for."""
-    texts = []
+def _named(reader: Reader, files: tuple[RepoEntry, ...]) -> frozenset[str]:
+    """What the repo's JSON files may name as modules: words in front of a dot and a name. Every text is read once."""
+    named: set[str] = set()
     for entry in files:
         if suffix(entry.path) == ".json" and entry.size <= 1 << 20:
             try:
-                texts.append(reader.read(entry.path, 1 << 20).decode("utf-8", "replace"))
+                text = reader.read(entry.path, 1 << 20).decode("utf-8", "replace")
+            except DeadlineError:
+                raise
             except Exception:  # the scanner of configs reports what cannot be read
                 continue
-    return "\n".join(texts)
+            for word in _WORD.findall(text):
+                named.add(word)
+                named.add(word.rpartition("--")[2])
+    return frozenset(named)
 
 
 def _imports(source: bytes) -> str:
     if len(source) > _LONGEST_PARSED:
         return f"not listed, its {len(source):,} bytes are too many to parse"
+    if source.count(b"{") > _MOST_BRACES or _CHAIN.search(source):
+        return "not listed, its expressions are too long to parse"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -77,6 +92,7 @@ def _imports(source: bytes) -> str:
         return f"unknown, it does not parse ({type(error).__name__})"
     names: set[str] = set()
     for node in ast.walk(tree):
+        spend()
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -13,6 +13,7 @@ from hubclean.errors import BudgetError, FormatError
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.registry import Doc
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.safetensors_header import (
     MAX_HEADER,
@@ -62,7 +63,7 @@ class SafetensorsHeaders:
 
         def judge_index(entry: RepoEntry) -> Judgement:
             if INDEXES.search(entry.path):
-                yield from _index(reader, entry, files, headers)
+                yield from _index(reader, entry, headers)
 
         yield from each(files, judge)
         yield from each(files, judge_index)
@@ -81,11 +82,9 @@ class SafetensorsHeaders:
         yield ok(entry, f"header of {len(header.tensors)} tensors accepted by {judge}; weights not read")
 
 
-def _index(
-    reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], headers: dict[str, SafetensorsHeader]
-) -> Judgement:
-    folder = entry.path[: entry.path.rfind("/") + 1]
-    beside = {file.path.removeprefix(folder) for file in files if file.path.startswith(folder)}
+def _index(reader: Reader, entry: RepoEntry, headers: dict[str, SafetensorsHeader]) -> Judgement:
+    folder = entry.path.rpartition("/")[0]
+    beside = set(reader.folders.get(folder, ()))
     advice = "do not load it; ask the author for a complete export"
     try:
         shards = parse_index(reader.read(entry.path, MAX_HEADER))
@@ -96,11 +95,10 @@ def _index(
     if reader.alone:
         yield from not_checked(entry, "an index alone: its shards are not part of this target")
         return
-    read = {
-        path.removeprefix(folder): [tensor.name for tensor in header.tensors]
-        for path, header in headers.items()
-        if path.startswith(folder) and path.removeprefix(folder) in names
-    }
+    paths = {name: f"{folder}/{name}" if folder else name for name in names}
+    found = {name: headers[path] for name, path in paths.items() if path in headers}
+    spend(len(shards) + sum(len(header.tensors) for header in found.values()))
+    read = {name: [tensor.name for tensor in header.tensors] for name, header in found.items()}
     for problem in index_problems(shards, read, beside):
         yield finding(Problem("HC-ST-004", problem, advice=advice), entry.path)
     how = "compared with their headers" if read else "all there"

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hubclean.errors import BudgetError, FormatError
+from hubclean.errors import BudgetError, DeadlineError, FormatError
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.safetensors_header import MAX_HEADER, read_header
 from hubclean.scanning.formats.strict_json import JsonProblem, read_json
@@ -41,37 +42,42 @@ class WeightsAgree:
     paper: ClassVar[str] = "transformers documentation, use_safetensors (which of two weight files a loader takes)"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        folders: dict[str, list[RepoEntry]] = {}
-        for entry in files:
-            folders.setdefault(entry.path.rpartition("/")[0], []).append(entry)
-        for entries in folders.values():
-            headers: dict[str, Shapes] = {}
+        tables: dict[str, dict[str, Shapes]] = {}  # of each folder that has safetensors, by file
 
-            def header(entry: RepoEntry, headers: dict[str, Shapes] = headers) -> Judgement:
-                if suffix(entry.path) == ".safetensors":
-                    headers[entry.path] = {}
-                    with contextlib.suppress(FormatError, BudgetError):  # the scanner of safetensors reports those
-                        headers[entry.path] = {
-                            row.name: row.shape for row in read_header(reader, entry, reader.headers).tensors
-                        }
-                yield from ()
+        def header(entry: RepoEntry) -> Judgement:
+            held = tables.setdefault(_folder(entry), {})
+            held[entry.path] = {}
+            with contextlib.suppress(FormatError, BudgetError):  # the scanner of safetensors reports those
+                tensors = read_header(reader, entry, reader.headers).tensors
+                spend(len(tensors))
+                held[entry.path] = {row.name: row.shape for row in tensors}
+            yield from ()
 
-            def compared(entry: RepoEntry, headers: dict[str, Shapes] = headers) -> Judgement:
-                if headers and all(headers.values()):
-                    safe = {name: shape for tensors in headers.values() for name, shape in tensors.items()}
-                    for what in differences(safe, _from_pickle(reader, entry)):
-                        yield finding(Problem("HC-REP-002", what), entry.path)
+        safe: dict[str, Shapes] = {}  # the tensors of a whole folder, put together once
 
-            yield from each(entries, header)
-            yield from each(entries, compared)
+        def compared(entry: RepoEntry) -> Judgement:
+            folder = _folder(entry)
+            pickled = _unwrapped(_from_pickle(reader, entry))
+            if pickled and folder not in safe:
+                held = tables[folder].values()
+                joined = {name: shape for tensors in held for name, shape in tensors.items()} if all(held) else {}
+                safe[folder] = _unwrapped(joined)
+            if pickled and safe[folder]:
+                for what in differences(safe[folder], pickled):
+                    yield finding(Problem("HC-REP-002", what), entry.path)
+
+        yield from each([entry for entry in files if suffix(entry.path) == ".safetensors"], header)
+        yield from each([entry for entry in files if _folder(entry) in tables and _is_pickled(entry)], compared)
 
 
-def differences(safe: Shapes, pickled: Shapes) -> list[str]:
-    """Where two sets of tensors disagree; a shape of ``None`` is not known. Wrappers in front of names do not count."""
-    left, right = _unwrapped(safe), _unwrapped(pickled)
+def _folder(entry: RepoEntry) -> str:
+    return entry.path.rpartition("/")[0]
+
+
+def differences(left: Shapes, right: Shapes) -> list[str]:
+    """Where the tensors of safetensors and of a pickle disagree; a shape of ``None`` is not known."""
     rows: list[str] = []
-    if not right:
-        return rows
+    spend(len(left) + len(right))
     for text, only in (("only in safetensors", left.keys() - right), ("only in this pickle", right.keys() - left)):
         if only:
             rows.append(f"{len(only)} of {len({*left, *right})} tensors are {text}, {min(only)[:80]!r} for one")
@@ -92,21 +98,30 @@ def _unwrapped(tensors: Shapes) -> Shapes:
     return tensors
 
 
-def _from_pickle(reader: Reader, entry: RepoEntry) -> Shapes:
-    """The tensors of a whole checkpoint; a shard of one says nothing on its own, its index does."""
+def _is_pickled(entry: RepoEntry) -> bool:
+    """Whether a file is a whole pickled checkpoint by its name; a shard of one says nothing, its index does."""
     name = entry.path.rsplit("/", 1)[-1].lower()
-    if name.endswith(_PICKLED_INDEX) and entry.size <= MAX_HEADER:
+    if name.endswith(_PICKLED_INDEX):
+        return entry.size <= MAX_HEADER
+    return suffix(name) in _WEIGHTS and name.startswith(("pytorch_model.", "model.", "checkpoint."))
+
+
+def _from_pickle(reader: Reader, entry: RepoEntry) -> Shapes:
+    """The tensors of a whole checkpoint."""
+    if entry.path.lower().endswith(_PICKLED_INDEX):
         try:
             root, _ = read_json(reader.read(entry.path, MAX_HEADER))
         except JsonProblem:
             return {}
         shards: object = root.get("weight_map") if isinstance(root, dict) else None
         return dict.fromkeys(shards) if isinstance(shards, Mapping) else {}
-    if suffix(name) in _WEIGHTS and name.startswith(("pytorch_model.", "model.", "checkpoint.")):
-        with contextlib.suppress(Exception):  # its own scanner reports a pickle that cannot be read or followed
-            found = state_dict(_root(reader, entry))
-            return {name: record.size for name, record in found.tensors.items()}
-    return {}
+    try:
+        found = state_dict(_root(reader, entry))
+    except DeadlineError:
+        raise
+    except Exception:  # its own scanner reports a pickle that cannot be read or followed
+        return {}
+    return {name: record.size for name, record in found.tensors.items()}
 
 
 def _root(reader: Reader, entry: RepoEntry) -> Value:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubclean.errors import BudgetError, OptionError
+from hubclean.scanning.budget import of_file
 from hubclean.scanning.pickles.allowed_names import check_names
 from hubclean.scanning.pickles.opcodes import NeedMore
 from hubclean.scanning.pickles.streams import read_pickles
@@ -95,8 +96,9 @@ def test_other_budgets_end_the_walk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hubclean.scanning.pickles.stack.MOST_PUSHED", 100)
     monkeypatch.setattr("hubclean.scanning.pickles.stack.MOST_NAMES", 20)
     assert rules(many) == rules(names) == {"HC-PKL-007"}
-    with pytest.raises(BudgetError):
-        walk(stream(b"N0" * 5000 + b"N"), 0, 20_000, seconds=0.0)
+    monkeypatch.setattr("hubclean.scanning.budget.FLOOR", 1000)
+    with of_file("a.pkl", 0), pytest.raises(BudgetError, match="more than 1,000 operations"):
+        walk(stream(b"N0" * 5000 + b"N"), 0, 20_000)
 
 
 def test_bytes_that_python_2_wrote_are_silent_and_hide_nothing() -> None:

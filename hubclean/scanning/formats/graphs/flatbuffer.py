@@ -6,6 +6,7 @@ Source: flatbuffers.dev, "Internals".
 from __future__ import annotations
 
 from hubclean.errors import BudgetError, FormatError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.sources import Source
 
 MOST_STEPS = 1_000_000  # numbers read of one file
@@ -32,6 +33,7 @@ class Flatbuffer:
     def at(self, start: int, size: int) -> bytes:
         """``size`` bytes."""
         self.steps += 1
+        spend()
         if self.steps > MOST_STEPS:
             raise BudgetError(f"more than {MOST_STEPS:,} numbers to read")
         stop = start + size

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, FormatError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.sources import Source
 
 MOST_VALUES = 3_000_000  # strings of keys, lists and tensors: a vocabulary of 256,000 has with its merges 800,000
@@ -90,6 +91,7 @@ class _Bytes:
 
     def text(self, kept: bool = True) -> bytes:
         self.strings += 1
+        spend()
         if self.strings > MOST_VALUES:
             raise BudgetError(f"more than {MOST_VALUES:,} strings")
         size = self.count("a string length")

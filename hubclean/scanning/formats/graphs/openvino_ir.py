@@ -12,6 +12,7 @@ from typing import Any
 from xml.parsers import expat
 
 from hubclean.errors import BudgetError, FormatError
+from hubclean.scanning.budget import spend
 
 DEEPEST, MOST_ELEMENTS, MOST_KINDS = 200, 1_000_000, 1000
 _OPSET = re.compile(r"opset\d{1,3}")
@@ -94,6 +95,7 @@ def read_ir(text: bytes) -> OpenvinoIr:
         depth, seen = depth + 1, seen + 1
         if depth > DEEPEST:
             raise BrokenIr(f"elements nested deeper than {DEEPEST}")
+        spend()
         if seen > MOST_ELEMENTS:
             raise BudgetError(f"more than {MOST_ELEMENTS:,} elements")
         _element(found, name, attributes)

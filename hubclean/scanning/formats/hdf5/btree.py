@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.hdf5.pages import Hdf5Broken, Pages
 
 MOST_RECORDS = 100_000
@@ -34,6 +35,7 @@ def records(pages: Pages, address: int, kind: int) -> Iterator[bytes]:
         seen.add(place)
         cursor = pages.signed(place, place + node, b"BTIN" if level else b"BTLF")
         cursor.skip(2)
+        spend(count)
         for _ in range(count):
             yield cursor.take(size)
         if level:

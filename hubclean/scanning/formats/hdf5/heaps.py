@@ -30,20 +30,29 @@ def global_object(pages: Pages, collection: int, index: int) -> bytes:
     Raises:
         Hdf5Broken: no heap, or no such object.
     """
+    if collection not in pages.heaps:
+        pages.heaps[collection] = _collection(pages, collection)
+    if index not in pages.heaps[collection]:
+        raise Hdf5Broken(f"no object {index} in the heap at byte {collection}")
+    return pages.at(*pages.heaps[collection][index])
+
+
+def _collection(pages: Pages, collection: int) -> dict[int, tuple[int, int]]:
+    """Where the objects of a global heap begin and end, by their numbers; of two with one number the first."""
     cursor = pages.signed(collection, collection + 8 + pages.length, b"GCOL")
     cursor.skip(4)
     size = cursor.length()
     head = 8 + pages.length
     at, stop = collection + head + (-head) % 8, collection + size
-    while at + 8 + pages.length <= stop:
+    found: dict[int, tuple[int, int]] = {}
+    while at + 8 + pages.length <= min(stop, pages.size):
         cursor = Cursor(pages.at(at, at + 8 + pages.length), pages)
         number, _, length = cursor.number(2), cursor.take(6), cursor.length()
-        if number == index and index:
-            return pages.at(at + cursor.place, at + cursor.place + length)
         if not number:
             break
+        found.setdefault(number, (at + cursor.place, at + cursor.place + length))
         at += cursor.place + length + (-length) % 8
-    raise Hdf5Broken(f"no object {index} in the heap at byte {collection}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +110,16 @@ class FractalHeap:
         return self.pages.at(block + offset - base, block + offset - base + length), block + offset - base
 
     def _huge(self, wanted: int) -> tuple[bytes, int]:
-        for record in records(self.pages, self.huge, _HUGE_BY_TREE):
-            cursor = Cursor(record, self.pages)
-            at, size, number = cursor.address(), cursor.length(), cursor.length()
-            if number == wanted:
-                return self.pages.at(at, at + size), at
-        raise Hdf5Broken("an object that its heap does not have")
+        if self.huge not in self.pages.huge:
+            found = self.pages.huge[self.huge] = {}
+            for record in records(self.pages, self.huge, _HUGE_BY_TREE):
+                cursor = Cursor(record, self.pages)
+                at, size, number = cursor.address(), cursor.length(), cursor.length()
+                found.setdefault(number, (at, at + size))
+        if wanted not in self.pages.huge[self.huge]:
+            raise Hdf5Broken("an object that its heap does not have")
+        place = self.pages.huge[self.huge][wanted]
+        return self.pages.at(*place), place[0]
 
     def _block(self, offset: int) -> tuple[int, int, int]:
         """The direct block that holds this offset: where it lies, its own offset, its size."""

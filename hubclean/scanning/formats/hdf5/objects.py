@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.hdf5.pages import Cursor, Hdf5Broken, Pages
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -88,10 +90,10 @@ def _old(pages: Pages, address: int) -> Header:
     if version != 1:
         raise Hdf5Broken(f"no object header at byte {address}")
     cursor.skip(4)
-    found, todo = Header(), [(address + 16, cursor.number(4))]
+    found, todo = Header(), deque([(address + 16, cursor.number(4))])
     seen: set[int] = set()
     while todo:
-        place, size = todo.pop(0)
+        place, size = todo.popleft()
         if place in seen or len(seen) > MOST_MESSAGES:
             raise Hdf5Broken("an object header goes on in itself")
         seen.add(place)
@@ -112,10 +114,10 @@ def _new(pages: Pages, address: int) -> Header:
         raise Hdf5Broken(f"an object header of version {version}")
     cursor.skip((16 if flags & 0x20 else 0) + (4 if flags & 0x10 else 0))
     size = cursor.number(1 << (flags & 3))
-    found, todo = Header(), [(address + cursor.place, size)]
+    found, todo = Header(), deque([(address + cursor.place, size)])
     seen: set[int] = set()
     while todo:
-        place, size = todo.pop(0)
+        place, size = todo.popleft()
         if place in seen or len(seen) > MOST_MESSAGES:
             raise Hdf5Broken("an object header goes on in itself")
         if seen:  # a continuation block has a signature and a checksum of its own
@@ -133,10 +135,11 @@ def _new(pages: Pages, address: int) -> Header:
     return found
 
 
-def _add(found: Header, message: Message, pages: Pages, todo: list[tuple[int, int]]) -> None:
+def _add(found: Header, message: Message, pages: Pages, todo: deque[tuple[int, int]]) -> None:
     if len(found.messages) >= MOST_MESSAGES:
         raise Hdf5Broken(f"an object of more than {MOST_MESSAGES:,} messages")
     found.messages.append(message)
+    spend()
     if message.kind == CONTINUATION:
         cursor = Cursor(message.body, pages)
         todo.append((cursor.address(), cursor.length()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.sources import Source
 
 PAGE = 2048  # h5py puts what is not numbers into blocks of this size
@@ -27,6 +28,7 @@ class Pages:
 
     Attributes:
         size: of the file. address, length: how many bytes its addresses and lengths have, see ``objects``.
+        heaps, huge: what was found in global heaps and among huge objects, see ``heaps``.
     """
 
     def __init__(self, source: Source) -> None:
@@ -34,6 +36,8 @@ class Pages:
         self.size = source.size
         self.address = self.length = 8
         self._held: dict[int, bytes] = {}
+        self.heaps: dict[int, dict[int, tuple[int, int]]] = {}
+        self.huge: dict[int, dict[int, tuple[int, int]]] = {}
         self._read = self._requests = 0
 
     def want(self, ranges: Iterable[tuple[int, int]]) -> None:
@@ -76,6 +80,7 @@ class Pages:
         if start == stop:
             return b""
         first, last = start // PAGE, (stop - 1) // PAGE
+        spend(1 + last - first)
         if any(page not in self._held for page in range(first, last + 1)):
             ahead = min(self.size, stop + _AHEAD * PAGE)
             self.want([(start, ahead)])

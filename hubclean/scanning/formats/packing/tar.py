@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.sources import SMALL, Source
 
 MOST_MEMBERS = 1000
 BLOCK = 512
 _LONGEST_NAME = 64 << 10
+_LONGEST_COUNT = 8  # letters of a length in a pax header, and the blank behind
 _MOST_PADDING = 1 << 20
 _WINDOW = 16 << 10
 _FILES, _FOLDER, _LINKS = (b"0", b"\0", b"7"), b"5", (b"1", b"2")
@@ -72,6 +74,7 @@ def _walk(source: Source, file: TarFile) -> None:
             _behind(source, file, at)
             return
         count += 1
+        spend()
         if count > MOST_MEMBERS:
             raise BudgetError(f"more than {MOST_MEMBERS} members")
         kind, size, begin = _header(head, at)
@@ -121,10 +124,12 @@ def _told(kind: bytes, body: bytes) -> dict[str, str]:
     if kind == _LONG_LINK:
         return {"linkpath": body.rstrip(b"\0").decode("utf-8", "backslashreplace")}
     rows: dict[str, str] = {}
-    while body:
-        length, blank, _ = body.partition(b" ")
-        count = int(length) if blank and length.isdigit() else 0
-        key, sign, value = body[len(length) + 1 : count].partition(b"=")
+    at = 0
+    while at < len(body):
+        spend()
+        length = body[at : at + _LONGEST_COUNT].partition(b" ")[0]
+        count = int(length) if len(length) < _LONGEST_COUNT and length.isdigit() else 0
+        key, sign, value = body[at + len(length) + 1 : at + count].partition(b"=")
         if not sign or count <= len(length) or not value.endswith(b"\n"):
             raise ValueError("a broken pax header")
         name = key.decode("utf-8", "backslashreplace")
@@ -132,7 +137,7 @@ def _told(kind: bytes, body: bytes) -> dict[str, str]:
             raise ValueError("a sparse member")
         if name in ("path", "linkpath", "size"):
             rows[name] = value[:-1].decode("utf-8", "backslashreplace")
-        body = body[count:]
+        at += count
     return rows
 
 

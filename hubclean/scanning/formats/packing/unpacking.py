@@ -10,15 +10,17 @@ import importlib
 import importlib.util
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 
 STREAMS = ("gzip", "bzip2", "xz", "zstd", "zlib", "lzma")
 BOMB = 500  # a stream that grows by more than this, beyond all that is unpacked, is made to fill memories
 BOMB_SIZE = 10 << 20  # less harms nobody
 _STEP = 1 << 20
+_FIRST = 256  # packed bytes that are given first
 _LZMA_MEMORY = 256 << 20
 _MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\x00", "zstd": b"\x28\xb5\x2f\xfd"}
 
@@ -53,36 +55,45 @@ def unpacked(kind: str, data: bytes, most: int) -> bytes:
         BrokenPacking, Bomb: see there. BudgetError: it holds more than ``most`` bytes, or Python has no zstd.
     """
     rows: list[bytes] = []
-    size, packed = 0, len(data)
-    while data:
+    size = at = 0
+    while at < len(data):
         stream = _opened(kind)
         try:
-            while not stream.eof:
-                part, data = _step(kind, stream, data)
+            steps = _parts(kind, stream, data, at)
+            while (step := next(steps, None)) is not None:
+                part, at = step
                 rows.append(part)
                 size += len(part)
                 if size > most:
                     raise (
                         Bomb
-                        if size > max(BOMB * packed, BOMB_SIZE)
+                        if size > max(BOMB * len(data), BOMB_SIZE)
                         else BudgetError(f"it unpacks to more than {most:,} bytes")
                     )
-                if not part and not data and not stream.eof:
-                    raise BrokenPacking("the stream is cut")
         except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, MemoryError) as error:
             raise BrokenPacking(f"the stream is broken: {error}") from error
-        data = stream.unused_data
-        if data and not data.strip(b"\0"):
+        if data[at : at + 1] == b"\0" and not data[at:].strip(b"\0"):
             break  # padding
-        if data and not data.startswith(_MAGIC.get(kind, b"?")):
-            raise BrokenPacking(f"{len(data):,} bytes behind the stream")
+        if at < len(data) and not data.startswith(_MAGIC.get(kind, b"?"), at):
+            raise BrokenPacking(f"{len(data) - at:,} bytes behind the stream")
     return b"".join(rows)
 
 
-def _step(kind: str, stream: Any, data: bytes) -> tuple[bytes, bytes]:
-    """The next unpacked bytes, a megabyte at most, and the packed ones that are left."""
-    part = stream.decompress(data, _STEP)
-    return part, stream.unconsumed_tail if kind in ("gzip", "zlib") else b""
+def _parts(kind: str, stream: Any, data: bytes, at: int) -> Iterator[tuple[bytes, int]]:
+    """What one stream from ``at`` on unpacks to, a megabyte at most at once, and how far its packed bytes go.
+
+    It is fed little first and then more, so that what lies behind a short stream is not copied for each of many.
+    """
+    given, step = b"", _FIRST
+    while not stream.eof:
+        spend()
+        fresh = data[at : at + step] if not given and getattr(stream, "needs_input", True) else b""
+        at, step = at + len(fresh), min(2 * step, _STEP)
+        part = stream.decompress(given or fresh, _STEP)
+        given = stream.unconsumed_tail if kind in ("gzip", "zlib") else b""
+        if not part and not given and not fresh and not stream.eof:
+            raise BrokenPacking("the stream is cut")
+        yield part, at - len(stream.unused_data if stream.eof else b"")
 
 
 def _opened(kind: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.protobuf_wire import VARINT, BrokenWire, Wire
 from hubclean.scanning.sources import BytesSource, Source
 
@@ -98,6 +99,7 @@ def _block(body: bytes, start: int, size: int) -> Iterator[tuple[bytes, bytes]]:
         length, at = _varint(body, at)
         if shared > len(key) or at + rest + length > stop:
             raise BrokenWire(f"an entry of the table at byte {at} leaves its block")
+        spend(1 + (shared + rest) // 64)
         key = key[:shared] + body[at : at + rest]
         yield key, body[at + rest : at + rest + length]
         at += rest + length

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.strict_json import JsonProblem, read_json
 from hubclean.scanning.formats.tensorflow.keras_names import plain_operation, standing
 from hubclean.scanning.rules import Problem
@@ -88,6 +89,7 @@ def _objects(roots: list[object]) -> Iterator[dict[str, Any]]:
     todo = roots
     while todo:
         value = todo.pop()
+        spend()
         if isinstance(value, dict):
             yield value
             todo += value.values()
@@ -124,8 +126,8 @@ def _code(value: dict[str, Any]) -> Iterator[Row]:
     for key, kind in value.items():
         if key.endswith("_type") and kind == "lambda":
             yield "HC-KER-001", f"{key[:40]} is lambda: marshalled bytecode", None
-    inner = value.get("config")
-    if not isinstance(inner, dict) or not _LAMBDA.search(str(value.get("class_name"))):
+    inner, name = value.get("config"), value.get("class_name")
+    if not isinstance(inner, dict) or not isinstance(name, str) or not _LAMBDA.search(name):
         return
     function = inner.get("function")
     if isinstance(function, list):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.tensorflow.graphs import Graph, leaves
 from hubclean.scanning.formats.tensorflow.keras_config import is_keras, keras_problems
 from hubclean.scanning.formats.tensorflow.operators import BY_ATTRIBUTE, reach
 from hubclean.scanning.rules import Problem
 
 LARGEST = 8 << 20
-# No two alternatives begin alike, so nothing is read twice.
-_TOKEN = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|#[^\n]*|\w+|[^\s\w]")
+# No two alternatives begin alike and no step is taken back, so nothing is read twice; a text without its end, which no
+# parser takes, goes to the end of its line.
+_TOKEN = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"?|'(?:[^'\\\n]|\\.)*+'?|#[^\n]*+|\w++|[^\s\w]")
 _ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{1,2})|([0-7]{1,3})|(.))")
 _SIGNS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
 
@@ -20,8 +22,12 @@ _SIGNS = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v":
 def read_text_graph(text: str) -> Graph:
     """Judge protobuf text by its ``op`` fields, by the notes of Keras's in it, and by the files that it names."""
     found = Graph("text of a graph")
+    passed = bytes_passed = 0
     for key, value, at in _fields(text):
-        offset = len(text[:at].encode()) if key in ("op", "metadata", "filename") else None
+        offset = None
+        if key in ("op", "metadata", "filename"):
+            passed, bytes_passed = at, bytes_passed + len(text[passed:at].encode())
+            offset = bytes_passed
         if key == "op":
             found.nodes += 1
             if severity := reach(value):
@@ -44,9 +50,10 @@ def _fields(text: str) -> Iterator[tuple[str, str, int]]:
     key, colon, parts, place = "", False, [], 0
     for match in _TOKEN.finditer(text):
         token = match.group()
+        spend()
         if token[0] == "#":
             continue
-        if token[0] in "\"'" and len(token) > 1 and colon:
+        if token[0] in "\"'" and len(token) > 1 and token[-1] == token[0] and colon:
             parts.append(token[1:-1])
             place = place or match.start()
             continue

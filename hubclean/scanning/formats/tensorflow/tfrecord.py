@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.protobuf_wire import BYTES, FIXED64, VARINT, BrokenWire, Wire
 from hubclean.scanning.sources import BytesSource, Source
 
@@ -93,6 +94,7 @@ def _follow(body: bytes, at: int, size: int, found: Records) -> int:
         if not _sound(body, at):
             found.unchecked = f"no TFRecord frame at byte {at}"
             return at
+        spend()
         length = int.from_bytes(body[at : at + 8], "little")
         start, stop = at + _FRAME, at + _FRAME + length
         if stop + 4 > size:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hubclean.scanning.budget import spend
+
 MOST_PIECES = 1_000_000
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _PIECES, _TRAINER, _NORMALIZER, _SELF_TEST, _DENORMALIZER = 1, 2, 3, 4, 5
@@ -62,6 +64,7 @@ def _fields(data: bytes, at: int, stop: int) -> Iterator[tuple[int, int, int, in
     """Number, kind, begin and end of every field of a message."""
     while at < stop:
         begin = at
+        spend()
         tag, at = (data[at], at + 1) if data[at] < 0x80 else _varint(data, at, stop)
         number, kind = tag >> 3, tag & 7
         if kind == _BYTES:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+from hubclean.scanning.budget import spend
+
 _SPACE = r"[ \t\r\n]*+"
 _TEXT = r'"(?:[^"\\/:\x00-\x1f]|\\["\\bfnrt]|\\u[0-9a-fA-F]{4})*+"'
 _NUMBER = r"-?[0-9]++(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+"
@@ -41,6 +43,7 @@ def condensed(text: bytes, most: int) -> bytes:
         if match.start() != at:
             break
         at = match.end()
+        spend()
         if match.lastgroup is None:
             size += at - match.start()
             kept.append(match.group())
