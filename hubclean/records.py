@@ -69,6 +69,7 @@ class Conversion:
         tensors: how many were written.
         tied: names that are one tensor in the checkpoint; each was written.
         dropped: what else the checkpoints hold, with its key.
+        notes: what was chosen where they hold weights more than once, and how to choose otherwise.
     """
 
     inputs: tuple[FileHash, ...]
@@ -77,6 +78,7 @@ class Conversion:
     tensors: int
     tied: tuple[tuple[str, ...], ...] = ()
     dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

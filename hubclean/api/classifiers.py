@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from hubclean.records import Loader, Severity, SiteReport
 
 
-def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
+def site(
+    target: str | Path | Repo, *, revision: str | None = None, subfolder: str = "", hooks: Path | None = None
+) -> SiteReport:
     """Where the feature layer and the heads of a model are, from its config alone.
 
     >>> report = hubclean.site("model")
@@ -31,17 +33,18 @@ def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path 
     ['fc']
 
     Args:
-        target, revision: as for ``scan``.
+        target, revision, subfolder: as for ``scan``.
         hooks: a folder with adapters of your own.
 
     Raises:
         HubcleanError: it cannot be opened, is no image classifier, or the site cannot be found.
     """
+    from hubclean.hub.subfolders import below
     from hubclean.hub.targets import open_target
     from hubclean.nets.site_report import survey
 
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    return survey(repo, hooks)
+    return survey(below(repo, subfolder), hooks)
 
 
 def locate(model: nn.Module, example: Tensor, *, hooks: Path | None = None) -> SiteReport:
@@ -150,6 +153,7 @@ def clean(
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
+    subfolder: str = "",
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -181,6 +185,7 @@ def clean(
         retune: measure whether a trigger that is known or recovered comes back.
         ballots, feedback: files of participants, for ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
+        subfolder: where in the repo the model lies, as of ``from_pretrained``.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
@@ -210,6 +215,7 @@ def clean(
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
+        subfolder=subfolder,
     )
     if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
         raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")

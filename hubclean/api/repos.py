@@ -142,6 +142,8 @@ def convert(
     revision: str | None = None,
     file: str | None = None,
     key: str | None = None,
+    prefix: str | None = None,
+    subfolder: str = "",
     gate: Severity = "high",
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
@@ -160,11 +162,15 @@ def convert(
         out: folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
+        prefix: what stands before every name of the weights; without it what the config asks for, ``""`` keeps all
+            names as they are.
+        subfolder: where in the repo the model lies, as of ``from_pretrained``.
         unknown: convert pickles that hold classes outside the list too (whole pickled models): nothing is imported.
 
     Raises:
         HubcleanError: as for ``scan``; or there is no such checkpoint, or it cannot be converted faithfully.
     """
+    from hubclean.nets.expected_names import architecture_of
     from hubclean.scanning import converting
 
     return converting.convert(
@@ -173,11 +179,14 @@ def convert(
         revision=revision,
         file=file,
         key=key,
+        prefix=prefix,
+        subfolder=subfolder,
         gate=gate,
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
         unknown=unknown,
+        architecture=architecture_of,
         progress=progress,
     )
 

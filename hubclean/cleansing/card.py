@@ -68,7 +68,7 @@ def render_card(
     link = f"{endpoint}/{audit.origin.repo_id}" if _on_hub(audit) else None
     text = environment().get_template("sanitized.md.j2").render(
         audit=audit, audit_sha256=audit_sha256, notes=notes, dropped=dropped, licence=original_data.get("license"),
-        link=link and Shown(f"{link}/tree/{audit.origin.revision}" if audit.origin.revision else link),
+        link=link and Shown(f"{link}/tree/{audit.origin.revision}{_below(audit)}" if audit.origin.revision else link),
         result=_result(audit), before_after=_before_after(audit), named=lambda k: _named(audit, k),
         verdict=lambda detection: _verdict(audit, detection), scores=_scores, rows=_ROWS,
         judged=lambda judgement: _judged(audit, judgement),
@@ -153,6 +153,12 @@ def _on_hub(audit: Audit) -> bool:
     """Whether links to the original can be made: a plain repo id, and a commit if there is one."""
     plain = _REPO_ID.fullmatch(audit.origin.repo_id) and re.fullmatch(r"[0-9a-f]{40}|", audit.origin.revision or "")
     return audit.origin.kind == "hub" and plain is not None
+
+
+def _below(audit: Audit) -> str:
+    """The subfolder as the end of a link; nothing where it is no plain path."""
+    folder = audit.origin.subfolder
+    return f"/{folder}" if re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", folder, re.ASCII) else ""
 
 
 def _named(audit: Audit, label: int) -> Shown:

@@ -10,6 +10,7 @@ from hubclean.cleansing.chosen_methods import lacking, method_options, needs_lab
 from hubclean.cleansing.inputs import load_with_data
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.hub.repos import Repo
+from hubclean.hub.subfolders import below
 from hubclean.methods.interface import Detection
 from hubclean.nets import datasets, loading
 from hubclean.nets.construction import adapters
@@ -57,7 +58,9 @@ def deep_scan(
     if not made:
         return report, ()
     try:
-        checkpoint = loading.load_checkpoint(repo, adapters=adapters.load_adapters(options.hooks))
+        checkpoint = loading.load_checkpoint(
+            below(repo, report.origin.subfolder), adapters=adapters.load_adapters(options.hooks)
+        )
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
         loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
     except OptionError:

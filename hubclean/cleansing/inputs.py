@@ -8,6 +8,7 @@ from pathlib import Path
 from hubclean.cleansing.options import CleanOptions
 from hubclean.errors import RefusedError
 from hubclean.hub.repos import Repo
+from hubclean.hub.subfolders import below
 from hubclean.hub.targets import open_target
 from hubclean.nets import datasets, loading
 from hubclean.nets.checkpoint import Checkpoint
@@ -72,16 +73,18 @@ def open_scanned(
     """
     if isinstance(target, Checkpoint):
         return target, None
-    repo = open_target(target, revision) if isinstance(target, str) else target
     options = options or CleanOptions()
+    repo = open_target(target, revision) if isinstance(target, str) else target
+    below(repo, options.subfolder)
     scan = engine.scan(
         repo,
         gate=options.gate,
         allow=options.allow,
         allow_unchecked=options.allow_unchecked,
         loader=options.loader,
+        subfolder=options.subfolder,
     )
     # Where nothing can be loaded, the loading itself says best why.
     if (refused := refusal(scan)) and (refused.finding or scan.load_set.loadable):
-        raise RefusedError(f"the static scan of {repo.ref}: {refused.why}; nothing was loaded (hubclean scan)")
-    return loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), scan
+        raise RefusedError(f"the static scan of {scan.origin}: {refused.why}; nothing was loaded (hubclean scan)")
+    return loading.load_checkpoint(below(repo, options.subfolder), adapters=adapters.load_adapters(hooks)), scan

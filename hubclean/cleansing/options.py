@@ -35,6 +35,7 @@ class CleanOptions:
         ballots, feedback: files of participants, for a defense that counts them; without another one named that is
             ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before, as for ``engine.scan``.
+        subfolder: where in the repo the model lies, as of ``from_pretrained``.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
     """
@@ -53,6 +54,7 @@ class CleanOptions:
     allow: tuple[str, ...] = ()
     allow_unchecked: tuple[str, ...] = ()
     loader: Loader | None = None
+    subfolder: str = ""
     ready: Any = None
     command: str = ""
 
@@ -80,7 +82,8 @@ def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions,
 
 def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, session: Session) -> str:
     """The command that repeats the run; local paths are given by their last name only."""
-    words = ["hubclean", "clean", str(origin)]
+    words = ["hubclean", "clean", str(replace(origin, subfolder=""))]
+    words += ["--subfolder", origin.subfolder] if origin.subfolder else []
     if report.fit:
         words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
     if report.test:

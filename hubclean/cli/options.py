@@ -158,10 +158,15 @@ def policy_options(command: F) -> F:
     return command
 
 
+subfolder_option = click.option(
+    "--subfolder", default="", help="Where in the repo the model lies, as of from_pretrained."
+)
+
+
 def place_options(command: F) -> F:
     """Which of the models in a repo is loaded."""
     for option in (
-        click.option("--subfolder", default="", help="Where in the repo the model lies, as of from_pretrained."),
+        subfolder_option,
         click.option("--variant", help="Variant of the weights, as of from_pretrained, e.g. fp16."),
     ):
         command = option(command)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hubclean.cli.options import json_option, print_result
+from hubclean.cli.options import json_option, print_result, subfolder_option
 
 
 @click.command()
@@ -16,14 +16,16 @@ from hubclean.cli.options import json_option, print_result
     "--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."
 )
 @click.option("--prove", is_flag=True, help="Fetch the weights and prove by numbers what the config promises.")
+@subfolder_option
 @json_option
-def site(target: str, revision: str | None, hooks: Path | None, prove: bool, as_json: bool) -> None:
+def site(target: str, revision: str | None, hooks: Path | None, prove: bool, subfolder: str, as_json: bool) -> None:
     """Where TARGET's last feature layer, heads and prunable units are; built on the meta device, no weights fetched."""
     from hubclean.cli.text.site import render_site
+    from hubclean.hub.subfolders import below
     from hubclean.hub.targets import open_target
     from hubclean.nets.site_report import survey, survey_checkpoint
 
-    repo = open_target(target, revision)
+    repo = below(open_target(target, revision), subfolder)
     if prove:
         from hubclean.nets import loading
         from hubclean.nets.construction import adapters

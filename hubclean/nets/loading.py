@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hubclean.errors import ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, sha256_of
-from hubclean.nets import weight_files
+from hubclean.nets import expected_names, weight_files
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import classifier, configs
 from hubclean.nets.construction.adapters import Adapter
@@ -28,6 +28,7 @@ from hubclean.nets.session import Session
 from hubclean.records import Conversion, FileHash, ModelFacts, RepoRef
 from hubclean.scanning.formats.safetensors_header import read_header_file
 from hubclean.scanning.formats.torch_to_safetensors import main_pickle, parts, unpacked
+from hubclean.scanning.pickles.state_dict import Sought
 
 _SMALL = 10**8  # parameters that fit any memory; some libraries enlarge tables while they load them
 
@@ -60,7 +61,8 @@ def load_checkpoint(
     site = features.locate(model, facts, rows)
     if not fetch:
         return Checkpoint(model, site, facts, repo.ref, folder)
-    folder, files, conversion = _with_weights(repo, folder, names, small)
+    sought = Sought(averaged=facts.library == "timm", names=expected_names.disk_names(model.net))
+    folder, files, conversion = _with_weights(repo, folder, names, small, sought)
     _enough(folder, files, facts.parameters)
     model, facts = classifier.build_classifier(folder, weights=files, adapters=rows)
     _finite(model)
@@ -69,7 +71,7 @@ def load_checkpoint(
 
 
 def _with_weights(
-    repo: Repo, folder: Path, names: list[str], small: list[str]
+    repo: Repo, folder: Path, names: list[str], small: list[str], sought: Sought
 ) -> tuple[Path, tuple[str, ...], Conversion | None]:
     """The folder with weights in safetensors and their file names; pickled ones are converted, never unpickled."""
     pickled = main_pickle(names)
@@ -82,7 +84,7 @@ def _with_weights(
     folder = repo.fetch([*small, *files])
     if not pickled:
         return folder, files, None
-    folder, conversion = unpacked(folder, files, small)
+    folder, conversion = unpacked(folder, files, small, sought)
     return (
         folder,
         weight_files.with_shards(folder, weight_files.main_file(place.name for place in folder.iterdir())),

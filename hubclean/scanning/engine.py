@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def scan(
     findings, verdicts = _judge(scanners, reader, files)
     loaded = load_set(reader, asked)
     return ScanReport(
-        origin=repo.ref,
+        origin=replace(repo.ref, subfolder=subfolder.strip("/")),
         gate=gate,
         files=verdicts,
         findings=findings,
