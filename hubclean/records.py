@@ -82,6 +82,29 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
+class Merging:
+    """How a whole checkpoint was made of an adapter and the model that it changes; ``peft`` was not run.
+
+    Args:
+        base: the model it changes, pinned.
+        kind: ``LoRA``, ``rsLoRA`` or ``DoRA``.
+        modules: how many got a low-rank change.
+        saved: tensors that the adapter brings whole (its head).
+        inputs: what was read, as ``adapter/...`` and ``base/...``.
+        changed: names in memory of the tensors that differ from the base's.
+        scan: the static scan of the base, at the same gate as the adapter's.
+    """
+
+    base: RepoRef
+    kind: str
+    modules: int
+    saved: tuple[str, ...] = ()
+    inputs: tuple[FileHash, ...] = ()
+    changed: tuple[str, ...] = ()
+    scan: ScanReport | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DataReport:
     """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels.
 
@@ -123,6 +146,7 @@ class Audit:
     judgement: Judgement | None = None
     retuning: tuple[Retuning, ...] = ()
     conversion: Conversion | None = None
+    merging: Merging | None = None
 
     @property
     def exit_code(self) -> int:

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def site(
-    target: str | Path | Repo, *, revision: str | None = None, subfolder: str = "", hooks: Path | None = None
+    target: str | Path | Repo,
+    *,
+    revision: str | None = None,
+    subfolder: str = "",
+    base: str | None = None,
+    hooks: Path | None = None,
 ) -> SiteReport:
     """Where the feature layer and the heads of a model are, from its config alone.
 
@@ -33,7 +38,7 @@ def site(
     ['fc']
 
     Args:
-        target, revision, subfolder: as for ``scan``.
+        target, revision, subfolder, base: as for ``scan``.
         hooks: a folder with adapters of your own.
 
     Raises:
@@ -44,7 +49,7 @@ def site(
     from hubclean.nets.site_report import survey
 
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    return survey(below(repo, subfolder), hooks)
+    return survey(below(repo, subfolder), hooks, base)
 
 
 def locate(model: nn.Module, example: Tensor, *, hooks: Path | None = None) -> SiteReport:
@@ -154,6 +159,7 @@ def clean(
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
     subfolder: str = "",
+    base: str | None = None,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -186,6 +192,7 @@ def clean(
         ballots, feedback: files of participants, for ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
         subfolder: where in the repo the model lies, as of ``from_pretrained``.
+        base: what an adapter (LoRA) changes; without it the repo that its config names.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
@@ -216,6 +223,7 @@ def clean(
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
         subfolder=subfolder,
+        base=base,
     )
     if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
         raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")

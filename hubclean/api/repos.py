@@ -38,6 +38,7 @@ def scan(
     split: str | None = None,
     sizes: Sizes | None = None,
     hooks: Path | None = None,
+    base: str | None = None,
     session: Session | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
@@ -60,6 +61,7 @@ def scan(
         data, split, sizes: images for ``deep``, as for ``clean``; without any, detectors that need none run.
         detectors, given: detectors for ``deep``, and their options as ``"KEY=VALUE"``.
         hooks: a folder with adapters of your own, for ``deep``.
+        base: what an adapter (LoRA) changes, for ``deep``; without it the repo that its config names.
         session: device, seed, batch size for ``deep``, from ``open_session``.
 
     Returns:
@@ -88,7 +90,9 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks)
+    options = DeepOptions(
+        strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks, base
+    )
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 

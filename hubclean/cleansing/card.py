@@ -83,15 +83,25 @@ def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dic
     data = {key: value for key, value in original.items() if key not in _NOT_OURS}
     if _on_hub(audit):
         data |= {"base_model": audit.origin.repo_id, "base_model_relation": "finetune"}
+    theirs = original.get("tags")
+    if audit.merging:
+        merged = [ref.repo_id for ref in (audit.origin, audit.merging.base) if ref.kind == "hub"]
+        data |= {"base_model": merged, "base_model_relation": "merge"} if len(merged) == 2 else {}
+        theirs = [tag for tag in theirs if not _of_adapter(tag)] if isinstance(theirs, list) else None
     if audit.model.library != "module":
         data["library_name"] = audit.model.library
     data["pipeline_tag"] = "image-classification"
-    data["tags"] = _joined(original.get("tags"), _TAGS)
+    data["tags"] = _joined(theirs, _TAGS)
     measured = audit.cleansing.after[0].clean_accuracy.n > 0
     if measured or "metrics" in data:
         data["metrics"] = _joined(original.get("metrics"), ("accuracy",) if measured else ())
     ordered = {key: data.pop(key) for key in _FIRST if key in data}
     return ordered | data | ({"model-index": [_model_index(audit, endpoint)]} if measured else {})
+
+
+def _of_adapter(tag: Any) -> bool:
+    """Whether a tag speaks of an adapter, which a merged checkpoint is not."""
+    return not isinstance(tag, str) or tag.lower() in ("peft", "lora", "adapter") or tag.startswith("base_model:")
 
 
 @lru_cache

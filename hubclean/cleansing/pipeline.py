@@ -141,7 +141,7 @@ def _audit(
         detections=reports,
         cleansing=cleansing,
         skipped=tuple(skipped),
-        inputs=loading.input_hashes(checkpoint),
+        inputs=checkpoint.merging.inputs if checkpoint.merging else loading.input_hashes(checkpoint),
         outputs=(),
         versions=versions(),
         device=str(session.device),
@@ -149,6 +149,7 @@ def _audit(
         seconds=0.0,
         judgement=verdict.judge(reports, verdict.measured_errors()) if reports else None,
         conversion=checkpoint.conversion,
+        merging=checkpoint.merging,
     )
 
 

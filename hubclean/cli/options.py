@@ -163,6 +163,11 @@ subfolder_option = click.option(
 )
 
 
+base_option = click.option(
+    "--base", help="What an adapter (LoRA) changes  [default: the repo of a Hub that its config names]"
+)
+
+
 def place_options(command: F) -> F:
     """Which of the models in a repo is loaded."""
     for option in (

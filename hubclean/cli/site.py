@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from hubclean.cli.options import json_option, print_result, subfolder_option
+from hubclean.cli.options import base_option, json_option, print_result, subfolder_option
 
 
 @click.command()
@@ -17,8 +17,11 @@ from hubclean.cli.options import json_option, print_result, subfolder_option
 )
 @click.option("--prove", is_flag=True, help="Fetch the weights and prove by numbers what the config promises.")
 @subfolder_option
+@base_option
 @json_option
-def site(target: str, revision: str | None, hooks: Path | None, prove: bool, subfolder: str, as_json: bool) -> None:
+def site(
+    target: str, revision: str | None, hooks: Path | None, prove: bool, subfolder: str, base: str | None, as_json: bool
+) -> None:
     """Where TARGET's last feature layer, heads and prunable units are; built on the meta device, no weights fetched."""
     from hubclean.cli.text.site import render_site
     from hubclean.hub.subfolders import below
@@ -27,10 +30,17 @@ def site(target: str, revision: str | None, hooks: Path | None, prove: bool, sub
 
     repo = below(open_target(target, revision), subfolder)
     if prove:
-        from hubclean.nets import loading
+        from hubclean.nets import loading, merging
         from hubclean.nets.construction import adapters
 
-        report = survey_checkpoint(loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), hooks)
+        rows = adapters.load_adapters(hooks)
+        whole = base is None and not merging.is_adapter(repo)
+        loaded = (
+            loading.load_checkpoint(repo, adapters=rows)
+            if whole
+            else merging.load_merged(repo, merging.base_of(repo, base), rows)
+        )
+        report = survey_checkpoint(loaded, hooks)
     else:
-        report = survey(repo, hooks)
+        report = survey(repo, hooks, base)
     print_result(report, as_json, lambda: render_site(report))

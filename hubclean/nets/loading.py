@@ -54,7 +54,9 @@ def load_checkpoint(
     names = [entry.path for entry in repo.files()]
     small = [name for name in names if weight_files.is_carried(name) or name in ("README.md", weight_files.INDEX)]
     if "config.json" not in names:
-        raise ModelError("the repo has no config.json, so how to build the model is unknown")
+        homes = sorted({name.rpartition("/")[0] for name in names if name.endswith("/config.json")})
+        hint = f"; models lie in {', '.join(printable(home, 60) for home in homes[:6])}: --subfolder" if homes else ""
+        raise ModelError(f"the repo has no config.json, so how to build the model is unknown{hint}")
     folder = repo.fetch(small)
     rows = None if adapters is None else tuple(adapters)
     model, facts = classifier.build_classifier(folder, meta=True, adapters=rows)
@@ -63,7 +65,7 @@ def load_checkpoint(
         return Checkpoint(model, site, facts, repo.ref, folder)
     sought = Sought(averaged=facts.library == "timm", names=expected_names.disk_names(model.net))
     folder, files, conversion = _with_weights(repo, folder, names, small, sought)
-    _enough(folder, files, facts.parameters)
+    enough(folder, files, facts.parameters)
     model, facts = classifier.build_classifier(folder, weights=files, adapters=rows)
     _finite(model)
     model = model.to(session.device) if session else model
@@ -277,7 +279,7 @@ def _carried(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir() if file.is_file() and weight_files.is_carried(file.name))
 
 
-def _enough(folder: Path, files: tuple[str, ...], parameters: int) -> None:
+def enough(folder: Path, files: tuple[str, ...], parameters: int) -> None:
     """A small file cannot fill a large model; found before the memory for the model is taken."""
     headers = (read_header_file(folder / name) for name in files if name.endswith(".safetensors"))
     stored = sum(math.prod(tensor.shape) for header in headers for tensor in header.tensors)

@@ -50,6 +50,7 @@ _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\.\.([\\/]|$)")
 _FILE_KEYS = re.compile(r"(^|_)file(name)?s?$|(^|(?<!name_or)_)path$")  # of any library; most hold bare names
 _UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@\w+)?$")
+_ADAPTER = re.compile(r"(?:^|/)adapter_config\.json$")
 _PATH_KEYS = re.compile(r"^(url|file|weights|state_dict)$|_file$|(?<!name_or)_path$|_filename$|^checkpoint")
 _CONFIG_NAMES = re.compile(r"(config|index|modules|map)[^/]*\.json$", re.IGNORECASE)
 # timm's early configs carry the address of the very weights; only timm and the papers' authors can change those.
@@ -246,11 +247,14 @@ def _redirect(entry: RepoEntry, key: str, value: str, shown: str, own: str) -> J
     elif _REMOTE.match(value):
         yield _finding("HC-CFG-003", "high", entry, f"{shown}: an address in a loader's field", "redirect")
     elif _OUTSIDE.search(value):
-        yield _finding("HC-CFG-003", "high", entry, f"{shown}: a path outside the repo", "redirect")
+        # Where the author trained an adapter; no share of a network.
+        base = key == "base_model_name_or_path" and _ADAPTER.search(entry.path) and not value.startswith(("\\\\", "//"))
+        how = "low" if base else "high"
+        yield _finding("HC-CFG-003", how, entry, f"{shown}: a path outside the repo", "redirect")
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != own:
         if key == "hf_hub_id" and value.startswith("timm/"):
             return  # timm writes its own repo there, and loads from where the config came from
-        if key == "base_model_name_or_path" and entry.path.rsplit("/", 1)[-1] == "adapter_config.json":
+        if key == "base_model_name_or_path" and _ADAPTER.search(entry.path):
             what = f"base model {value}: it is loaded with this adapter"
             yield _finding("HC-CFG-003", "info", entry, what, "base")
             return
