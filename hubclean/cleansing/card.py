@@ -14,7 +14,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubclean import escaping
-from hubclean.cleansing import front_matter
+from hubclean.cleansing import front_matter, hub_metadata
 from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Judgement, Metrics, Rate
 from hubclean.resources import data_folder
 from hubclean.version import __version__
@@ -63,7 +63,7 @@ def render_card(
         raise ValueError(f"{wrong[0]!r} is no plain path to a picture")
     if not re.fullmatch(r"[0-9a-f]{64}", audit_sha256):
         raise ValueError(f"{audit_sha256!r} is no sha256")
-    original_data, notes = front_matter.read_front_matter(original)
+    original_data, notes = hub_metadata.inherited(original)
     dropped = [key for key in _NOT_OURS if key in original_data]
     link = f"{endpoint}/{audit.origin.repo_id}" if _on_hub(audit) else None
     text = environment().get_template("sanitized.md.j2").render(
@@ -87,21 +87,16 @@ def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dic
     if audit.merging:
         merged = [ref.repo_id for ref in (audit.origin, audit.merging.base) if ref.kind == "hub"]
         data |= {"base_model": merged, "base_model_relation": "merge"} if len(merged) == 2 else {}
-        theirs = [tag for tag in theirs if not _of_adapter(tag)] if isinstance(theirs, list) else None
+        theirs = [tag for tag in theirs if not hub_metadata.of_adapter(tag)] if isinstance(theirs, list) else None
     if audit.model.library != "module":
         data["library_name"] = audit.model.library
     data["pipeline_tag"] = "image-classification"
-    data["tags"] = _joined(theirs, _TAGS)
+    data["tags"] = hub_metadata.joined(theirs, _TAGS)
     measured = audit.cleansing.after[0].clean_accuracy.n > 0
     if measured or "metrics" in data:
-        data["metrics"] = _joined(original.get("metrics"), ("accuracy",) if measured else ())
+        data["metrics"] = hub_metadata.joined(original.get("metrics"), ("accuracy",) if measured else ())
     ordered = {key: data.pop(key) for key in _FIRST if key in data}
     return ordered | data | ({"model-index": [_model_index(audit, endpoint)]} if measured else {})
-
-
-def _of_adapter(tag: Any) -> bool:
-    """Whether a tag speaks of an adapter, which a merged checkpoint is not."""
-    return not isinstance(tag, str) or tag.lower() in ("peft", "lora", "adapter") or tag.startswith("base_model:")
 
 
 @lru_cache
@@ -266,11 +261,6 @@ def _alternative(audit: Audit, kind: str, stem: str, label: str | None) -> str:
     if kind == "norms":
         return f"Mask norm of every label found by {stem.removesuffix('-norms')}, with median and thresholds"
     return "Clean accuracy and attack success over the units cut" if kind == "curve" else f"Picture {stem}"
-
-
-def _joined(theirs: Any, ours: tuple[str, ...]) -> list[str]:
-    listed = theirs if isinstance(theirs, list) else [theirs]
-    return list(dict.fromkeys([*(item for item in listed if isinstance(item, str)), *ours]))
 
 
 def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:

@@ -104,8 +104,7 @@ def load_or_merge(repo: Repo, rows: tuple[adapters.Adapter, ...], scan: ScanRepo
     if base is None and not merging.is_adapter(repo):
         return loading.load_checkpoint(repo, adapters=rows)
     below = merging.base_of(repo, base)
-    allowed = {"allow": scan.allowed_names, "allow_unchecked": scan.allowed_unchecked}
-    found = engine.scan(below, gate=scan.gate, **allowed)
+    found = engine.scan(below, gate=scan.gate, allow=scan.allowed_names, allow_unchecked=scan.allowed_unchecked)
     if refused := refusal(found):
         raise RefusedError(f"the static scan of the base {found.origin}: {refused.why}; nothing was loaded")
     return merging.load_merged(repo, below, rows, found)

@@ -12,7 +12,7 @@ from hubclean.cleansing import retuning, verdict
 from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data, open_scanned
 from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, repeating
-from hubclean.cleansing.output_folder import deliver
+from hubclean.cleansing.output_folder import deliver, inherited_notes
 from hubclean.errors import OptionError
 from hubclean.hub.repos import Repo
 from hubclean.methods.interface import Cleansing, Detection, Stage
@@ -94,6 +94,7 @@ def _cleaned(
 ) -> CleanResult:
     """The same for a checkpoint whose files are on disk, with detectors and defense made."""
     detectors, defense = methods
+    noted = inherited_notes(checkpoint)
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
@@ -115,7 +116,7 @@ def _cleaned(
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
     session.accelerator.wait_for_everyone()
-    return CleanResult(out, audit, cleansing.checkpoint, splits.warnings)
+    return CleanResult(out, audit, cleansing.checkpoint, (*splits.warnings, *noted))
 
 
 def _audit(

@@ -29,7 +29,7 @@ def disk_names(net: object) -> tuple[frozenset[str], ...]:
         return (frozenset(state),)
     from transformers.core_model_loading import revert_weight_conversion
 
-    names = frozenset(revert_weight_conversion(net, state))  # type: ignore[arg-type]
+    names = frozenset(revert_weight_conversion(net, state))
     before = f"{net.base_model_prefix}."
     bare = frozenset(name.removeprefix(before) for name in names)
     return (names, bare) if before != "." and len(bare) == len(names) and bare != names else (names,)

@@ -195,7 +195,7 @@ def _changed(module: str, row: _Change, weight: Tensor, scale: float, turned: bo
     norm = whole.flatten(1).norm(dim=1)
     if size.numel() != norm.numel():
         raise ModelError(f"the magnitudes of {printable(module, 200)!r} do not fit")
-    scaled = whole * (size.reshape(-1) / norm).reshape(-1, *[1] * (whole.ndim - 1))
+    scaled: Tensor = whole * (size.reshape(-1) / norm).reshape(-1, *[1] * (whole.ndim - 1))
     return scaled.T if turned else scaled
 
 

@@ -230,7 +230,7 @@ def places(net: nn.Module) -> dict[str, str]:
         from transformers.core_model_loading import revert_weight_conversion
 
         memory = {id(tensor): name for name, tensor in state.items()}
-        disk = revert_weight_conversion(net, dict(state))  # type: ignore[arg-type]
+        disk = revert_weight_conversion(net, dict(state))
         found = {name: memory[id(tensor)] for name, tensor in disk.items() if id(tensor) in memory}
     return found | {name: name for name in state}
 

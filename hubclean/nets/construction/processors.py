@@ -55,7 +55,7 @@ def default_processor(folder: Path) -> Any:
     names = mapping.get(str(config.get("model_type")), ())
     names = tuple(names.values()) if isinstance(names, dict) else (names,) if isinstance(names, str) else names
     name = next((name for name in names if name and hasattr(transformers, name)), None)
-    side = config.get("image_size", getattr(config.get("vision_config"), "get", {}.get)("image_size"))
+    side = config.get("image_size", (config.get("vision_config") or {}).get("image_size"))
     if name is None:
         raise ModelError(f"the repo has no {PROCESSOR}, and transformers has no image processor for its kind of model")
     try:

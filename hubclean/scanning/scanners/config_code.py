@@ -249,7 +249,7 @@ def _redirect(entry: RepoEntry, key: str, value: str, shown: str, own: str) -> J
     elif _OUTSIDE.search(value):
         # Where the author trained an adapter; no share of a network.
         base = key == "base_model_name_or_path" and _ADAPTER.search(entry.path) and not value.startswith(("\\\\", "//"))
-        how = "low" if base else "high"
+        how: Severity = "low" if base else "high"
         yield _finding("HC-CFG-003", how, entry, f"{shown}: a path outside the repo", "redirect")
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != own:
         if key == "hf_hub_id" and value.startswith("timm/"):
