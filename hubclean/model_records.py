@@ -85,3 +85,4 @@ class ModelFacts:
     parameters: int
     crop_mode: str = "center"
     patch: int = 0  # side in pixels of the patches that the net takes in place of images; 0: it takes images
+    assumed: tuple[str, ...] = ()  # what its configs do not say of how pictures come in, and what is taken in its place

@@ -68,6 +68,7 @@ class Conversion:
         tensors: how many were written.
         tied: names that are one tensor in the checkpoint; each was written.
         dropped: what else the checkpoints hold, with its key.
+        notes: what was chosen where they hold weights more than once, and how to choose otherwise.
     """
 
     inputs: tuple[FileHash, ...]
@@ -76,6 +77,30 @@ class Conversion:
     tensors: int
     tied: tuple[tuple[str, ...], ...] = ()
     dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """How a whole checkpoint was made of an adapter and the model that it changes; ``peft`` was not run.
+
+    Args:
+        base: the model it changes, pinned.
+        kind: ``LoRA``, ``rsLoRA`` or ``DoRA``.
+        modules: how many got a low-rank change.
+        saved: tensors that the adapter brings whole (its head).
+        inputs: what was read, as ``adapter/...`` and ``base/...``.
+        changed: names in memory of the tensors that differ from the base's.
+        scan: the static scan of the base, at the same gate as the adapter's.
+    """
+
+    base: RepoRef
+    kind: str
+    modules: int
+    saved: tuple[str, ...] = ()
+    inputs: tuple[FileHash, ...] = ()
+    changed: tuple[str, ...] = ()
+    scan: ScanReport | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +147,7 @@ class Audit:
     conversion: Conversion | None = None
     rechecks: tuple[DetectionReport, ...] = ()
     probes: tuple[Probe, ...] = ()
+    merging: Merging | None = None
 
     @property
     def outcome(self) -> Outcome:

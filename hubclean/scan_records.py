@@ -24,14 +24,17 @@ class RepoRef:
         repo_id: ``org/model`` on a Hub, or the bare name of a local folder or file.
         revision: the 40-hex commit on a Hub (never a branch); ``None`` for local files.
         kind: ``hub`` or ``local``.
+        subfolder: where in it the model lies; empty for its root.
     """
 
     repo_id: str
     revision: str | None
     kind: Literal["hub", "local"]
+    subfolder: str = ""
 
     def __str__(self) -> str:
-        return f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id
+        pinned = f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id
+        return f"{pinned} (subfolder {self.subfolder})" if self.subfolder else pinned
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
     from hubclean.records import Loader, Severity, SiteReport
 
 
-def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path | None = None) -> SiteReport:
+def site(
+    target: str | Path | Repo,
+    *,
+    revision: str | None = None,
+    subfolder: str = "",
+    base: str | None = None,
+    hooks: Path | None = None,
+) -> SiteReport:
     """Where the feature layer and the heads of a model are, from its config alone.
 
     >>> report = hubclean.site("model")
@@ -31,17 +38,18 @@ def site(target: str | Path | Repo, *, revision: str | None = None, hooks: Path 
     ['fc']
 
     Args:
-        target, revision: as for ``scan``.
+        target, revision, subfolder, base: as for ``scan``.
         hooks: a folder with adapters of your own.
 
     Raises:
         HubcleanError: it cannot be opened, is no image classifier, or the site cannot be found.
     """
+    from hubclean.hub.subfolders import below
     from hubclean.hub.targets import open_target
     from hubclean.nets.site_report import survey
 
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    return survey(repo, hooks)
+    return survey(below(repo, subfolder), hooks, base)
 
 
 def locate(model: nn.Module, example: Tensor, *, hooks: Path | None = None) -> SiteReport:
@@ -151,6 +159,8 @@ def clean(
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
+    subfolder: str = "",
+    base: str | None = None,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -184,6 +194,8 @@ def clean(
         always: run the defense where nothing was found, too; else the weights stay as they are.
         ballots, feedback: files of participants, for ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
+        subfolder: where in the repo the model lies, as of ``from_pretrained``.
+        base: what an adapter (LoRA) changes; without it the repo that its config names.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
@@ -214,6 +226,8 @@ def clean(
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
+        subfolder=subfolder,
+        base=base,
     )
     if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
         raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")

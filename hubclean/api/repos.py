@@ -38,6 +38,7 @@ def scan(
     split: str | None = None,
     sizes: Sizes | None = None,
     hooks: Path | None = None,
+    base: str | None = None,
     session: Session | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
@@ -60,6 +61,7 @@ def scan(
         data, split, sizes: images for ``deep``, as for ``clean``; without any, detectors that need none run.
         detectors, given: detectors for ``deep``, and their options as ``"KEY=VALUE"``.
         hooks: a folder with adapters of your own, for ``deep``.
+        base: what an adapter (LoRA) changes, for ``deep``; without it the repo that its config names.
         session: device, seed, batch size for ``deep``, from ``open_session``.
 
     Returns:
@@ -88,7 +90,9 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks)
+    options = DeepOptions(
+        strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks, base
+    )
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 
@@ -142,6 +146,8 @@ def convert(
     revision: str | None = None,
     file: str | None = None,
     key: str | None = None,
+    prefix: str | None = None,
+    subfolder: str = "",
     gate: Severity = "high",
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
@@ -160,11 +166,15 @@ def convert(
         out: folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
+        prefix: what stands before every name of the weights; without it what the config asks for, ``""`` keeps all
+            names as they are.
+        subfolder: where in the repo the model lies, as of ``from_pretrained``.
         unknown: convert pickles that hold classes outside the list too (whole pickled models): nothing is imported.
 
     Raises:
         HubcleanError: as for ``scan``; or there is no such checkpoint, or it cannot be converted faithfully.
     """
+    from hubclean.nets.expected_names import architecture_of
     from hubclean.scanning import converting
 
     return converting.convert(
@@ -173,11 +183,14 @@ def convert(
         revision=revision,
         file=file,
         key=key,
+        prefix=prefix,
+        subfolder=subfolder,
         gate=gate,
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
         unknown=unknown,
+        architecture=architecture_of,
         progress=progress,
     )
 

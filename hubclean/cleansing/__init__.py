@@ -10,6 +10,7 @@
 * ``retuning``: does a backdoor come back when the model is fine-tuned?
 * ``output_folder``: weights, triggers, pictures, audit and card as one whole folder.
 * ``card``: the model card.
+* ``hub_metadata``: what of it the Hub takes.
 * ``front_matter``: the YAML block at its top.
 * ``pictures``: recovered triggers, mask norms, the pruning curve.
 """

@@ -14,7 +14,7 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubclean import escaping
-from hubclean.cleansing import front_matter
+from hubclean.cleansing import front_matter, hub_metadata
 from hubclean.outcomes import REMAINING_ASR, worst
 from hubclean.records import Audit, DetectionReport, Judgement, Metrics, Rate
 from hubclean.resources import data_folder
@@ -72,12 +72,12 @@ def render_card(
         raise ValueError(f"{wrong[0]!r} is no plain path to a picture")
     if not re.fullmatch(r"[0-9a-f]{64}", audit_sha256):
         raise ValueError(f"{audit_sha256!r} is no sha256")
-    original_data, notes = front_matter.read_front_matter(original)
+    original_data, notes = hub_metadata.inherited(original)
     dropped = [key for key in _NOT_OURS if key in original_data]
     link = f"{endpoint}/{audit.origin.repo_id}" if _on_hub(audit) else None
     text = environment().get_template("sanitized.md.j2").render(
         audit=audit, audit_sha256=audit_sha256, notes=notes, dropped=dropped, licence=original_data.get("license"),
-        link=link and Shown(f"{link}/tree/{audit.origin.revision}" if audit.origin.revision else link),
+        link=link and Shown(f"{link}/tree/{audit.origin.revision}{_below(audit)}" if audit.origin.revision else link),
         outcome=audit.outcome, title=_TITLES[audit.outcome.word], result=_result(audit),
         before_after=_before_after(audit), named=lambda k: _named(audit, k),
         verdict=lambda detection: _verdict(audit, detection), scores=_scores, rows=_ROWS,
@@ -93,14 +93,19 @@ def metadata(audit: Audit, original: dict[str, Any], endpoint: str = HUB) -> dic
     data = {key: value for key, value in original.items() if key not in _NOT_OURS}
     if _on_hub(audit):
         data |= {"base_model": audit.origin.repo_id, "base_model_relation": "finetune"}
+    theirs = original.get("tags")
+    if audit.merging:
+        merged = [ref.repo_id for ref in (audit.origin, audit.merging.base) if ref.kind == "hub"]
+        data |= {"base_model": merged, "base_model_relation": "merge"} if len(merged) == 2 else {}
+        theirs = [tag for tag in theirs if not hub_metadata.of_adapter(tag)] if isinstance(theirs, list) else None
     if audit.model.library != "module":
         data["library_name"] = audit.model.library
     data["pipeline_tag"] = "image-classification"
-    theirs = [tag for tag in _joined(original.get("tags"), ()) if tag != _REMOVED]
-    data["tags"] = _joined(theirs, (*_TAGS, _REMOVED) if audit.outcome.word == "cleansed" else _TAGS)
+    theirs = [tag for tag in hub_metadata.joined(theirs, ()) if tag != _REMOVED]
+    data["tags"] = hub_metadata.joined(theirs, (*_TAGS, _REMOVED) if audit.outcome.word == "cleansed" else _TAGS)
     measured = audit.cleansing.after[0].clean_accuracy.n > 0
     if measured or "metrics" in data:
-        data["metrics"] = _joined(original.get("metrics"), ("accuracy",) if measured else ())
+        data["metrics"] = hub_metadata.joined(original.get("metrics"), ("accuracy",) if measured else ())
     ordered = {key: data.pop(key) for key in _FIRST if key in data}
     return ordered | data | ({"model-index": [_model_index(audit, endpoint)]} if measured else {})
 
@@ -164,6 +169,12 @@ def _on_hub(audit: Audit) -> bool:
     """Whether links to the original can be made: a plain repo id, and a commit if there is one."""
     plain = _REPO_ID.fullmatch(audit.origin.repo_id) and re.fullmatch(r"[0-9a-f]{40}|", audit.origin.revision or "")
     return audit.origin.kind == "hub" and plain is not None
+
+
+def _below(audit: Audit) -> str:
+    """The subfolder as the end of a link; nothing where it is no plain path."""
+    folder = audit.origin.subfolder
+    return f"/{folder}" if re.fullmatch(r"[\w.-]+(?:/[\w.-]+)*", folder, re.ASCII) else ""
 
 
 def _named(audit: Audit, label: int) -> Shown:
@@ -263,11 +274,6 @@ def _alternative(audit: Audit, kind: str, stem: str, label: str | None) -> str:
     if kind == "norms":
         return f"Mask norm of every label found by {stem.removesuffix('-norms')}, with median and thresholds"
     return "Clean accuracy and attack success over the units cut" if kind == "curve" else f"Picture {stem}"
-
-
-def _joined(theirs: Any, ours: tuple[str, ...]) -> list[str]:
-    listed = theirs if isinstance(theirs, list) else [theirs]
-    return list(dict.fromkeys([*(item for item in listed if isinstance(item, str)), *ours]))
 
 
 def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:

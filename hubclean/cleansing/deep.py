@@ -7,11 +7,12 @@ from pathlib import Path
 
 from hubclean.cleansing import verdict
 from hubclean.cleansing.chosen_methods import lacking, method_options, needs_labels
-from hubclean.cleansing.inputs import load_with_data
+from hubclean.cleansing.inputs import load_or_merge, load_with_data
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.hub.repos import Repo
+from hubclean.hub.subfolders import below
 from hubclean.methods.interface import Detection
-from hubclean.nets import datasets, loading
+from hubclean.nets import datasets
 from hubclean.nets.construction import adapters
 from hubclean.nets.datasets import ImageSource
 from hubclean.nets.memory import fitted
@@ -25,13 +26,15 @@ DETECTORS = ("neural-cleanse", "mm-bd")
 
 @dataclass(frozen=True)
 class DeepOptions:
-    """Detectors with their ``KEY=VALUE`` options, which images to use, and a folder with adapters of the user's."""
+    """Detectors with their ``KEY=VALUE`` options, which images to use, a folder with adapters of the user's, and the
+    base that an adapter changes, where its config does not name it."""
 
     detectors: tuple[str, ...] = DETECTORS
     given: tuple[str, ...] = ()
     split: str | None = None
     sizes: datasets.Sizes = datasets.Sizes()
     hooks: Path | None = None
+    base: str | None = None
 
 
 def deep_scan(
@@ -57,7 +60,9 @@ def deep_scan(
     if not made:
         return report, ()
     try:
-        checkpoint = loading.load_checkpoint(repo, adapters=adapters.load_adapters(options.hooks))
+        checkpoint = load_or_merge(
+            below(repo, report.origin.subfolder), adapters.load_adapters(options.hooks), report, options.base
+        )
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
         loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
     except OptionError:

@@ -8,8 +8,9 @@ from pathlib import Path
 from hubclean.cleansing.options import CleanOptions
 from hubclean.errors import RefusedError
 from hubclean.hub.repos import Repo
+from hubclean.hub.subfolders import below
 from hubclean.hub.targets import open_target
-from hubclean.nets import datasets, loading
+from hubclean.nets import datasets, loading, merging
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters, preprocessing
 from hubclean.nets.images import DefenseData, ImageSet
@@ -72,16 +73,38 @@ def open_scanned(
     """
     if isinstance(target, Checkpoint):
         return target, None
-    repo = open_target(target, revision) if isinstance(target, str) else target
     options = options or CleanOptions()
+    repo = open_target(target, revision) if isinstance(target, str) else target
+    below(repo, options.subfolder)
     scan = engine.scan(
         repo,
         gate=options.gate,
         allow=options.allow,
         allow_unchecked=options.allow_unchecked,
         loader=options.loader,
+        subfolder=options.subfolder,
     )
     # Where nothing can be loaded, the loading itself says best why.
     if (refused := refusal(scan)) and (refused.finding or scan.load_set.loadable):
-        raise RefusedError(f"the static scan of {repo.ref}: {refused.why}; nothing was loaded (hubclean scan)")
-    return loading.load_checkpoint(repo, adapters=adapters.load_adapters(hooks)), scan
+        raise RefusedError(f"the static scan of {scan.origin}: {refused.why}; nothing was loaded (hubclean scan)")
+    place, rows = below(repo, options.subfolder), adapters.load_adapters(hooks)
+    return load_or_merge(place, rows, scan, options.base), scan
+
+
+def load_or_merge(repo: Repo, rows: tuple[adapters.Adapter, ...], scan: ScanReport, base: str | None) -> Checkpoint:
+    """Load a scanned repo; an adapter is merged onto its base, which is scanned with the same gate before.
+
+    Args:
+        base: what an adapter changes, where its config does not name it, or not as it can be opened here.
+
+    Raises:
+        RefusedError: the scan of the base has findings that count, or did not check what will be loaded.
+        HubcleanError: it cannot be opened or loaded.
+    """
+    if base is None and not merging.is_adapter(repo):
+        return loading.load_checkpoint(repo, adapters=rows)
+    below = merging.base_of(repo, base)
+    found = engine.scan(below, gate=scan.gate, allow=scan.allowed_names, allow_unchecked=scan.allowed_unchecked)
+    if refused := refusal(found):
+        raise RefusedError(f"the static scan of the base {found.origin}: {refused.why}; nothing was loaded")
+    return merging.load_merged(repo, below, rows, found)

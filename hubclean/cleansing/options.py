@@ -36,6 +36,8 @@ class CleanOptions:
         ballots, feedback: files of participants, for a defense that counts them; without another one named that is
             ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before, as for ``engine.scan``.
+        subfolder: where in the repo the model lies, as of ``from_pretrained``.
+        base: what an adapter changes, where its config does not name it, or not as it can be opened here.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
     """
@@ -55,6 +57,8 @@ class CleanOptions:
     allow: tuple[str, ...] = ()
     allow_unchecked: tuple[str, ...] = ()
     loader: Loader | None = None
+    subfolder: str = ""
+    base: str | None = None
     ready: Any = None
     command: str = ""
 
@@ -83,7 +87,9 @@ def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions,
 
 def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, session: Session) -> str:
     """The command that repeats the run; local paths are given by their last name only."""
-    words = ["hubclean", "clean", str(origin)]
+    words = ["hubclean", "clean", str(replace(origin, subfolder=""))]
+    words += ["--subfolder", origin.subfolder] if origin.subfolder else []
+    words += ["--base", file_names(options.base)] if options.base else []
     if report.fit:
         words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
     if report.test:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from hubclean.cleansing.card import render_card
+from hubclean.cleansing.hub_metadata import inherited
 from hubclean.cleansing.pictures import curve_picture, norms_picture, trigger_picture
 from hubclean.errors import ModelError
 from hubclean.hub.audited_folder import AUDIT
@@ -138,6 +139,11 @@ def _title(report: DetectionReport, target: int | None, audit: Audit) -> str:
     where = "every next label" if target is None else f"label {target} ({audit.model.labels[target]})"
     state = "recovered" if target in report.targets else "smallest, not confirmed"
     return f"Trigger to {where}, {state} by {report.detector}"
+
+
+def inherited_notes(original: Checkpoint) -> tuple[str, ...]:
+    """What of the original's card cannot be taken over as it is, known before anything is computed."""
+    return tuple(f"the original's card: {note}" for note in inherited(_original_card(original))[1])
 
 
 def _original_card(original: Checkpoint) -> str | None:

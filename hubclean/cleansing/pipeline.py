@@ -12,7 +12,7 @@ from hubclean.cleansing import rechecking, retuning, verdict
 from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data, open_scanned
 from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, repeating
-from hubclean.cleansing.output_folder import deliver
+from hubclean.cleansing.output_folder import deliver, inherited_notes
 from hubclean.errors import OptionError
 from hubclean.hub.repos import Repo
 from hubclean.methods.defenses.none import NoDefense
@@ -106,6 +106,7 @@ def _cleaned(
 ) -> CleanResult:
     """The same for a checkpoint whose files are on disk, with detectors and defense made."""
     detectors, defense = methods
+    noted = inherited_notes(checkpoint)
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
@@ -138,7 +139,7 @@ def _cleaned(
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
     session.accelerator.wait_for_everyone()
-    return CleanResult(out, audit, cleansing.checkpoint, splits.warnings)
+    return CleanResult(out, audit, cleansing.checkpoint, (*splits.warnings, *noted))
 
 
 def _audit(
@@ -163,13 +164,14 @@ def _audit(
         detections=reports,
         cleansing=cleansing,
         skipped=tuple(skipped),
-        inputs=loading.input_hashes(checkpoint),
+        inputs=checkpoint.merging.inputs if checkpoint.merging else loading.input_hashes(checkpoint),
         outputs=(),
         versions=versions(),
         device=str(session.device),
         seed=session.seed,
         seconds=0.0,
         conversion=checkpoint.conversion,
+        merging=checkpoint.merging,
     )
 
 

@@ -10,12 +10,14 @@ import click
 
 from hubclean.cli.options import (
     FileLists,
+    base_option,
     data_options,
     file_list,
     json_option,
     model_options,
     policy_options,
     print_result,
+    subfolder_option,
 )
 from hubclean.cli.options import session as new_session
 
@@ -55,6 +57,8 @@ from hubclean.cli.options import session as new_session
 )
 @file_list("--ballots", "Ballots of participants (hubclean rank); takes --defense federated-pruning.")
 @file_list("--feedback", "Their accuracies for the sequence of these ballots (hubclean feedback).")
+@subfolder_option
+@base_option
 @policy_options
 @data_options
 @model_options
@@ -83,8 +87,9 @@ def clean(
     session = new_session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
-    keys = ("detectors", "defense", "given", "split", "hooks", "retune", "always", "ballots", "feedback")
-    scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in ("allow", "allow_unchecked", "loader")}}
+    keys = ("detectors", "defense", "given", "split", "hooks", "retune", "always", "ballots", "feedback", "base")
+    named = ("allow", "allow_unchecked", "loader", "subfolder")
+    scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in named}}
     options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from hubclean.cli.options import json_option, policy_options, print_result
+from hubclean.cli.options import json_option, policy_options, print_result, subfolder_option
 from hubclean.cli.text.scan import headline
 from hubclean.escaping import printable
 from hubclean.scanning.converting import ConvertReport
@@ -22,6 +22,12 @@ from hubclean.scanning.converting import ConvertReport
 )
 @click.option("--file", help="Checkpoint of the repo, where there are several.")
 @click.option("--key", help="Where in nested dicts the weights are, e.g. ema.state_dict  [default: looked for]")
+@click.option(
+    "--prefix",
+    help="What stands before every name of the weights; '' keeps all names as they are  [default: what the config asks "
+    "for]",
+)
+@subfolder_option
 @policy_options
 @click.option(
     "--allow-unknown",
@@ -46,10 +52,11 @@ def convert(
     code 0: converted. 1: refused for a finding. 2: refused because something could not be checked or converted.
     """
     from hubclean.cli.progress_bars import Bars
+    from hubclean.nets.expected_names import architecture_of
     from hubclean.scanning.converting import convert as run
 
     options = {"revision": revision, "file": file, "key": key, "gate": fail_on, **rest}
-    report = run(target, out, **options, unknown=allow_unknown, progress=Bars())
+    report = run(target, out, **options, unknown=allow_unknown, architecture=architecture_of, progress=Bars())
     print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 
@@ -64,6 +71,7 @@ def render_convert(report: ConvertReport) -> str:
     row = report.conversion
     lines += [f"  {file.sha256}  {file.size:>13,}  {printable(file.path)}" for file in report.files]
     lines += [f"  weights found under {printable(row.key)!r}"] if row.key else []
+    lines += [f"  {printable(note, 400)}" for note in row.notes]
     lines += [f"  taken off every name: {printable(row.prefix)}"] if row.prefix else []
     lines += [f"  one tensor, written under each name: {', '.join(names)}" for names in row.tied]
     lines += [f"  left behind: {printable(what, 200)}" for what in row.dropped]

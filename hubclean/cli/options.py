@@ -158,10 +158,20 @@ def policy_options(command: F) -> F:
     return command
 
 
+subfolder_option = click.option(
+    "--subfolder", default="", help="Where in the repo the model lies, as of from_pretrained."
+)
+
+
+base_option = click.option(
+    "--base", help="What an adapter (LoRA) changes  [default: the repo of a Hub that its config names]"
+)
+
+
 def place_options(command: F) -> F:
     """Which of the models in a repo is loaded."""
     for option in (
-        click.option("--subfolder", default="", help="Where in the repo the model lies, as of from_pretrained."),
+        subfolder_option,
         click.option("--variant", help="Variant of the weights, as of from_pretrained, e.g. fp16."),
     ):
         command = option(command)

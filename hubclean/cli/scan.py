@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import data_options, json_option, model_options, place_options, policy_options, session
+from hubclean.cli.options import (
+    base_option,
+    data_options,
+    json_option,
+    model_options,
+    place_options,
+    policy_options,
+    session,
+)
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -60,6 +68,7 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 @click.option(
     "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
 )
+@base_option
 @data_options
 @model_options
 @json_option
@@ -191,7 +200,7 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     from hubclean.nets.datasets import Sizes
 
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-    options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
+    options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"], rest["base"])
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 

@@ -2,6 +2,7 @@
 
 * ``targets``: what the user named, opened. Start here.
 * ``repos``: ``Repo``, ``RepoEntry``, ``LocalRepo``: one interface.
+* ``subfolders``: a folder of a repo as a repo.
 * ``hub_repo``: a repo on a Hub at one commit.
 * ``transport``: requests, retries, errors.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.

@@ -3,6 +3,8 @@
 * ``checkpoint``: ``Checkpoint``: a loaded classifier and where it came from. Start here.
 * ``loading``: a repo to a checkpoint, and back with nothing but weights edited.
 * ``own_net``: a net that no library knows as a checkpoint.
+* ``expected_names``: by which names a library finds the tensors.
+* ``merging``: an adapter merged onto its base. ``lora``: the arithmetic of it.
 * ``weight_files``: which files hold the weights, and patching them there.
 * ``construction``: a net from a stranger's config, within bounds; the picture's own resize.
 * ``trace``: one recorded forward: where features, heads and units are.

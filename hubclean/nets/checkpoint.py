@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from hubclean.records import Conversion, FeatureSite, ModelFacts, RepoRef
+from hubclean.records import Conversion, FeatureSite, Merging, ModelFacts, RepoRef
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Checkpoint:
         origin: pinned repo.
         folder: the files it was loaded from (``None`` for a model built in memory).
         conversion: how they were made, where the repo has its weights as a pickle only.
+        merging: how they were made, where the repo is an adapter.
     """
 
     model: nn.Module
@@ -30,6 +31,7 @@ class Checkpoint:
     origin: RepoRef
     folder: Path | None = None
     conversion: Conversion | None = None
+    merging: Merging | None = None
 
     def copy(self) -> Checkpoint:
         """The same checkpoint around a deep copy of the model; trials never touch the input."""

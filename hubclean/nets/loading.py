@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from hubclean.errors import HubcleanError, ModelError, OutputError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, sha256_of
-from hubclean.nets import weight_files
+from hubclean.nets import expected_names, weight_files
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import classifier
 from hubclean.nets.construction.adapters import Adapter
@@ -28,6 +28,7 @@ from hubclean.nets.session import Session
 from hubclean.records import Conversion, FileHash, ModelFacts, RepoRef
 from hubclean.scanning.formats.safetensors_header import read_header_file
 from hubclean.scanning.formats.torch_to_safetensors import main_pickle, parts, unpacked
+from hubclean.scanning.pickles.state_dict import Sought
 
 _SMALL = 10**8  # parameters that fit any memory; some libraries enlarge tables while they load them
 
@@ -53,15 +54,18 @@ def load_checkpoint(
     names = [entry.path for entry in repo.files()]
     small = [name for name in names if weight_files.is_carried(name) or name in ("README.md", weight_files.INDEX)]
     if "config.json" not in names:
-        raise ModelError("the repo has no config.json, so how to build the model is unknown")
+        homes = sorted({name.rpartition("/")[0] for name in names if name.endswith("/config.json")})
+        hint = f"; models lie in {', '.join(printable(home, 60) for home in homes[:6])}: --subfolder" if homes else ""
+        raise ModelError(f"the repo has no config.json, so how to build the model is unknown{hint}")
     folder = repo.fetch(small)
     rows = None if adapters is None else tuple(adapters)
     model, facts = classifier.build_classifier(folder, meta=True, adapters=rows)
     site = features.locate(model, facts, rows)
     if not fetch:
         return Checkpoint(model, site, facts, repo.ref, folder)
-    folder, files, conversion = _with_weights(repo, folder, names, small)
-    _enough(folder, files, facts.parameters)
+    sought = Sought(averaged=facts.library == "timm", names=expected_names.disk_names(model.net))
+    folder, files, conversion = _with_weights(repo, folder, names, small, sought)
+    enough(folder, files, facts.parameters)
     model, facts = classifier.build_classifier(folder, weights=files, adapters=rows)
     _finite(model)
     model = model.to(session.device) if session else model
@@ -69,7 +73,7 @@ def load_checkpoint(
 
 
 def _with_weights(
-    repo: Repo, folder: Path, names: list[str], small: list[str]
+    repo: Repo, folder: Path, names: list[str], small: list[str], sought: Sought
 ) -> tuple[Path, tuple[str, ...], Conversion | None]:
     """The folder with weights in safetensors and their file names; pickled ones are converted, never unpickled."""
     pickled = main_pickle(names)
@@ -82,7 +86,7 @@ def _with_weights(
     folder = repo.fetch([*small, *files])
     if not pickled:
         return folder, files, None
-    folder, conversion = unpacked(folder, files, small)
+    folder, conversion = unpacked(folder, files, small, sought)
     return (
         folder,
         weight_files.with_shards(folder, weight_files.main_file(place.name for place in folder.iterdir())),
@@ -260,7 +264,7 @@ def _carried(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir() if file.is_file() and weight_files.is_carried(file.name))
 
 
-def _enough(folder: Path, files: tuple[str, ...], parameters: int) -> None:
+def enough(folder: Path, files: tuple[str, ...], parameters: int) -> None:
     """A small file cannot fill a large model; found before the memory for the model is taken."""
     headers = (read_header_file(folder / name) for name in files if name.endswith(".safetensors"))
     stored = sum(math.prod(tensor.shape) for header in headers for tensor in header.tensors)

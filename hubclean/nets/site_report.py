@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
-from hubclean.hub.repos import Repo
+from hubclean.hub.repos import LocalRepo, Repo
+from hubclean.nets import merging
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters, classifier
 from hubclean.nets.construction.classifier import Classifier
@@ -26,19 +27,23 @@ _CONFIGS = ("config.json", "preprocessor_config.json")
 _LIMIT = 8 << 20
 
 
-def survey(repo: Repo, hooks: Path | None = None) -> SiteReport:
+def survey(repo: Repo, hooks: Path | None = None, base: str | None = None) -> SiteReport:
     """Build the model of ``repo`` from its config files alone and locate feature layer and heads.
 
     Args:
         hooks: a folder with adapters of the user's own.
+        base: what ``repo`` changes where it is an adapter (LoRA); ``None`` takes the one that its config names.
 
     Raises:
         ModelError: no config, no image classifier, or the site cannot be located.
         RefusedError: the config asks for code of the repo.
     """
+    if base is not None or merging.is_adapter(repo):
+        folder, _ = merging.merged_folder(repo, merging.base_of(repo, base), weights=False)
+        return replace(survey(LocalRepo(folder), hooks), origin=repo.ref)
     present = {entry.path for entry in repo.files()}
     if _CONFIGS[0] not in present:
-        raise ModelError(f"{repo.ref} has no config.json, so there is nothing to build a model from")
+        raise ModelError(f"{repo.ref} has no config.json, so there is nothing to build a model from (--subfolder?)")
     with tempfile.TemporaryDirectory() as name:
         for path in _CONFIGS:
             if path in present:

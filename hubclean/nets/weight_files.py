@@ -18,6 +18,8 @@ from hubclean.scanning.formats.names import SAFETENSORS_INDEX
 from hubclean.scanning.formats.safetensors_header import parse_index, read_header_file
 
 INDEX = SAFETENSORS_INDEX
+# Weights of a whole model, under the names that transformers looks for.
+WHOLE = frozenset(["model.safetensors", INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json"])
 _PICKLES = (*PICKLE_ENDINGS, ".tar", ".h5", ".msgpack")
 _BASE = 2**20  # tags below it are exact in float32
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def scan(
         findings, verdicts = _judge(scanners, reader, files)
         loaded = load_set(reader, asked)
     return ScanReport(
-        origin=repo.ref,
+        origin=replace(repo.ref, subfolder=subfolder.strip("/")),
         gate=gate,
         files=verdicts,
         findings=findings,

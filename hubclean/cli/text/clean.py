@@ -35,6 +35,10 @@ def render_clean(audit: Audit, folder: Path) -> str:
     """What was found, done and measured, and where it lies."""
     lines = [f"{printable(str(audit.origin))}: {printable(audit.model.architecture)}, {audit.site.channels} channels"]
     lines += [f"  {audit.outcome.word}: {printable(audit.outcome.why)}"]
+    lines += [f"  assumed: {printable(what, 300)}" for what in audit.model.assumed]
+    if merged := audit.merging:
+        changed = f"{merged.modules} modules and {len(merged.saved)} whole tensors"
+        lines.append(f"  a {merged.kind} adapter, merged onto {printable(str(merged.base), 200)}: {changed}")
     lines += [f"  {verdict(report, audit.model.labels)}" for report in audit.detections]
     lines += [f"  {line}" for line in (judged(audit.judgement) if audit.judgement else [])]
     lines += [f"  not done: {skipped.step}: {printable(skipped.reason)}" for skipped in audit.skipped]

@@ -57,6 +57,7 @@ def _model(facts: ModelFacts) -> list[str]:
         ["input", f"{channels} x {height} x {width}, {printable(facts.interpolation)}, crop {facts.crop:g}{cut}"],
         ["normalisation", f"mean {numbers[0]}; std {numbers[1]}"],
         ["labels", f"{len(facts.labels)}: {labels}"],
+        *(["assumed", printable(what, 300)] for what in facts.assumed),
     ]
     return [columns(rows)]
 

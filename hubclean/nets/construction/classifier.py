@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hubclean.errors import HubcleanError, ModelError, RefusedError
 from hubclean.escaping import printable
-from hubclean.nets.construction import configs, image_patches, preprocessing
+from hubclean.nets.construction import configs, image_patches, preprocessing, processors, transformers_net
 from hubclean.nets.construction.adapters import Adapter, find_adapter, load_adapters
-from hubclean.nets.construction.bounds import bounded, in_time, muted, offline, quiet, steady
+from hubclean.nets.construction.bounds import bounded, in_time, muted, offline, steady
 from hubclean.nets.images import Images, Logits
 from hubclean.records import ModelFacts
 
@@ -133,12 +133,11 @@ def _make(
     folder: Path, weights: tuple[str, ...] | None, rows: tuple[Adapter, ...], device: str, limit: int
 ) -> tuple[nn.Module, ModelFacts]:
     config = configs.read_configs(folder)
-    is_timm = isinstance(config.get("architecture"), str) and "model_type" not in config
     # No device context on the CPU: transformers would take it for a device map.
     place = torch.device(device) if device == "meta" else contextlib.nullcontext()
     try:
         with bounded(limit), in_time(weights is None), offline(), steady(), place:
-            return build_timm(config, folder, weights) if is_timm else _build_hf(config, folder, weights, rows)
+            return build_timm(config, folder, weights) if is_timm(config) else _build_hf(config, folder, weights, rows)
     except HubcleanError:
         raise
     except Exception as error:  # the libraries raise anything on a config that does not fit
@@ -196,22 +195,51 @@ def read_weights(folder: Path, files: tuple[str, ...]) -> dict[str, Tensor]:
 def _build_hf(
     config: dict[str, Any], folder: Path, weights: tuple[str, ...] | None, rows: tuple[Adapter, ...]
 ) -> tuple[nn.Module, ModelFacts]:
-    cls = _hf_class(config)
+    cls = transformers_net.model_class(config)
     adapter = find_adapter(rows, "transformers", cls.__name__)
     if adapter and adapter.refuse:  # before its processor is asked for what it does not make
         raise ModelError(f"{cls.__name__}: {adapter.refuse}")
-    # Some classes cannot run as tuples, whatever their config says.
-    settings = cls.config_class.from_dict({**config, "dtype": "float32", "return_dict": True})
-    if weights is None:
-        net = cls._from_config(settings, dtype=torch.float32)
-    else:
-        net = _hf_load(cls, settings, config, folder, weights)
+    net, settings = transformers_net.filled(cls, config, folder, weights)
     count = int(settings.num_labels)
     names = tuple(str(settings.id2label.get(index, f"label {index}")) for index in range(count))
+    if wraps_timm(config) and not processors.has_processor(folder):
+        # It saves none: transformers reads the picture's resize from ``pretrained_cfg``, as timm does.
+        name, pretrained, args, _ = configs.timm_parts(config)
+        with torch.device("cpu"):
+            return net, preprocessing.wrapper_facts(net, cls.__name__, name, pretrained, args, names)
     patch = patch_size(settings, cls.__name__, rows)
     with torch.device("cpu"):
-        facts = preprocessing.hf_facts(net, folder, cls.__name__, names, _hf_channels(settings), patch)
+        facts = preprocessing.hf_facts(net, folder, cls.__name__, names, transformers_net.channels(settings), patch)
     return net, facts
+
+
+def wraps_timm(config: dict[str, Any]) -> bool:
+    """Whether transformers builds a timm net from this config."""
+    return config.get("model_type") == "timm_wrapper"
+
+
+def bare_net(folder: Path, weights: tuple[str, ...] | None = None, limit: int = _MAX_PARAMETERS) -> nn.Module:
+    """The library's own net alone, without what says how pictures come in; on meta unless ``weights`` are loaded.
+
+    Raises:
+        ModelError, RefusedError: as ``build_classifier``.
+    """
+    config = configs.read_configs(folder)
+    place = torch.device("meta") if weights is None else contextlib.nullcontext()
+    try:
+        with bounded(limit), in_time(weights is None), offline(), steady(), place:
+            if is_timm(config):
+                return timm_net(config, None if weights is None else read_weights(folder, weights))
+            return transformers_net.filled(transformers_net.model_class(config), config, folder, weights)[0]
+    except HubcleanError:
+        raise
+    except Exception as error:
+        raise ModelError(printable(str(error) or repr(error), 500)) from error
+
+
+def is_timm(config: dict[str, Any]) -> bool:
+    """Whether a config is timm's own."""
+    return isinstance(config.get("architecture"), str) and "model_type" not in config
 
 
 def patch_size(settings: Any, name: str, rows: Iterable[Adapter]) -> int:
@@ -229,54 +257,6 @@ def patch_size(settings: Any, name: str, rows: Iterable[Adapter]) -> int:
     if type(side) is not int or side < 1:
         raise ModelError(f"config.json has the patch_size {printable(repr(said))}, which is no side of a square patch")
     return side
-
-
-def _hf_channels(settings: Any) -> int:
-    """Channels of the pixels, by the names that the configs of image models have for them; RGB where none is there."""
-    args = getattr(settings, "model_args", None)
-    said = [args.get("in_chans")] if isinstance(args, dict) else []
-    said += [getattr(part, "num_channels", None) for part in (settings, getattr(settings, "vision_config", None))]
-    return next((count for count in said if type(count) is int and count > 0), 3)
-
-
-def _hf_class(config: dict[str, Any]) -> Any:
-    import transformers
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES as mapping
-
-    kind, wanted = config.get("model_type"), config.get("architectures") or []
-    known = mapping.get(kind, ()) if isinstance(kind, str) else ()
-    known = (known,) if isinstance(known, str) else tuple(known)
-    if not known:
-        raise RefusedError(f"transformers has no image classifier of model_type {printable(str(kind))!r}")
-    if not isinstance(wanted, list) or (wanted and wanted[0] not in known):
-        raise ModelError(f"{printable(str(wanted))} has no classifier head: known for {kind} are {', '.join(known)}")
-    if "quantization_config" in config:
-        raise ModelError("the weights are quantized; only float16, bfloat16 and float32 can be cleansed")
-    if config.get("problem_type") not in (None, "single_label_classification"):
-        raise ModelError("the model gives an image several labels or a number, not one label, so it cannot be cleansed")
-    if kind == "timm_wrapper":
-        configs.timm_parts(config)
-    return getattr(transformers, wanted[0] if wanted else known[0])
-
-
-def _hf_load(cls: Any, settings: Any, config: dict[str, Any], folder: Path, weights: tuple[str, ...]) -> nn.Module:
-    with preprocessing.clean_room(folder, weights, {"config.json": config}) as room, quiet():
-        net, report = cls.from_pretrained(
-            room,
-            config=settings,
-            use_safetensors=True,
-            local_files_only=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # so that they come back in the report, by name
-            dtype=torch.float32,
-        )
-    for what in ("missing_keys", "mismatched_keys", "error_msgs"):
-        if report.get(what):
-            names = ", ".join(sorted(str(row[0] if isinstance(row, tuple) else row) for row in report[what]))
-            raise ModelError(f"the weights do not fit the model: {what.replace('_', ' ')} {printable(names, 500)}")
-    loaded: nn.Module = net
-    return loaded
 
 
 def count_parameters(net: nn.Module) -> int:

@@ -9,7 +9,7 @@ from torch import nn
 
 from hubclean.nets.construction import configs
 from hubclean.nets.construction.bounds import muted, quiet
-from hubclean.nets.construction.preprocessing import clean_room
+from hubclean.nets.construction.processors import clean_room
 
 
 def plain_net(folder: Path, files: tuple[str, ...]) -> nn.Module:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +12,11 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor, nn
 
-from hubclean.errors import DataError, HubcleanError, ModelError
+from hubclean.errors import DataError, ModelError
 from hubclean.escaping import printable
-from hubclean.nets.construction import configs, image_patches
+from hubclean.nets.construction import configs, image_patches, processors
 from hubclean.records import ModelFacts
 
-_PROCESSOR = "preprocessor_config.json"
 _CROP_MODES = ("center", "squash", "border")
 _LONGEST = 100  # sides in proportion; resized by its short side, a longer image would fill the memory
 
@@ -36,9 +32,9 @@ def preprocessing(folder: Path | None, facts: ModelFacts) -> Callable[[Any], Ten
         DataError: (from the function returned) the picture does not have the model's channels.
     """
     channels = facts.input_size[0]
-    if facts.library == "transformers":
+    if facts.library == "transformers" and not _is_wrapper(folder, facts):
         assert folder is not None
-        processor = _processor(folder)
+        processor = processors.processor(folder)
         resize = image_patches.patch_resize(processor, facts.input_size[1]) if facts.patch else _hf_resize(processor)
     else:
         resize = _timm_resize(facts)
@@ -137,7 +133,8 @@ def hf_facts(
     Raises:
         ModelError: there is no usable processor, or it is not a fixed size and one scale and shift a channel.
     """
-    processor = _processor(folder)
+    processor = processors.processor(folder)
+    assumed = () if processors.has_processor(folder) else (processors.assumed(processor),)
     resize = (
         image_patches.patch_resize(processor, image_patches.square_side(processor, patch))
         if patch
@@ -172,45 +169,32 @@ def hf_facts(
         labels=labels,
         parameters=sum(parameter.numel() for parameter in net.parameters()),
         patch=patch,
+        assumed=assumed,
     )
     if patch:
         image_patches.check_patches(processor, facts)
     return facts
 
 
-@contextlib.contextmanager
-def clean_room(folder: Path, names: tuple[str, ...], checked: dict[str, dict[str, Any]]) -> Iterator[Path]:
-    """A folder with nothing but links to the files named, so that a library finds no adapter, code or pickle beside.
+def wrapper_facts(
+    net: nn.Module, cls: str, name: str, pretrained: dict[str, Any], args: dict[str, Any], labels: tuple[str, ...]
+) -> ModelFacts:
+    """Facts of a timm net inside transformers, whose processor reads them from ``pretrained_cfg`` as timm does.
 
-    Args:
-        checked: configs as ``read_configs`` gave them, by the names under which the library finds them.
+    A config without any is one that transformers makes no processor of: then timm's own for the architecture is taken.
     """
-    with tempfile.TemporaryDirectory(prefix="hubclean-") as place:
-        for name, settings in checked.items():
-            (Path(place) / name).write_text(json.dumps(settings), encoding="utf-8")
-        for name in names:
-            target = Path(place) / name
-            try:
-                target.symlink_to((folder / name).resolve())
-            except OSError:  # no links on this file system
-                shutil.copyfile(folder / name, target)
-        yield Path(place)
+    silent = [key for key in ("input_size", "mean", "std") if key not in pretrained]
+    known = any(key in pretrained for key in ("input_size", "mean", "std", "interpolation", "crop_pct"))
+    own = dict(getattr(net.timm_model, "pretrained_cfg", None) or {})
+    keys = () if known else ("input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode")
+    facts = timm_facts(net, name, {**{key: own[key] for key in keys if own.get(key)}, **pretrained}, args, labels)
+    taken = "as transformers takes them: ImageNet's" if known else f"taken: timm's for {printable(name, 60)}"
+    assumed = (f"{', '.join(silent)}: not in config.json, {taken}",) if silent else ()
+    return replace(facts, library="transformers", architecture=cls, assumed=assumed)
 
 
-def _processor(folder: Path) -> Any:
-    """The repo's image processor, built by transformers from checked JSON, never from code of the repo."""
-    from transformers import AutoImageProcessor
-
-    settings = configs.read_configs(folder, _PROCESSOR)
-    configs.check_sizes(settings, _PROCESSOR)
-    try:
-        checked = {_PROCESSOR: settings, "config.json": configs.read_configs(folder)}
-        with clean_room(folder, (), checked) as room:
-            return AutoImageProcessor.from_pretrained(room, trust_remote_code=False, local_files_only=True)
-    except HubcleanError:
-        raise
-    except Exception as error:
-        raise ModelError(f"{_PROCESSOR} makes no image processor: {printable(str(error), 300)}") from error
+def _is_wrapper(folder: Path | None, facts: ModelFacts) -> bool:
+    return facts.architecture.startswith("TimmWrapper") and (folder is None or not processors.has_processor(folder))
 
 
 def _hf_resize(processor: Any) -> Callable[..., Tensor]:

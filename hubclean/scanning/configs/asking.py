@@ -32,6 +32,7 @@ _REMOTE = re.compile(
 )
 _SCHEME = re.compile(r"^\s*[a-z][a-z0-9+.\-_]+:", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^\s*([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\s*\.\.\s*([\\/]|$)")
+_SHARE = re.compile(r"^\s*(//|\\\\)")
 _UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?$")
 _PATH_KEYS = re.compile(
@@ -161,7 +162,10 @@ def _weights(row: LoaderField, path: Path, key: str, value: object, place: Place
     if key == "url" and _TIMM_SOURCE.match(value):
         yield Ask("HC-CFG-003", "low", f"{shown}: where timm's own registry loads from", "redirect")
     elif leaves := foreign(value):
-        yield Ask("HC-CFG-003", "high", f"{shown}: {leaves} in a loader's field", "redirect")
+        # Where the author trained an adapter, by his own path; no address and no share of a network.
+        own = row.reads == "base" and place.name in row.files and _OUTSIDE.search(value) and not _SHARE.match(value)
+        severity: Severity = "low" if own and not _REMOTE.match(value) else "high"
+        yield Ask("HC-CFG-003", severity, f"{shown}: {leaves} in a loader's field", "redirect")
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != place.own:
         if key == "hf_hub_id" and _TIMM_REPO.match(value):
             return  # timm writes its own repo there, and loads from where the config came from

@@ -109,7 +109,8 @@ def suffix(path: str) -> str:
 
 def is_pickled_weights(path: str) -> bool:
     """Whether a file is by its name a checkpoint of weights in torch's format, and not the state of a training."""
-    return suffix(path) in _CHECKPOINTS and not is_training_state(path)
+    ending = suffix(path.lower().removesuffix(".tar"))  # ``.pth.tar`` is a name alone: no archive since torch 0.1
+    return ending in _CHECKPOINTS and not is_training_state(path)
 
 
 def is_training_state(path: str) -> bool:

@@ -14,7 +14,7 @@ from hubclean.errors import FormatError
 from hubclean.escaping import printable
 from hubclean.scanning.formats.safetensors_header import MAX_HEADER, read_header_file
 
-_BITS = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
+_BITS = {"C64": 8, "F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
 
 
 class TensorSource(Protocol):

@@ -22,16 +22,16 @@ from hubclean.scanning.formats.torch_zip import record_place, storage_members
 from hubclean.scanning.formats.zip_directory import BrokenZip, local_header, member_content
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
-from hubclean.scanning.pickles.state_dict import StateDict, state_dict
+from hubclean.scanning.pickles.state_dict import ANYTHING, Sought, StateDict, state_dict
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
 from hubclean.scanning.pickles.torch_tensors import TensorRecord, storage_of
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.sources import head
 
-# torch's dtypes as safetensors names them. No model asks for others; complex ones may be stored conjugated.
+# torch's dtypes as safetensors names them; it has no others. Complex numbers stored conjugated are ``turned``.
 DTYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
-    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "float8_e8m0fnu": "F8_E8M0", "complex64": "C64",
     "int64": "I64", "int32": "I32", "int16": "I16", "int8": "I8", "bool": "BOOL",
     "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8",
 }  # fmt: skip
@@ -130,12 +130,12 @@ class PickledWeights:
 
 @contextmanager
 def open_pickled(
-    place: Path, key: str | None = None, allow: frozenset[str] = frozenset(), unknown: bool = False
+    place: Path, sought: Sought = ANYTHING, allow: frozenset[str] = frozenset(), unknown: bool = False
 ) -> Iterator[PickledWeights]:
     """Open a checkpoint in torch's zip or legacy format, for as long as the context lasts.
 
     Args:
-        key: where in nested dicts the weights are, as for ``state_dict``; ``None`` looks for them.
+        sought: what is known of the weights in it, as for ``state_dict``.
         allow: names besides the list that its pickle may hold; what they make is left behind.
         unknown: let every name pass that is not known to run anything. Nothing is built, so none of them is imported.
 
@@ -149,7 +149,7 @@ def open_pickled(
         source = _MappedSource(data)
         try:
             pickle, starts, swapped = _places(source, allow, unknown)
-            state = state_dict(pickle.root, key)
+            state = state_dict(pickle.root, sought)
             tensors = {
                 name: PickledTensor(record, data, _start(name, record, starts, size, swapped), swapped)
                 for name, record in state.tensors.items()
@@ -224,12 +224,19 @@ def _legacy_places(source: _MappedSource, pickle: PickleFile) -> dict[str, int]:
 
 def _start(name: str, record: TensorRecord, starts: dict[str, int], size: int, swapped: bool) -> int:
     if record.dtype not in DTYPES:
-        raise FormatError(f"the tensor {printable(name, 80)!r} has the dtype {record.dtype}, which is not converted")
+        raise FormatError(f"the tensor {printable(name, 80)!r} has the dtype {record.dtype}, {_why_not(record.dtype)}")
     if record.turned:
         raise FormatError(f"the tensor {printable(name, 80)!r} is stored conjugated or negated, or with a state")
-    if swapped and record.dtype != record.storage.dtype:  # torch turns bytes round by the storage's type
+    if swapped and (record.dtype != record.storage.dtype or record.dtype == "complex64"):  # turned round by its type
         raise FormatError(f"the big-endian tensor {printable(name, 80)!r} lies in a storage of {record.storage.dtype}")
     start = starts[record.storage.key]
     if start + record.storage.nbytes > size:
         raise FormatError(f"the storage of {printable(name, 80)!r} goes on behind the end of the file")
     return start
+
+
+def _why_not(dtype: str) -> str:
+    """Why numbers of a type cannot be written, and what to do."""
+    if dtype.startswith("q"):
+        return "quantized numbers with scales beside them: dequantize the model in torch and save it as floats"
+    return "which safetensors cannot hold: save the model without it, or with it in another dtype"

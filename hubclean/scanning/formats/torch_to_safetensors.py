@@ -18,6 +18,7 @@ from hubclean.scanning.formats import safetensors_writer
 from hubclean.scanning.formats.names import SAFETENSORS_INDEX, is_pickled_weights, suffix
 from hubclean.scanning.formats.safetensors_header import parse_index
 from hubclean.scanning.formats.torch_checkpoint import PickledTensor, PickledWeights, open_pickled
+from hubclean.scanning.pickles.state_dict import ANYTHING, Sought
 
 WHOLE, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
@@ -44,8 +45,13 @@ def main_pickle(names: Iterable[str]) -> str:
     return found[0] if found else ""
 
 
-def unpacked(folder: Path, names: tuple[str, ...], carried: Iterable[str]) -> tuple[Path, Conversion]:
+def unpacked(
+    folder: Path, names: tuple[str, ...], carried: Iterable[str], sought: Sought = ANYTHING
+) -> tuple[Path, Conversion]:
     """A temporary folder, removed when Python ends, with converted weights and copies of the files ``carried``.
+
+    Args:
+        sought: what is known of the weights, as for ``state_dict``.
 
     Raises:
         FormatError: as ``to_safetensors``.
@@ -54,7 +60,7 @@ def unpacked(folder: Path, names: tuple[str, ...], carried: Iterable[str]) -> tu
     atexit.register(shutil.rmtree, place, ignore_errors=True)
     for name in carried:
         shutil.copyfile(folder / name, place / name)
-    return place, to_safetensors(folder, names, place)
+    return place, to_safetensors(folder, names, place, sought)
 
 
 def parts(folder: Path, main: str) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ def to_safetensors(
     folder: Path,
     names: tuple[str, ...],
     into: Path,
-    key: str | None = None,
+    sought: Sought = ANYTHING,
     allow: Iterable[str] = (),
     unknown: bool = False,
 ) -> Conversion:
@@ -86,14 +92,14 @@ def to_safetensors(
 
     Args:
         folder, into: where the checkpoints are, and an existing folder for what is written.
-        key: where in nested dicts the weights are; ``None`` looks for them.
+        sought: what is known of the weights, as for ``state_dict``.
         allow, unknown: names besides the list that their pickles may hold, as for ``open_pickled``.
 
     Raises:
         FormatError: as ``open_pickled`` and ``safetensors_writer.write_safetensors``; or a tensor is in two shards.
     """
     with ExitStack() as stack:
-        opened = [stack.enter_context(open_pickled(folder / name, key, frozenset(allow), unknown)) for name in names]
+        opened = [stack.enter_context(open_pickled(folder / name, sought, frozenset(allow), unknown)) for name in names]
         prefixes = {one.state.prefix for one in opened}
         rows = [_named(one, len(prefixes) == 1) for one in opened]
         weights: dict[str, str] = {}
@@ -114,6 +120,7 @@ def to_safetensors(
             len(weights),
             tuple(group for one, row in zip(opened, rows, strict=True) for group in _tied(one, row)),
             tuple(dict.fromkeys(row for one in opened for row in one.state.dropped)),
+            tuple(dict.fromkeys(row for one in opened for row in one.state.notes)),
         )
 
 

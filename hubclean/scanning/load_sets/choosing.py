@@ -124,7 +124,9 @@ def _without_library(opened: Opened) -> _Choice:
 
 
 def _is_timm(config: Any) -> bool:
-    return isinstance(config, dict) and isinstance(config.get("architecture"), str)
+    # A timm net saved by transformers names its architecture, too, but its tensors as transformers does.
+    wrapped = isinstance(config, dict) and config.get("model_type") == "timm_wrapper"
+    return isinstance(config, dict) and isinstance(config.get("architecture"), str) and not wrapped
 
 
 def _is_transformers(config: Any) -> bool:

@@ -11,5 +11,6 @@
 * ``joblib_arrays``: joblib's files, with raw arrays between the opcodes.
 * ``torch_tensors``: storages and tensors.
 * ``modules``: whole pickled models. ``state_dict``: the weights among them.
+* ``tensor_names``: which of their names are the model's, and what stands before them.
 * ``advice``: whether ``hubclean convert`` can take the tensors.
 """

@@ -116,14 +116,16 @@ def test_what_a_config_may_not_ask_for(
     assert len(str(caught.value)) < 700
 
 
-def test_no_processor_is_an_error_and_code_beside_is_not_run(repos: dict[str, Path], tmp_path: Path) -> None:
+def test_without_a_processor_that_of_its_kind_is_taken_and_said(repos: dict[str, Path], tmp_path: Path) -> None:
     folder = only_configs(repos["hf-vit"], tmp_path)
     (folder / "modeling_vit.py").write_text("raise SystemExit('ran')")
     (folder / "sitecustomize.py").write_text("raise SystemExit('ran')")
     build_classifier(folder, meta=True)
     (folder / "preprocessor_config.json").unlink()
-    with pytest.raises(ModelError, match=r"no preprocessor_config\.json"):
-        build_classifier(folder, meta=True)
+    _, facts = build_classifier(folder, meta=True)
+    assert (facts.input_size, facts.mean) == ((3, 32, 32), (0.5, 0.5, 0.5))
+    assert "preprocessor_config.json is missing" in facts.assumed[0]
+    assert "ViTImageProcessor" in facts.assumed[0]
 
 
 def test_building_opens_no_connection(repos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

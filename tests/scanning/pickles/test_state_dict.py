@@ -11,7 +11,7 @@ from torch import nn
 
 from hubclean.errors import FormatError
 from hubclean.scanning.formats.zip_members import read_zip
-from hubclean.scanning.pickles.state_dict import StateDict, state_dict
+from hubclean.scanning.pickles.state_dict import Sought, StateDict, state_dict
 from hubclean.scanning.sources import BytesSource
 
 NAMES = ["0.weight", "0.bias"]
@@ -22,7 +22,7 @@ def found(value: Any, key: str | None = None) -> StateDict:
     torch.save(value, body)
     pickle = read_zip(BytesSource(body.getvalue())).pickle
     assert pickle
-    return state_dict(pickle.root, key)
+    return state_dict(pickle.root, Sought(key))
 
 
 def weights() -> dict[str, Any]:
@@ -55,15 +55,18 @@ def test_what_stays_behind_is_told() -> None:
 def test_wrappers_before_all_names_are_taken_off_and_parts_of_the_model_are_not() -> None:
     wrapped = {f"module._orig_mod.{name}": value for name, value in weights().items()}
     row = found(wrapped)
-    assert (list(row.tensors), row.prefix) == (NAMES, "module._orig_mod.")
-    assert next(iter(found({**wrapped, "step": torch.ones(1)}).tensors)) == "module._orig_mod.0.weight"
+    assert (list(row.tensors), row.prefix) == (NAMES, "module.")
+    assert next(iter(found({**wrapped, "step": torch.ones(1)}).tensors)) == "module.0.weight"
     assert found({f"model.{name}": value for name, value in weights().items()}).prefix == ""
 
 
 def test_a_key_of_the_users_is_followed_or_refused_with_those_there_are() -> None:
     value = {"state_dict": weights(), "ema": {"shadow": {"0.weight": torch.ones(1)}}}
     assert list(found(value, "ema.shadow").tensors) == ["0.weight"]
-    with pytest.raises(FormatError, match="no key 'x'; there are: state_dict, ema"):
+    with pytest.raises(
+        FormatError,
+        match=r"there are: state_dict \(2 tensors\), ema \(1 tensor\); --key takes one of: state_dict",
+    ):
         found(value, "x")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -48,6 +49,13 @@ def _validate_yaml(call: Call) -> Answer:
         return Answer.of({"errors": [{"message": str(error)}], "warnings": []}, 400)
     bad = [key for key in ("license", "library_name") if not isinstance((data or {}).get(key, ""), str)]
     errors = [{"message": f'"{key}" must be a string'} for key in bad]
+    for key in ("language", "datasets", "base_model", "metrics", "tags"):
+        value = (data or {}).get(key, [])
+        for number, item in enumerate(value if isinstance(value, list) else [value]):
+            if not isinstance(item, str):
+                errors.append({"message": f'"{key}[{number}]" must be a string'})
+            elif key == "base_model" and not re.fullmatch(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*", item):
+                errors.append({"message": f'"base_model" with value "{item}" is not valid. Use a model id'})
     return Answer.of({"errors": errors, "warnings": []}, 400 if errors else 200)
 
 
