@@ -32,6 +32,21 @@ class RepoEntry:
     sha256: str | None = None
     blob_id: str | None = None
 
+    @property
+    def hash(self) -> str | None:
+        """What the commit says of the whole file: sha256 for LFS files, else git's blob sha1; ``None`` off a Hub."""
+        return self.sha256 or self.blob_id
+
+    def digest(self) -> Any:
+        """The function behind ``hash``, begun; git's begins with the size."""
+        return hashlib.sha256() if self.sha256 else hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+
+    def fits(self, body: bytes) -> bool:
+        """Whether this is the whole file, as far as a hash is known."""
+        digest = self.digest()
+        digest.update(body)
+        return len(body) == self.size and self.hash in (None, digest.hexdigest())
+
 
 class Repo(Protocol):
     """What a scan and a load need of a repo, wherever it lies.

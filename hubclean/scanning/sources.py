@@ -97,6 +97,15 @@ class Spans:
                 stop = max(begin, start)
         return start, stop
 
+    @property
+    def parts(self) -> list[tuple[int, bytes]]:
+        """Every part with where it begins."""
+        return list(self._parts)
+
+    def replace(self, body: bytes) -> None:
+        """Keep the whole file in place of its parts."""
+        self._parts, self.size = [(0, body)], len(body)
+
     def add(self, start: int, body: bytes) -> None:
         """Keep bytes; parts that touch become one."""
         parts: list[tuple[int, bytes]] = []
