@@ -29,6 +29,7 @@ from hubclean.records import Audit, CleansingReport, DataReport, Metrics, Retuni
 from hubclean.registry import build_method, chosen_options
 from hubclean.version import versions
 from hubclean.whole_folder import check_free
+from hubclean.wording import option
 
 _NONE = "skip"
 _MOST_RETUNED = 3  # each is a short training
@@ -129,7 +130,7 @@ def _audit(
     """The record, but for what ``clean`` alone knows and the files that are still to be written."""
     reports = tuple(detection.report for detection in detections)
     skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
-    skipped += [] if detections else [Skipped("detection", "not asked for (--detector skip)")]
+    skipped += [] if detections else [Skipped("detection", f"not asked for ({option('detectors', ['skip'])})")]
     return Audit(
         origin=checkpoint.origin,
         command="",
@@ -168,8 +169,8 @@ def _made(options: CleanOptions, data: bool) -> tuple[tuple[Any, ...], Any]:
     *detectors, defense = [build_method(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
     if lack := lacking((*detectors, defense), data):
         raise OptionError(
-            f"{' and '.join(lack)}: give --data; without it --detector {WITHOUT_IMAGES[0]} and "
-            f"--defense {WITHOUT_IMAGES[1]} can run"
+            f"{' and '.join(lack)}: give {option('data')}; without it {option('detectors', [WITHOUT_IMAGES[0]])} and "
+            f"{option('defense', WITHOUT_IMAGES[1])} can run"
         )
     return tuple(detectors), defense
 
@@ -185,7 +186,7 @@ def _retuned(
     """Whether known and recovered triggers come back, or why that was not measured."""
     stamps = [("planted", one) for one in options.planted] + [("recovered", one) for one in recovered[:_MOST_RETUNED]]
     if not options.retune:
-        return (), (Skipped("retuning check", "not asked for (--no-retune)"),)
+        return (), (Skipped("retuning check", f"not asked for ({option('retune', False)})"),)
     if not stamps:
         return (), (Skipped("retuning check", "no trigger is known or was recovered"),)
     if not len(splits.test):

@@ -21,6 +21,7 @@ from hubclean.cli.push import push
 from hubclean.cli.scan import scan
 from hubclean.cli.site import site
 from hubclean.version import __version__
+from hubclean.wording import typed
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -33,7 +34,8 @@ class _Group(click.Group):
 
         harmless_streams()
         try:
-            return super().invoke(ctx)
+            with typed():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):

@@ -22,6 +22,7 @@ from hubclean.hub.client_watch import watched
 from hubclean.hub.hub_repo import intact, listing, repo_info
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import Audit
+from hubclean.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +163,7 @@ def _refusal(error: Exception, plan: CommitPlan) -> HubcleanError:
         return known
     if status in (401, 403) and not any(isinstance(link, (GatedRepoError, DisabledRepoError)) for link in chain):
         what = "open a pull request on" if plan.create_pr else "write to"
-        hint = "" if plan.create_pr else ", or use --create-pr to propose the files"
+        hint = "" if plan.create_pr else f", or use {option('create_pr', True)} to propose the files"
         return AccessError(
             f"your token may not {what} {plan.repo_id}: use one with the write role{hint}; nothing was published"
         )

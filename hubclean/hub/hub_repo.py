@@ -12,7 +12,7 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
-from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
+from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError, strings
 from hubclean.escaping import printable
 from hubclean.hub.client_watch import watched
 from hubclean.hub.descriptions import describe
@@ -111,7 +111,7 @@ class HubRepo:
             IntegrityError: a file does not have the size and hash of the listing; it is not kept.
             OutputError: the disk cannot be written. TransportError, AccessError, TargetError: as in ``HubRepo``.
         """
-        entries = [self._entry(path) for path in paths]
+        entries = [self._entry(path) for path in strings("paths", paths)]
         if odd := next((entry.path for entry in entries if printable(entry.path, 1000) != entry.path), None):
             raise IntegrityError(f"{printable(odd)!r} is no plain name, so it is not downloaded")  # bars would show it
         pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)

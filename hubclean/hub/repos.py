@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hubclean.errors import IntegrityError, TargetError
+from hubclean.errors import IntegrityError, TargetError, strings
 from hubclean.escaping import printable
 from hubclean.records import RepoRef
 
@@ -155,6 +155,7 @@ class LocalRepo:
         return self.read_range(path, 0, size)
 
     def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        paths = strings("paths", paths)
         if into is None:
             for path in paths:
                 self._inside(path)

@@ -18,6 +18,7 @@ from hubclean.scanning.formats.names import LICENCES, is_pickled_weights, suffix
 from hubclean.scanning.formats.torch_to_safetensors import INDEX, main_pickle, parts, to_safetensors
 from hubclean.scanning.refusal import Refusal, refusal_of_files
 from hubclean.whole_folder import check_free, whole_folder
+from hubclean.wording import call
 
 RECORD = "hubclean/conversion.json"
 
@@ -120,7 +121,7 @@ def _below(names: list[str]) -> str:
     folders = {name.rpartition("/")[0] for name in names if "/" in name and is_pickled_weights(name)}
     if len(folders) > 1:
         shown = ", ".join(printable(name, 60) for name in sorted(folders)[:5])
-        raise RefusedError(f"{len(folders)} folders hold checkpoints ({shown}): hubclean convert --file takes one")
+        raise RefusedError(f"{len(folders)} folders hold checkpoints ({shown}): {call('convert', 'file')} takes one")
     home = next(iter(folders), "")
     inside = [name.removeprefix(f"{home}/") for name in names if name.rpartition("/")[0] == home]
     return f"{home}/{main_pickle(inside)}" if home else ""
