@@ -60,7 +60,7 @@ class CleanOptions:
     def __post_init__(self) -> None:
         hold_several(self, str, "detectors", "given", "allow", "allow_unchecked")
         hold_several(self, (str, Path), "ballots", "feedback")
-        hold_several(self, Stamp, "planted")
+        hold_several(self, object, "planted")
 
     def settled(self, data: bool) -> CleanOptions:
         """The same with detector and defense named; ``data`` is whether there are images."""

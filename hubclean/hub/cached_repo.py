@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from hubclean.errors import IntegrityError, OutputError, TargetError, TransportError, strings
+from hubclean.errors import IntegrityError, OutputError, TargetError, TransportError
 from hubclean.escaping import printable
-from hubclean.hub.repos import LocalRepo, RepoEntry
+from hubclean.hub.repos import LocalRepo, RepoEntry, named
 from hubclean.records import RepoRef
 
 _HEX40, _HEX64 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
@@ -39,7 +39,7 @@ class CachedRepo(LocalRepo):
         commit = _commit(folder, revision)
         super().__init__(folder / "snapshots" / commit)
         self.ref = RepoRef(_repo_id(folder), commit, "cache")
-        self._listed = _tree(folder / "trees" / f"{commit}.json")
+        self._listed = _tree(folder / "trees" / f"{commit}.json") or _shards(self._root)
 
     def files(self) -> tuple[RepoEntry, ...]:
         here = {entry.path: entry for entry in super().files()}
@@ -81,7 +81,7 @@ class CachedRepo(LocalRepo):
         """
         from hubclean.hub.hub_repo import intact
 
-        paths = strings("paths", paths)
+        paths = named(paths)
         for path in paths:
             place = self._inside(path)
             entry = self._hashed(RepoEntry(path, place.stat().st_size))
@@ -178,6 +178,24 @@ def _tree(place: Path) -> dict[str, RepoEntry]:
         return {str(path): _entry(str(path), row) for path, row in files.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return {}
+
+
+def _shards(snapshot: Path) -> dict[str, RepoEntry]:
+    """Shards that an index names and that are not there; of one byte, as nobody knows it, so that they are asked for."""
+    missing: dict[str, RepoEntry] = {}
+    for index in snapshot.glob("**/*.index.json"):
+        try:
+            if index.stat().st_size > _LONGEST_TREE:
+                continue
+            names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            continue  # the scan says what is wrong with it
+        for name in names:
+            plain = isinstance(name, str) and re.fullmatch(r"[\w-][\w.-]{0,200}", name)
+            if plain and not (index.parent / name).exists():
+                path = (index.parent / name).relative_to(snapshot).as_posix()
+                missing[path] = RepoEntry(path, 1)
+    return missing
 
 
 def _entry(path: str, row: dict[str, Any]) -> RepoEntry:

@@ -26,8 +26,6 @@ from hubclean.escaping import printable
 CLIENT_ERRORS = (HTTPError, OSError, ValueError, EntryNotFoundError, RuntimeError)
 #: What comes of an answer that is not what the client expects: it takes answers apart unchecked.
 NONSENSE = (LookupError, TypeError, AttributeError)
-#: Trouble of this machine, which no second attempt mends: offline, a proxy without its package, a missing certificate.
-LASTING = (OfflineModeIsEnabled, ImportError, FileNotFoundError, PermissionError)
 
 # A token that does not fit into a header is quoted by the HTTP library; so may be the signature of a CDN's address.
 _SECRET = re.compile(r"Bearer .*|hf_\w+|(?<=[?&])\S+")
@@ -90,14 +88,14 @@ def hub_error(error: BaseException, repo_id: str, revision: str | None = None) -
         return IntegrityError(f"the Hub's answer for {repo_id} makes no sense")
     if isinstance(error, OSError) and "Consistency check failed" in str(error):
         return IntegrityError(f"a file of {repo_id} came with another size than the server named before")
-    if why := _of_this_machine(error):
+    if why := of_this_machine(error):
         return why
     what = printable(_SECRET.sub("<token>", str(error).splitlines()[0] if str(error) else type(error).__name__), 160)
     return TransportError(f"the connection to {constants.ENDPOINT} failed: {what}")
 
 
-def _of_this_machine(error: BaseException) -> HubcleanError | None:
-    """What is wrong with files and settings here, with the name of the file."""
+def of_this_machine(error: BaseException) -> HubcleanError | None:
+    """What is wrong with files and settings here, with the name of the file; no second attempt mends it."""
     if isinstance(error, ImportError):
         if "socks" not in str(error).lower():
             return None
@@ -108,10 +106,11 @@ def _of_this_machine(error: BaseException) -> HubcleanError | None:
         )
     if not isinstance(error, OSError):
         return None
-    places = {name: os.environ[name] for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)}
-    for name, place in places.items():
-        unread = isinstance(error, ssl.SSLError) and error.filename is None and "CERTIFICATE_VERIFY" not in str(error)
-        if (isinstance(error, _DISK) and not os.access(place, os.R_OK)) or (unread and "NO_CERTIFICATE" in str(error)):
+    for name, there in (("SSL_CERT_FILE", os.path.isfile), ("SSL_CERT_DIR", os.path.isdir)):
+        place = os.environ.get(name, "")
+        missing = place and error.filename is None and not (there(place) and os.access(place, os.R_OK))
+        empty = place and isinstance(error, ssl.SSLError) and ("NO_CERTIFICATE" in str(error) or "PEM" in str(error))
+        if empty or (missing and isinstance(error, (*_DISK, ssl.SSLError))):
             return TransportError(
                 f"{name} names {printable(place, 300)!r}, from which no certificate can be read: mend or unset it"
             )

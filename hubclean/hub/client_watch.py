@@ -12,6 +12,7 @@ from huggingface_hub import get_session
 from hubclean.errors import IntegrityError
 from hubclean.escaping import printable
 from hubclean.hub.addresses import is_api, origin, redirected
+from hubclean.hub.client_errors import hub_error
 from hubclean.hub.pacing import BUSY, PACE
 
 _MOVED = (301, 302, 303, 307, 308)
@@ -27,7 +28,10 @@ def watched(endpoint: str) -> Iterator[None]:
         IntegrityError: an API answer leads to another host. TransportError: the Hub asks for a longer wait than anybody
             waits. Both from within the client's calls.
     """
-    session = get_session()
+    try:
+        session = get_session()
+    except (ImportError, OSError, ValueError) as error:  # a proxy without its package, a certificate that is not there
+        raise hub_error(error, "the Hub") from error
     before, after = functools.partial(_before, origin(endpoint)), functools.partial(_after, origin(endpoint))
     hooks = session.event_hooks
     session.event_hooks = {"request": [*hooks["request"], before], "response": [*hooks["response"], after]}

@@ -33,7 +33,7 @@ def describe(
         HfHubHTTPError and others of the client, as it raises them.
     """
     url = f"{endpoint}/api/models/{repo_id}" + (f"/revision/{quote(revision, safe='')}" if revision else "")
-    params: dict[str, Any] = {"blobs": True, **({"securityStatus": True} if security else {})}
+    params: dict[str, Any] | None = {"blobs": True, **({"securityStatus": True} if security else {})}
     headers = build_hf_headers(token=token, library_name="hubclean", library_version=__version__)
     home = origin(endpoint)
     for _ in range(transport.HOPS):
@@ -49,7 +49,7 @@ def describe(
                     raise IntegrityError(
                         f"the Hub's API is redirected to {printable(location, 80)!r}, which is not followed"
                     )
-                url, params = target, params if "?" not in location else {}
+                url, params = target, None if "?" in location else params
                 continue
             return _parsed(response, repo_id, revision)
     raise IntegrityError(f"the description of {repo_id} is redirected without end")

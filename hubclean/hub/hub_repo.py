@@ -12,11 +12,11 @@ from typing import Any
 
 from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
 
-from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError, strings
+from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
 from hubclean.hub.client_watch import watched
 from hubclean.hub.descriptions import describe
-from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry
+from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry, named
 from hubclean.hub.transport import HubTransport, retrying
 from hubclean.records import RepoRef
 from hubclean.version import __version__
@@ -111,7 +111,7 @@ class HubRepo:
             IntegrityError: a file does not have the size and hash of the listing; it is not kept.
             OutputError: the disk cannot be written. TransportError, AccessError, TargetError: as in ``HubRepo``.
         """
-        entries = [self._entry(path) for path in strings("paths", paths)]
+        entries = [self._entry(path) for path in named(paths)]
         if odd := next((entry.path for entry in entries if printable(entry.path, 1000) != entry.path), None):
             raise IntegrityError(f"{printable(odd)!r} is no plain name, so it is not downloaded")  # bars would show it
         pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)

@@ -29,10 +29,10 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass
 class _Rest:
-    """Until when (on the clock) one part of one host is left alone, and whether somebody waits for it already."""
+    """Until when (on the clock) one part of one host is left alone, and how far of that patience has paid for."""
 
     until: float = 0.0
-    paid: bool = False
+    paid: float = 0.0
     patience: float = PATIENCE
 
 
@@ -53,7 +53,7 @@ class Pace:
         with self._lock:
             rest = self._rests.setdefault(_part(url), _Rest())
             if asked is not None:
-                rest.until, rest.paid = max(rest.until, time.monotonic() + asked), False
+                rest.until = max(rest.until, time.monotonic() + asked)
             elif status < 400:
                 rest.patience = min(PATIENCE, rest.patience + EARNED)
         return asked
@@ -75,17 +75,18 @@ class Pace:
         """
         with self._lock:
             rest = self._rests.setdefault(_part(url), _Rest())
-            left = rest.until - time.monotonic()
-            if left <= 0 or rest.paid:
+            now = time.monotonic()
+            left, more = rest.until - now, rest.until - max(now, rest.paid)
+            if left <= 0 or more <= 0:
                 return max(0.0, left)
             back = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=min(left, 1e9))
-            if left > rest.patience:
+            if more > rest.patience:
                 raise TransportError(
                     f"the Hub asks for no more requests before {back:%Y-%m-%d %H:%M:%S} UTC ({left:.0f} s from now),"
                     " which is not waited for: come back then, or log in for a higher limit"
                 )
-            rest.patience, rest.paid = rest.patience - left, True
-        if left >= 2:
+            rest.patience, rest.paid = rest.patience - more, rest.until
+        if more >= 2:
             _LOG.warning("the Hub asks for no requests for %.0f s: waiting until %s UTC", left, f"{back:%H:%M:%S}")
         return left
 

@@ -155,7 +155,7 @@ class LocalRepo:
         return self.read_range(path, 0, size)
 
     def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
-        paths = strings("paths", paths)
+        paths = named(paths)
         if into is None:
             for path in paths:
                 self._inside(path)
@@ -165,6 +165,15 @@ class LocalRepo:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(self._inside(path).read_bytes())
         return into
+
+
+def named(paths: Iterable[str]) -> tuple[str, ...]:
+    """Paths to fetch.
+
+    Raises:
+        OptionError: it is one path, not several.
+    """
+    return strings("paths", paths if isinstance(paths, (str, bytes)) else tuple(paths))
 
 
 # What the client of the Hub leaves in ``--local-dir`` folders; anything else there came with the repo.

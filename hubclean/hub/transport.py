@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from huggingface_hub import constants, get_session, hf_hub_url
+from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from hubclean.errors import HubcleanError, IntegrityError, TransportError
 from hubclean.escaping import printable
 from hubclean.hub.addresses import origin, redirected
-from hubclean.hub.client_errors import CLIENT_ERRORS, LASTING, hub_error, shown_path, status_error
+from hubclean.hub.client_errors import CLIENT_ERRORS, hub_error, of_this_machine, shown_path, status_error
 from hubclean.hub.pacing import PACE, asked_wait
 from hubclean.version import __version__
 
@@ -190,8 +191,9 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
             raise
         except (*CLIENT_ERRORS, ImportError) as cause:
             known, answer = hub_error(cause, repo_id, revision), getattr(cause, "response", None)
-            lasting = answer is not None and answer.status_code not in AGAIN
-            if lasting or not isinstance(known, TransportError) or isinstance(cause, LASTING):
+            lasting = isinstance(cause, OfflineModeIsEnabled) or of_this_machine(cause) is not None
+            lasting = lasting or (answer is not None and answer.status_code not in AGAIN)
+            if lasting or not isinstance(known, TransportError):
                 raise known from cause
             asked = answer is not None and asked_wait(answer.status_code, answer.headers) is not None
             error = known

@@ -5,17 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hubclean.cli.main import main
 from hubclean.errors import OutputError
 from hubclean.whole_folder import remove_abandoned, whole_folder
 from support import ROOT
+from support.work import HANGS
 
 FILLING = """
 import sys
@@ -55,6 +60,19 @@ def test_the_folder_of_a_killed_process_is_removed_and_of_a_living_one_is_not(
     assert [row.name for row in tmp_path.iterdir()] == ["model"]
     assert f"removed {hidden}" in caplog.text
     assert f"process {process.pid}" in caplog.text
+
+
+def test_a_terminated_command_cleans_up_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def terminated(*_: object) -> None:
+        with whole_folder(tmp_path / "out"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(HANGS)
+
+    monkeypatch.setattr("hubclean.registry.describe_methods", terminated)
+    done = CliRunner().invoke(main, ["methods"])
+    assert (done.exit_code, done.output) == (2, "hubclean: interrupted; nothing was left half-written\n")
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def locked(parent: Path, name: str = ".model.partial-abcd1234", text: str | None = None) -> Path:

@@ -107,6 +107,18 @@ def test_a_hub_that_never_leaves_a_request_is_given_up(clock: Clock) -> None:
     assert sum(clock.slept) == pacing.PATIENCE
 
 
+def test_answers_that_were_on_their_way_cost_no_patience(clock: Clock) -> None:
+    pace, url = Pace(), "https://hub/api/models/a/b"
+    for _ in range(8):  # as many threads are told the same
+        pace.note(url, 429, {"Retry-After": "200"})
+        assert pace.agree(url) == pytest.approx(200, abs=1)
+        clock.now += 0.05
+    pace.wait(url)
+    assert sum(clock.slept) <= 200
+    pace.note(url, 429, {"Retry-After": "90"})
+    pace.wait(url)
+
+
 def test_patience_comes_back_with_answers(clock: Clock) -> None:
     pace, url = Pace(), "https://hub/api/models/a/b"
     for _ in range(5):
