@@ -181,7 +181,7 @@ def _tree(place: Path) -> dict[str, RepoEntry]:
 
 
 def _shards(snapshot: Path) -> dict[str, RepoEntry]:
-    """Shards that an index names and that are not there; of one byte, as nobody knows it, so that they are asked for."""
+    """Shards that an index names and that are not there: of one byte, so that they are asked for."""
     missing: dict[str, RepoEntry] = {}
     for index in snapshot.glob("**/*.index.json"):
         try:

@@ -60,7 +60,7 @@ def _parsed(response: Any, repo_id: str, revision: str | None) -> ModelInfo:
         _refuse(response, repo_id, revision)
     body = _read(response, repo_id)
     try:
-        return ModelInfo(**json.loads(body))
+        return ModelInfo(**json.loads(body))  # type: ignore[no-untyped-call]
     except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
         raise IntegrityError(
             f"the Hub's answer is no description of {repo_id} (status {response.status_code}, "

@@ -102,14 +102,8 @@ class HubTransport:
             with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=TIMEOUT) as response:
                 status = response.status_code
                 asked = PACE.note(url, status, response.headers)
-                if at_hub and (commit := response.headers.get("X-Repo-Commit")) and status < 400:
-                    if commit != self._commit:
-                        raise IntegrityError(f"{shown_path(path)} came from another commit than {self._commit}")
-                    confirmed = True
-                if at_hub and status < 400 and _other_hash(response.headers, known):
-                    raise IntegrityError(f"the server names another hash for {shown_path(path)} than its listing")
-                if at_hub and status < 400 and response.headers.get("X-Linked-Size", str(size)) != str(size):
-                    raise IntegrityError(f"the server names another size for {shown_path(path)} than its listing")
+                if at_hub and status < 400:
+                    confirmed |= self._is_listed(response.headers, path, size, known)
                 if status in MOVED:
                     url = _next(url, response.headers.get("Location", ""), path)
                     continue
@@ -122,6 +116,17 @@ class HubTransport:
                     self._same_tag(path, response.headers.get("ETag", ""))
                 return body
         raise IntegrityError(f"{shown_path(path)} is redirected without end")
+
+    def _is_listed(self, headers: Any, path: str, size: int, known: str | None) -> bool:
+        """Whether the Hub says that it answers from our commit; it must not name another one, hash or size."""
+        commit = headers.get("X-Repo-Commit")
+        if commit and commit != self._commit:
+            raise IntegrityError(f"{shown_path(path)} came from another commit than {self._commit}")
+        if _other_hash(headers, known):
+            raise IntegrityError(f"the server names another hash for {shown_path(path)} than its listing")
+        if headers.get("X-Linked-Size", str(size)) != str(size):
+            raise IntegrityError(f"the server names another size for {shown_path(path)} than its listing")
+        return bool(commit)
 
     def _same_tag(self, path: str, tag: str) -> None:
         """Parts may be put together only if all are of one version of the file."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,25 +15,19 @@ from hubclean.cli.main import main
 from hubclean.errors import HubcleanError, IntegrityError, TargetError, TransportError
 from hubclean.hub.targets import open_target
 from support.hub_server import HubServer
-from support.tiny_models import make_repo
+from support.scanned_files import TENSOR, safetensors
 
 Files = dict[str, bytes]
 
 
-@pytest.fixture(scope="module")
-def timm(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """A timm repo."""
-    return _read(make_repo(tmp_path_factory.mktemp("timm") / "m", "timm-resnet", 4))
-
-
-@pytest.fixture(scope="module")
-def sharded(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    """A transformers repo in several shards."""
-    return _read(make_repo(tmp_path_factory.mktemp("hf") / "m", "hf-vit", 4, shard="20KB"))
-
-
-def _read(folder: Path) -> Files:
-    return {place.relative_to(folder).as_posix(): place.read_bytes() for place in folder.rglob("*") if place.is_file()}
+TIMM: Files = {"config.json": b'{"architecture": "resnet18"}', "model.safetensors": safetensors(), "README.md": b"# hi"}
+SHARDS = [f"model-0000{i}-of-00003.safetensors" for i in (1, 2, 3)]
+INDEX = {"metadata": {"total_size": 12}, "weight_map": {f"t{i}": name for i, name in enumerate(SHARDS)}}
+SHARDED: Files = {
+    "config.json": b'{"model_type": "vit", "architectures": ["ViTForImageClassification"]}',
+    "model.safetensors.index.json": json.dumps(INDEX).encode(),
+    **{name: safetensors({f"t{i}": TENSOR["a"]}) for i, name in enumerate(SHARDS)},
+}
 
 
 @pytest.fixture
@@ -50,10 +45,12 @@ def folder(cache: Path, name: str = "models--org--model") -> Path:
     return cache / name
 
 
-def test_everything_works_from_the_cache(
-    hub: HubServer, timm: Files, fresh_cache: Path, tmp_path: Path, offline: Callable[[], None]
-) -> None:
-    commit = hub.create("org/model", timm)
+def test_everything_works_from_the_cache(hub: HubServer, tmp_path: Path, offline: Callable[[], None]) -> None:
+    pytest.importorskip("timm")
+    from support.tiny_models import make_repo
+
+    made = make_repo(tmp_path / "made", "timm-resnet", 4)
+    commit = hub.create("org/model", {place.name: place for place in made.iterdir()})
     snapshot_download("org/model")
     online = hubclean.scan("org/model")
     offline()
@@ -64,7 +61,7 @@ def test_everything_works_from_the_cache(
     assert f"origin: org/model@{commit} (as the cache holds it; the Hub was not asked)" in shown.output
     assert hubclean.site("org/model").site.heads[0].path == "fc"
     assert hubclean.download("org/model", tmp_path / "out").exit_code == 0
-    assert (tmp_path / "out" / "model.safetensors").read_bytes() == timm["model.safetensors"]
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == (made / "model.safetensors").read_bytes()
     result = hubclean.clean("org/model", None, tmp_path / "clean", detectors=["skip"], retune=False)
     assert result.audit.origin.revision == commit
     assert hub.log == []
@@ -72,9 +69,9 @@ def test_everything_works_from_the_cache(
 
 @pytest.mark.parametrize("target", ["folder", "snapshots", "commit", "branch"])
 def test_ways_to_name_what_is_cached(
-    hub: HubServer, timm: Files, fresh_cache: Path, offline: Callable[[], None], target: str
+    hub: HubServer, fresh_cache: Path, offline: Callable[[], None], target: str
 ) -> None:
-    old = hub.create("org/model", timm)
+    old = hub.create("org/model", TIMM)
     snapshot_download("org/model")
     hub.commit("org/model", {"more.txt": b"x"})
     hub.commit("org/model", {}, branch="dev")
@@ -90,11 +87,11 @@ def test_ways_to_name_what_is_cached(
     name, revision, commit = named[target]
     repo = open_target(name, revision)
     assert str(repo.ref) == f"org/model@{commit}"
-    assert len(repo.files()) == len(timm) + (commit == new)
+    assert len(repo.files()) == len(TIMM) + (commit == new)
 
 
-def test_what_was_never_fetched_is_named(hub: HubServer, timm: Files, offline: Callable[[], None]) -> None:
-    hub.create("org/model", timm)
+def test_what_was_never_fetched_is_named(hub: HubServer, offline: Callable[[], None]) -> None:
+    hub.create("org/model", TIMM)
     snapshot_download("org/model")
     offline()
     for target, says in (
@@ -106,21 +103,20 @@ def test_what_was_never_fetched_is_named(hub: HubServer, timm: Files, offline: C
             hubclean.scan(target)
 
 
-def test_a_part_of_a_repo_is_no_verdict(hub: HubServer, sharded: Files, offline: Callable[[], None]) -> None:
-    hub.create("org/model", sharded)
-    shards = [path for path in sharded if path.startswith("model-")]
-    for path in sharded.keys() - {shards[1]}:
+def test_a_part_of_a_repo_is_no_verdict(hub: HubServer, offline: Callable[[], None]) -> None:
+    hub.create("org/model", SHARDED)
+    for path in SHARDED.keys() - {SHARDS[1]}:
         hf_hub_download("org/model", path)
     offline()
     report = hubclean.scan("org/model")
     assert report.exit_code == 2
-    assert shards[1] in CliRunner().invoke(main, ["scan", "org/model"]).output
+    assert SHARDS[1] in CliRunner().invoke(main, ["scan", "org/model"]).output
 
 
 def test_a_configuration_without_weights_is_no_verdict(
-    hub: HubServer, timm: Files, tmp_path: Path, offline: Callable[[], None]
+    hub: HubServer, tmp_path: Path, offline: Callable[[], None]
 ) -> None:
-    hub.create("org/model", timm)
+    hub.create("org/model", TIMM)
     hf_hub_download("org/model", "config.json")
     offline()
     report = hubclean.download("org/model", tmp_path / "out")
@@ -130,8 +126,8 @@ def test_a_configuration_without_weights_is_no_verdict(
     assert "as the cache holds it" in shown.output
 
 
-def test_the_kept_listing_names_what_is_missing(hub: HubServer, timm: Files, offline: Callable[[], None]) -> None:
-    hub.create("org/model", timm)
+def test_the_kept_listing_names_what_is_missing(hub: HubServer, offline: Callable[[], None]) -> None:
+    hub.create("org/model", TIMM)
     place = Path(snapshot_download("org/model"))
     if not (place.parents[1] / "trees").is_dir():
         pytest.skip("this client keeps no listing")
@@ -145,9 +141,9 @@ def test_the_kept_listing_names_what_is_missing(hub: HubServer, timm: Files, off
 
 @pytest.mark.parametrize("path", ["config.json", "model.safetensors"])
 def test_cached_bytes_gone_bad_are_no_verdict_and_go_nowhere(
-    hub: HubServer, timm: Files, tmp_path: Path, offline: Callable[[], None], path: str
+    hub: HubServer, tmp_path: Path, offline: Callable[[], None], path: str
 ) -> None:
-    hub.create("org/model", timm)
+    hub.create("org/model", TIMM)
     place = Path(snapshot_download("org/model")) / path
     body = bytearray(place.read_bytes())
     body[-2] ^= 1
@@ -163,10 +159,8 @@ def test_cached_bytes_gone_bad_are_no_verdict_and_go_nowhere(
     assert list(tmp_path.glob("out")) == []
 
 
-def test_the_whole_cache_and_its_parts_are_refused_with_a_way_on(
-    hub: HubServer, timm: Files, fresh_cache: Path
-) -> None:
-    hub.create("org/model", timm)
+def test_the_whole_cache_and_its_parts_are_refused_with_a_way_on(hub: HubServer, fresh_cache: Path) -> None:
+    hub.create("org/model", TIMM)
     hub.create("org/data", {"a.txt": b"x"}, repo_type="dataset")
     snapshot_download("org/model")
     snapshot_download("org/data", repo_type="dataset")
