@@ -98,11 +98,10 @@ def _begun(out: Path) -> tuple[IO[str], Path]:
     number, name = tempfile.mkstemp(prefix=f".{out.name[:50]}.partial-", suffix=_LOCK, dir=out.parent)
     lock = os.fdopen(number, "w", encoding="utf-8")
     try:
-        if fcntl:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        json.dump({"kind": _KIND, "host": socket.gethostname(), "process": os.getpid(), "began": began}, lock)
-        lock.flush()
+        if _held(lock):  # else nobody could see that we live: without a word in it, nobody touches the folder
+            began = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+            json.dump({"kind": _KIND, "host": socket.gethostname(), "process": os.getpid(), "began": began}, lock)
+            lock.flush()
         partial = Path(name.removesuffix(_LOCK))
         partial.mkdir(mode=0o700)
     except BaseException:
@@ -110,6 +109,16 @@ def _begun(out: Path) -> tuple[IO[str], Path]:
         lock.close()
         raise
     return lock, partial
+
+
+def _held(lock: IO[str]) -> bool:
+    """Lock the file for as long as this process lives; ``False`` on disks that have no locks."""
+    try:
+        if fcntl:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError:
+        return False
+    return fcntl is not None
 
 
 def remove_abandoned(parent: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from hubclean.records import RepoRef
 
 _HEX40, _HEX64 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
 _FOLDER = re.compile(r"(models|datasets|spaces|kernels)--([^/]+)")
-_BESIDE = re.compile(r"\.locks|\.cache|version(_\w+)?\.txt|CACHEDIR\.TAG|blobs|xet|tmp\w*|\.DS_Store")
+_BESIDE = re.compile(r"\..*|version(_\w+)?\.txt|CACHEDIR\.TAG|tmp\w*|token|stored_tokens|.*\.lock")
 _PARTS = ("blobs", "refs", "trees", ".no_exist")
 _LONGEST_TREE = 64 << 20
 
@@ -128,7 +128,7 @@ def cached_target(place: Path, revision: str | None) -> CachedRepo | None:
         if found[1] != "models":
             raise TargetError(f"{place.name!r} is one of the Hub's {found[1]}; hubclean looks at models")
         return CachedRepo(place, revision)
-    for cache in (place, place / "hub"):
+    for cache in (place, place / "hub") if not _files_of_its_own(place) else ():
         if models := _models(cache):
             raise TargetError(
                 f"{printable(str(place), 300)!r} is a cache of the Hub's client with {len(models)} models: name one, as"
@@ -138,15 +138,20 @@ def cached_target(place: Path, revision: str | None) -> CachedRepo | None:
 
 
 def _models(place: Path) -> list[str]:
-    """The model folders of a cache; none if anything lies beside them that no cache holds, for that is to be judged."""
+    """The model folders of a cache."""
     try:
-        names = sorted(entry.name for entry in place.iterdir())
+        names = sorted(entry.name for entry in place.iterdir() if entry.name.startswith("models--"))
     except OSError:
         return []
-    models = [name for name in names if _FOLDER.fullmatch(name) and (place / name / "snapshots").is_dir()]
-    if any(not _FOLDER.fullmatch(name) and not _BESIDE.fullmatch(name) for name in names):
-        return []
-    return [name for name in models if name.startswith("models--")]
+    return [name for name in names if _FOLDER.fullmatch(name) and (place / name / "snapshots").is_dir()]
+
+
+def _files_of_its_own(place: Path) -> bool:
+    """Whether files lie in the folder itself that no cache holds: then it is a repo, whatever lies below."""
+    try:
+        return any(entry.is_file() and not _BESIDE.fullmatch(entry.name) for entry in place.iterdir())
+    except OSError:
+        return True
 
 
 def _repo_id(folder: Path) -> str:

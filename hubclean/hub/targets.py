@@ -94,8 +94,10 @@ def _parse_url(url: str) -> tuple[str, str | None]:
     """``https://HOST/org/model[/tree/REVISION]``; the host is huggingface.co or the one of ``HF_ENDPOINT``, which may
     have a path of its own before ``org``."""
     shown = printable(url)
-    endpoint = urlsplit((os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/"))
+    hub = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    path = ""
     try:
+        endpoint = urlsplit(hub)
         parts = urlsplit(url)
         ours = (parts.scheme, parts.netloc) == (endpoint.scheme, endpoint.netloc)
         ours = ours and f"{parts.path}/".startswith(f"{endpoint.path}/")
@@ -104,7 +106,7 @@ def _parse_url(url: str) -> tuple[str, str | None]:
     except ValueError:
         ours = False
     if not ours:
-        raise TargetError(f"{shown!r} is not an address of the Hub at {endpoint.geturl()}")
+        raise TargetError(f"{shown!r} is not an address of the Hub at {printable(hub, 200)}")
     names = [unquote(part) for part in path.strip("/").split("/")]
     lead = 3 if names[0] in ("datasets", "spaces", "buckets", "kernels", "models") else 2
     rest, tail = "/".join(names[:lead]), names[lead:]

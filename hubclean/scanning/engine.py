@@ -25,6 +25,7 @@ from hubclean.scanning.scanners import Scanner, handled_by, not_checked
 IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
 _ACCUSING = SEVERITIES.index("medium")
+_OF_NAMES = ("HC-PKL-009",)  # said of a file's name, so no byte of it can be wrong
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
 
 
@@ -73,7 +74,8 @@ def scan(
     reader = reader_of(repo, files, allow)
     _read_ahead(reader, files, progress)
     findings, verdicts = _judge(scanners, reader, files)
-    accused = {row.path for row in findings if SEVERITIES.index(row.severity) >= min(_ACCUSING, SEVERITIES.index(gate))}
+    least = min(_ACCUSING, SEVERITIES.index(gate))
+    accused = {row.path for row in findings if SEVERITIES.index(row.severity) >= least and row.rule not in _OF_NAMES}
     if [path for path in sorted(accused) if not reader.confirm(path)]:
         findings, verdicts = _judge(scanners, reader, files)
     loaded = load_set(reader, asked)

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,13 +66,27 @@ def test_a_terminated_command_cleans_up_at_once(tmp_path: Path, monkeypatch: pyt
     def terminated(*_: object) -> None:
         with whole_folder(tmp_path / "out"):
             os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(HANGS)
+            threading.Event().wait(HANGS)
 
     monkeypatch.setattr("hubclean.registry.describe_methods", terminated)
     done = CliRunner().invoke(main, ["methods"])
     assert (done.exit_code, done.output) == (2, "hubclean: interrupted; nothing was left half-written\n")
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_on_a_disk_without_locks_nothing_is_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fcntl.flock", without)
+        with whole_folder(tmp_path / "out") as place:
+            assert remove_abandoned(tmp_path) == []
+            patch.undo()
+            assert remove_abandoned(tmp_path) == []
+            assert place.is_dir()
+    assert [row.name for row in tmp_path.iterdir()] == ["out"]
 
 
 def locked(parent: Path, name: str = ".model.partial-abcd1234", text: str | None = None) -> Path:

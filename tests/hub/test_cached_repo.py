@@ -173,7 +173,9 @@ def test_the_whole_cache_and_its_parts_are_refused_with_a_way_on(hub: HubServer,
         with pytest.raises(TargetError, match=says):
             open_target(str(place))
     home = fresh_cache.parent / "home"
-    home.mkdir()
+    (home / "datasets").mkdir(parents=True)
+    (home / "token").write_text("x")
+    (fresh_cache / ".locks").mkdir(exist_ok=True)
     fresh_cache.rename(home / "hub")
     with pytest.raises(TargetError, match="name one, as"):
         open_target(str(home))
@@ -183,5 +185,7 @@ def test_a_repo_that_looks_like_a_cache_hides_nothing(tmp_path: Path) -> None:
     (tmp_path / "models--a--b" / "snapshots").mkdir(parents=True)
     (tmp_path / "models--a--b" / "blobs").mkdir()
     (tmp_path / "models--a--b" / "blobs" / "evil.bin").write_bytes(b"x")
+    with pytest.raises(TargetError, match="a cache of the Hub's client"):
+        open_target(str(tmp_path))
     (tmp_path / "config.json").write_bytes(b"{}")
     assert [row.path for row in open_target(str(tmp_path)).files()] == ["config.json", "models--a--b/blobs/evil.bin"]
