@@ -11,7 +11,7 @@ file each; ``nets`` a classifier; ``scanning`` is it safe to load?; ``hub`` a re
 comes to; ``json_records`` and
 ``schema`` its JSON; ``errors``; ``escaping`` strings of strangers; ``registry`` methods by name; ``progress``;
 ``whole_folder`` folders that appear whole or not at all; ``resources`` data folders; ``surface`` names imported when
-asked for; ``version``.
+asked for; ``wording`` how an option is called in a message; ``version``.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -100,12 +100,36 @@ class MissingExtraError(HubcleanError):
 
 
 def strings(name: str, values: Iterable[str]) -> tuple[str, ...]:
-    """The value of an option that takes several strings.
+    """The value of an option that takes several strings, see ``several``."""
+    return several(name, values, str)
+
+
+def several(name: str, values: Iterable[Any], kind: type | tuple[type, ...] = object) -> tuple[Any, ...]:
+    """The value of an option that takes several of a ``kind``, as a tuple.
 
     Raises:
-        OptionError: it is one string, whose letters would be taken one by one: ``*.onnx`` would let all pass.
+        OptionError: it is one string or bytes, whose letters would be taken one by one (``*.onnx`` would let all pass),
+            a mapping, no sequence at all, or holds something of another kind.
     """
-    found = () if isinstance(values, str) else tuple(values)
-    if isinstance(values, str) or not all(isinstance(value, str) for value in found):
-        raise OptionError(f"{name} takes several strings, in a list or tuple, not one {type(values).__name__}")
+    kinds = kind if isinstance(kind, tuple) else (kind,)
+    what = " or ".join(_KINDS.get(one, one.__name__) for one in kinds)
+    single = isinstance(values, (str, bytes, bytearray, memoryview, Mapping)) or not isinstance(values, Iterable)
+    if single or (isinstance(values, kinds) and kind is not object):
+        raise OptionError(f"{name} takes several {what}, in a list or tuple, not one {type(values).__name__}")
+    found = tuple(values)
+    if odd := [value for value in found if not isinstance(value, kinds) or (isinstance(value, bool) and kind is int)]:
+        raise OptionError(f"{name} takes several {what}, and one of these is a {type(odd[0]).__name__}")
     return found
+
+
+def hold_several(record: Any, kind: type | tuple[type, ...], *names: str) -> None:
+    """In ``__post_init__`` of a frozen record of options: these fields hold several of a ``kind``, as tuples.
+
+    Raises:
+        OptionError: as ``several``.
+    """
+    for name in names:
+        object.__setattr__(record, name, several(name, getattr(record, name), kind))
+
+
+_KINDS: dict[type, str] = {str: "strings", int: "whole numbers", object: "values"}

@@ -23,14 +23,19 @@ class RepoRef:
     Args:
         repo_id: ``org/model`` on a Hub, or the bare name of a local folder or file.
         revision: the 40-hex commit on a Hub (never a branch); ``None`` for local files.
-        kind: ``hub`` or ``local``.
+        kind: ``hub``, ``cache`` (a commit of a Hub as far as the cache of this machine holds it) or ``local``.
         subfolder: where in it the model lies; empty for its root.
     """
 
     repo_id: str
     revision: str | None
-    kind: Literal["hub", "local"]
+    kind: Literal["hub", "cache", "local"]
     subfolder: str = ""
+
+    @property
+    def said(self) -> str:
+        """The name, and that nobody asked the Hub, if so."""
+        return f"{self} (as the cache holds it; the Hub was not asked)" if self.kind == "cache" else str(self)
 
     def __str__(self) -> str:
         pinned = f"{self.repo_id}@{self.revision}" if self.revision else self.repo_id

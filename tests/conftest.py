@@ -72,8 +72,10 @@ def hub(fresh_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServe
     Retries of hubclean's own reader do not wait.
     """
     from hubclean.hub import transport
+    from hubclean.hub.pacing import PACE
 
     monkeypatch.setattr(transport, "FIRST_WAIT", 0.001)
+    PACE.forget()
     HUB.clear()
     yield HUB
     HUB.clear()

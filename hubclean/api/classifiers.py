@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hubclean.errors import OptionError, strings
+from hubclean.errors import OptionError, several, strings
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -216,12 +216,12 @@ def clean(
         given=strings("given", given),
         split=split,
         sizes=sizes or Sizes(),
-        planted=tuple(planted),
+        planted=several("planted", planted),
         hooks=hooks,
         retune=retune,
         always=always,
-        ballots=tuple(ballots),
-        feedback=tuple(feedback),
+        ballots=several("ballots", ballots),
+        feedback=several("feedback", feedback),
         gate=gate,
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),

@@ -73,6 +73,7 @@ def scan(
     from hubclean.hub.targets import open_target
     from hubclean.scanning import engine
 
+    detectors, given = strings("detectors", detectors), strings("given", given)
     repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
     report = engine.scan(
         repo,
@@ -90,9 +91,7 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(
-        strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks, base
-    )
+    options = DeepOptions(detectors, given, split, sizes or Sizes(), hooks, base)
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 

@@ -168,7 +168,7 @@ def _size(size: int) -> Shown:
 def _on_hub(audit: Audit) -> bool:
     """Whether links to the original can be made: a plain repo id, and a commit if there is one."""
     plain = _REPO_ID.fullmatch(audit.origin.repo_id) and re.fullmatch(r"[0-9a-f]{40}|", audit.origin.revision or "")
-    return audit.origin.kind == "hub" and plain is not None
+    return audit.origin.kind != "local" and plain is not None
 
 
 def _below(audit: Audit) -> str:

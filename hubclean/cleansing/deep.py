@@ -8,7 +8,7 @@ from pathlib import Path
 from hubclean.cleansing import verdict
 from hubclean.cleansing.chosen_methods import lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_or_merge, load_with_data
-from hubclean.errors import HubcleanError, OptionError
+from hubclean.errors import HubcleanError, OptionError, hold_several
 from hubclean.hub.repos import Repo
 from hubclean.hub.subfolders import below
 from hubclean.methods.interface import Detection
@@ -19,6 +19,7 @@ from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped
 from hubclean.registry import build_method
+from hubclean.wording import option
 
 # What a scan runs when nobody says: the one that judges, and a hint that needs no image.
 DETECTORS = ("neural-cleanse", "mm-bd")
@@ -35,6 +36,9 @@ class DeepOptions:
     sizes: datasets.Sizes = datasets.Sizes()
     hooks: Path | None = None
     base: str | None = None
+
+    def __post_init__(self) -> None:
+        hold_several(self, str, "detectors", "given")
 
 
 def deep_scan(
@@ -55,7 +59,7 @@ def deep_scan(
     texts = method_options(options.given, [("detectors", name) for name in options.detectors])
     made = [build_method("detectors", name, texts["detectors", name]) for name in options.detectors]
     for why in lacking(made, data is not None):
-        report = _skip(report, f"{why}: give --data")
+        report = _skip(report, f"{why}: give {option('data')}")
     made = [detector for detector in made if not lacking([detector], data is not None)]
     if not made:
         return report, ()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from hubclean.errors import hold_several
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import Session
@@ -61,6 +62,11 @@ class CleanOptions:
     base: str | None = None
     ready: Any = None
     command: str = ""
+
+    def __post_init__(self) -> None:
+        hold_several(self, str, "detectors", "given", "allow", "allow_unchecked")
+        hold_several(self, (str, Path), "ballots", "feedback")
+        hold_several(self, object, "planted")
 
     def settled(self, data: bool) -> CleanOptions:
         """The same with detector and defense named; ``data`` is whether there are images."""

@@ -40,6 +40,7 @@ from hubclean.records import (
 from hubclean.registry import build_method, chosen_options
 from hubclean.version import versions
 from hubclean.whole_folder import check_free
+from hubclean.wording import option
 
 _NONE = "skip"
 _LEFT = "nothing was found, so the weights stay as they were; --always runs {} all the same"
@@ -152,7 +153,7 @@ def _audit(
 ) -> Audit:
     """The record, but for what ``clean`` alone knows and the files that are still to be written."""
     skipped = [] if scan else [Skipped("scan", "the model was handed over in memory")]
-    skipped += [] if reports else [Skipped("detection", "not asked for (--detector skip)")]
+    skipped += [] if reports else [Skipped("detection", f"not asked for ({option('detectors', ['skip'])})")]
     return Audit(
         origin=checkpoint.origin,
         command="",
@@ -191,8 +192,8 @@ def _made(options: CleanOptions, data: bool) -> tuple[tuple[Any, ...], Any]:
     *detectors, defense = [build_method(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
     if lack := lacking((*detectors, defense), data):
         raise OptionError(
-            f"{' and '.join(lack)}: give --data; without it --detector {WITHOUT_IMAGES[0]} and "
-            f"--defense {WITHOUT_IMAGES[1]} can run"
+            f"{' and '.join(lack)}: give {option('data')}; without it {option('detectors', [WITHOUT_IMAGES[0]])} and "
+            f"{option('defense', WITHOUT_IMAGES[1])} can run"
         )
     return tuple(detectors), defense
 
@@ -208,7 +209,7 @@ def _retuned(
     """Whether known and recovered triggers come back, or why that was not measured."""
     stamps = [("planted", one) for one in options.planted] + [("recovered", one) for one in recovered[:_MOST_RETUNED]]
     if not options.retune:
-        return (), (Skipped("retuning check", "not asked for (--no-retune)"),)
+        return (), (Skipped("retuning check", f"not asked for ({option('retune', False)})"),)
     if not stamps:
         return (), (Skipped("retuning check", "no trigger is known or was recovered"),)
     if not len(splits.test):

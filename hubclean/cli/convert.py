@@ -63,7 +63,7 @@ def convert(
 
 def render_convert(report: ConvertReport) -> str:
     """The report as text."""
-    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
+    lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     if report.conversion is None or report.refused:
         lines.append(f"nothing was converted: {printable(report.refused.why if report.refused else '', 600)}")
         lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")

@@ -16,7 +16,7 @@ from hubclean.scanning.downloading import DownloadReport
 
 def render_download(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
-    lines = [headline(report.scan), f"  origin: {printable(str(report.scan.origin), 300)}"]
+    lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report.scan)}")
     if report.folder is None or report.refused:
         lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")

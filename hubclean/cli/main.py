@@ -5,6 +5,10 @@ Exit codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -21,6 +25,7 @@ from hubclean.cli.push import push
 from hubclean.cli.scan import scan
 from hubclean.cli.site import site
 from hubclean.version import __version__
+from hubclean.wording import typed
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -33,7 +38,8 @@ class _Group(click.Group):
 
         harmless_streams()
         try:
-            return super().invoke(ctx)
+            with typed(), _terminable():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit):
             raise
         except (KeyboardInterrupt, click.Abort):
@@ -41,6 +47,23 @@ class _Group(click.Group):
         except Exception as error:
             complain(error, f"hubclean {ctx.invoked_subcommand}")
         ctx.exit(2)
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends a command as Ctrl-C does, so that half a folder or an empty repo is taken back."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @click.group(cls=_Group, context_settings=_CONTEXT)

@@ -24,6 +24,10 @@ def render_push(report: PushReport) -> str:
         rest.append(f"still in the repo, and not part of the sanitized checkpoint: {names}")
     if report.dry_run:
         head = f"dry run: nothing was sent. One commit to {report.repo_id} would hold {len(report.files)} files:"
+        if report.unchanged:
+            head = f"dry run: no commit would be made, {report.repo_id} holds just these {len(report.files)} files:"
+        if report.unasked:
+            rest.append(f"the Hub was not asked what {report.repo_id} holds: {printable(report.unasked, 300)}")
         return "\n".join(
             [
                 head,
@@ -35,6 +39,9 @@ def render_push(report: PushReport) -> str:
             ]
         )
     where = report.pr_url or report.url or report.repo_id
+    if report.unchanged:
+        head = f"nothing to publish: {report.repo_id}@{report.commit} holds just these {len(report.files)} files"
+        return "\n".join([head, columns(rows), *rest])
     head = f"published {len(report.files)} files in one commit: {printable(where)}"
     return "\n".join([head, columns(rows), *rest])
 
@@ -47,7 +54,11 @@ def render_push(report: PushReport) -> str:
 @click.option("--revision", default="main", show_default=True, help="Branch to commit to.")
 @click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
 @click.option("--force", is_flag=True, help="Publish a checkpoint that still has its backdoor, or has it only covered.")
-@click.option("--dry-run", is_flag=True, help="Ask the Hub what is there, show the files and the card; send nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the files and the card, and what the Hub holds if it can be reached; send nothing.",
+)
 @json_option
 def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""

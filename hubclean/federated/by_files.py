@@ -27,6 +27,7 @@ from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import BallotReport
 from hubclean.version import versions
+from hubclean.wording import option
 
 _PACKAGES = ("hubclean", "torch", "timm", "transformers")  # what computes an activation; no more is told
 
@@ -74,7 +75,7 @@ def rank(
         HubcleanError: the checkpoint or the images cannot be opened, or units of that site cannot be cut.
     """
     if epsilon is not None and scheme != "mvp":
-        raise OptionError("noise is for votes alone: give --scheme mvp with --epsilon")
+        raise OptionError(f"noise is for votes alone: give {option('scheme', 'mvp')} with {option('epsilon')}")
     checkpoint, images, session = _opened(source, session, labelled=False)
     units = participant.units_at(checkpoint, site)
     activity = participant.activity(checkpoint, units, images, session)

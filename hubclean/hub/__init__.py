@@ -4,7 +4,12 @@
 * ``repos``: ``Repo``, ``RepoEntry``, ``LocalRepo``: one interface.
 * ``subfolders``: a folder of a repo as a repo.
 * ``hub_repo``: a repo on a Hub at one commit.
-* ``transport``: requests, retries, errors.
+* ``cached_repo``: the same from the cache of the Hub's client, without a request.
+* ``descriptions``: what a Hub says of a repo.
+* ``transport``: reads of files: requests, retries.
+* ``pacing``: waits that a Hub asks for.
+* ``client_watch``: our rules for what the Hub's client does by itself.
+* ``addresses``: whose an address is, which redirects are followed.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.
 * ``publish``: ``push``.
 * ``audited_folder``: a folder compared with its own audit.

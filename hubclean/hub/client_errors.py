@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
+import ssl
 from typing import Any
 
 from huggingface_hub import constants
@@ -22,6 +24,8 @@ from hubclean.escaping import printable
 
 #: What the client may raise for a failed request; everything else is a bug and stays a traceback.
 CLIENT_ERRORS = (HTTPError, OSError, ValueError, EntryNotFoundError, RuntimeError)
+#: What comes of an answer that is not what the client expects: it takes answers apart unchecked.
+NONSENSE = (LookupError, TypeError, AttributeError)
 
 # A token that does not fit into a header is quoted by the HTTP library; so may be the signature of a CDN's address.
 _SECRET = re.compile(r"Bearer .*|hf_\w+|(?<=[?&])\S+")
@@ -57,6 +61,8 @@ def status_error(status: int, headers: Any, repo_id: str, revision: str | None, 
         return AccessError(f"the Hub does not accept this token, or wants one, for {repo_id}: run `hf auth login`")
     if status == 403:
         return AccessError(f"the Hub refused access to {repo_id}" + (f": {message}" if message else ""))
+    if status == 404 and not path:
+        return TargetError(f"there is no model {repo_id} on {constants.ENDPOINT} (404, without a word why)")
     if status == 429:
         return TransportError("the Hub asks for fewer requests (429); wait a while, or log in for a higher limit")
     return TransportError(f"the Hub answered {status} for {repo_id}" + (f": {message}" if message else ""))
@@ -78,7 +84,46 @@ def hub_error(error: BaseException, repo_id: str, revision: str | None = None) -
         return hub_error(cause, repo_id, revision)  # "not in the cache either", "error while uploading": look behind
     if isinstance(error, FileMetadataError):
         return IntegrityError(f"{constants.ENDPOINT} does not answer like a Hugging Face Hub for {repo_id}")
-    if isinstance(error, OSError) and (isinstance(error, _DISK) or error.errno in _DISK_FULL) and error.strerror:
-        return OutputError(f"a file of this disk cannot be read or written: {error.strerror}")
+    if isinstance(error, NONSENSE):
+        return IntegrityError(f"the Hub's answer for {repo_id} makes no sense")
+    if isinstance(error, OSError) and "Consistency check failed" in str(error):
+        return IntegrityError(f"a file of {repo_id} came with another size than the server named before")
+    if why := of_this_machine(error):
+        return why
     what = printable(_SECRET.sub("<token>", str(error).splitlines()[0] if str(error) else type(error).__name__), 160)
     return TransportError(f"the connection to {constants.ENDPOINT} failed: {what}")
+
+
+def of_this_machine(error: BaseException) -> HubcleanError | None:
+    """What is wrong with files and settings here, with the name of the file; no second attempt mends it."""
+    if isinstance(error, ImportError):
+        if "socks" not in str(error).lower():
+            return None
+        names = [name for name in _PROXIES if os.environ.get(name, "").startswith("socks")]
+        where = " and ".join(names) or "the settings"
+        return TransportError(
+            f"{where} names a SOCKS proxy, for which a package is missing: pip install socksio, or unset it"
+        )
+    if not isinstance(error, OSError):
+        return None
+    for name, there in (("SSL_CERT_FILE", os.path.isfile), ("SSL_CERT_DIR", os.path.isdir)):
+        place = os.environ.get(name, "")
+        missing = place and error.filename is None and not (there(place) and os.access(place, os.R_OK))
+        empty = place and isinstance(error, ssl.SSLError) and ("NO_CERTIFICATE" in str(error) or "PEM" in str(error))
+        if empty or (missing and isinstance(error, (*_DISK, ssl.SSLError))):
+            return TransportError(
+                f"{name} names {printable(place, 300)!r}, from which no certificate can be read: mend or unset it"
+            )
+    if (isinstance(error, _DISK) or error.errno in _DISK_FULL) and error.strerror:
+        names = [printable(str(name), 300) for name in (error.filename, error.filename2) if name is not None]
+        place = repr(names[0]) if names else f"a file in {printable(str(constants.HF_HUB_CACHE), 300)!r}"
+        of = " (the cache of the Hub's client: HF_HUB_CACHE names another)" if _in_cache(error.filename) else ""
+        return OutputError(f"{place} cannot be read or written: {error.strerror}{of}")
+    return None
+
+
+_PROXIES = tuple(name for word in ("ALL", "HTTPS", "HTTP") for name in (f"{word}_PROXY", f"{word.lower()}_proxy"))
+
+
+def _in_cache(place: object) -> bool:
+    return place is None or str(place).startswith(str(constants.HF_HUB_CACHE))

@@ -17,10 +17,12 @@ from huggingface_hub.utils import logging as hub_logging
 from hubclean.errors import AccessError, HubcleanError, PublishError, TransportError
 from hubclean.escaping import printable
 from hubclean.hub.audited_folder import AUDIT, CARD
-from hubclean.hub.client_errors import CLIENT_ERRORS, hub_error
+from hubclean.hub.client_errors import CLIENT_ERRORS, NONSENSE, hub_error
+from hubclean.hub.client_watch import watched
 from hubclean.hub.hub_repo import intact, listing, repo_info
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import Audit
+from hubclean.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,28 @@ class CommitPlan:
 
 
 def create_repo(api: HfApi, plan: CommitPlan, private: bool) -> None:
+    """Make the repo, and look whether it is there where the answer was lost or makes no sense."""
     try:
-        api.create_repo(plan.repo_id, private=private)
-    except CLIENT_ERRORS as error:
+        with watched(api.endpoint):
+            api.create_repo(plan.repo_id, private=private)
+    except (*CLIENT_ERRORS, *NONSENSE, HubcleanError) as error:
         status = _status(error)
         known = hub_error(error, plan.repo_id)
+        if status is None and not isinstance(error, HubcleanError) and _is_empty(api, plan):
+            return  # made, but the answer was lost or makes no sense
         if status == 409:
             known = AccessError(f"{plan.repo_id} exists, but your token may not see it")
         elif status in (401, 403):
             known = AccessError(f"your token may not create {plan.repo_id}: it needs the write role in that namespace")
         raise type(known)(f"{known}; nothing was published") from error
+
+
+def _is_empty(api: HfApi, plan: CommitPlan) -> bool:
+    """Whether the repo is there and holds nothing yet."""
+    try:
+        return all(entry.path == ".gitattributes" for entry in listing(repo_info(api, plan.repo_id, plan.revision)))
+    except HubcleanError:
+        return False
 
 
 def commit(api: HfApi, plan: CommitPlan) -> tuple[str, str, str | None]:
@@ -68,16 +82,17 @@ def commit(api: HfApi, plan: CommitPlan) -> tuple[str, str, str | None]:
         changes: list[Any] = _additions(plan, open_files)
         try:
             # The target's .gitignore would silently drop files of the checkpoint: ours replaces it for this upload.
-            api.preupload_lfs_files(
-                plan.repo_id, changes, revision=plan.revision, create_pr=plan.create_pr, free_memory=False,
-                gitignore_content="# hubclean publishes every file its audit lists\n",
-            )  # fmt: skip
-            changes += [CommitOperationDelete(path, is_folder=False) for path in plan.deleted]
-            done = api.create_commit(
-                plan.repo_id, changes, commit_message=plan.message, revision=plan.revision,
-                create_pr=plan.create_pr, parent_commit=plan.head,
-            )  # fmt: skip
-        except CLIENT_ERRORS as error:
+            with watched(api.endpoint):
+                api.preupload_lfs_files(
+                    plan.repo_id, changes, revision=plan.revision, create_pr=plan.create_pr, free_memory=False,
+                    gitignore_content="# hubclean publishes every file its audit lists\n",
+                )  # fmt: skip
+                changes += [CommitOperationDelete(path, is_folder=False) for path in plan.deleted]
+                done = api.create_commit(
+                    plan.repo_id, changes, commit_message=plan.message, revision=plan.revision,
+                    create_pr=plan.create_pr, parent_commit=plan.head,
+                )  # fmt: skip
+        except (*CLIENT_ERRORS, *NONSENSE, HubcleanError) as error:
             return _settle(api, plan, error), f"{api.endpoint}/{plan.repo_id}", None
     return done.oid, done.commit_url, done.pr_url
 
@@ -112,7 +127,7 @@ def _quiet() -> Iterator[None]:
 def _settle(api: HfApi, plan: CommitPlan, error: Exception) -> str:
     """After a failed commit: its id if it was made all the same (the answer was lost), else the error, put clearly."""
     known = _refusal(error, plan)
-    if not isinstance(known, TransportError):
+    if not isinstance(known, TransportError) and not isinstance(error, NONSENSE):
         raise known from error
     unknown = "whether the commit was made is not known: look before you push again"
     try:
@@ -144,11 +159,11 @@ def _refusal(error: Exception, plan: CommitPlan) -> HubcleanError:
         why = printable(" ".join(str(error).split("\n")[1:]), 160)
         return PublishError(f"the Hub does not take the metadata of README.md: {why}; nothing was published")
     known = hub_error(error, plan.repo_id, plan.revision)
-    if isinstance(known, TransportError):
+    if isinstance(known, TransportError) or isinstance(error, NONSENSE):
         return known
     if status in (401, 403) and not any(isinstance(link, (GatedRepoError, DisabledRepoError)) for link in chain):
         what = "open a pull request on" if plan.create_pr else "write to"
-        hint = "" if plan.create_pr else ", or use --create-pr to propose the files"
+        hint = "" if plan.create_pr else f", or use {option('create_pr', True)} to propose the files"
         return AccessError(
             f"your token may not {what} {plan.repo_id}: use one with the write role{hint}; nothing was published"
         )
@@ -171,8 +186,8 @@ def remove_repo(api: HfApi, plan: CommitPlan) -> bool:
     """Take back a repo that this push created and could not fill."""
     try:
         api.delete_repo(plan.repo_id)
-    except CLIENT_ERRORS:
-        return False
+    except (*CLIENT_ERRORS, *NONSENSE) as error:
+        return _status(error) == 404  # it is not there
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import threading
@@ -15,8 +14,10 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
-from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry
-from hubclean.hub.transport import TIMEOUT, HubTransport, retrying
+from hubclean.hub.client_watch import watched
+from hubclean.hub.descriptions import describe
+from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry, named
+from hubclean.hub.transport import HubTransport, retrying
 from hubclean.records import RepoRef
 from hubclean.version import __version__
 
@@ -81,20 +82,24 @@ class HubRepo:
             raise IntegrityError(f"{printable(path)!r} ends before byte {stop}")
         if start == stop:
             return b""
-        return self._reader.read(path, entry.size, (start, stop), lambda: self._count(path, stop - start), _hash(entry))
+        return self._reader.read(path, entry.size, (start, stop), lambda: self._count(path, stop - start), entry.hash)
 
     def read(self, path: str, limit: int) -> bytes:
         entry = self._entry(path)
         if entry.size > limit:
             raise IntegrityError(f"{printable(path)!r} has {entry.size} bytes, more than the {limit} allowed here")
-        body = b""
-        if entry.size:
-            body = self._reader.read(path, entry.size, None, lambda: self._count(path, entry.size), _hash(entry))
-        digest = _digest(entry)
-        digest.update(body)
-        if digest.hexdigest() != _hash(entry):
-            raise IntegrityError(f"{printable(path)!r} does not have the hash its listing says")
-        return body
+        for _ in range(2 if entry.size else 1):  # bytes that change on the way may come right the second time
+            body = self._whole(entry)
+            if entry.fits(body):
+                return body
+        raise IntegrityError(
+            f"{printable(path)!r} could not be read: twice its bytes did not have the hash its commit says"
+        )
+
+    def _whole(self, entry: RepoEntry) -> bytes:
+        if not entry.size:
+            return b""
+        return self._reader.read(entry.path, entry.size, None, lambda: self._count(entry.path, entry.size), entry.hash)
 
     def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
         """Download files and check every byte; a file that fails is removed again.
@@ -106,14 +111,15 @@ class HubRepo:
             IntegrityError: a file does not have the size and hash of the listing; it is not kept.
             OutputError: the disk cannot be written. TransportError, AccessError, TargetError: as in ``HubRepo``.
         """
-        entries = [self._entry(path) for path in paths]
+        entries = [self._entry(path) for path in named(paths)]
         if odd := next((entry.path for entry in entries if printable(entry.path, 1000) != entry.path), None):
             raise IntegrityError(f"{printable(odd)!r} is no plain name, so it is not downloaded")  # bars would show it
         pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
-        try:
-            places = list(pool.map(self._download, entries))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        with watched(self._endpoint):  # until the last thread has ended
+            try:
+                places = list(pool.map(self._download, entries))
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
         if into is None:
             name = "models--" + self.ref.repo_id.replace("/", "--")
             return Path(constants.HF_HUB_CACHE) / name / "snapshots" / self.commit
@@ -183,15 +189,7 @@ def repo_info(api: HfApi, repo_id: str, revision: str | None, *, security: bool 
         HubcleanError: as ``HubRepo``.
     """
 
-    def ask() -> Any:
-        try:
-            return api.model_info(
-                repo_id, revision=revision, files_metadata=True, securityStatus=security or None, timeout=TIMEOUT
-            )
-        except (LookupError, TypeError, AttributeError) as error:  # the client takes the answer apart unchecked
-            raise IntegrityError(f"the Hub's description of {repo_id} makes no sense") from error
-
-    info = retrying(ask, repo_id, revision)
+    info = retrying(lambda: describe(api.endpoint, api.token, repo_id, revision, security=security), repo_id, revision)
     if not isinstance(info.sha, str) or not _HEX40.fullmatch(info.sha):
         raise IntegrityError(f"the Hub names no commit for {repo_id}")
     if revision and _HEX40.fullmatch(revision) and info.sha != revision:
@@ -203,7 +201,7 @@ def listing(info: Any) -> list[RepoEntry]:
     """The files of ``model_info``, each path, size and hash checked for sense.
 
     Raises:
-        IntegrityError: a path that leaves the repo or comes twice, a size or hash that is none.
+        IntegrityError: no rows at all, a path that leaves the repo or comes twice, a size or hash that is none.
         TargetError: more than ``MOST_FILES`` files.
     """
     rows = info.siblings or []
@@ -220,7 +218,7 @@ def listing(info: Any) -> list[RepoEntry]:
         if lfs is None:
             hashed = isinstance(blob, str) and _HEX40.fullmatch(blob)
         pointed = getattr(lfs, "size", size) if lfs else size
-        if type(size) is not int or size < 0 or not hashed or pointed != size:
+        if type(size) is not int or not 0 <= size < 1 << 63 or not hashed or pointed != size:
             raise IntegrityError(f"the listing has no size or hash, or two sizes, for {shown!r}")
         entries[path] = RepoEntry(path, size, sha256, blob if isinstance(blob, str) else None)
     if clash := next(
@@ -239,24 +237,15 @@ def _inside(path: object) -> bool:
     return all(part not in ("", ".", "..") for part in path.split("/"))
 
 
-def _hash(entry: RepoEntry) -> str | None:
-    return entry.sha256 or entry.blob_id
-
-
-def _digest(entry: RepoEntry) -> Any:
-    """The hash the listing gives: sha256 for LFS files, else git's blob sha1, which begins with the size."""
-    return hashlib.sha256() if entry.sha256 else hashlib.sha1(b"blob %d\0" % entry.size, usedforsecurity=False)
-
-
 def intact(place: Path, entry: RepoEntry) -> bool:
     """Whether a file on disk has the size and hash of a listing's entry."""
     if not place.is_file() or place.stat().st_size != entry.size:
         return False
-    digest = _digest(entry)
+    digest = entry.digest()
     with place.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
-    return bool(digest.hexdigest() == _hash(entry))
+    return bool(digest.hexdigest() == entry.hash)
 
 
 def discard(place: Path, cache: Path) -> None:

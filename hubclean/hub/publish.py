@@ -10,7 +10,7 @@ from typing import Any, Literal
 from huggingface_hub import HfApi, get_token
 from huggingface_hub.errors import RepositoryNotFoundError
 
-from hubclean.errors import AccessError, HubcleanError, PublishError, TargetError
+from hubclean.errors import AccessError, HubcleanError, PublishError, TargetError, TransportError
 from hubclean.escaping import printable
 from hubclean.hub.audited_folder import AUDIT, PICKLES, check_folder
 from hubclean.hub.commits import CommitPlan, commit, confirm, create_repo, remove_repo
@@ -18,6 +18,7 @@ from hubclean.hub.hub_repo import api_of, listing, repo_info
 from hubclean.hub.targets import parse_target
 from hubclean.version import __version__
 from hubclean.whole_folder import whole_folder
+from hubclean.wording import option
 
 LFS_SIZE = 10 * 1024 * 1024  # above it the Hub makes any file an LFS file
 How = Literal["lfs", "regular", "unchanged"]
@@ -44,6 +45,7 @@ class PushReport:
         created: the repo did not exist before.
         left_behind: files of the target that the folder does not have; they stay, and may still be loaded.
         deleted: files of the target removed in the same commit.
+        unasked: why the Hub was not asked what it holds (a dry run without it); empty if it was.
     """
 
     repo_id: str
@@ -56,6 +58,12 @@ class PushReport:
     left_behind: tuple[str, ...]
     deleted: tuple[str, ...]
     dry_run: bool
+    unasked: str = ""
+
+    @property
+    def unchanged(self) -> bool:
+        """The Hub held exactly these files already, so that no commit was, or would be, made."""
+        return not self.created and not self.deleted and all(file.how == "unchanged" for file in self.files)
 
 
 def push(
@@ -77,7 +85,8 @@ def push(
         folder: holds ``hubclean/audit.json``, ``README.md`` and the files the audit lists, nothing else.
         repo_id: ``org/model``; made if it does not exist (``private`` says how).
         create_pr: open a pull request instead of committing; a write token of anybody is enough.
-        dry_run: only say what would be done; writes nothing and needs no token.
+        dry_run: only say what would be done; writes nothing and needs no token. Where the Hub cannot be reached, the
+            report says so in ``unasked``, and speaks of the folder alone.
         token: as in ``huggingface_hub``; ``None`` for the one of the machine.
         revision: the branch (or ``refs/pr/N``) to commit to.
         delete_pickles: remove pickle weights of the target in the same commit.
@@ -92,7 +101,7 @@ def push(
     if parse_target(repo_id) != (repo_id, None):
         raise TargetError(f"{printable(repo_id)!r} is not a repo id like org/model")
     if create_pr and revision != "main":
-        raise PublishError("a pull request is always opened against main: leave --revision out")
+        raise PublishError(f"a pull request is always opened against main: leave {option('revision')} out")
     audit, card, evidence = check_folder(folder)
     if audit.exit_code == 1 and not force and not dry_run:
         why = f"{audit.outcome.word}: {printable(audit.outcome.why)}"
@@ -103,11 +112,16 @@ def push(
     text = message or f"hubclean {__version__}: {audit.outcome.word} checkpoint of {printable(str(audit.origin), 150)}"
     plan = CommitPlan(folder, audit, card, evidence, repo_id, revision, create_pr, text, None, {}, ())
     api = api_of(None, token)
-    info = _existing(api, plan)
+    try:
+        info = _existing(api, plan)
+    except TransportError as error:
+        if not dry_run:
+            raise
+        return replace(_report(plan, api, created=False, dry_run=True), unasked=str(error))
     if info is None and create_pr:
         raise PublishError(f"there is no {repo_id} to open a pull request on, or your token may not see it")
     if info is not None and private and not info.private:
-        raise PublishError(f"{repo_id} exists already and is public; --private is for repos that push creates")
+        raise PublishError(f"{repo_id} is public already; {option('private', True)} is for repos that push makes")
     if info is not None:
         plan = _against(plan, info, delete_pickles)
     report = _report(plan, api, created=info is None, dry_run=dry_run)
@@ -144,7 +158,7 @@ def _report(plan: CommitPlan, api: HfApi, *, created: bool, dry_run: bool) -> Pu
 
 def _publish(api: HfApi, plan: CommitPlan, report: PushReport, private: bool) -> PushReport:
     """Make the repo if need be, commit, and compare what the Hub holds afterwards with the folder."""
-    if not report.created and not plan.deleted and all(file.how == "unchanged" for file in report.files):
+    if report.unchanged:
         if plan.create_pr:
             raise PublishError(f"{plan.repo_id} holds exactly these files already: there is nothing to propose")
         return replace(report, commit=plan.head)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hubclean.errors import IntegrityError, TargetError
+from hubclean.errors import IntegrityError, TargetError, strings
 from hubclean.escaping import printable
 from hubclean.records import RepoRef
 
@@ -31,6 +31,21 @@ class RepoEntry:
     size: int
     sha256: str | None = None
     blob_id: str | None = None
+
+    @property
+    def hash(self) -> str | None:
+        """What the commit says of the whole file: sha256 for LFS files, else git's blob sha1; ``None`` off a Hub."""
+        return self.sha256 or self.blob_id
+
+    def digest(self) -> Any:
+        """The function behind ``hash``, begun; git's begins with the size."""
+        return hashlib.sha256() if self.sha256 else hashlib.sha1(b"blob %d\0" % self.size, usedforsecurity=False)
+
+    def fits(self, body: bytes) -> bool:
+        """Whether this is the whole file, as far as a hash is known."""
+        digest = self.digest()
+        digest.update(body)
+        return len(body) == self.size and self.hash in (None, digest.hexdigest())
 
 
 class Repo(Protocol):
@@ -140,6 +155,7 @@ class LocalRepo:
         return self.read_range(path, 0, size)
 
     def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        paths = named(paths)
         if into is None:
             for path in paths:
                 self._inside(path)
@@ -149,6 +165,15 @@ class LocalRepo:
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(self._inside(path).read_bytes())
         return into
+
+
+def named(paths: Iterable[str]) -> tuple[str, ...]:
+    """Paths to fetch.
+
+    Raises:
+        OptionError: it is one path, not several.
+    """
+    return strings("paths", paths if isinstance(paths, (str, bytes)) else tuple(paths))
 
 
 # What the client of the Hub leaves in ``--local-dir`` folders; anything else there came with the repo.

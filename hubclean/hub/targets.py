@@ -12,13 +12,16 @@ from urllib.parse import unquote, urlsplit
 
 from hubclean.errors import TargetError
 from hubclean.escaping import printable
+from hubclean.hub.cached_repo import cached_target, in_cache
 from hubclean.hub.repos import LocalRepo, Repo
+from hubclean.wording import option
 
 
 def open_target(target: str, revision: str | None = None) -> Repo:
     """Open what the user named; on a Hub this resolves the commit once and pins everything to it.
 
-    A path that exists wins over a repo id of the same name.
+    A path that exists wins over a repo id of the same name. Under ``HF_HUB_OFFLINE`` a repo is read from the cache of
+    the Hub's client, and so is a folder ``models--org--name`` of one.
 
     Raises:
         TargetError: not understood, or nothing there.
@@ -33,16 +36,22 @@ def open_target(target: str, revision: str | None = None) -> Repo:
     if here:
         if not place.is_dir() and not place.is_file():
             raise TargetError(f"{printable(target)!r} is neither a folder nor a plain file")
+        if place.is_dir() and (cached := cached_target(place, revision)):
+            return cached
         if revision:
-            raise TargetError(f"{printable(target)!r} is on this disk, so --revision means nothing")
+            raise TargetError(f"{printable(target)!r} is on this disk, so {option('revision')} means nothing")
         return LocalRepo(place)
     repo_id, named = parse_target(target)
     if named and revision and named != revision:
-        raise TargetError(f"two revisions: {named!r} in the target and {printable(revision)!r} in --revision")
+        raise TargetError(f"two revisions: {named!r} in the target and {printable(revision)!r} in {option('revision')}")
     if revision and not _REVISION.fullmatch(revision):
         raise TargetError(f"{printable(revision)!r} is no branch, tag or commit")
-    from hubclean.hub.hub_repo import HubRepo  # here, so that --help and local targets never load the Hub client
+    from huggingface_hub import constants  # here, so that --help and local targets never load the Hub client
 
+    from hubclean.hub.hub_repo import HubRepo
+
+    if constants.HF_HUB_OFFLINE:
+        return in_cache(repo_id, named or revision)
     return HubRepo(repo_id, named or revision)
 
 
@@ -82,18 +91,23 @@ def parse_target(target: str) -> tuple[str, str | None]:
 
 
 def _parse_url(url: str) -> tuple[str, str | None]:
-    """``https://HOST/org/model[/tree/REVISION]``; the host is huggingface.co or the one of ``HF_ENDPOINT``."""
+    """``https://HOST/org/model[/tree/REVISION]``; the host is huggingface.co or the one of ``HF_ENDPOINT``, which may
+    have a path of its own before ``org``."""
     shown = printable(url)
-    endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
+    hub = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    path = ""
     try:
+        endpoint = urlsplit(hub)
         parts = urlsplit(url)
         ours = (parts.scheme, parts.netloc) == (endpoint.scheme, endpoint.netloc)
+        ours = ours and f"{parts.path}/".startswith(f"{endpoint.path}/")
+        path = parts.path.removeprefix(endpoint.path) if ours else parts.path
         ours = ours or (parts.scheme == "https" and parts.netloc in _HOSTS)
     except ValueError:
         ours = False
     if not ours:
-        raise TargetError(f"{shown!r} is not an address of the Hub at {endpoint.geturl()}")
-    names = [unquote(part) for part in parts.path.strip("/").split("/")]
+        raise TargetError(f"{shown!r} is not an address of the Hub at {printable(hub, 200)}")
+    names = [unquote(part) for part in path.strip("/").split("/")]
     lead = 3 if names[0] in ("datasets", "spaces", "buckets", "kernels", "models") else 2
     rest, tail = "/".join(names[:lead]), names[lead:]
     if not tail:

@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
-from urllib.parse import urljoin, urlsplit
 
 from huggingface_hub import constants, get_session, hf_hub_url
 from huggingface_hub.errors import OfflineModeIsEnabled
@@ -18,12 +17,13 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from hubclean.errors import HubcleanError, IntegrityError, TransportError
 from hubclean.escaping import printable
-from hubclean.hub.client_errors import CLIENT_ERRORS, hub_error, shown_path, status_error
+from hubclean.hub.addresses import origin, redirected
+from hubclean.hub.client_errors import CLIENT_ERRORS, hub_error, of_this_machine, shown_path, status_error
+from hubclean.hub.pacing import PACE, asked_wait
 from hubclean.version import __version__
 
 ATTEMPTS = 5
 FIRST_WAIT = 0.5  # seconds, doubled after each attempt
-LONGEST_WAIT = 60.0  # seconds between all attempts together; a server that asks for more is given up
 MOST_STALLS = 2  # attempts that may end without a byte for ``TIMEOUT`` seconds
 TIMEOUT = 15.0  # seconds without a byte
 DEADLINE = 180.0  # seconds for one body
@@ -31,16 +31,17 @@ SLOWEST, GRACE = 1024, 20.0  # bytes a second that a body must reach on average,
 MOST_BROKEN = 8  # files that may end without an answer before the whole repo is given up
 HOPS = 5
 AGAIN = (408, 429, 500, 502, 503, 504)
+MOVED = (301, 302, 303, 307, 308)
 
 T = TypeVar("T")
 
 
 class _Again(Exception):
-    """Worth another attempt: why, and how long the server asked to wait."""
+    """Worth another attempt: why, and whether the server said when, which ``PACE`` keeps."""
 
-    def __init__(self, error: TransportError, wait: float | None) -> None:
+    def __init__(self, error: TransportError, asked: bool) -> None:
         super().__init__(str(error))
-        self.error, self.wait = error, wait
+        self.error, self.asked = error, asked
 
 
 class HubTransport:
@@ -92,24 +93,22 @@ class HubTransport:
 
     def _once(self, path: str, size: int, span: tuple[int, int] | None, known: str | None) -> bytes:
         url = hf_hub_url(self._repo_id, path, revision=self._commit, endpoint=self._endpoint)
-        home, confirmed = _origin(self._endpoint), False
+        home, confirmed = origin(self._endpoint), False
         headers = self._headers | ({"Range": f"bytes={span[0]}-{span[1] - 1}"} if span else {})
         for _ in range(HOPS):
-            at_hub = _origin(url) == home
+            at_hub = origin(url) == home
             sent = headers | (self._token if at_hub else {})
+            PACE.wait(url)
             with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=TIMEOUT) as response:
                 status = response.status_code
-                if at_hub and (commit := response.headers.get("X-Repo-Commit")) and status < 400:
-                    if commit != self._commit:
-                        raise IntegrityError(f"{shown_path(path)} came from another commit than {self._commit}")
-                    confirmed = True
-                if at_hub and status < 400 and _other_hash(response.headers, known):
-                    raise IntegrityError(f"the server names another hash for {shown_path(path)} than its listing")
-                if status in (301, 302, 303, 307, 308):
+                asked = PACE.note(url, status, response.headers)
+                if at_hub and status < 400:
+                    confirmed |= self._is_listed(response.headers, path, size, known)
+                if status in MOVED:
                     url = _next(url, response.headers.get("Location", ""), path)
                     continue
                 if status >= 400:
-                    raise _refused(response, self._repo_id, self._commit, path)
+                    raise _refused(response, self._repo_id, self._commit, path, asked is not None)
                 if not confirmed:
                     raise IntegrityError(f"the server does not say of which commit {shown_path(path)} is")
                 body = _body(response, path, size, span)
@@ -117,6 +116,17 @@ class HubTransport:
                     self._same_tag(path, response.headers.get("ETag", ""))
                 return body
         raise IntegrityError(f"{shown_path(path)} is redirected without end")
+
+    def _is_listed(self, headers: Any, path: str, size: int, known: str | None) -> bool:
+        """Whether the Hub says that it answers from our commit; it must not name another one, hash or size."""
+        commit = headers.get("X-Repo-Commit")
+        if commit and commit != self._commit:
+            raise IntegrityError(f"{shown_path(path)} came from another commit than {self._commit}")
+        if _other_hash(headers, known):
+            raise IntegrityError(f"the server names another hash for {shown_path(path)} than its listing")
+        if headers.get("X-Linked-Size", str(size)) != str(size):
+            raise IntegrityError(f"the server names another size for {shown_path(path)} than its listing")
+        return bool(commit)
 
     def _same_tag(self, path: str, tag: str) -> None:
         """Parts may be put together only if all are of one version of the file."""
@@ -163,21 +173,10 @@ def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> 
 
 
 def _next(url: str, location: str, path: str) -> str:
-    """Where a redirect leads; only http(s), and never from https down to http."""
-    try:
-        target = urljoin(url, location)
-        parts = urlsplit(target)
-        plain = bool(location) and re.fullmatch(r"[A-Za-z0-9._:-]+", parts.hostname or "") and target.isprintable()
-    except ValueError:
-        plain = False
-    if not plain or parts.scheme not in ("http", "https") or (url.startswith("https:") and parts.scheme != "https"):
+    """Where the redirect of a file leads."""
+    if (target := redirected(url, location)) is None:
         raise IntegrityError(f"{shown_path(path)} is redirected to {printable(location, 80)!r}, which is not followed")
     return target
-
-
-def _origin(url: str) -> tuple[str, str | None, int]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"https": 443}.get(parts.scheme, 80)
 
 
 def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, attempts: int | None = None) -> T:
@@ -186,40 +185,35 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
     Raises:
         HubcleanError: as ``hub_error`` says.
     """
-    wait, last, waited, stalls = FIRST_WAIT, attempts or ATTEMPTS, 0.0, 0
+    wait, last, stalls = FIRST_WAIT, attempts or ATTEMPTS, 0
     for attempt in range(1, last + 1):
-        asked: float | None = None
+        asked = False
         try:
             return call()
         except _Again as again:
-            error, asked = again.error, again.wait
+            error, asked = again.error, again.asked
         except HubcleanError:
             raise
-        except CLIENT_ERRORS as cause:
+        except (*CLIENT_ERRORS, ImportError) as cause:
             known, answer = hub_error(cause, repo_id, revision), getattr(cause, "response", None)
-            lasting = answer is not None and answer.status_code not in AGAIN
-            if lasting or not isinstance(known, TransportError) or isinstance(cause, OfflineModeIsEnabled):
+            lasting = isinstance(cause, OfflineModeIsEnabled) or of_this_machine(cause) is not None
+            lasting = lasting or (answer is not None and answer.status_code not in AGAIN)
+            if lasting or not isinstance(known, TransportError):
                 raise known from cause
-            asked = None if answer is None else _asked_wait(answer.headers)
+            asked = answer is not None and asked_wait(answer.status_code, answer.headers) is not None
             error = known
             stalls += "Timeout" in type(cause).__name__
-        pause = asked if asked is not None else wait
-        if attempt == last or waited + pause > LONGEST_WAIT or stalls >= MOST_STALLS:
+        if attempt == last or stalls >= MOST_STALLS:
             break
-        time.sleep(pause)
-        waited, wait = waited + pause, wait * 2
+        if not asked:  # else the next attempt waits as long as the server asked for
+            time.sleep(wait)
+            wait *= 2
     raise error
 
 
-def _refused(response: Any, repo_id: str, revision: str | None, path: str) -> Exception:
+def _refused(response: Any, repo_id: str, revision: str | None, path: str, asked: bool) -> Exception:
     """An answer of 400 and above, as an error. Its body is not read: its length is the server's choice."""
     error = status_error(response.status_code, response.headers, repo_id, revision, path)
     if response.status_code not in AGAIN or not isinstance(error, TransportError):
         return error
-    return _Again(error, _asked_wait(response.headers))
-
-
-def _asked_wait(headers: Any) -> float | None:
-    """Seconds of ``Retry-After``; its date form and nonsense count as not given."""
-    text = headers.get("Retry-After", "")
-    return float(text) if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text) else None
+    return _Again(error, asked)

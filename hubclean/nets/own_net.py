@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from hubclean.errors import ModelError
+from hubclean.errors import ModelError, OptionError, several
 from hubclean.escaping import printable
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
@@ -99,8 +99,9 @@ def _normalisation(
     if mean is None or std is None:
         raise ModelError("mean and std go together: pixels become (pixel - mean) / std")
     try:
+        mean, std = several("mean", mean), several("std", std)
         middle, spread = (tuple(float(value) for value in values) for values in (mean, std))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OptionError) as error:
         raise ModelError(f"mean and std need {channels} values, one a channel") from error
     if not len(middle) == len(spread) == channels:
         raise ModelError(f"mean and std need {channels} values, one a channel")

@@ -23,6 +23,7 @@ from hubclean.scanning.pickles.state_dict import Sought
 from hubclean.scanning.pickles.tensor_names import Architecture, best_fit, first_parts
 from hubclean.scanning.refusal import Refusal, refusal_of_files
 from hubclean.whole_folder import check_free, whole_folder
+from hubclean.wording import call
 
 RECORD = "hubclean/conversion.json"
 _LARGEST = 8 << 20  # bytes of a config, as for every loader
@@ -189,7 +190,7 @@ def _below(names: list[str]) -> str:
     folders = {name.rpartition("/")[0] for name in names if "/" in name and is_pickled_weights(name)}
     if len(folders) > 1:
         shown = ", ".join(printable(name, 60) for name in sorted(folders)[:5])
-        raise RefusedError(f"{len(folders)} folders hold checkpoints ({shown}): hubclean convert --file takes one")
+        raise RefusedError(f"{len(folders)} folders hold checkpoints ({shown}): {call('convert', 'file')} takes one")
     home = next(iter(folders), "")
     inside = [name.removeprefix(f"{home}/") for name in names if name.rpartition("/")[0] == home]
     return f"{home}/{main_pickle(inside)}" if home else ""

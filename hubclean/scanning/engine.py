@@ -28,6 +28,8 @@ from hubclean.scanning.scanners import Scanner, handled_by, not_checked
 
 IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
+_ACCUSING = SEVERITIES.index("medium")
+_OF_NAMES = ("HC-PKL-009",)  # said of a file's name, so no byte of it can be wrong
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}
 
 
@@ -71,15 +73,17 @@ def scan(
     check_names(allow)
     asked = Asked(loader, variant, subfolder)
     started = time.monotonic()
-    with deadlines.within(deadline), of_scan():
+    with deadlines.within(deadline), of_scan() as budget:
         repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
         files = tuple(sorted(repo.files(), key=lambda entry: entry.path))
         if not files:
             raise TargetError(f"there are no files at {repo.ref}")
-        scanners = {name: method() for name, method in sorted(methods("scanners").items())}
         reader = reader_of(repo, files, allow)
         _read_ahead(reader, files, progress)
-        findings, verdicts = _judge(scanners, reader, files)
+        findings, verdicts = _judge(_scanners(), reader, files)
+        if not all([reader.confirm(path) for path in _accused(findings, gate)]):
+            budget.files.clear()
+            findings, verdicts = _judge(_scanners(), reader, files)
         loaded = load_set(reader, asked)
     return ScanReport(
         origin=replace(repo.ref, subfolder=subfolder.strip("/")),
@@ -92,6 +96,18 @@ def scan(
         seconds=round(time.monotonic() - started, 3),
         allowed_names=tuple(sorted(set(allow))),
         load_set=loaded,
+    )
+
+
+def _scanners() -> dict[str, Any]:
+    return {name: method() for name, method in sorted(methods("scanners").items())}
+
+
+def _accused(findings: Iterable[Finding], gate: Severity) -> list[str]:
+    """The files that are read again before anything is said of their bytes."""
+    least = min(_ACCUSING, SEVERITIES.index(gate))
+    return sorted(
+        {row.path for row in findings if SEVERITIES.index(row.severity) >= least and row.rule not in _OF_NAMES}
     )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hubclean.errors import BudgetError, IntegrityError
+from hubclean.errors import BudgetError, IntegrityError, TransportError
+from hubclean.escaping import printable
 from hubclean.hub import deadline
 from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, Repo, RepoEntry
 from hubclean.scanning.budget import spend
@@ -73,6 +74,7 @@ class Reader:
         self._entries = {entry.path: entry for entry in files}
         self._spans = {entry.path: Spans() for entry in files}
         self._locks = {entry.path: threading.Lock() for entry in files}
+        self._confirmed: set[str] = set()
         self._purse = threading.Lock()
         self.requests = 0
         self.bytes_read = 0
@@ -137,8 +139,13 @@ class Reader:
         for start in range(0, entry.size, _PART):
             stop = min(entry.size, start + _PART)
             self._spend(stop - start)
-            parts.append(self._asked(functools.partial(self._repo.read_range, path, start, stop)))
-        return b"".join(parts)
+            parts.append(self._range(path, start, stop))
+        body = b"".join(parts)
+        if not entry.fits(body):
+            raise IntegrityError(
+                f"{printable(path)!r} could not be read: its bytes do not have the hash its commit says"
+            )
+        return body
 
     def _bytes(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> bytes:
         if stop > start and not spans.size:
@@ -166,12 +173,67 @@ class Reader:
             self._load(entry, spans, 0, max(stop, HEAD) if start < HEAD else HEAD)
 
     def _load(self, entry: RepoEntry, spans: Spans, start: int, stop: int) -> None:
-        """Read a range, or the file whole if that is what is asked: then its hash is checked against the listing."""
+        """Read a range, or the file whole if that is what is asked; as soon as all is there, its hash is checked."""
         self._pay(spans, stop - start)
-        whole = (start, stop) == (0, entry.size) and suffix(entry.path) != ".safetensors"
-        repo, path = self._repo, entry.path
-        call = functools.partial(repo.read, path) if whole else functools.partial(repo.read_range, path, start)
-        spans.add(start, self._asked(functools.partial(call, stop)))
+        if (start, stop) == (0, entry.size) and suffix(entry.path) != ".safetensors":
+            spans.replace(self._asked(functools.partial(self._repo.read, entry.path, stop)))
+            self._confirmed.add(entry.path)
+            return
+        spans.add(start, self._range(entry.path, start, stop))
+        if (body := spans.get(0, entry.size)) is not None and not entry.fits(body):
+            spans.replace(self._again(entry))
+
+    def confirm(self, path: str) -> bool:
+        """Whether what was read of a file is what its commit holds: read again before anybody is accused.
+
+        A file that may be read whole is compared with its hash, of a larger one the same parts are asked for with other
+        ends. What came changed is kept no longer: the file is to be judged again. Where the budget is used up, or the
+        Hub can no longer be reached, what was read stands.
+        """
+        entry = self._entries.get(path)
+        if entry is None or entry.hash is None or path in self._confirmed or path in self.errors:
+            return True
+        spans = self._spans[path]
+        with self._locks[path]:
+            self._confirmed.add(path)
+            try:
+                same = self._same(entry, spans) if spans.size else True
+            except (BudgetError, TransportError):
+                return True
+            except IntegrityError as error:
+                self.errors[path], same = error, False
+        if not same:
+            self.headers.forget(path)
+        return same
+
+    def _again(self, entry: RepoEntry) -> bytes:
+        """All of a file in one range, which has its hash or is not taken."""
+        self._spend(entry.size)
+        body = self._range(entry.path, 0, entry.size)
+        if not entry.fits(body):
+            raise IntegrityError(
+                f"{printable(entry.path)!r} could not be read: twice its bytes did not have the hash its commit says"
+            )
+        return body
+
+    def _same(self, entry: RepoEntry, spans: Spans) -> bool:
+        before = spans.parts
+        if entry.size + spans.size <= FILE_BUDGET // 2:
+            spans.replace(body := self._again(entry))
+            return all(body[start : start + len(part)] == part for start, part in before)
+        for start, part in before:
+            cut = start + len(part) // 3 + 1
+            for first, last in ((start, min(cut, start + len(part))), (cut, start + len(part))):
+                if first < last:
+                    self._spend(last - first)
+                    if self._range(entry.path, first, last) != part[first - start : last - start]:
+                        raise IntegrityError(
+                            f"{printable(entry.path)!r} could not be read: its bytes came otherwise each time"
+                        )
+        return True
+
+    def _range(self, path: str, start: int, stop: int) -> bytes:
+        return self._asked(functools.partial(self._repo.read_range, path, start, stop))
 
     def _asked(self, call: Callable[[], bytes]) -> bytes:
         """What the repo answers; a server is waited for no longer than the scan may take."""

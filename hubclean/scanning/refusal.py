@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hubclean.escaping import printable
 from hubclean.records import Finding, ScanReport
+from hubclean.wording import option
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,8 @@ def refusal_of_files(report: ScanReport, paths: Iterable[str]) -> Refusal | None
 def nothing_loadable(report: ScanReport) -> str:
     """That there is nothing to load, and what there is."""
     chosen = report.load_set
-    return f"{chosen.loader} finds nothing to load here ({printable(chosen.note, 300)}); --for all judges every file"
+    all_files = option("loader", "all")
+    return f"{chosen.loader} finds nothing to load here ({printable(chosen.note, 300)}); {all_files} judges every file"
 
 
 def _found(row: Finding) -> str:

@@ -109,6 +109,15 @@ class Spans:
             at -= 1
         return start, stop
 
+    @property
+    def parts(self) -> list[tuple[int, bytes]]:
+        """Every part with where it begins."""
+        return list(zip(self._begins, self._parts, strict=True))
+
+    def replace(self, body: bytes) -> None:
+        """Keep the whole file in place of its parts."""
+        self._begins, self._parts, self.size = [0], [body], len(body)
+
     def add(self, start: int, body: bytes) -> None:
         """Keep bytes; of what was there already, the older bytes stay."""
         at = max(0, bisect_right(self._begins, start) - 1)

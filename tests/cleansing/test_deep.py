@@ -60,7 +60,7 @@ def test_without_images_what_needs_none_runs_and_the_rest_is_said(repo: Path) ->
     assert found.detector == "mm-bd"
     assert len(found.per_label) == 10
     assert found.options["steps"] == 2
-    assert [row.reason for row in report.skipped] == ["neural-cleanse needs images: give --data"]
+    assert [row.reason for row in report.skipped] == ["neural-cleanse needs images: give data="]
     assert report.exit_code == 2
     alone = scanned(repo, given=SHORT, detectors=("mm-bd",))
     assert alone.skipped == ()
@@ -76,7 +76,7 @@ def test_no_weight_is_fetched_when_nothing_will_run(
     asked = len(hub.asked("GET", "model.safetensors"))
     done, found = deep_scan(target, report, SESSION, None, DeepOptions(("neural-cleanse",)))
     assert found == ()
-    assert "give --data" in done.skipped[0].reason
+    assert "give data=" in done.skipped[0].reason
     for wrong in (DeepOptions(("magic",)), DeepOptions(given=("rate=x",)), DeepOptions(given=("colour=3",))):
         with pytest.raises(OptionError):
             deep_scan(target, report, SESSION, None, wrong)
@@ -146,8 +146,11 @@ def test_clean_without_images_writes_and_claims_no_number(repo: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"defense": "fine-pruning"}, "^fine-pruning needs labelled images: give --data; without it --detector mm-bd"),
-        ({"detectors": ("neural-cleanse",)}, "^neural-cleanse needs images: give --data"),
+        (
+            {"defense": "fine-pruning"},
+            r"^fine-pruning needs labelled images: give data=; without it detectors=\['mm-bd'\]",
+        ),
+        ({"detectors": ("neural-cleanse",)}, "^neural-cleanse needs images: give data="),
         ({"detectors": ("neural-cleanse",), "defense": "bnp"}, "neural-cleanse needs images and bnp needs images"),
     ],
 )

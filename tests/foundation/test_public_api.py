@@ -18,6 +18,8 @@ import hubclean
 from hubclean.cleansing.deep import DeepOptions
 from hubclean.cleansing.options import CleanOptions
 from hubclean.hub.publish import push
+from hubclean.hub.repos import LocalRepo
+from hubclean.lab.bench.plans import Plan
 from hubclean.nets.loading import load_checkpoint
 from hubclean.nets.session import open_session
 from hubclean.scanning.converting import convert
@@ -157,12 +159,44 @@ def test_the_examples_of_the_docstrings_run(desk: dict[str, Any], hub: HubServer
         (lambda: hubclean.guard(allow_unchecked="*"), "allow_unchecked"),
         (lambda: hubclean.clean("model", None, "x", detectors="skip"), "detectors"),
         (lambda: hubclean.clean("model", None, "x", given="max_drop=0.1"), "given"),
+        (lambda: hubclean.clean("model", None, "x", ballots="a.json"), "ballots"),
+        (lambda: hubclean.clean("model", None, "x", feedback=Path("a.json")), "feedback"),
+        (lambda: hubclean.clean("model", None, "x", planted="trigger.safetensors"), "planted"),
+        (lambda: hubclean.clean("model", None, "x", allow=7), "allow"),
+        (lambda: hubclean.scan("model", detectors="mm-bd"), "detectors"),
+        (lambda: hubclean.scan("model", given="seeds=1"), "given"),
+        (lambda: hubclean.scan("model", allow_unchecked=b"*.onnx"), "allow_unchecked"),
+        (lambda: hubclean.scan("model", allow_unchecked={"*.onnx": True}), "allow_unchecked"),
+        (lambda: hubclean.scan("model", allow_unchecked=None), "allow_unchecked"),
+        (lambda: hubclean.scan("model", allow_unchecked=[b"*.onnx"]), "allow_unchecked"),
+        (lambda: hubclean.scan("model", allow_unchecked=[["*.onnx"]]), "allow_unchecked"),
+        (lambda: hubclean.guard(unscanned="dataset"), "unscanned"),
+        (lambda: GuardOptions(allow_unchecked="*"), "allow_unchecked"),
+        (lambda: CleanOptions(allow_unchecked="*"), "allow_unchecked"),
+        (lambda: CleanOptions(detectors="skip"), "detectors"),
+        (lambda: CleanOptions(ballots="a.json"), "ballots"),
+        (lambda: DeepOptions("mm-bd"), "detectors"),
+        (lambda: Plan("cifar"), "data"),
+        (lambda: Plan(("cifar",), attacks="badnets"), "attacks"),
+        (lambda: Plan(("cifar",), seeds=3), "seeds"),
+        (lambda: Plan(("cifar",), seeds=("0",)), "seeds"),
+        (lambda: Plan(("cifar",), seeds=(True,)), "seeds"),
+        (lambda: LocalRepo(Path("model")).fetch("config.json"), "paths"),
     ],
 )
 def test_one_string_is_not_taken_for_several(call: Any, name: str, desk: dict[str, Any]) -> None:
     """The letters of ``*.onnx`` are patterns too, and the first lets everything pass."""
-    with pytest.raises(hubclean.HubcleanError, match=f"^{name} takes several strings"):
+    with pytest.raises(hubclean.HubcleanError, match=f"^{name} takes several "):
         call()
+
+
+def test_several_may_come_in_any_sequence() -> None:
+    for values in (["*.onnx"], ("*.onnx",), iter(["*.onnx"]), {"*.onnx"}):
+        assert GuardOptions(allow_unchecked=values).allow_unchecked == ("*.onnx",)  # type: ignore[arg-type]
+    net, example = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3, 2)), torch.zeros(1, 3, 1, 1)
+    for given in ({"mean": "555", "std": "111"}, {"mean": b"555", "std": [1.0] * 3}, {"labels": "ab"}):
+        with pytest.raises(hubclean.HubcleanError):
+            hubclean.wrap(net, example, **given)
 
 
 def test_a_net_that_was_not_wrapped_is_named(tmp_path: Path) -> None:

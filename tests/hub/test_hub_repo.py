@@ -147,6 +147,14 @@ class TestPinned:
         assert repo.read("config.json", 1000) == CONFIG
         assert hub.asked(contains="resolve-cache")[0].status == 200
 
+    def test_a_renamed_repo_is_found_where_the_hub_says(self, hub: HubServer) -> None:
+        sha = hub.create("org/new", FILES)
+        for location in ("/api/models/org/new", f"{hub.url}/api/models/org/new?blobs=true"):
+            hub.fault("redirect", path="/api/models/org/old", location=location, times=1)
+            repo = HubRepo("org/old")
+            assert repo.ref.revision == sha
+            assert len(repo.files()) == len(FILES)
+
 
 class TestAccess:
     def test_private(self, hub: HubServer) -> None:

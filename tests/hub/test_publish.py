@@ -7,12 +7,15 @@ import json
 from pathlib import Path
 
 import pytest
+from huggingface_hub import constants
 
-from hubclean.errors import TargetError
+from hubclean.cli.push import render_push
+from hubclean.errors import TargetError, TransportError
 from hubclean.hub.hub_repo import HubRepo
 from hubclean.hub.publish import push
 from support.audited import CARD, OUTPUTS, WEIGHTS, content, writes
 from support.hub_server import HubServer
+from support.hub_server.storage import GITATTRIBUTES
 
 
 class TestPublished:
@@ -58,6 +61,34 @@ class TestPublished:
         assert again.commit == first.commit
         assert {file.how for file in again.files} == {"unchanged"}
         assert len(hub.asked("POST", "/commit/")) == 1
+        assert (first.unchanged, again.unchanged) == (False, True)
+        assert render_push(again).startswith(f"nothing to publish: org/clean@{first.commit} holds just these 5 files")
+        dry = push(folder, "org/clean", dry_run=True)
+        assert render_push(dry).startswith("dry run: no commit would be made")
+
+    @pytest.mark.parametrize("raw", [b"", b'{"name": "x"}', b"[]"])
+    def test_a_repo_whose_making_was_answered_badly_is_filled(self, hub: HubServer, folder: Path, raw: bytes) -> None:
+        def make() -> None:
+            hub.create("org/clean", {".gitattributes": GITATTRIBUTES})
+
+        length = f"HTTP/1.1 200 OK\r\nContent-Length: {len(raw)}\r\n\r\n".encode()
+        hub.fault("call", path="/api/repos/create", method="POST", action=make)
+        hub.fault("raw", path="/api/repos/create", method="POST", raw=length + raw if raw else b"")
+        report = push(folder, "org/clean", token=hub.write_token)
+        assert report.created
+        assert {**content(folder), ".gitattributes": GITATTRIBUTES} == hub.files("org/clean")
+
+    def test_the_empty_repo_of_a_killed_push_is_filled(self, hub: HubServer, folder: Path) -> None:
+        hub.create("org/clean", {".gitattributes": GITATTRIBUTES}, private=True)
+        report = push(folder, "org/clean", token=hub.write_token, private=True)
+        assert (report.created, report.left_behind) == (False, ())
+        assert hub.files("org/clean")["model.safetensors"] == WEIGHTS
+
+    def test_a_commit_answered_badly_counts_if_it_is_there(self, hub: HubServer, folder: Path) -> None:
+        hub.create("org/clean", {".gitattributes": GITATTRIBUTES})
+        hub.fault("call", path="*/commit/*", method="POST", action=lambda: hub.commit("org/clean", content(folder)))
+        hub.fault("raw", path="*/commit/*", method="POST", raw=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        assert push(folder, "org/clean", token=hub.write_token).commit == hub.repo("org/clean").refs["main"]
 
     def test_to_a_branch(self, hub: HubServer, folder: Path) -> None:
         main = hub.create("org/clean", {"config.json": b"{}"})
@@ -115,6 +146,16 @@ class TestDryRun:
         assert report.left_behind == ("pytorch_model.bin",)
         assert hub.repo("org/clean").refs["main"] == head
         assert writes(hub) == []
+
+    def test_without_a_hub(self, hub: HubServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        report = push(folder, "org/clean", dry_run=True)
+        assert len(report.files) == 5
+        assert "HF_HUB_OFFLINE is set" in report.unasked
+        assert "the Hub was not asked what org/clean holds: HF_HUB_OFFLINE" in render_push(report)
+        assert hub.log == []
+        with pytest.raises(TransportError, match="HF_HUB_OFFLINE"):
+            push(folder, "org/clean", token=hub.write_token)
 
     def test_of_a_new_repo(self, hub: HubServer, folder: Path) -> None:
         assert push(folder, "org/clean", dry_run=True, token=hub.write_token).created

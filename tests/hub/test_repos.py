@@ -117,7 +117,7 @@ def test_a_path_wins_over_a_repo_id(hub: HubServer, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert open_target("org/model").ref.kind == "local"
     assert hub.log == []
-    with pytest.raises(TargetError, match="--revision"):
+    with pytest.raises(TargetError, match="revision="):
         open_target("org/model", "main")
 
 

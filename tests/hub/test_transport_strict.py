@@ -55,15 +55,6 @@ def test_a_body_that_stalls_is_given_up(hub: HubServer, repo: HubRepo, monkeypat
         repo.read_range("model.safetensors", 0, 1000)
 
 
-def test_waits_add_up_to_a_minute_at_most(hub: HubServer, repo: HubRepo, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    monkeypatch.setattr(transport.time, "sleep", slept.append)
-    hub.fault("status", status=429, value=25, where="cdn")
-    with pytest.raises(TransportError, match="429"):
-        repo.read_range("model.safetensors", 0, 8)
-    assert slept == [25.0, 25.0]
-
-
 def test_a_silent_server_is_asked_twice(hub: HubServer, repo: HubRepo, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "TIMEOUT", 0.1)
     hub.fault("stall", value=HANGS, where="cdn")

@@ -33,7 +33,9 @@ def _metric_rows(name: str, metrics: Iterable[Metrics]) -> list[list[str]]:
 
 def render_clean(audit: Audit, folder: Path) -> str:
     """What was found, done and measured, and where it lies."""
-    lines = [f"{printable(str(audit.origin))}: {printable(audit.model.architecture)}, {audit.site.channels} channels"]
+    lines = [
+        f"{printable(audit.origin.said, 300)}: {printable(audit.model.architecture)}, {audit.site.channels} channels"
+    ]
     lines += [f"  {audit.outcome.word}: {printable(audit.outcome.why)}"]
     lines += [f"  assumed: {printable(what, 300)}" for what in audit.model.assumed]
     if merged := audit.merging:

@@ -36,7 +36,7 @@ def render_scan(
         named: whether every finding names the repo too, for output of many.
         verbose: every finding and every file on a line of its own.
     """
-    lines = [paint(headline(report), "1", colour), f"  origin: {printable(str(report.origin), 300)}"]
+    lines = [paint(headline(report), "1", colour), f"  origin: {printable(report.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report)}")
     lines += [f"  base model {printable(name, 200)} is loaded, too: --follow scans it" for name in report.load_set.base]
     if report.findings:

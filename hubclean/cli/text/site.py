@@ -20,7 +20,7 @@ _WORDS = {
 
 def render_site(report: SiteReport) -> str:
     """Feature layer, layout, channels, heads, input size and normalisation of one model."""
-    lines = [f"{printable(str(report.origin))}", *_model(report.model), *_site(report.site), *_units(report)]
+    lines = [printable(report.origin.said, 300), *_model(report.model), *_site(report.site), *_units(report)]
     if report.proof is not None:
         lines.append(f"zeros in the file do what a hook does: worst difference {report.proof:.1e} of the largest logit")
     return "\n".join(lines)

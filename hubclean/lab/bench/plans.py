@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from hubclean.errors import OptionError
+from hubclean.errors import OptionError, hold_several
 from hubclean.lab.bench.small_nets import Net, find_net
 from hubclean.registry import Kind, build_method
 
@@ -74,6 +74,10 @@ class Plan:
     size: int = 0
     epochs: int = 0
     retune: bool = False
+
+    def __post_init__(self) -> None:
+        hold_several(self, str, "data", "nets", "attacks", "detectors", "defenses")
+        hold_several(self, int, "seeds")
 
     def checked(self) -> Plan:
         """The plan, if every name and option in it exists.

@@ -25,6 +25,7 @@ from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
 from hubclean.records import BallotReport, CurvePoint
 from hubclean.registry import Doc
+from hubclean.wording import option
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,9 @@ class FederatedPruning(JointOptions, TuningOptions):
 
     def _from_ballots(self, checkpoint: Checkpoint, data: DefenseData) -> _Plan:
         if not self.feedback and not len(data.val):
-            raise BallotError("nothing says how much to prune: give --feedback of participants, or --data")
+            raise BallotError(
+                f"nothing says how much to prune: give {option('feedback')} of participants, or {option('data')}"
+            )
         units, made, reports = participant.gather(
             checkpoint, _paths(self.ballots), cast(Joining, self.joining), self.step
         )

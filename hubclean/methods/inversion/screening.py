@@ -18,6 +18,7 @@ from hubclean.methods.inversion.invert import InversionSchedule
 from hubclean.methods.inversion.label_scheduler import Race, Setting
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
+from hubclean.wording import option
 
 _SIZE = 224 * 224  # the bandit's constant was chosen for images of so many pixels
 _GAIN = 1e4
@@ -226,7 +227,8 @@ def named_labels(text: str, classes: int) -> list[int]:
         if classes > _MOST_LABELS:
             raise OptionError(
                 f"inverting a trigger for each of {classes:,} labels would take days and fill the memory: name "
-                f"up to {_MOST_LABELS:,} of them (labels=0,3,7), or leave the detector out (--detector skip)"
+                f"up to {_MOST_LABELS:,} of them (labels=0,3,7), or leave the detector out"
+                f" ({option('detectors', ['skip'])})"
             )
         return list(range(classes))
     try:

@@ -20,6 +20,7 @@ from hubclean.errors import BallotError, OutputError
 from hubclean.escaping import printable
 from hubclean.json_records import from_json, to_json
 from hubclean.methods.voting.ballots import BALLOT, FEEDBACK, SEQUENCE, Ballot, Feedback, PruningSequence, fault
+from hubclean.wording import option
 
 MOST_BYTES = 8 << 20  # ranks of 500,000 units
 Document = TypeVar("Document", Ballot, PruningSequence, Feedback)
@@ -60,7 +61,7 @@ def check_new(place: Path) -> None:
         OutputError: there is something at ``place``.
     """
     if place.exists() or place.is_symlink():
-        raise OutputError(f"{place} exists already; choose another --out or remove it")
+        raise OutputError(f"{place} exists already; choose another {option('out')} or remove it")
 
 
 def write_document(document: Ballot | PruningSequence | Feedback, place: Path) -> None:
@@ -74,7 +75,7 @@ def write_document(document: Ballot | PruningSequence | Feedback, place: Path) -
         with place.open("x", encoding="ascii") as file:
             file.write(text)
     except FileExistsError as error:
-        raise OutputError(f"{place} exists already; choose another --out or remove it") from error
+        raise OutputError(f"{place} exists already; choose another {option('out')} or remove it") from error
     except OSError as error:
         raise OutputError(f"{place} cannot be written: {error.strerror}") from error
 

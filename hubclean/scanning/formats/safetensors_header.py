@@ -89,6 +89,11 @@ class Headers:
             return kept
         raise kept
 
+    def forget(self, path: str) -> None:
+        """The file is to be judged again."""
+        if isinstance(header := self._kept.pop(path, None), SafetensorsHeader):
+            self._tensors -= len(header.tensors)
+
     def _counted(self, header: SafetensorsHeader) -> SafetensorsHeader:
         if self._tensors + len(header.tensors) > MOST_TENSORS:
             raise BudgetError(f"with this file the repo has more than the {MOST_TENSORS:,} tensors that are looked at")

@@ -19,6 +19,7 @@ from hubclean.scanning.formats.names import SAFETENSORS_INDEX, is_pickled_weight
 from hubclean.scanning.formats.safetensors_header import parse_index
 from hubclean.scanning.formats.torch_checkpoint import PickledTensor, PickledWeights, open_pickled
 from hubclean.scanning.pickles.state_dict import ANYTHING, Sought
+from hubclean.wording import call
 
 WHOLE, INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
@@ -41,7 +42,7 @@ def main_pickle(names: Iterable[str]) -> str:
     found = [name for name in root if is_pickled_weights(name)]
     if len(found) > 1:
         shown = ", ".join(printable(name, 60) for name in found[:5])
-        raise RefusedError(f"the weights are {len(found)} pickles ({shown}): hubclean convert --file takes one")
+        raise RefusedError(f"the weights are {len(found)} pickles ({shown}): {call('convert', 'file')} takes one")
     return found[0] if found else ""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from huggingface_hub import constants
 
-from hubclean.errors import OptionError, strings
+from hubclean.errors import OptionError, hold_several
 from hubclean.records import SEVERITIES, Loader, ScanReport, Severity
 from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
@@ -38,8 +38,7 @@ class GuardOptions:
     loader: Loader | None = None
 
     def __post_init__(self) -> None:
-        for name in ("allow", "allow_unchecked", "unscanned"):
-            strings(name, getattr(self, name))
+        hold_several(self, str, "allow", "allow_unchecked", "unscanned")
         if self.gate not in SEVERITIES:
             raise OptionError(f"no severity named {self.gate!r}; there are: {', '.join(SEVERITIES)}")
         if odd := [kind for kind in self.unscanned if kind not in REPO_TYPES]:

@@ -82,6 +82,8 @@ def _of(opened: Opened, chosen: _Choice) -> LoadSet:
         return LoadSet(loader, files, False, f"there is no {config}", base)
     if found.note:
         return LoadSet(loader, files, False, found.note, base)
+    if opened.cached and not found.weights:
+        return LoadSet(loader, files, False, "no weights of it are in the cache: fetch it while online", base)
     if found.weights:
         return LoadSet(loader, files, True, chosen.why, base)
     there = what_is_there(opened.names)

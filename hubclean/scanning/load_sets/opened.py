@@ -62,7 +62,7 @@ class Opened:
     def __init__(self, reader: Reader, asked: Asked) -> None:
         self.reader = reader
         self.variant = asked.variant
-        self.local = reader.ref.kind == "local"
+        self.local, self.cached = reader.ref.kind == "local", reader.ref.kind == "cache"
         self._paths = frozenset(entry.path for entry in reader.files())
         self._before = f"{asked.subfolder.strip('/')}/" if asked.subfolder.strip("/") else ""
         self.names = tuple(

@@ -33,7 +33,7 @@ class HubVerdicts:
         known = {entry.path for entry in files}
         for issue in issues[: MOST_PER_FILE * 20] if isinstance(issues, list) else ():
             path, level = (issue.get("path"), issue.get("level")) if isinstance(issue, dict) else (None, None)
-            if path in known and isinstance(level, str):
+            if isinstance(path, str) and path in known and isinstance(level, str):
                 severity: Severity = "high" if level == "unsafe" else "info"
                 what = f"the Hub's own scanners call it {level!r}"
                 yield finding(Problem("HC-REP-003", what, severity=severity), path)

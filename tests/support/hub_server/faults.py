@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import fnmatch
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Kind = Literal[
-    "flip",  # one bit of the body differs, all headers as they should be
+    "flip",  # one bit in the middle of the body differs, all headers as they should be
+    "rotten",  # one bit of the stored file differs, byte ``value``, however it is asked for
     "truncate",  # the connection closes half-way through the body
     "short",  # fewer bytes, with a Content-Length that agrees
     "ignore-range",  # 200 with the whole file
@@ -28,6 +29,8 @@ Kind = Literal[
     "slow",  # ``value`` seconds before the answer, or until the client hangs up
     "redirect",  # 302 to ``location``
     "call",  # ``action()`` runs first, then the true answer
+    "headers",  # the true answer with ``headers`` besides, or in place of its own
+    "raw",  # ``raw`` as it is, then the connection closes
 ]
 
 
@@ -44,6 +47,8 @@ class Fault:
     value: float | None = None
     location: str = ""
     action: Callable[[], object] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    raw: bytes = b""
 
 
 @dataclass

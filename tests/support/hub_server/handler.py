@@ -78,6 +78,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
+        prefix = self.server.hub.prefix if self.server.where == "hub" else ""
+        path = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else f"/outside{path}"
         asked = self.headers.get("Range")
         exchange = Exchange(
             self.server.where, self.command, unquote(path), self.headers.get("Host", ""), asked,
@@ -94,9 +96,12 @@ class Handler(BaseHTTPRequestHandler):
                 pause(self.connection, fault.value or 0.0)
             elif fault.kind == "reset":
                 return self._reset()
+            elif fault.kind == "raw":
+                return self._raw(exchange, fault.raw)
             elif fault.kind == "status":
                 after = {} if fault.value is None else {"Retry-After": f"{fault.value:g}"}
-                return self._send(exchange, Answer(b"{}", fault.status, {"Content-Type": "application/json", **after}))
+                named = {"Content-Type": "application/json", **after, **fault.headers}
+                return self._send(exchange, Answer(b"{}", fault.status, named))
             elif fault.kind == "redirect":
                 commit = hub.newest_commit()
                 return self._send(exchange, Answer(b"", 302, {"Location": fault.location, "X-Repo-Commit": commit}))
@@ -104,7 +109,7 @@ class Handler(BaseHTTPRequestHandler):
             user = hub.storage.user(self.headers.get("Authorization")) if self.server.where == "hub" else None
             parts = [unquote(part) for part in path.strip("/").split("/")]
             pairs = dict(parse_qsl(query, keep_blank_values=True))
-            call = Call(self.command, parts, pairs, body, user, hub.url)
+            call = Call(self.command, parts, pairs, body, user, hub.url + hub.prefix)
             reply, data = self._route(call)
         except Refusal as refusal:
             code = {"X-Error-Code": refusal.code} if refusal.code else {}
@@ -145,6 +150,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def _with_range(self, reply: Answer, data: bytes, asked: str | None, faults: list[Fault]) -> Answer:
         kinds = {fault.kind for fault in faults}
+        for fault in faults:
+            if fault.kind == "rotten":
+                at = int(fault.value or 0)
+                data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
         status, headers, body = files.ranged(data, None if "ignore-range" in kinds else asked)
         if "wrong-range" in kinds and status == 206:
             first = int(headers["Content-Range"].split()[1].split("-")[0]) + 1
@@ -172,6 +181,8 @@ class Handler(BaseHTTPRequestHandler):
             reply.headers["ETag"] = f'"{len(self.server.hub.log)}"'
         if "linked-etag" in kinds:
             reply.headers["X-Linked-ETag"] = '"' + "0" * 64 + '"'
+        for fault in faults or ():
+            reply.headers = {**reply.headers, **fault.headers}
         body = b"" if self.command == "HEAD" else reply.body
         cut = "truncate" in kinds and self.command == "GET"
         exchange.status, exchange.sent = reply.status, len(body) // 2 if cut else len(body)
@@ -179,7 +190,8 @@ class Handler(BaseHTTPRequestHandler):
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value.encode("ascii", "backslashreplace").decode())
-            self.send_header("Content-Length", str(len(reply.body)))
+            if "Content-Length" not in reply.headers:
+                self.send_header("Content-Length", str(len(reply.body)))
             if cut:
                 self.send_header("Connection", "close")
             self.end_headers()
@@ -187,6 +199,12 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.write(part)
         if cut:
             self.close_connection = True
+
+    def _raw(self, exchange: Exchange, answer: bytes) -> None:
+        exchange.sent = len(answer)
+        self.close_connection = True
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(answer)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":

@@ -36,6 +36,7 @@ class HubServer:
         stranger_token: another user's write token, with no right on ``alice`` or ``org``.
         log: every request so far, in order of arrival.
         detour: small files go through a redirect on the Hub first, as on the real one.
+        prefix: the path below which the Hub lies, as ``/mirror``; everything else is not there.
         xet: a Xet store, or ``None`` for a Hub without Xet.
     """
 
@@ -53,7 +54,7 @@ class HubServer:
         )
         self.faults = Faults()
         self.log: list[Exchange] = []
-        self.detour = False
+        self.detour, self.prefix = False, ""
         self.xet: XetStore | None = None
         self._hub = Host("127.0.0.1", "hub", self)
         try:
@@ -83,7 +84,7 @@ class HubServer:
         self.storage.lfs.clear()
         self.faults.clear()
         self.log.clear()
-        self.detour, self.xet = False, None
+        self.detour, self.prefix, self.xet = False, "", None
 
     @property
     def url(self) -> str:
