@@ -15,6 +15,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
+from hubclean.hub import deadline
 from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry
 from hubclean.hub.transport import TIMEOUT, HubTransport, retrying
 from hubclean.records import RepoRef
@@ -186,12 +187,16 @@ def repo_info(api: HfApi, repo_id: str, revision: str | None, *, security: bool 
     def ask() -> Any:
         try:
             return api.model_info(
-                repo_id, revision=revision, files_metadata=True, securityStatus=security or None, timeout=TIMEOUT
+                repo_id,
+                revision=revision,
+                files_metadata=True,
+                securityStatus=security or None,
+                timeout=min(TIMEOUT, deadline.left()),
             )
         except (LookupError, TypeError, AttributeError) as error:  # the client takes the answer apart unchecked
             raise IntegrityError(f"the Hub's description of {repo_id} makes no sense") from error
 
-    info = retrying(ask, repo_id, revision)
+    info = deadline.bounded(lambda: retrying(ask, repo_id, revision))
     if not isinstance(info.sha, str) or not _HEX40.fullmatch(info.sha):
         raise IntegrityError(f"the Hub names no commit for {repo_id}")
     if revision and _HEX40.fullmatch(revision) and info.sha != revision:

@@ -18,6 +18,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from hubclean.errors import HubcleanError, IntegrityError, TransportError
 from hubclean.escaping import printable
+from hubclean.hub import deadline
 from hubclean.hub.client_errors import CLIENT_ERRORS, hub_error, shown_path, status_error
 from hubclean.version import __version__
 
@@ -97,7 +98,9 @@ class HubTransport:
         for _ in range(HOPS):
             at_hub = _origin(url) == home
             sent = headers | (self._token if at_hub else {})
-            with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=TIMEOUT) as response:
+            deadline.check()
+            wait = min(TIMEOUT, deadline.left())
+            with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=wait) as response:
                 status = response.status_code
                 if at_hub and (commit := response.headers.get("X-Repo-Commit")) and status < 400:
                     if commit != self._commit:
@@ -154,6 +157,7 @@ def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> 
         got += len(part)
         if got > length:
             raise IntegrityError(f"{shown_path(path)} came with more bytes than asked for")
+        deadline.check()
         gone = time.monotonic() - started
         if gone > DEADLINE or (gone > GRACE and got < gone * SLOWEST):
             raise TransportError(f"{shown_path(path)} came too slowly and was given up after {gone:.0f} s")
@@ -184,11 +188,12 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
     """Call until it succeeds, at most ``attempts`` times while the trouble may pass; errors come out as ours.
 
     Raises:
-        HubcleanError: as ``hub_error`` says.
+        HubcleanError: as ``hub_error`` says. DeadlineError: the time is over.
     """
     wait, last, waited, stalls = FIRST_WAIT, attempts or ATTEMPTS, 0.0, 0
     for attempt in range(1, last + 1):
         asked: float | None = None
+        deadline.check()
         try:
             return call()
         except _Again as again:
@@ -204,7 +209,7 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
             error = known
             stalls += "Timeout" in type(cause).__name__
         pause = asked if asked is not None else wait
-        if attempt == last or waited + pause > LONGEST_WAIT or stalls >= MOST_STALLS:
+        if attempt == last or waited + pause > LONGEST_WAIT or stalls >= MOST_STALLS or pause >= deadline.left():
             break
         time.sleep(pause)
         waited, wait = waited + pause, wait * 2
