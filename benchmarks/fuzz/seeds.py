@@ -96,7 +96,12 @@ SEEDS: dict[str, list[bytes]] = {
     "array": [*_ARRAYS, *(body[10:] for body in _ARRAYS)],
     "safetensors": [*_SAFE, *(body[8:] for body in _SAFE)],
     "index": [json.dumps(INDEX).encode()],
-    "config": [*_JSON, b"a: !!python/name:os.system\n_target_: x\n"],
+    "config": _JSON,
+    "yaml": [
+        b"a: !!python/name:os.system\n_target_: x\n",
+        b'%TAG !e! tag:yaml.org,2002:python/\n---\na: &b [!e!tuple x, *b]\n? "\\x41"\n: !new:a.b {c: |\n  d}\n',
+        b"chat_template: \"{{ a.__class__ }}\"\nb: !<tag:x%41> 'c'\n...\n--- !d\n",
+    ],
     "template": [TEMPLATE, b"{{ messages | map(attribute='__class__') }}", b"{% include 'x' %}"],
     "python": [PYTHON, b"import " + b"a." * 30 + b"b", b"x = " + b"(" * 80 + b")" * 80],
     "graph": [body for bodies in GRAPHS.values() for body in bodies],

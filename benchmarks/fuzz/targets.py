@@ -20,6 +20,7 @@ from hubclean.escaping import printable
 from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.records import FileVerdict, RepoRef, ScanReport
 from hubclean.registry import methods
+from hubclean.scanning import budget
 from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
 from hubclean.scanning.engine import reader_of, scan
@@ -184,9 +185,14 @@ def configs(data: bytes) -> None:
     """JSON as a config, an index of components and a tokenizer's, with templates inside."""
     with contextlib.suppress(strict_json.JsonProblem):
         strict_json.read_json(data)
-    for path in ("config.json", "model_index.json", "modules.json", "c.yaml"):
+    for path in ("config.json", "model_index.json", "modules.json"):
         _scanner("config-code", path, data)
     _scanner("chat-templates", "tokenizer_config.json", data)
+
+
+def yamls(data: bytes) -> None:
+    """Events of YAML, and what its tags and targets ask for."""
+    _scanner("yaml-files", "c.yaml", data)
 
 
 def templates(data: bytes) -> None:
@@ -332,6 +338,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "safetensors": safetensors,
     "index": index,
     "config": configs,
+    "yaml": yamls,
     "template": templates,
     "python": python,
     "graph": graphs,
@@ -345,3 +352,16 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "table": tables,
     "scan": whole_scan,
 }
+
+
+def counted(name: str, data: bytes) -> int:
+    """Run a target and count its operations.
+
+    Raises:
+        AssertionError: they are more than a file of so many bytes, with what was unpacked of it, may take.
+    """
+    with budget.counted() as meter:
+        TARGETS[name](data)
+    most = budget.allowed(len(data) + meter.size)
+    assert meter.used <= most, f"{meter.used:,} operations for {len(data):,} bytes, where {most:,} are allowed"
+    return meter.used

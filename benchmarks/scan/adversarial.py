@@ -29,7 +29,7 @@ from benchmarks.scan.shapes import Files, Shape, binary, pickled, repos, texts
 # Repos get a file for every 200 bytes: 10,000; zips 25,000 and 100,000 members, tars as many.
 SIZES = {
     "json": 2_000_000,
-    "yaml": 250_000,
+    "yaml": 200_000,
     **dict.fromkeys(("python", "jinja", "pickle", "torch zip", "legacy", "txt, like"), 60_000),
     "zip, members": 3_000_000,
     "zip, torch members": 3_000_000,

@@ -30,6 +30,7 @@ def scan(
     loader: Loader | None = None,
     variant: str | None = None,
     subfolder: str = "",
+    deadline: float = 900.0,
     progress: Progress | None = None,
     deep: bool = False,
     data: ImageSource | None = None,
@@ -56,6 +57,7 @@ def scan(
         loader: who loads: ``transformers``, ``timm``, ``peft``, ``open_clip``, ``torch`` (state dicts, by hand), or
             ``all`` for every file; without it, whom the repo is for. The exit code is about what it opens.
         variant, subfolder: as of ``from_pretrained``.
+        deadline: seconds for the static scan; what was not judged by then is not checked.
         progress: told of every file read.
         deep: fetch the weights if the static scan allows it, and run detectors on them.
         data, split, sizes: images for ``deep``, as for ``clean``; without any, detectors that need none run.
@@ -70,21 +72,24 @@ def scan(
     Raises:
         HubcleanError: the target could not be scanned.
     """
+    from hubclean.hub.deadline import within
     from hubclean.hub.targets import open_target
     from hubclean.scanning import engine
 
     detectors, given = strings("detectors", detectors), strings("given", given)
-    repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-    report = engine.scan(
-        repo,
-        gate=gate,
-        allow=strings("allow", allow),
-        allow_unchecked=strings("allow_unchecked", allow_unchecked),
-        loader=loader,
-        variant=variant,
-        subfolder=subfolder,
-        progress=progress,
-    )
+    with within(deadline):
+        repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
+        report = engine.scan(
+            repo,
+            gate=gate,
+            allow=strings("allow", allow),
+            allow_unchecked=strings("allow_unchecked", allow_unchecked),
+            loader=loader,
+            variant=variant,
+            subfolder=subfolder,
+            deadline=deadline,
+            progress=progress,
+        )
     if not deep:
         return report
     from hubclean.cleansing.deep import DeepOptions, deep_scan

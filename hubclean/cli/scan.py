@@ -41,6 +41,14 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 @policy_options
 @place_options
 @click.option("--with-folder", is_flag=True, help="A file stands for the model in whose folder it lies, if one does.")
+@click.option(
+    "--deadline",
+    type=float,
+    default=900.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Time for each target; what was not judged by then is not checked.",
+)
 @click.option("--follow", is_flag=True, help="Scan the base model of an adapter, too.")
 @click.option(
     "--format",
@@ -99,7 +107,7 @@ def scan(
     names = _with_folders(names) if rest["with_folder"] else names
     check_names(allow)
     static = {"gate": fail_on, "allow": allow, "allow_unchecked": allow_unchecked, "loader": rest["loader"]}
-    static |= {"variant": rest["variant"], "subfolder": rest["subfolder"]}
+    static |= {"variant": rest["variant"], "subfolder": rest["subfolder"], "deadline": rest["deadline"]}
     form = "json" if rest["as_json"] else form
     shown = form == "text" and not quiet
     rows = [_one(name, static, rest, alone=len(names) == 1, shown=shown) for name in names]
@@ -112,6 +120,7 @@ def scan(
         tuple(sorted(set(allow))),
         worst([row.exit_code for row in rows]),
         tuple(rows),
+        rest["deadline"],
     )
     _print(document, form, quiet)
     sys.exit(document.exit_code)
@@ -171,10 +180,12 @@ def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool,
     from hubclean.scanning.engine import scan as run
 
     try:
+        from hubclean.hub.deadline import within
         from hubclean.hub.targets import open_target
 
-        repo = open_target(target, rest["revision"])
-        report = run(repo, **static, progress=_bars(repo))
+        with within(static["deadline"]):
+            repo = open_target(target, rest["revision"])
+            report = run(repo, **static, progress=_bars(repo))
         if rest["deep"]:
             report = _deepened(repo, report, rest)
     except (HubcleanError, OSError) as error:

@@ -13,7 +13,7 @@ from huggingface_hub.utils import build_hf_headers, hf_raise_for_status  # type:
 
 from hubclean.errors import IntegrityError, TransportError
 from hubclean.escaping import printable
-from hubclean.hub import transport
+from hubclean.hub import deadline, transport
 from hubclean.hub.addresses import origin, redirected
 from hubclean.hub.client_errors import status_error
 from hubclean.hub.pacing import PACE
@@ -39,7 +39,12 @@ def describe(
     for _ in range(transport.HOPS):
         PACE.wait(url)
         with get_session().stream(
-            "GET", url, headers=headers, params=params, follow_redirects=False, timeout=transport.TIMEOUT
+            "GET",
+            url,
+            headers=headers,
+            params=params,
+            follow_redirects=False,
+            timeout=min(transport.TIMEOUT, deadline.left()),
         ) as response:
             PACE.note(url, response.status_code, response.headers)
             if response.status_code in transport.MOVED:

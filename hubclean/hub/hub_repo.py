@@ -14,6 +14,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_
 
 from hubclean.errors import BudgetError, IntegrityError, OutputError, TargetError
 from hubclean.escaping import printable
+from hubclean.hub import deadline
 from hubclean.hub.client_watch import watched
 from hubclean.hub.descriptions import describe
 from hubclean.hub.repos import FILE_BUDGET, REPO_BUDGET, RepoEntry, named
@@ -189,7 +190,10 @@ def repo_info(api: HfApi, repo_id: str, revision: str | None, *, security: bool 
         HubcleanError: as ``HubRepo``.
     """
 
-    info = retrying(lambda: describe(api.endpoint, api.token, repo_id, revision, security=security), repo_id, revision)
+    def ask() -> Any:
+        return describe(api.endpoint, api.token, repo_id, revision, security=security)
+
+    info = deadline.bounded(lambda: retrying(ask, repo_id, revision))
     if not isinstance(info.sha, str) or not _HEX40.fullmatch(info.sha):
         raise IntegrityError(f"the Hub names no commit for {repo_id}")
     if revision and _HEX40.fullmatch(revision) and info.sha != revision:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hubclean.errors import TransportError
+from hubclean.hub import deadline
 
 PATIENCE = 300.0  # seconds that are waited for a Hub, the window of its limits; one that asks for more is given up
 EARNED = 3.0  # seconds of patience that an answer gives back: long lists go on, and no server holds us for ever
@@ -62,8 +63,7 @@ class Pace:
         """Before a request: wait as long as its host asked for.
 
         Raises:
-            TransportError: that is longer than anybody waits; it says when to come back.
-        """
+            TransportError: that is longer than anybody waits, or than the scan may take; it says when to come back."""
         if (left := self.agree(url)) > 0:
             time.sleep(left)
 
@@ -80,7 +80,7 @@ class Pace:
             if left <= 0 or more <= 0:
                 return max(0.0, left)
             back = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=min(left, 1e9))
-            if more > rest.patience:
+            if more > rest.patience or left >= deadline.left():
                 raise TransportError(
                     f"the Hub asks for no more requests before {back:%Y-%m-%d %H:%M:%S} UTC ({left:.0f} s from now),"
                     " which is not waited for: come back then, or log in for a higher limit"

@@ -17,6 +17,7 @@ from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from hubclean.errors import HubcleanError, IntegrityError, TransportError
 from hubclean.escaping import printable
+from hubclean.hub import deadline
 from hubclean.hub.addresses import origin, redirected
 from hubclean.hub.client_errors import CLIENT_ERRORS, hub_error, of_this_machine, shown_path, status_error
 from hubclean.hub.pacing import PACE, asked_wait
@@ -99,7 +100,9 @@ class HubTransport:
             at_hub = origin(url) == home
             sent = headers | (self._token if at_hub else {})
             PACE.wait(url)
-            with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=TIMEOUT) as response:
+            deadline.check()
+            wait = min(TIMEOUT, deadline.left())
+            with get_session().stream("GET", url, headers=sent, follow_redirects=False, timeout=wait) as response:
                 status = response.status_code
                 asked = PACE.note(url, status, response.headers)
                 if at_hub and status < 400:
@@ -164,6 +167,7 @@ def _body(response: Any, path: str, size: int, span: tuple[int, int] | None) -> 
         got += len(part)
         if got > length:
             raise IntegrityError(f"{shown_path(path)} came with more bytes than asked for")
+        deadline.check()
         gone = time.monotonic() - started
         if gone > DEADLINE or (gone > GRACE and got < gone * SLOWEST):
             raise TransportError(f"{shown_path(path)} came too slowly and was given up after {gone:.0f} s")
@@ -183,11 +187,12 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
     """Call until it succeeds, at most ``attempts`` times while the trouble may pass; errors come out as ours.
 
     Raises:
-        HubcleanError: as ``hub_error`` says.
+        HubcleanError: as ``hub_error`` says. DeadlineError: the time is over.
     """
     wait, last, stalls = FIRST_WAIT, attempts or ATTEMPTS, 0
     for attempt in range(1, last + 1):
         asked = False
+        deadline.check()
         try:
             return call()
         except _Again as again:
@@ -203,7 +208,7 @@ def retrying(call: Callable[[], T], repo_id: str, revision: str | None = None, a
             asked = answer is not None and asked_wait(answer.status_code, answer.headers) is not None
             error = known
             stalls += "Timeout" in type(cause).__name__
-        if attempt == last or stalls >= MOST_STALLS:
+        if attempt == last or stalls >= MOST_STALLS or wait >= deadline.left():
             break
         if not asked:  # else the next attempt waits as long as the server asked for
             time.sleep(wait)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 
+from hubclean.hub.deadline import SECONDS
 from hubclean.measurements import DetectionReport, Judgement
 from hubclean.records import EVERY_FILE, FileVerdict, Finding, LoadSet, RepoRef, ScanReport, Severity, Skipped
 from hubclean.schema import json_schema
@@ -56,13 +57,18 @@ class TargetScan:
 
 @dataclass(frozen=True, slots=True)
 class ScanDocument:
-    """All targets of one call. No time and no duration is in it, so that two runs can be compared byte by byte."""
+    """All targets of one call. No time and no duration is in it, so that two runs can be compared byte by byte.
+
+    Args:
+        deadline: seconds that the scan of one target might take.
+    """
 
     gate: Severity
     allowed_unchecked: tuple[str, ...]
     allowed_names: tuple[str, ...]
     exit_code: int
     scans: tuple[TargetScan, ...]
+    deadline: float = SECONDS
     hubclean: str = field(default=__version__)
     schema: str = field(default=SCAN_SCHEMA)
 

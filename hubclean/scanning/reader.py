@@ -50,6 +50,7 @@ class Reader:
         alone: the target is one file, so that nothing can be said of the files beside it.
         allowed_names: exact names that pickles may hold by the caller's wish.
         headers: judged safetensors headers by path, see ``read_header``.
+        formats: what files are by their first bytes, see ``scanners.format_of``.
         hub_security: the Hub's own scan status, if the repo has one.
         inside: the archives that the files lie in; ``None`` if they lie in the repo itself.
         handled: endings and contents that a scanner says it judges itself, see ``Scanner``.
@@ -69,6 +70,7 @@ class Reader:
         self.allowed_names = frozenset(allowed_names)
         self.handled = frozenset(handled)
         self.headers = Headers()
+        self.formats: dict[str, str] = {}
         self._repo = repo
         self._far = repo.ref.kind != "local" and self.inside is None
         self._entries = {entry.path: entry for entry in files}

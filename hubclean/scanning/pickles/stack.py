@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from functools import partialmethod
 
@@ -21,6 +22,12 @@ INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHOR
 SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
 """
 _PUSHED = frozenset(_PUSHED_TEXT.split())
+
+
+@functools.cache
+def _steps(kind: type) -> tuple[tuple[str, str], ...]:
+    """The opcodes that a class does, and the names of its methods."""
+    return tuple((name.removeprefix("_do_"), name) for name in dir(kind) if name.startswith("_do_"))
 
 
 class Stack:
@@ -45,7 +52,7 @@ class Stack:
         self.names: list[Name] = []
         self.exhausted = self.stopped = False
         self._passed_over = False  # a memo entry was not kept, though readers keep it
-        self._steps = {name.removeprefix("_do_"): getattr(self, name) for name in dir(self) if name.startswith("_do_")}
+        self._steps = {opcode: getattr(self, name) for opcode, name in _steps(type(self))}
 
     def remaining(self) -> Items:
         """The values that are left when the walk ends: the result, and what else was on the stack."""

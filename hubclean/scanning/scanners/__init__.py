@@ -102,4 +102,6 @@ def head_of(reader: Reader, entry: RepoEntry) -> bytes:
 
 def format_of(reader: Reader, entry: RepoEntry) -> str:
     """What the file is by its content: see ``content.sniff``."""
-    return sniff(head_of(reader, entry), entry.size)
+    if entry.path not in reader.formats:
+        reader.formats[entry.path] = sniff(head_of(reader, entry), entry.size)
+    return reader.formats[entry.path]

@@ -1,10 +1,8 @@
-"""Fields of JSON and YAML configs that make a loader run code, or load from elsewhere, at any depth."""
+"""Fields of JSON configs that make a loader run code, or load from elsewhere, at any depth."""
 
 from __future__ import annotations
 
-import itertools
 import math
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
@@ -23,14 +21,6 @@ from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked, ok
 
 _LONGEST_KEY = 256
-# Python tags, also spelled by a prefix, a percent sign or an escape; Hydra's targets as block, flow or quoted keys.
-_YAML_CODE = re.compile(
-    r"!!?python/|tag:yaml\.org,2002:python|^%TAG\b|!<[^>\n]*%|(?<![\w.])_target_(?!\w)"
-    r"|\"[^\"\n]*\\[xuU0-9][^\"\n]*\"\s*:",
-    re.MULTILINE,
-)
-_YAML = (".yaml", ".yml")
-_MOST_TAGS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,30 +35,29 @@ class ConfigCode:
 
     name: ClassVar[str] = "config-code"
     paper: ClassVar[str] = "CVE-2026-4372 (kernels from config), CVE-2026-5241 (LightGlue); timm pretrained_cfg"
-    handles: ClassVar[frozenset[str]] = frozenset({".json", ".yaml", ".yml"})
+    handles: ClassVar[frozenset[str]] = frozenset({".json"})
 
-    max_bytes: Annotated[int, Doc("largest JSON or YAML file that is read, in bytes", 1, 64 << 20)] = 8 << 20
+    max_bytes: Annotated[int, Doc("largest JSON file that is read, in bytes", 1, 64 << 20)] = 8 << 20
     max_depth: Annotated[int, Doc("deepest nesting of objects and lists", 1, 500)] = 64
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         def judge(entry: RepoEntry) -> Judgement:
-            kind = suffix(entry.path)
-            if (kind != ".json" and kind not in _YAML) or not entry.size:
+            if suffix(entry.path) != ".json" or not entry.size:
                 return
-            text = self._text(reader, entry, kind)
+            text = self._text(reader, entry)
             if text is None:
                 what = f"{entry.size} bytes, more than the {self.max_bytes} that are read"
                 yield _finding("HC-CFG-005", "medium", entry, what)
                 yield from not_checked(entry, what)
                 return
-            yield from self._json(entry, text, reader.ref.repo_id) if kind == ".json" else _yaml(entry, text)
+            yield from self._json(entry, text, reader.ref.repo_id)
 
         yield from each(files, judge)
 
-    def _text(self, reader: Reader, entry: RepoEntry, kind: str) -> bytes | None:
+    def _text(self, reader: Reader, entry: RepoEntry) -> bytes | None:
         """The text to be judged, a long vocabulary condensed; ``None`` if it is too long."""
         text = reader.read(entry.path, self.max_bytes) if entry.size <= self.max_bytes else b""
-        if (text and values_in(text) <= MOST_VALUES) or kind != ".json" or CONFIG_NAMES.search(entry.path):
+        if (text and values_in(text) <= MOST_VALUES) or CONFIG_NAMES.search(entry.path):
             return text or None
         text = text or reader.stream(entry.path)
         try:
@@ -133,22 +122,3 @@ def _asked(entry: RepoEntry, asked: Iterable[Ask]) -> Judgement:
 def _unfinite(entry: RepoEntry, path: Path, value: object) -> Judgement:
     if isinstance(value, float) and not math.isfinite(value):
         yield _finding("HC-CFG-005", "medium", entry, f"{where(path)} is {value}, which JSON does not know")
-
-
-def _yaml(entry: RepoEntry, text: bytes) -> Judgement:
-    try:
-        plain = text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        yield from not_checked(entry, f"YAML that is not UTF-8 at byte {error.start}")
-        return
-    if matches := list(itertools.islice(_YAML_CODE.finditer(plain), _MOST_TAGS)):
-        # Hydra's own record of a run: it calls what the owner of a program wrote, if that program reads it.
-        match = next((match for match in matches if not match.group().startswith("_target_")), matches[0])
-        hydra = match.group().startswith("_target_") and len(matches) < _MOST_TAGS
-        what = f"{match.group().strip()[:60]} in YAML: an unsafe loader may call what follows"
-        offset = len(plain[: match.start()].encode())
-        yield finding(Problem("HC-CFG-001", what, offset, ADVICE["code"], hostile=not hydra), entry.path)
-    elif "\0" in plain:
-        yield from not_checked(entry, "YAML with zero bytes")
-    else:
-        yield ok(entry, "YAML without Python tags and targets")

@@ -107,27 +107,6 @@ def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_che
         assert verdicts["config.json"].state == "unchecked"
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"a: !!python/object/apply:os.system [id]",
-        b"model:\n  _target_: os.system",
-        b"model: {_target_: os.system}",
-        b'"_target_": os.system',
-        b'"\\x5ftarget_": os.system',
-        b"%TAG ! tag:yaml.org,2002:py\n---\na: !thon/object/apply:os.system [id]",
-        b"a: !<tag:yaml.org,2002:%70ython/object/apply:os.system> [id]",
-    ],
-)
-def test_config_code_sees_yaml_that_calls(tmp_path: Path, text: bytes) -> None:
-    assert config(tmp_path, text, "params.yaml") == [("HC-CFG-001", "high")]
-
-
-@pytest.mark.parametrize("text", ["a: !!python/none".encode("utf-16"), b"a: \0"])
-def test_yaml_that_cannot_be_read_as_text_is_not_checked(tmp_path: Path, text: bytes) -> None:
-    assert config(tmp_path, text, "params.yaml") == [("HC-INC-001", "info")]
-
-
 CLEAN_CONFIG = {
     "_name_or_path": "google/vit-base-patch16-224-in21k",
     "architectures": ["ViTForImageClassification"],
@@ -157,7 +136,6 @@ def test_config_code_leaves_honest_configs_alone(tmp_path: Path) -> None:
         "config.json": json.dumps(CLEAN_CONFIG).encode(),
         "vocab.json": b'{"auto_map": 1, "url": 2, "trust_remote_code": 3}',
         "results.json": b'{"url": "https://wandb.ai/x", "file": "images/cat.png"}',
-        "params.yaml": b"lr: 0.1\nname: python\n",
     }
     findings, verdicts = judge("config-code", tmp_path, files)
     assert findings == []

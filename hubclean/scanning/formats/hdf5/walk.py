@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.hdf5.btree import records
 from hubclean.scanning.formats.hdf5.groups import symbols, tree_children
 from hubclean.scanning.formats.hdf5.heaps import FractalHeap
@@ -83,6 +84,7 @@ class _Walk:
         self.pages, self.found = pages, found
         self.todo: list[tuple[str, int]] = []
         self._seen: set[int] = set()
+        self._trees: set[tuple[int, int, int]] = set()  # whose links or attributes were looked at
         self._text = 0
 
     def run(self) -> None:
@@ -109,6 +111,7 @@ class _Walk:
 
     def _object(self, address: int) -> None:
         header = read_header(self.pages, address)
+        spend(len(header.messages))
         self.found.objects += 1
         if header.of(_LAYOUT):
             self.found.datasets += 1
@@ -145,8 +148,9 @@ class _Walk:
         flags = cursor.number(1)
         cursor.skip(order if flags & 1 else 0)
         heap, tree = cursor.address(), cursor.address()
-        if heap == self.pages.nowhere:
+        if heap == self.pages.nowhere or (heap, tree, kind) in self._trees:
             return []
+        self._trees.add((heap, tree, kind))
         where = FractalHeap.read(self.pages, heap)
         rows = []
         for record in records(self.pages, tree, kind):
