@@ -58,7 +58,8 @@ def read_zip(
     try:
         directory = file.directory = read_directory(source)
     except BrokenZip as error:
-        file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
+        # No reader of weights opens it either; in a file that is loaded it counts by its severity.
+        file.problems.append(Problem("HC-ZIP-001", str(error), error.offset, hostile=False))
         file.unchecked.append(str(error))
         return file
     except BudgetError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import math
 import re
@@ -14,6 +13,7 @@ from typing import Annotated, ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
+from hubclean.scanning.formats.named_code import named_code, target
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json, values_in
 from hubclean.scanning.formats.tokenizing.vocabulary import BrokenText, condensed
@@ -58,14 +58,7 @@ _TIMM_SOURCE = re.compile(
     r"|dl\.fbaipublicfiles\.com|download\.pytorch\.org|storage\.googleapis\.com/vit_models)/[\w./-]+$"
 )
 _LIBRARIES = {"diffusers", "transformers", "timm", "torch", "onnxruntime.transformers", "stable_diffusion", "flax"}
-# Python tags, also spelled by a prefix, a percent sign or an escape; Hydra's targets as block, flow or quoted keys.
-_YAML_CODE = re.compile(
-    r"!!?python/|tag:yaml\.org,2002:python|^%TAG\b|!<[^>\n]*%|(?<![\w.])_target_(?!\w)"
-    r"|\"[^\"\n]*\\[xuU0-9][^\"\n]*\"\s*:",
-    re.MULTILINE,
-)
 _YAML = (".yaml", ".yml")
-_MOST_TAGS = 1000
 _ADVICE = {
     "code": "do not load it with trust_remote_code=True; read the code it names first",
     "critical": "do not load it with transformers below 5.5; remove the field",
@@ -185,6 +178,9 @@ def _field(entry: RepoEntry, path: Path, value: object, own: str) -> Judgement:
         # Exports of timm before 1.0.30 carry it for weights that were once .npz; timm's own code reads those.
         what = f"{_shown(path, value)}: weights in a format of their own"
         yield _finding("HC-CFG-001", "low", entry, what, "code")
+    elif key == "_target_" and isinstance(value, str):
+        severity, hostile = target(value)
+        yield _finding("HC-CFG-001", severity, entry, f"{_shown(path, value)}: code from outside", "code", hostile)
     elif _CODE_KEYS.match(key) and path.count(key) == 1 and not _is_own_library(key, value):
         yield _finding("HC-CFG-001", "high", entry, f"{_shown(path, value)}: code from outside the library", "code")
     elif isinstance(value, str) and "/" in value and (_of_kernels(key) or _below_kernels(path[:-1])):
@@ -282,14 +278,12 @@ def _yaml(entry: RepoEntry, text: bytes) -> Judgement:
     except UnicodeDecodeError as error:
         yield from not_checked(entry, f"YAML that is not UTF-8 at byte {error.start}")
         return
-    if matches := list(itertools.islice(_YAML_CODE.finditer(plain), _MOST_TAGS)):
-        # Hydra's own record of a run: it calls what the owner of a program wrote, if that program reads it.
-        match = next((match for match in matches if not match.group().startswith("_target_")), matches[0])
-        hydra = match.group().startswith("_target_") and len(matches) < _MOST_TAGS
-        what = f"{match.group().strip()[:60]} in YAML: an unsafe loader may call what follows"
-        offset = len(plain[: match.start()].encode())
-        yield finding(Problem("HC-CFG-001", what, offset, _ADVICE["code"], hostile=not hydra), entry.path)
+    if found := named_code(plain):
+        what = f"{found.seen} in YAML: an unsafe loader may call what follows"
+        offset = len(plain[: found.at].encode())
+        problem = Problem("HC-CFG-001", what, offset, _ADVICE["code"], found.severity, found.hostile)
+        yield finding(problem, entry.path)
     elif "\0" in plain:
         yield from not_checked(entry, "YAML with zero bytes")
     else:
-        yield ok(entry, "YAML without Python tags and targets")
+        yield ok(entry, "YAML without Python tags and targets that make more than plain values")

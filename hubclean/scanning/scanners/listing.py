@@ -26,8 +26,7 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".py": ("text", "json", "unknown"),
     ".npy": ("numpy",),
     ".npz": ("zip",),
-    ".h5": ("hdf5",),
-    ".hdf5": ("hdf5",),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".he5"), ("hdf5", "unknown")),
     ".keras": ("zip", "hdf5"),
     ".gguf": ("gguf",),
     ".tflite": ("tflite",),
@@ -53,6 +52,7 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".feather": ("arrow",),
     ".pdf": ("pdf",),
     **{ending: (content, "unknown") for ending, content in inert.PROMISED.items()},
+    ".mat": ("matlab", "hdf5", "unknown"),
 }
 
 
