@@ -15,7 +15,7 @@ from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.sources import Source
 
 ENDINGS = (".distcp",)
-MOST_PARTS = 64  # each costs a request or two
+MOST_PARTS = 32  # each costs two or three requests
 _END, _END64, _LOCATOR = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _TAIL = 22 + 20 + 56
 

@@ -58,7 +58,7 @@ def _kinds() -> dict[tuple[str, str], str]:
             module, _, name = path.rpartition(".")
             kinds[module, name] = kind
     document = json.loads((Path(__file__).parent / "state_names.json").read_text("utf-8"))
-    for kind in ("new", "enum", "dict", "named"):
+    for kind in ("new", "enum", "dict", "tuple", "named"):
         kinds |= {(row[0], row[1]): kind for row in document[kind]}
     return kinds
 
@@ -192,6 +192,7 @@ _PROPER = {
     "made": _is_made,
     "type": _is_type,
     "dict": _is_new,
+    "tuple": _is_new,
     "generator": lambda made, given: len(given) == 1 and _plain(given[0]),
     "factory": _is_factory,
     "getattr": _is_attribute,
@@ -209,6 +210,8 @@ def keeps_state(made: Made, state: Value) -> bool:
     assert isinstance(made.maker, Name)
     if made.maker.kind == "generator":
         return isinstance(state, Items) and not any(isinstance(value, (Name, Unknown)) for value in state.items[:8])
+    if made.maker.kind == "tuple":
+        return isinstance(state, Items) and state.kind == "tuple"
     return isinstance(state, Pairs) and made.maker.kind in ("new", "rebuild", "dict")
 
 
