@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from hubclean.scanning.pickles.allowed_names import is_dangerous, resolved
+from hubclean.scanning.pickles.libraries.known import estimators
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Unknown, Value
 
 # Kind -> names. ``new``: made by ``__new__`` alone, with a dict as state; ``enum``: of one constant; ``made``: of plain
@@ -72,6 +73,8 @@ def kind_of(module: str, name: str, protocol: int) -> str:
     """How a name may be used; empty if it is not listed, under each of the names by which readers look it up."""
     if module in _SCRIPTS and name[:1].isupper():
         return "new"  # a class of the script that wrote it: whoever has none of that name makes nothing
+    if (module, name) in estimators():
+        return "new"
     seen = {resolved(module, name)} | ({(module, name)} if protocol >= 3 else set())
     kinds = {_kinds().get(pair, "") for pair in seen}
     return kinds.pop() if len(kinds) == 1 else ""

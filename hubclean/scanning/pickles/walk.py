@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hubclean.errors import BudgetError
 from hubclean.scanning.pickles.allowed_names import is_dangerous
 from hubclean.scanning.pickles.calls import Calls
+from hubclean.scanning.pickles.libraries.known import makers
 from hubclean.scanning.pickles.opcodes import BrokenStream, Loose, NeedMore, Op, SecondReader, read_ops
 from hubclean.scanning.pickles.record_names import Use, is_plain
 from hubclean.scanning.pickles.values import Name, Persistent, Value, extent
@@ -25,6 +26,7 @@ SECONDS = 30.0
 REFUSED = "do not load it; `hubclean convert` refuses it too"
 _MOST_NAMES = 1000
 _MOST_NOTED = 50
+_FAILURES = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError)
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
 # left out calls, copies or fetches in ways that plain data never needs.
 ACCEPTED_TEXT = """
@@ -98,7 +100,7 @@ class Walk:
             elif not unknown or (dangerous and not use.refers):
                 what = f"refers to {path}{times}, which is not on the list of names that weights need"
                 # Classes hold the state of a training; a foreign function that is called may do anything.
-                foreign = use.called and _is_function(use.name)
+                foreign = use.called and _is_function(use.name) and (use.module, use.name) not in makers()
                 said = REFUSED if dangerous and not use.refers else ""
                 rows.append(Problem("HC-PKL-002", what, use.offset, said, hostile=foreign))
         if plain:
@@ -178,15 +180,7 @@ class Walker:
         except BrokenStream as error:
             self._watch.note("HC-PKL-005", f"the stream is broken: {error}", error.offset)
             self._stack.stopped = True
-        except (
-            ArithmeticError,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-            MemoryError,
-        ) as error:
+        except _FAILURES as error:
             self._watch.note("HC-PKL-005", f"the walk over the stream failed: {type(error).__name__}", self._stop)
             self._complete = False
 
