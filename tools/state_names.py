@@ -27,7 +27,8 @@ INSTALLED = {
         BaseWatermarkingConfig SynthIDTextWatermarkingConfig""",
     "accelerate.state": "PartialState AcceleratorState GradientState",
     "accelerate.data_loader": "SeedableRandomSampler",
-    "accelerate.utils.dataclasses": """AutocastKwargs ProfileKwargs DDPCommunicationHookType DistributedDataParallelKwargs
+    "accelerate.utils.dataclasses": """AutocastKwargs ProfileKwargs DDPCommunicationHookType
+        DistributedDataParallelKwargs
         GradScalerKwargs InitProcessGroupKwargs AORecipeKwargs TERecipeKwargs MSAMPRecipeKwargs FP8RecipeKwargs
         DistributedType SageMakerDistributedType FP8BackendType ComputeEnvironment DynamoBackend LoggerType
         PrecisionType RNGType CustomDtype DataLoaderConfiguration ProjectConfiguration GradientAccumulationPlugin
@@ -41,7 +42,7 @@ INSTALLED = {
     "torch.distributed.checkpoint.filesystem": "_StorageInfo _StoragePrefix",
 }
 # ``dict``: subclasses of dict without methods that run on filling; ``named``: only ever referred to; ``tuple``: made as
-# ``new``, with a ``__setstate__`` that spreads a tuple over attributes. omegaconf's ``__setstate__`` sets types of keys.
+# ``new``, with a ``__setstate__`` that spreads a tuple over attributes. omegaconf's own sets the types of keys.
 OLDER = {
     "enum": """transformers.trainer_utils.EvaluationStrategy transformers.trainer_utils.ShardedDDPOption
         transformers.file_utils.PaddingStrategy transformers.utils.generic.PaddingStrategy

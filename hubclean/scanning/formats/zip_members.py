@@ -27,7 +27,7 @@ from hubclean.scanning.formats.zip_directory import (
     read_directory,
 )
 from hubclean.scanning.formats.zip_found import Work, ZipFile
-from hubclean.scanning.formats.zip_keras import judge_keras
+from hubclean.scanning.formats.zip_graphs import judge_graphs
 from hubclean.scanning.formats.zip_structure import executable, holes, structure
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -195,7 +195,7 @@ class _Judge:
             self._array(member, begin, head)
         elif kind == "zip":
             self._nested(member)
-        elif (found := judge_keras(self.source, member, begin, kind, self._body)) is not None:
+        elif (found := judge_graphs(self.source, member, begin, kind, self._body)) is not None:
             self.file.plain += 1
             self.file.problems += found.problems
             self.file.unchecked += found.unchecked

@@ -112,9 +112,7 @@ def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> 
         return file.walks[-1].stop, data
 
 
-def _judge_inner(
-    file: PickleFile, found: Walk, allow: frozenset[str], left: int, unknown: bool, depth: int
-) -> None:
+def _judge_inner(file: PickleFile, found: Walk, allow: frozenset[str], left: int, unknown: bool, depth: int) -> None:
     """A tensor in a plain pickle is a whole file of the legacy format, which torch loads without any restriction."""
     for offset, body in found.inner:
         if depth >= _DEEPEST:

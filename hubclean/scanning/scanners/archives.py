@@ -8,11 +8,12 @@ from typing import ClassVar
 
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.scanning.formats import names, zip_series
+from hubclean.scanning.formats import names
+from hubclean.scanning.formats.packing import zip_series
+from hubclean.scanning.formats.packing.zip_series import read_series
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import UNCLAIMED, read_zip
-from hubclean.scanning.formats.zip_series import read_series
 from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader

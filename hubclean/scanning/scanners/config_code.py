@@ -13,10 +13,10 @@ from typing import Annotated, ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.registry import Doc
-from hubclean.scanning.formats.named_code import named_code, target
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json, values_in
 from hubclean.scanning.formats.tokenizing.vocabulary import BrokenText, condensed
+from hubclean.scanning.named_code import named_code, target
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked, ok

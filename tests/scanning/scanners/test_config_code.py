@@ -117,10 +117,48 @@ def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_che
         b'"\\x5ftarget_": os.system',
         b"%TAG ! tag:yaml.org,2002:py\n---\na: !thon/object/apply:os.system [id]",
         b"a: !<tag:yaml.org,2002:%70ython/object/apply:os.system> [id]",
+        b"a: !!python/tuple [1]\nb: !!python/name:subprocess.Popen",
+        b"a: !!python/object:argparse.Namespace%2e{}",
+        b"a: !!python/object/new:acme.Thing [id]",
     ],
 )
 def test_config_code_sees_yaml_that_calls(tmp_path: Path, text: bytes) -> None:
     assert config(tmp_path, text, "params.yaml") == [("HC-CFG-001", "high")]
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        (b"mean: !!python/tuple [0.5, 0.5]\nx: {y: !!python/unicode 'a', z: [!!python/none ]}", None),
+        (b"args: !!python/object:argparse.Namespace\n  lr: 0.1\n", "low"),
+        (b"out: !!python/object/apply:pathlib.PosixPath\n- out\n", "low"),
+        (b"acc: !!python/object/apply:numpy.dtype [f8]\n", "low"),
+        (b"cfg: !!python/object:acme.config.Config {a: 1}\nf: !!python/name:acme.hooks.twemoji\n", "medium"),
+        (b"model:\n  _target_: src.models.Net\n  depth: 3\n", "medium"),
+        (b"model: {_target_: torchvision.models.resnet18, weights: null}\n", "medium"),
+    ],
+)
+def test_yaml_that_holds_values_or_names_classes_is_no_alarm(tmp_path: Path, text: bytes, severity: str | None) -> None:
+    assert config(tmp_path, text, "params.yaml") == ([("HC-CFG-001", severity)] if severity else [])
+
+
+@pytest.mark.parametrize(
+    ("target", "severity", "hostile"),
+    [
+        ("src.models.Net", "medium", False),
+        ("DenseNet121", "medium", False),
+        ("torchvision.models.resnet18", "medium", False),
+        ("acme.build", "high", False),
+        ("builtins.eval", "high", True),
+        ("eval", "high", True),
+        ("torch.hub.load", "high", True),
+        ("acme.Net.__init__", "high", True),
+    ],
+)
+def test_a_target_is_as_grave_as_what_it_makes(tmp_path: Path, target: str, severity: str, hostile: bool) -> None:
+    body = json.dumps({"net": [{"_target_": target}]}).encode()
+    (row,) = judge("config-code", tmp_path, {"configs/train.json": body})[0]
+    assert (row.rule, row.severity, row.hostile) == ("HC-CFG-001", severity, hostile)
 
 
 @pytest.mark.parametrize("text", ["a: !!python/none".encode("utf-16"), b"a: \0"])

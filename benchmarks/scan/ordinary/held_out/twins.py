@@ -188,7 +188,12 @@ HELD_OUT = (
     Twin("sentence-transformers-new", "2_Dense/pytorch_model.bin", "dense-os-system", torch_file("os-system")),
     Twin("llama-vision-original", "original/consolidated.00.pth", "original-exec", torch_file("exec")),
     Twin("downloaded-and-pushed-again", ".msc", "msc-os-system", replaced(stream())),
-    Twin("downloaded-and-pushed-again", "**/config.json.metadata", "pickle-named-metadata", replaced(stream())),
+    Twin(
+        "downloaded-and-pushed-again",
+        ".cache/huggingface/download/weights.bin",
+        "pickle-in-the-client-cache",
+        replaced(stream()),
+    ),
     Twin("names-with-spaces-and-signs", "模型*.pth", "unicode-name-system", torch_file("os-system")),
     Twin("editors-and-file-managers", "._config.json", "pickle-named-appledouble", replaced(stream())),
     Twin("editors-and-file-managers", "Thumbs.db", "pickle-named-thumbs", replaced(stream())),

@@ -20,8 +20,7 @@ from hubclean.scanning.formats.hdf5.messages import (
 )
 from hubclean.scanning.formats.hdf5.objects import Header, Message, read_header, read_superblock, user_block
 from hubclean.scanning.formats.hdf5.pages import Cursor, Hdf5Broken, Pages
-from hubclean.scanning.formats.part import Part
-from hubclean.scanning.sources import Source
+from hubclean.scanning.sources import Part, Source
 
 MOST_OBJECTS = 100_000
 MOST_TEXT = 8 << 20  # bytes of all attributes

@@ -9,10 +9,9 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 
-from hubclean.scanning.formats.part import Part
 from hubclean.scanning.formats.zip_found import Work, ZipFile
 from hubclean.scanning.formats.zip_members import read_zip
-from hubclean.scanning.sources import Source
+from hubclean.scanning.sources import Part, Source
 
 ENDINGS = (".distcp",)
 MOST_PARTS = 32  # each costs two or three requests

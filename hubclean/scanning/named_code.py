@@ -1,6 +1,6 @@
 """What a name written in a text may do to whoever makes or calls it: YAML's Python tags, Hydra's targets.
 
-Sources: PyYAML ``constructor.py`` (FullConstructor, UnsafeConstructor), ``hydra/_internal/instantiate/_instantiate2.py``.
+Sources: PyYAML ``constructor.py`` (FullConstructor, UnsafeConstructor), Hydra ``_instantiate2.py``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _MARKS = re.compile(
     r"|\"[^\"\n]*\\[xuU0-9][^\"\n]*\"\s*:",
     re.MULTILINE,
 )
-_TARGET = re.compile(r"_target_[\"']?[ \t]*:[ \t]*[\"']?([A-Za-z_][\w.]{0,200})[\"']?[ \t]*(?:[,}\]#\r\n]|$)", re.MULTILINE)
+_TARGET = re.compile(
+    r"_target_[\"']?[ \t]*:[ \t]*[\"']?([A-Za-z_][\w.]{0,200})[\"']?[ \t]*(?:[,}\]#\r\n]|$)", re.MULTILINE
+)
 # A shorthand tag: ends before white space, or where a flow collection goes on.
 _TAG = re.compile(
     r"!!python/(?:(?P<plain>tuple|str|unicode|int|long|float|complex|bool|none|list|dict|bytes)"
