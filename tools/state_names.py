@@ -3,8 +3,8 @@
     python -m tools.state_names
 
 Classes that pickle makes by ``__new__`` alone and enums, from the installed transformers, accelerate and torch (each is
-looked at: no ``__new__``, ``__setstate__`` or ``__del__`` of its own), and ``OLDER``: what other versions (transformers
-4.0 to 5, accelerate 0.1 to 1) and other libraries named, read in their sources. Review the diff.
+looked at: no ``__new__``, ``__setstate__`` or ``__del__`` of its own), and ``OLDER``: what other versions and other
+libraries named, read in their sources; ``tools/state_sources.py`` says in which and checks each. Review the diff.
 """
 
 from __future__ import annotations
@@ -23,37 +23,49 @@ INSTALLED = {
     "transformers.trainer_callback": "TrainerState TrainerControl",
     "transformers.debug_utils": "DebugOption",
     "transformers.integrations.deepspeed": "HfDeepSpeedConfig HfTrainerDeepSpeedConfig",
-    "transformers.generation.configuration_utils": "GenerationConfig GenerationMode WatermarkingConfig CompileConfig",
+    "transformers.generation.configuration_utils": """GenerationConfig GenerationMode WatermarkingConfig CompileConfig
+        BaseWatermarkingConfig SynthIDTextWatermarkingConfig""",
     "accelerate.state": "PartialState AcceleratorState GradientState",
     "accelerate.data_loader": "SeedableRandomSampler",
-    "accelerate.utils.dataclasses": """AutocastKwargs DDPCommunicationHookType DistributedDataParallelKwargs
+    "accelerate.utils.dataclasses": """AutocastKwargs ProfileKwargs DDPCommunicationHookType
+        DistributedDataParallelKwargs
         GradScalerKwargs InitProcessGroupKwargs AORecipeKwargs TERecipeKwargs MSAMPRecipeKwargs FP8RecipeKwargs
         DistributedType SageMakerDistributedType FP8BackendType ComputeEnvironment DynamoBackend LoggerType
         PrecisionType RNGType CustomDtype DataLoaderConfiguration ProjectConfiguration GradientAccumulationPlugin
         TorchDynamoPlugin DeepSpeedPlugin FullyShardedDataParallelPlugin TorchTensorParallelPlugin
         TorchTensorParallelConfig TorchContextParallelConfig MegatronLMPlugin BnbQuantizationConfig""",
-    "torch.distributed.fsdp.api": "ShardingStrategy BackwardPrefetch StateDictType",
+    "torch.distributed.fsdp.api": """ShardingStrategy BackwardPrefetch StateDictType MixedPrecision CPUOffload
+        StateDictConfig FullStateDictConfig LocalStateDictConfig ShardedStateDictConfig OptimStateDictConfig
+        FullOptimStateDictConfig LocalOptimStateDictConfig ShardedOptimStateDictConfig StateDictSettings""",
+    "torch.distributed.checkpoint.metadata": """ChunkStorageMetadata _MEM_FORMAT_ENCODING TensorStorageMetadata
+        BytesStorageMetadata StorageMeta Metadata MetadataIndex""",
+    "torch.distributed.checkpoint.filesystem": "_StorageInfo _StoragePrefix",
 }
-# ``dict``: subclasses of dict without methods that run on filling; ``named``: only ever referred to.
+# ``dict``: subclasses of dict without methods that run on filling; ``named``: only ever referred to; ``tuple``: made as
+# ``new``, with a ``__setstate__`` that spreads a tuple over attributes. omegaconf's own sets the types of keys.
 OLDER = {
     "enum": """transformers.trainer_utils.EvaluationStrategy transformers.trainer_utils.ShardedDDPOption
         transformers.file_utils.PaddingStrategy transformers.utils.generic.PaddingStrategy
         accelerate.state.DistributedType accelerate.state.ComputeEnvironment accelerate.state.SageMakerDistributedType
-        accelerate.utils.DistributedType
+        accelerate.utils.RNGType optimum.onnxruntime.training_args.ORTOptimizerNames
+        torch.distributed._shard.sharded_tensor.metadata.MEM_FORMAT_ENCODING
         deepspeed.runtime.zero.config.ZeroStageEnum deepspeed.runtime.zero.offload_config.OffloadDeviceEnum
         sentence_transformers.training_args.BatchSamplers sentence_transformers.training_args.MultiDatasetBatchSamplers
-        sentence_transformers.base.training_args.BatchSamplers trl.trainer.dpo_config.FDivergenceType
-        sentence_transformers.base.training_args.MultiDatasetBatchSamplers""",
+        sentence_transformers.base.sampler.BatchSamplers trl.trainer.dpo_config.FDivergenceType
+        sentence_transformers.base.sampler.MultiDatasetBatchSamplers""",
     "new": """transformers.deepspeed.HfDeepSpeedConfig transformers.deepspeed.HfTrainerDeepSpeedConfig
-        transformers.integrations.HfDeepSpeedConfig transformers.integrations.HfTrainerDeepSpeedConfig
+        accelerate.utils.DeepSpeedPlugin transformers.training_args_tf.TFTrainingArguments
         transformers.sagemaker.training_args_sm.SageMakerTrainingArguments accelerate.utils.deepspeed.HfDeepSpeedConfig
-
         deepspeed.runtime.fp16.loss_scaler.LossScaler deepspeed.runtime.fp16.loss_scaler.DynamicLossScaler
         deepspeed.utils.tensor_fragment.fragment_address
         sentence_transformers.training_args.SentenceTransformerTrainingArguments
         sentence_transformers.sentence_transformer.training_args.SentenceTransformerTrainingArguments
         sentence_transformers.cross_encoder.training_args.CrossEncoderTrainingArguments
         sentence_transformers.sparse_encoder.training_args.SparseEncoderTrainingArguments
+        sentence_transformers.multi_vector_encoder.training_args.MultiVectorEncoderTrainingArguments
+        optimum.habana.transformers.training_args_seq2seq.GaudiSeq2SeqTrainingArguments
+        optimum.habana.sentence_transformers.st_gaudi_training_args.SentenceTransformerGaudiTrainingArguments
+        optimum.habana.trl.trainer.dpo_config.GaudiDPOConfig optimum.habana.trl.trainer.sft_config.GaudiSFTConfig
         setfit.training_args.TrainingArguments optimum.onnxruntime.training_args.ORTTrainingArguments
         optimum.onnxruntime.training_args_seq2seq.ORTSeq2SeqTrainingArguments
         optimum.habana.transformers.training_args.GaudiTrainingArguments
@@ -61,11 +73,17 @@ OLDER = {
         trl.trainer.sft_config.SFTConfig trl.trainer.dpo_config.DPOConfig trl.trainer.orpo_config.ORPOConfig
         trl.trainer.kto_config.KTOConfig trl.trainer.cpo_config.CPOConfig trl.trainer.reward_config.RewardConfig
         trl.trainer.ppo_config.PPOConfig trl.trainer.grpo_config.GRPOConfig trl.trainer.bco_config.BCOConfig
+        trl.trainer.gkd_config.GKDConfig trl.trainer.iterative_sft_config.IterativeSFTConfig
+        trl.trainer.nash_md_config.NashMDConfig trl.trainer.online_dpo_config.OnlineDPOConfig
+        trl.trainer.ppov2_config.PPOv2Config trl.trainer.prm_config.PRMConfig trl.trainer.rloo_config.RLOOConfig
+        trl.trainer.xpo_config.XPOConfig
         omegaconf.dictconfig.DictConfig omegaconf.listconfig.ListConfig omegaconf.base.ContainerMetadata
         omegaconf.base.Metadata omegaconf.nodes.AnyNode omegaconf.nodes.StringNode omegaconf.nodes.IntegerNode
         omegaconf.nodes.FloatNode omegaconf.nodes.BooleanNode omegaconf.nodes.PathNode omegaconf.nodes.BytesNode""",
     "dict": """pytorch_lightning.utilities.parsing.AttributeDict lightning.pytorch.utilities.parsing.AttributeDict
         lightning_fabric.utilities.data.AttributeDict lightning.fabric.utilities.data.AttributeDict""",
+    "tuple": """torch.distributed.checkpoint.metadata.TensorProperties
+        torch.distributed._shard.sharded_tensor.metadata.TensorProperties""",
     "named": """typing.Any pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint
         pytorch_lightning.callbacks.early_stopping.EarlyStopping
         pytorch_lightning.callbacks.lr_monitor.LearningRateMonitor""",

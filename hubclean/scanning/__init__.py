@@ -10,6 +10,7 @@
 * ``document``: what ``scan --json`` prints.
 * ``sarif``: SARIF 2.1.0.
 * ``cyclonedx``: CycloneDX 1.6.
+* ``named_code``: what a target in a config may do.
 * ``load_sets``: what will be loaded.
 * ``refusal``: which files may be loaded, and why the others may not.
 * ``downloading``: ``download``: what is needed and was judged.

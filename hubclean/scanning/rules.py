@@ -14,7 +14,13 @@ from hubclean.scanning.weight_rules import WEIGHT_RULES
 
 RULES: dict[str, Rule] = WEIGHT_RULES | dict(
     (
-        rule("CFG-001", "high", "A config asks for code of the repo or from elsewhere.", others=("low",), hostile=True),
+        rule(
+            "CFG-001",
+            "high",
+            "A config asks for code of the repo or from elsewhere.",
+            others=("low", "medium"),
+            hostile=True,
+        ),
         rule("CFG-002", "critical", "A config reaches code without consent on known library versions.", hostile=True),
         rule(
             "CFG-003",

@@ -55,6 +55,22 @@ class BytesSource:
         return self.data[start:stop]
 
 
+@dataclass(frozen=True)
+class Part:
+    """The bytes ``start..stop-1`` of another source, as a file of their own."""
+
+    source: Source
+    start: int
+    stop: int
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+    def at(self, start: int, stop: int) -> bytes:
+        return self.source.at(self.start + start, self.start + stop)
+
+
 def head(source: Source, size: int) -> bytes:
     """The first ``size`` bytes, or all there are."""
     return source.at(0, min(size, source.size))

@@ -147,9 +147,9 @@ def probe() -> object:
     return LogisticRegression().fit(np.eye(4), [0, 1, 0, 1])
 
 
-@kind("sklearn-joblib", "-", (1, 2))
+@kind("sklearn-joblib", "-", (0, 2))
 def joblib(folder: Path) -> None:
-    """A linear probe by joblib: a pickle of classes, so a finding by policy, or no verdict."""
+    """A linear probe by joblib: a pickle of a listed estimator, which holds state and no more."""
     import joblib
 
     joblib.dump(probe(), folder / "probe.joblib")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 ROOMS = ("base_models", "trained", "torch_files", "layouts", "exports")
+HELD_OUT = ("trainers", "adapters", "checkpoints", "models", "desks", "sklearn_files", "exports")
 LIBRARIES = [
     "torch",
     "transformers",
@@ -45,7 +46,7 @@ def benign(out: Path, only: list[str]) -> list[dict[str, Any]]:
     from benchmarks.scan.ordinary.kinds import KINDS
     from benchmarks.scan.ordinary.other_formats import cached
 
-    for room in ROOMS:
+    for room in (*ROOMS, *(f"held_out.{name}" for name in HELD_OUT)):
         importlib.import_module(f"benchmarks.scan.ordinary.{room}")
     rows = []
     for name, kind in KINDS.items():

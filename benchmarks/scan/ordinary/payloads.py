@@ -142,10 +142,11 @@ class Twin:
 
 def twins(out: Path, made: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Copy each kind and put the payload in; a row for each twin."""
+    from benchmarks.scan.ordinary.held_out.twins import HELD_OUT
     from benchmarks.scan.ordinary.twin_list import TWINS
 
     rows = []
-    for twin in TWINS:
+    for twin in (*TWINS, *HELD_OUT):
         if twin.kind not in made:
             continue
         name = f"{twin.kind}--{twin.mechanism}"

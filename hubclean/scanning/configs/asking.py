@@ -12,6 +12,7 @@ from hubclean.records import Severity
 from hubclean.scanning.configs.fields_of_key import reads, rows_at
 from hubclean.scanning.configs.loader_fields import LoaderField
 from hubclean.scanning.configs.renaming import Renaming, in_labels
+from hubclean.scanning.named_code import target
 
 Path = tuple[str, ...]
 
@@ -126,7 +127,10 @@ def _alias(row: LoaderField, path: Path, key: str, value: object, place: Place) 
 
 
 def _code(row: LoaderField, path: Path, key: str, value: object, place: Place) -> Iterator[Ask]:
-    if path.count(path[-1]) == 1:
+    if key == "_target_" and isinstance(value, str):
+        severity, hostile = target(value)
+        yield Ask("HC-CFG-001", severity, f"{_shown(path, value, place)}: code from outside", "code", hostile)
+    elif path.count(path[-1]) == 1:
         yield Ask("HC-CFG-001", "high", f"{_shown(path, value, place)}: code from outside the library", "code")
 
 

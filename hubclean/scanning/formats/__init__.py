@@ -21,7 +21,7 @@
 * ``zip_found``: what is found in a zip.
 * ``zip_members``: its members, judged by content.
 * ``packing``: compressed streams and tar.
-* ``zip_keras``: those that Keras reads.
+* ``zip_graphs``: those that name what to build.
 * ``torch_zip``: a zip that torch wrote.
 * ``torch_checkpoint``: tensors of a torch checkpoint, without unpickling.
 * ``torch_to_safetensors``: the pickled weights of a repo as safetensors.

@@ -17,6 +17,8 @@ PROGRAMS = {
     b"\xce\xfa\xed\xfe": "Mach-O",
     b"\xca\xfe\xba\xbe": "Mach-O or Java",
 }
+HDF5 = b"\x89HDF\r\n\x1a\n"
+HDF5_PLACES = (512, 1024, 2048)  # behind a user block, as MATLAB 7.3 writes one; larger ones double on
 _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("lfs-pointer", 0, LFS_POINTER),
     ("zip", 0, b"PK\x03\x04"),
@@ -29,7 +31,7 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("zstd", 0, b"\x28\xb5\x2f\xfd"),
     ("lz4", 0, b"\x04\x22\x4d\x18"),
     ("numpy", 0, b"\x93NUMPY"),
-    ("hdf5", 0, b"\x89HDF\r\n\x1a\n"),
+    ("hdf5", 0, HDF5),
     ("gguf", 0, b"GGUF"),
     ("tflite", 4, b"TFL3"),
     ("parquet", 0, b"PAR1"),
@@ -75,6 +77,8 @@ def sniff(head: bytes, size: int) -> str:
         return "onnx"
     if looks_like_coreml(head, size):
         return "coreml"
+    if any(head.startswith(HDF5, at) for at in HDF5_PLACES):
+        return "hdf5"
     if _is_text(head, cut=len(head) < size):
         return "json" if head.lstrip()[:1] in (b"{", b"[") else "text"
     return "unknown"

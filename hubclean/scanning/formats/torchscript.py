@@ -80,6 +80,16 @@ def bytecode_problems(body: bytes) -> Iterator[Problem]:
             yield Problem("HC-TS-002", f"calls {space}::{name}, an operator from outside torch", offset)
 
 
+def reaches_files(operator: str) -> bool:
+    """Whether an operator, by its last name, reads or writes files, runs Python or reaches other machines."""
+    return operator in _FILES
+
+
+def is_of_torch(space: str) -> bool:
+    """Whether a namespace of operators is torch's own, or torchvision's."""
+    return space in _PLAIN
+
+
 def _texts(body: bytes) -> Iterator[tuple[str, int]]:
     """Every text of a pickle, as far as its opcodes can be told."""
     try:

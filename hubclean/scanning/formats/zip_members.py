@@ -28,7 +28,7 @@ from hubclean.scanning.formats.zip_directory import (
     read_directory,
 )
 from hubclean.scanning.formats.zip_found import Work, ZipFile
-from hubclean.scanning.formats.zip_keras import judge_keras
+from hubclean.scanning.formats.zip_graphs import judge_graphs
 from hubclean.scanning.formats.zip_structure import executable, holes, structure
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import PickleFile, read_pickles
@@ -59,7 +59,8 @@ def read_zip(
     try:
         directory = file.directory = read_directory(source)
     except BrokenZip as error:
-        file.problems.append(Problem("HC-ZIP-001", str(error), error.offset))
+        # No reader of weights opens it either; in a file that is loaded it counts by its severity.
+        file.problems.append(Problem("HC-ZIP-001", str(error), error.offset, hostile=False))
         file.unchecked.append(str(error))
         return file
     except BudgetError as error:
@@ -196,7 +197,7 @@ class _Judge:
             self._array(member, begin, head)
         elif kind == "zip":
             self._nested(member)
-        elif (found := judge_keras(self.source, member, begin, kind, self._body)) is not None:
+        elif (found := judge_graphs(self.source, member, begin, kind, self._body)) is not None:
             self.file.plain += 1
             self.file.problems += found.problems
             self.file.unchecked += found.unchecked

@@ -22,14 +22,14 @@ _KINDS = {
     ".nemo": "NeMo",
     ".mar": "TorchServe",
     ".ot": "rust-bert",
-    ".npz": "NumPy",
     ".safetensors": "safetensors under other names",
 }
 
 
 def what_is_there(names: Iterable[str]) -> str:
     """The formats of weights among ``names``: ``ONNX only``; ``no weights`` where there are none."""
-    kinds = {}
+    kinds: dict[str, bool] = {}
+    arrays = False
     for name in names:
         ending = suffix(name)
         if ending in _KINDS:
@@ -38,4 +38,8 @@ def what_is_there(names: Iterable[str]) -> str:
             kinds["OpenVINO"] = True
         elif ending in PICKLE_NAMES and not is_training_state(name):
             kinds["pickles under other names"] = True
+        elif ending == ".npz":
+            arrays = True
+    if arrays and not kinds:  # beside other weights they hold statistics, features, predictions
+        return "NumPy only"
     return " and ".join(sorted(kinds)) + " only" if kinds else "no weights"

@@ -6,6 +6,7 @@
 * ``values``: what a pickle describes, inert.
 * ``allowed_names``: which names it may refer to: ``allowed_names.json``.
 * ``record_names``: the second list, of plain records and trainers' states: ``state_names.json``.
+* ``libraries``: names of data libraries beside models: estimators, tables.
 * ``odd_calls``: what listed names can be made to do by odd arguments.
 * ``streams``: the streams of one file. Start here.
 * ``joblib_arrays``: joblib's files, with raw arrays between the opcodes.

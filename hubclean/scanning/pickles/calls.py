@@ -8,7 +8,7 @@ from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.allowed_names import is_allowed
 from hubclean.scanning.pickles.odd_calls import odd_call, odd_state
 from hubclean.scanning.pickles.opcodes import LONGEST_NAME
-from hubclean.scanning.pickles.record_names import Use, keeps_state, kind_of, use_of
+from hubclean.scanning.pickles.record_names import Use, inner_file, keeps_state, kind_of, use_of
 from hubclean.scanning.pickles.stack import DICTS, Note, Stack
 from hubclean.scanning.pickles.values import Items, Made, Name, Persistent, Unknown, Value
 
@@ -25,6 +25,7 @@ class Calls(Stack):
         called_names: ``id`` of the references that are called or handed to a call.
         uses: by ``id``, the worst use of a name that is called: see ``record_names.use_of``.
         persistents: values kept outside.
+        inner: whole torch files inside the stream, each with the offset of the call that reads it.
         imported: whether a name is looked up before ``stopped``. called: whether one is called or changed.
     """
 
@@ -33,6 +34,7 @@ class Calls(Stack):
         self.called_names: set[int] = set()
         self.uses: dict[int, Use] = {}
         self.persistents: list[Persistent] = []
+        self.inner: list[tuple[int, bytes]] = []
         self.called = self.imported = False
 
     def _refer(self, module: object, name: object) -> Name:
@@ -99,6 +101,8 @@ class Calls(Stack):
         if isinstance(maker, Name):
             self.called_names.add(id(maker))
             self._used(maker, use_of(made))
+            if (body := inner_file(made)) is not None:
+                self.inner.append((self._at, body))
         if odd := odd_call(made):
             self._say(*odd)
         self._push(made)

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from hubclean.scanning.pickles.allowed_names import is_dangerous, resolved
+from hubclean.scanning.pickles.libraries.known import estimators
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Unknown, Value
 
 # Kind -> names. ``new``: made by ``__new__`` alone, with a dict as state; ``enum``: of one constant; ``made``: of plain
@@ -32,8 +33,10 @@ _PLAIN_TEXT = {
     "factory": "collections.defaultdict",
     "getattr": "builtins.getattr",
     "rebuild": "copyreg._reconstructor",
+    "inner": "torch.storage._load_from_bytes",
 }
-_FUNCTIONS = ("getattr", "rebuild")
+_FUNCTIONS = ("getattr", "rebuild", "inner")
+_SCRIPTS = ("__main__", "__mp_main__")
 _REFERENCES = ("functools.partial", "operator.attrgetter", "operator.itemgetter")  # make what only a later call runs
 _LONGEST_RANGE = 1 << 20
 _LONGEST_NUMBER = 400
@@ -56,7 +59,7 @@ def _kinds() -> dict[tuple[str, str], str]:
             module, _, name = path.rpartition(".")
             kinds[module, name] = kind
     document = json.loads((Path(__file__).parent / "state_names.json").read_text("utf-8"))
-    for kind in ("new", "enum", "dict", "named"):
+    for kind in ("new", "enum", "dict", "tuple", "named"):
         kinds |= {(row[0], row[1]): kind for row in document[kind]}
     return kinds
 
@@ -68,6 +71,10 @@ def state_names() -> frozenset[tuple[str, str]]:
 
 def kind_of(module: str, name: str, protocol: int) -> str:
     """How a name may be used; empty if it is not listed, under each of the names by which readers look it up."""
+    if module in _SCRIPTS and name[:1].isupper():
+        return "new"  # a class of the script that wrote it: whoever has none of that name makes nothing
+    if (module, name) in estimators():
+        return "new"
     seen = {resolved(module, name)} | ({(module, name)} if protocol >= 3 else set())
     kinds = {_kinds().get(pair, "") for pair in seen}
     return kinds.pop() if len(kinds) == 1 else ""
@@ -171,16 +178,33 @@ def _is_rebuilt(made: Made, given: list[Value]) -> bool:
     )
 
 
+def inner_file(made: Made) -> bytes | None:
+    """The torch file that a call of ``_load_from_bytes`` reads: so a plain pickle holds a tensor."""
+    given = made.arguments.items if isinstance(made.arguments, Items) else []
+    if len(given) != 1 or not isinstance(made.maker, Name) or made.maker.kind != "inner":
+        return None
+    held = given[0]
+    if isinstance(held, Made) and held.path == "_codecs.encode" and isinstance(held.arguments, Items):
+        text = held.arguments.items[0] if held.arguments.items else None  # as protocols below 3 write bytes
+        try:
+            return text.encode("latin-1") if isinstance(text, str) else None
+        except UnicodeEncodeError:
+            return None
+    return held if isinstance(held, bytes) else None
+
+
 _PROPER = {
     "new": lambda made, given: _is_new(made, given) or (_is_simple(made) and not given),
     "enum": _is_enum,
     "made": _is_made,
     "type": _is_type,
     "dict": _is_new,
+    "tuple": _is_new,
     "generator": lambda made, given: len(given) == 1 and _plain(given[0]),
     "factory": _is_factory,
     "getattr": _is_attribute,
     "rebuild": _is_rebuilt,
+    "inner": lambda made, given: inner_file(made) is not None,
 }
 
 
@@ -193,6 +217,8 @@ def keeps_state(made: Made, state: Value) -> bool:
     assert isinstance(made.maker, Name)
     if made.maker.kind == "generator":
         return isinstance(state, Items) and not any(isinstance(value, (Name, Unknown)) for value in state.items[:8])
+    if made.maker.kind == "tuple":
+        return isinstance(state, Items) and state.kind == "tuple"
     return isinstance(state, Pairs) and made.maker.kind in ("new", "rebuild", "dict")
 
 

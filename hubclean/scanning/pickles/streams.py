@@ -5,7 +5,7 @@ Source: ``torch/serialization.py`` (``_legacy_load``): magic number, protocol ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.pickles import walk
@@ -14,12 +14,13 @@ from hubclean.scanning.pickles.torch_tensors import RecordError, Storage, check_
 from hubclean.scanning.pickles.values import Items, Pairs, Value
 from hubclean.scanning.pickles.walk import Walk, Walker
 from hubclean.scanning.rules import Problem
-from hubclean.scanning.sources import SMALL, Source, grown, head
+from hubclean.scanning.sources import SMALL, BytesSource, Source, grown, head
 
 MAGIC = 0x1950A86A20F9469CFC6C
 PROTOCOL = 1001
 MOST_STREAMS = 64
 _LEGACY_STREAMS = 5
+_DEEPEST = 3  # torch files inside one another
 _PADDING = 64 << 10
 
 
@@ -34,6 +35,7 @@ class PickleFile:
         unchecked: why not all of it was looked at; empty if it was.
         storages: of a legacy file, key to storage, in the order in which their bytes lie from ``data_start`` on,
             each behind eight bytes that hold its number of elements.
+        inside: opcodes walked in torch files that its streams hold.
     """
 
     kind: str = "a pickle"
@@ -42,11 +44,12 @@ class PickleFile:
     unchecked: str = ""
     storages: dict[str, Storage] = field(default_factory=dict)
     data_start: int = 0
+    inside: int = 0
 
     @property
     def opcodes(self) -> int:
-        """Opcodes of all streams."""
-        return sum(found.opcodes for found in self.walks)
+        """Opcodes of all streams, those of files inside included."""
+        return self.inside + sum(found.opcodes for found in self.walks)
 
     @property
     def root(self) -> Value:
@@ -55,13 +58,17 @@ class PickleFile:
 
 
 def read_pickles(
-    source: Source, allow: frozenset[str] = frozenset(), most: int | None = None, unknown: bool = False
+    source: Source,
+    allow: frozenset[str] = frozenset(),
+    most: int | None = None,
+    unknown: bool = False,
+    depth: int = 0,
 ) -> PickleFile:
     """Walk every stream of a file, reading more of it as long as a stream goes on.
 
     ``allow`` holds names (``module.name``, exact) that the user lets pass; at most ``most`` opcodes (else
     ``MOST_OPCODES``) are walked, of all streams together. ``unknown`` lets every name pass that is not known to run
-    anything: for readers of tensors, which build nothing.
+    anything: for readers of tensors, which build nothing. ``depth`` counts the torch files around this one.
 
     Raises:
         HubcleanError: nothing could be read at all.
@@ -74,6 +81,7 @@ def read_pickles(
         at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
         file.problems += [*last.problems, *last.name_problems(allow, unknown)]
+        _judge_inner(file, last, allow, left, unknown, depth)
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
             file.kind = "torch (legacy)"
         done = file.kind == "torch (legacy)" and len(file.walks) == _LEGACY_STREAMS
@@ -102,6 +110,21 @@ def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> 
             file.unchecked = str(error)
         file.walks.append(walker.walked())
         return file.walks[-1].stop, data
+
+
+def _judge_inner(file: PickleFile, found: Walk, allow: frozenset[str], left: int, unknown: bool, depth: int) -> None:
+    """A tensor in a plain pickle is a whole file of the legacy format, which torch loads without any restriction."""
+    for offset, body in found.inner:
+        if depth >= _DEEPEST:
+            file.unchecked = f"torch files nested more than {_DEEPEST} deep"
+            return
+        held = read_pickles(BytesSource(body), allow, left - file.opcodes, unknown, depth + 1)
+        file.inside += held.opcodes
+        file.problems += [replace(row, what=f"a torch file inside: {row.what}", offset=offset) for row in held.problems]
+        if held.kind != "torch (legacy)":
+            what = "torch.storage._load_from_bytes is given what torch.save never gave it"
+            file.problems.append(Problem("HC-PKL-003", what, offset))
+        file.unchecked = file.unchecked or held.unchecked
 
 
 def _judge_raw(file: PickleFile, source: Source, at: int, data: bytes) -> None:

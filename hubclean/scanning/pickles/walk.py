@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.allowed_names import is_dangerous
 from hubclean.scanning.pickles.calls import Calls
+from hubclean.scanning.pickles.libraries.known import makers
 from hubclean.scanning.pickles.opcodes import BrokenStream, Loose, NeedMore, Op, SecondReader, read_ops
 from hubclean.scanning.pickles.record_names import Use, is_plain
 from hubclean.scanning.pickles.values import Name, Persistent, Value, extent
@@ -24,6 +25,7 @@ _BATCH = 1024  # opcodes that are counted at once
 REFUSED = "do not load it; `hubclean convert` refuses it too"
 _MOST_NAMES = 1000
 _MOST_NOTED = 50
+_FAILURES = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError)
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
 # left out calls, copies or fetches in ways that plain data never needs.
 ACCEPTED_TEXT = """
@@ -65,6 +67,7 @@ class Walk:
         start, stop: its bytes; ``stop`` is behind STOP, or where it broke. complete: whether STOP was reached.
         imported: whether a name is looked up while any reader still reads. called: whether one is called or changed.
         stopped: whether it has a fault at which every reader stops.
+        inner: whole torch files inside the stream, each with the offset of the call that reads it.
     """
 
     root: Value
@@ -78,6 +81,7 @@ class Walk:
     opcodes: int = 0
     imported: bool = False
     stopped: bool = False
+    inner: tuple[tuple[int, bytes], ...] = ()
 
     def name_problems(self, allow: frozenset[str] = frozenset(), unknown: bool = False) -> tuple[Problem, ...]:
         """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact), and one for
@@ -95,7 +99,7 @@ class Walk:
             elif not unknown or (dangerous and not use.refers):
                 what = f"refers to {path}{times}, which is not on the list of names that weights need"
                 # Classes hold the state of a training; a foreign function that is called may do anything.
-                foreign = use.called and _is_function(use.name)
+                foreign = use.called and _is_function(use.name) and (use.module, use.name) not in makers()
                 said = REFUSED if dangerous and not use.refers else ""
                 rows.append(Problem("HC-PKL-002", what, use.offset, said, hostile=foreign))
         if plain:
@@ -171,15 +175,7 @@ class Walker:
         except BrokenStream as error:
             self._watch.note("HC-PKL-005", f"the stream is broken: {error}", error.offset)
             self._stack.stopped = True
-        except (
-            ArithmeticError,
-            LookupError,
-            TypeError,
-            ValueError,
-            AttributeError,
-            RecursionError,
-            MemoryError,
-        ) as error:
+        except _FAILURES as error:
             self._watch.note("HC-PKL-005", f"the walk over the stream failed: {type(error).__name__}", self._stop)
             self._complete = False
 
@@ -227,6 +223,7 @@ class Walker:
             opcodes=self._count,
             imported=stack.imported,
             stopped=stack.stopped,
+            inner=tuple(stack.inner),
         )
 
 

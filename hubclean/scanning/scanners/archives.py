@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
+from hubclean.scanning.formats.packing import zip_series
+from hubclean.scanning.formats.packing.zip_series import read_series
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import UNCLAIMED, read_zip
@@ -20,6 +22,8 @@ from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
 _LOOKED_AT_ENDS = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx")
+# Code in them is code that somebody installs or reads, as if it lay beside the weights: nothing loads it with them.
+_PLAIN_ARCHIVES = (".zip", ".whl", ".egg", ".jar", ".mar")
 _OTHER_LOADERS = {".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 
 
@@ -54,8 +58,11 @@ def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
 
 
 def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
-    found = read_zip(RepoSource(reader, entry), reader.allowed_names)
     ending = names.suffix(entry.path)
+    read = read_series if ending in zip_series.ENDINGS else read_zip
+    found = read(RepoSource(reader, entry), reader.allowed_names)
+    if ending in _PLAIN_ARCHIVES and found.torch is None:
+        found.problems = [replace(row, hostile=False) if row.rule == "HC-ZIP-005" else row for row in found.problems]
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance
     if hidden and format_of(reader, entry) == "tflite":

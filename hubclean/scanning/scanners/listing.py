@@ -19,6 +19,7 @@ from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, 
 # What a name promises -> contents that keep the promise. "unknown" is left to the scanner of that format.
 _PICKLES = ("pickle", "zip", "tar", "unknown", "text", "json", "numpy", "onnx", *("gzip", "bzip2", "xz", "zstd", "lz4"),
             "arrow")  # fmt: skip
+_UNOPENED = ("7z", "rar", "lz4")
 _JOBLIB = (".pkl", ".pickle", ".joblib", ".sav", ".p")
 _COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "numpy", "arrow")
 _PROMISES: dict[str, tuple[str, ...]] = {
@@ -27,8 +28,7 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".py": ("text", "json", "unknown"),
     ".npy": ("numpy",),
     ".npz": ("zip",),
-    ".h5": ("hdf5",),
-    ".hdf5": ("hdf5",),
+    **dict.fromkeys((".h5", ".hdf5", ".hdf", ".he5"), ("hdf5", "unknown")),
     ".keras": ("zip", "hdf5"),
     ".gguf": ("gguf",),
     ".tflite": ("tflite",),
@@ -54,6 +54,7 @@ _PROMISES: dict[str, tuple[str, ...]] = {
     ".feather": ("arrow",),
     ".pdf": ("pdf",),
     **{ending: (content, "unknown") for ending, content in inert.PROMISED.items()},
+    ".mat": ("matlab", "hdf5", "unknown"),
 }
 
 
@@ -127,7 +128,7 @@ def _content(entry: RepoEntry, content: str, handled: frozenset[str]) -> Judgeme
     elif kind := _unchecked_kind(suffix, content, handled):
         what = f"{kind}: a known format that hubclean does not check"
         yield finding(Problem("HC-FMT-002", what), entry.path)
-        yield FileVerdict(entry.path, entry.size, "unchecked", f"{kind} is not checked by this version")
+        yield FileVerdict(entry.path, entry.size, "unchecked", _said_of(kind, content))
 
 
 def _keeps_promise(suffix: str, stem: str, content: str) -> bool:
@@ -140,6 +141,12 @@ def _keeps_promise(suffix: str, stem: str, content: str) -> bool:
     if suffix in names.INERT_TEXT or (not suffix and stem in names.INERT_NAMES):
         return content in ("text", "json", "unknown")
     return content in _PROMISES.get(suffix, (content,))
+
+
+def _said_of(kind: str, content: str) -> str:
+    if content in _UNOPENED:
+        return f"a {kind} is not opened here: unpack it in a place apart and scan the folder"
+    return f"{kind} is not checked by this version"
 
 
 def _unchecked_kind(suffix: str, content: str, handled: frozenset[str]) -> str | None:

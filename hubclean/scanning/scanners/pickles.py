@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -12,7 +11,6 @@ from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.formats.graphs.locations import may_be_described
 from hubclean.scanning.formats.packing.unpacking import packing
-from hubclean.scanning.formats.tensorflow.tfjs import weight_files
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.joblib_arrays import is_joblib, read_joblib
@@ -38,10 +36,6 @@ class Pickles:
     paper: ClassVar[str] = "torch._weights_only_unpickler; CVE-2025-1716, CVE-2025-32434, GHSA-97f8-7cmv-76j2"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
-        @functools.cache
-        def plain() -> frozenset[str]:
-            return weight_files(reader, files)
-
         described = may_be_described(entry.path for entry in files)
 
         def judge(entry: RepoEntry) -> Judgement:
@@ -54,7 +48,7 @@ class Pickles:
                 yield from _walked(reader, entry, files, content)
             elif reads is None:
                 yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
-            elif named and content not in _ELSEWHERE and entry.path not in plain():
+            elif named and content not in _ELSEWHERE:
                 yield from _nothing(reader, entry, files, content, described(entry.path))
 
         yield from each(files, judge)
@@ -77,7 +71,8 @@ def _nothing(
         yield from only_pickle(reader, entry, files, "a pickle inside")  # ``packed`` speaks of what it holds
     elif content in _UNOPENED:
         yield from only_pickle(reader, entry, files, "a pickle inside")
-        yield from not_checked(entry, f"a {content} file named {ending}: it cannot be checked before the download")
+        where = "unpack it in a place apart and scan the folder"
+        yield from not_checked(entry, f"a {content} file named {ending} is not opened here: {where}")
     elif content != "unknown" or not described:
         yield from not_checked(entry, f"named {ending}, but no pickle, zip or other format known here ({content})")
 

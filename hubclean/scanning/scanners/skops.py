@@ -85,9 +85,9 @@ def _schema(reader: Reader, entry: RepoEntry) -> list[object] | str | None:
         _, begin = local_header(source, found[-1], directory.begin)
         text = member_content(source, found[-1], begin, directory.begin, found[-1].size + 1)
         return [read_json(text)[0]] if b"__loader__" in text or b"\\u" in text else None
-    except (BrokenZip, JsonProblem) as error:
+    except JsonProblem as error:
         return str(error)
-    except BudgetError:
+    except (BrokenZip, BudgetError):
         return None  # ``archives`` says so
 
 

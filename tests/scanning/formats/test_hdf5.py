@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubclean.errors import HubcleanError
+from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.hdf5.pages import PAGE
 from hubclean.scanning.formats.hdf5.walk import read_hdf5
 from hubclean.scanning.sources import BytesSource
 from support import ROOT
+from support.scanned_files import written
 
 FOLDER = ROOT / "tests" / "scanning" / "fixtures"
 FILES = {place.name: place.read_bytes() for place in sorted(FOLDER.glob("*/*/*.h5"))}
@@ -51,6 +54,31 @@ def test_a_large_file_is_read_in_parts() -> None:
     found = read_hdf5(source)
     assert found.objects == 64
     assert sum(source.asked) < len(body) + 100 * PAGE  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["old.h5", "new.h5"])
+@pytest.mark.parametrize("block", [512, 2048, 8192])
+def test_a_block_of_somebody_else_may_lie_before_it(tmp_path: Path, name: str, block: int) -> None:
+    body = FILES[name]
+    plain = read_hdf5(BytesSource(body))
+    moved = bytearray(body)
+    at = 24 if moved[8] < 2 else 12  # the base address; two further lies the end of the file
+    moved[at : at + 8] = struct.pack("<Q", block)
+    moved[at + 16 : at + 24] = struct.pack("<Q", block + len(body))
+    whole = b"MATLAB 7.3 MAT-file".ljust(block, b"\0") + bytes(moved)
+    found = read_hdf5(BytesSource(whole))
+    assert (found.objects, found.datasets, found.unchecked) == (plain.objects, plain.datasets, [])
+    assert [place - block for _, place in found.attributes] == [place for _, place in plain.attributes]
+    for path in ("features.h5", "x.mat"):
+        if block > 2048 and path == "x.mat":
+            continue  # too far from the beginning for a name that promises other things too
+        report = scan(written(tmp_path / path, {path: whole}))
+        assert [(row.path, row.state) for row in report.files] == [(path, "ok")]
+
+
+def test_noise_under_a_name_of_hdf5_is_no_disguise(tmp_path: Path) -> None:
+    report = scan(written(tmp_path / "repo", {"weights.h5": b"\x01\x02\xff" * 400}))
+    assert (report.exit_code, [row.state for row in report.files]) == (2, ["unchecked"])
 
 
 @settings(max_examples=150, deadline=None)

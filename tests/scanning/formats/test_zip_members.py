@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import struct
 import zipfile
 import zlib
@@ -13,11 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.zip_directory import planned_head, read_directory
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.sources import BytesSource, Spans
 from support.pickled import EVIL, PLAIN, torch_zip
-from support.scanned_files import judge, npy, safetensors
+from support.scanned_files import judge, npy, safetensors, written
 
 Edit = Callable[[bytearray, int, int], None]
 
@@ -227,3 +229,46 @@ def test_no_bytes_raise(body: bytes, cuts: list[tuple[int, bytes]]) -> None:
 def test_zlib_is_what_the_crc_is_checked_with() -> None:
     (member,) = read_directory(BytesSource(zipped(("a", b"123456789")))).members
     assert member.crc == zlib.crc32(b"123456789") == 0xCBF43926
+
+
+def program(target: str) -> bytes:
+    node = {"target": target, "inputs": [], "outputs": []}
+    return json.dumps({"graph_module": {"graph": {"nodes": [{"x": [node]}]}}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("target", "rule"),
+    [
+        ("torch.ops.aten.linear.default", ""),
+        ("torch.ops.torchvision.nms.default", ""),
+        ("torch.ops.higher_order.cond", ""),
+        ("_operator.mul", ""),
+        ("math.sqrt", ""),
+        ("torch.sym_max", ""),
+        ("torch.ops.aten.from_file.default", "HC-TS-001"),
+        ("torch.ops.load_library", "HC-TS-001"),
+        ("torch.ops.aten.add.__globals__", "HC-TS-001"),
+        ("_operator.attrgetter", "HC-TS-001"),
+        ("torch.hub.load", "HC-TS-001"),
+        ("torch.load", "HC-TS-001"),
+        ("torch.ops.acme.run.default", "HC-TS-002"),
+        ("torch.nn.functional.relu", "HC-TS-002"),
+        ("#acme.op", "HC-TS-002"),
+    ],
+)
+def test_the_targets_of_exported_programs_are_judged(target: str, rule: str) -> None:
+    raw = ("m/data/weights/weight_0", b"\x00\x01\xff\x80" * 9)
+    found = read_zip(BytesSource(zipped(raw, ("m/models/model.json", program(target)))))
+    assert ([row.rule for row in found.problems], found.unchecked) == ([rule] if rule else [], [])
+    assert rules(zipped(("m/serialized_exported_program.json", program(target)))) == ({rule} if rule else set())
+
+
+@pytest.mark.parametrize("name", ["src.zip", "tool-0.1-py3-none-any.whl"])
+def test_code_in_a_plain_archive_lies_there_as_code_beside_does(tmp_path: Path, name: str) -> None:
+    members = ("tool/__init__.py", b"import os"), ("tool-0.1.dist-info/RECORD", b"")
+    repo = {"config.json": b'{"model_type": "vit"}', "model.safetensors": safetensors()}
+    weights = zipped(("archive/data.pkl", b"\x80\x02}."), ("archive/x.py", b"import os"))
+    assert scan(written(tmp_path / "a", repo | {name: zipped(*members)})).exit_code == 0
+    assert scan(written(tmp_path / "b", repo | {"old.pt": weights})).exit_code == 1
+    assert scan(written(tmp_path / "c", repo | {"images.zip.001": zipped(*members)[:-40]})).exit_code == 0
+    assert scan(written(tmp_path / "d", {"model.pt": zipped(*members)[:-40]})).exit_code == 1

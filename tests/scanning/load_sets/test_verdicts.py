@@ -104,6 +104,7 @@ def test_nothing_to_load_is_no_verdict_and_says_what_there_is(tmp_path: Path) ->
         ({"open_clip_config.json": b"{}", "open_clip_model.safetensors": safetensors()}, "open_clip", 2),
         ({"best.pt": b"\x80\x02}.", "last.pt": b"\x80\x02}.", "scheduler.pt": b"\x80\x02}."}, "torch", 2),
         ({"config.json": VIT["config.json"], "weights/best.pth": b"\x80\x02}."}, "torch", 2),
+        ({"model.pt": b"\x80\x02}.", "norm.npz": b"PK\x05\x06" + bytes(18)}, "torch", 1),
         ({"config.json": b"{", "model.safetensors": safetensors()}, "all", 0),
         ({"model.onnx": b"\x08\x01", "notes.txt": b"a"}, "all", 0),
         ({"config.json": b"{}"}, "all", 0),

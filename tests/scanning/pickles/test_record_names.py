@@ -10,8 +10,10 @@ import fractions
 import io
 import pathlib
 import pickle
+import sys
 import types
 import uuid
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ import torch
 
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.zip_members import read_zip
-from hubclean.scanning.pickles.allowed_names import allowed_names
+from hubclean.scanning.pickles.allowed_names import allowed_names, is_dangerous
+from hubclean.scanning.pickles.libraries.known import estimators
 from hubclean.scanning.pickles.record_names import state_names
 from hubclean.scanning.pickles.streams import read_pickles
 from hubclean.scanning.sources import BytesSource
@@ -140,10 +143,79 @@ def test_a_listed_name_that_is_misused_is_as_severe_as_any_other(case: str) -> N
     assert rule in {row.rule for row in read_pickles(BytesSource(stream(body, 4))).problems}
 
 
+class Settings:
+    """Pickled as a class of a script."""
+
+    def __init__(self) -> None:
+        self.lr = 0.1
+
+
+def test_a_class_of_the_script_that_wrote_it_is_a_plain_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Settings, "__module__", "__main__")
+    monkeypatch.setattr(sys.modules["__main__"], "Settings", Settings, raising=False)
+    found = read_pickles(BytesSource(pickle.dumps(Settings())))
+    assert {row.rule for row in found.problems} == {"HC-PKL-010"}
+    for body in (call("__main__", "Popen", text("id")), call("__main__", "run", text("id"))):
+        assert "HC-PKL-001" in {row.rule for row in read_pickles(BytesSource(stream(body, 4))).problems}
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_a_tensor_in_a_plain_pickle_is_walked_too(protocol: int) -> None:
+    body = pickle.dumps({"x": torch.ones(2), "y": [torch.zeros(1)]}, protocol)
+    found = read_pickles(BytesSource(body))
+    assert {row.rule for row in found.problems} == {"HC-PKL-010"}
+    inner = stream(call("os", "system", text("id")))
+    for held in (inner, b"PK\x03\x04", b""):
+        odd = b"\x80\x04" + name("torch.storage", "_load_from_bytes") + b"B" + len(held).to_bytes(4, "little") + held
+        rules = {row.rule for row in read_pickles(BytesSource(odd + b"\x85R.")).problems}
+        assert "HC-PKL-003" in rules
+        assert ("HC-PKL-001" in rules) == (held == inner)
+    called = stream(call("torch.storage", "_load_from_bytes", call("os", "system", text("id"))), 4)
+    assert "HC-PKL-001" in {row.rule for row in read_pickles(BytesSource(called)).problems}
+
+
+def test_estimators_hold_state_and_what_tables_rebuild_is_not_hostile() -> None:
+    logistic = name("sklearn.linear_model._logistic", "LogisticRegression")
+    rows = read_pickles(BytesSource(stream(logistic + b")\x81}b", 4))).problems
+    assert [row.rule for row in rows] == ["HC-PKL-010"]
+    called = stream(row(logistic + b"(" + text("x") + b"tR"), 4)
+    assert "HC-PKL-002" in {row.rule for row in read_pickles(BytesSource(called)).problems}
+    table = stream(call("pandas._libs.internals", "_unpickle_block", text("x")), 4)
+    foreign = stream(call("pandas._libs.other", "_unpickle_block", text("x")), 4)
+    (one,), (other,) = (read_pickles(BytesSource(body)).problems for body in (table, foreign))
+    assert [(row.rule, row.hostile) for row in (one, other)] == [("HC-PKL-002", False), ("HC-PKL-002", True)]
+    assert not any(is_dangerous(*pair) for pair in estimators())
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_the_metadata_of_a_distributed_checkpoint_is_a_plain_record(tmp_path: Path) -> None:
+    import torch.distributed.checkpoint as dcp
+
+    dcp.save({"a": torch.ones(3), "b": 5, "c": torch.ones(2, 2)}, checkpoint_id=str(tmp_path), no_dist=True)
+    states = {file.path: (file.state, file.reason) for file in scan(tmp_path, loader="all").files}
+    assert states[".metadata"] == ("finding", "HC-PKL-010")
+    assert states["__0_0.distcp"][0] == "ok", states
+    shard = tmp_path / "__0_0.distcp"
+    whole = shard.read_bytes()
+    evil = zipped(stream(call("os", "system", text("id"))))
+    for body in (evil + whole, whole + evil):
+        shard.write_bytes(body)
+        assert "HC-PKL-001" in {row.rule for row in scan(tmp_path).findings if row.path == shard.name}
+    shard.write_bytes(b"x" * 9 + whole)
+    assert {file.path: file.state for file in scan(tmp_path).files}[shard.name] == "unchecked"
+
+
+def zipped(pickled: bytes) -> bytes:
+    body = io.BytesIO()
+    with zipfile.ZipFile(body, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+    return body.getvalue()
+
+
 def test_the_lists_do_not_overlap_and_hold_no_dotted_names() -> None:
     assert not state_names() & allowed_names()
     assert all("." not in name for _, name in state_names())
-    assert 100 < len(state_names()) < 200
+    assert 100 < len(state_names()) < 260
 
 
 def test_the_file_is_what_the_script_writes() -> None:

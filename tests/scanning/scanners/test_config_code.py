@@ -107,6 +107,25 @@ def test_config_code_sees_what_a_later_key_hides_and_never_calls_broken_json_che
         assert verdicts["config.json"].state == "unchecked"
 
 
+@pytest.mark.parametrize(
+    ("target", "severity", "hostile"),
+    [
+        ("src.models.Net", "medium", False),
+        ("DenseNet121", "medium", False),
+        ("torchvision.models.resnet18", "medium", False),
+        ("acme.build", "high", False),
+        ("builtins.eval", "high", True),
+        ("eval", "high", True),
+        ("torch.hub.load", "high", True),
+        ("acme.Net.__init__", "high", True),
+    ],
+)
+def test_a_target_is_as_grave_as_what_it_makes(tmp_path: Path, target: str, severity: str, hostile: bool) -> None:
+    body = json.dumps({"net": [{"_target_": target}]}).encode()
+    (row,) = judge("config-code", tmp_path, {"configs/train.json": body})[0]
+    assert (row.rule, row.severity, row.hostile) == ("HC-CFG-001", severity, hostile)
+
+
 CLEAN_CONFIG = {
     "_name_or_path": "google/vit-base-patch16-224-in21k",
     "architectures": ["ViTForImageClassification"],

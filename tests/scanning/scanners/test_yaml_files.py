@@ -19,7 +19,6 @@ CALLS = [
     "a: !!python/name:os.system",
     "a: !!python/module:evil",
     "a: !!python/object/new:type [a]",
-    "a: !!python/object:evil.Payload {}",
     "a: !!%70ython/name:os.system ''",
     "a: !%21python/name:os.system",
     "a: !<tag:yaml.org,2002:%70ython/object/apply:os.system> [id]",
@@ -36,8 +35,6 @@ CALLS = [
     "a: {_target_: 'o${s}.system'}",
     "class_path: os.system",
     "a: !new:os.system",
-    "a: !%6eew:custom.Net",
-    "a: !<!new:custom.Net>",
     "a: !name:torch.load",
     "a: !apply:torch.hub.load [x]",
     "a: !module:custom",
@@ -56,7 +53,10 @@ def test_what_a_loader_would_call_is_hostile_in_every_spelling(tmp_path: Path, t
 @pytest.mark.parametrize(
     ("text", "rows"),
     [
-        ("a: {_target_: torch.nn.Linear}", [("HC-CFG-001", "high", False)]),
+        ("a: {_target_: torch.nn.Linear}", [("HC-CFG-001", "medium", False)]),
+        ("a: !!python/object:evil.Payload {}", [("HC-CFG-001", "medium", False)]),
+        ("a: !%6eew:custom.Net", [("HC-CFG-001", "high", False)]),
+        ("a: !<!new:custom.Net>", [("HC-CFG-001", "high", False)]),
         ("a: {_target_: '${model.target}'}", [("HC-CFG-001", "high", False)]),
         ("a: !new:torch.nn.Linear\n  in: 2", [("HC-CFG-001", "low", False)]),
         ("a: !apply:speechbrain.utils.seed_everything [1]", [("HC-CFG-001", "low", False)]),
@@ -162,3 +162,20 @@ def test_operations_grow_with_the_text(unit: str) -> None:
     assert operations(4000) <= 4 * operations(1000) + 1000
     assert operations(4000) <= budget.allowed(4000 * len(unit))
     assert budget.allowed(events.LONGEST) > events.LONGEST * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "severity"),
+    [
+        (b"mean: !!python/tuple [0.5, 0.5]\nx: {y: !!python/unicode 'a', z: [!!python/none ]}", None),
+        (b"args: !!python/object:argparse.Namespace\n  lr: 0.1\n", "low"),
+        (b"out: !!python/object/apply:pathlib.PosixPath\n- out\n", "low"),
+        (b"acc: !!python/object/apply:numpy.dtype [f8]\n", "low"),
+        (b"cfg: !!python/object:acme.config.Config {a: 1}\nf: !!python/name:acme.hooks.twemoji\n", "medium"),
+        (b"model:\n  _target_: src.models.Net\n  depth: 3\n", "medium"),
+        (b"model: {_target_: torchvision.models.resnet18, weights: null}\n", "medium"),
+    ],
+)
+def test_yaml_that_holds_values_or_names_classes_is_no_alarm(tmp_path: Path, text: bytes, severity: str | None) -> None:
+    findings, _ = judge("yaml-files", tmp_path, {"params.yaml": text})
+    assert {(row.rule, row.severity) for row in findings} == ({("HC-CFG-001", severity)} if severity else set())

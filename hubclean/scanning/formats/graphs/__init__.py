@@ -7,4 +7,5 @@
 * ``tflite_model``: TFLite.
 * ``coreml_model``: Core ML.
 * ``openvino_ir``: OpenVINO.
+* ``export_archive``: programs of ``torch.export``.
 """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:/")
+_OF_TFJS = re.compile(r"^group\d+-shard\d+of\d+|\.weights\.bin$")  # by the converter, and by the browser
 _MEMORY = "*/_ORT_"  # onnxruntime: the tensor lies at an address of the process, given as the offset
 
 
@@ -36,10 +37,11 @@ def resolved(path: str, location: str) -> str:
 def may_be_described(paths: Iterable[str]) -> Callable[[str], bool]:
     """Which paths a file among ``paths`` may say of that they hold the numbers of its tensors, and nothing else.
 
-    An ONNX model in its folder or above, an OpenVINO XML of the same name, a Core ML model above a folder ``weights``.
-    The scanner of that format speaks of such a file, or nobody does, and then it is not checked.
+    An ONNX model in its folder or above, an OpenVINO XML of the same name, a Core ML model above a folder ``weights``,
+    a JSON of TensorFlow.js in its folder (by its name, or by that of the weights). The scanner of that format speaks of
+    such a file, or nobody does, and then it is not checked.
     """
-    onnx, openvino, coreml = set(), set(), set()
+    onnx, openvino, coreml, tfjs, jsons = set(), set(), set(), set(), set()
     for path in paths:
         folder, _, name = path.rpartition("/")
         stem, _, ending = name.rpartition(".")
@@ -50,6 +52,10 @@ def may_be_described(paths: Iterable[str]) -> Callable[[str], bool]:
                 openvino.add((folder, stem))
             case "mlmodel":
                 coreml.add(folder)
+            case "json":
+                jsons.add(folder)
+                if "model" in stem.lower():
+                    tfjs.add(folder)
 
     def described(path: str) -> bool:
         folder, _, name = path.rpartition("/")
@@ -57,6 +63,8 @@ def may_be_described(paths: Iterable[str]) -> Callable[[str], bool]:
         return (
             "" in onnx
             or (folder, name.rpartition(".")[0]) in openvino
+            or folder in tfjs
+            or (folder in jsons and _OF_TFJS.search(name) is not None)
             or (folder.endswith("weights") and folder.rpartition("/")[0] in coreml)
             or any("/".join(parts[:depth]) in onnx for depth in range(1, len(parts) + 1))
         )

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.hdf5.pages import Cursor, Hdf5Broken, Pages
+from hubclean.scanning.sources import Source
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 CONTINUATION = 0x10
+_LARGEST_BLOCK = 256 << 10  # each further place costs a request
 MOST_MESSAGES = 20_000  # of one object: PyTables and Keras write up to a few hundred attributes
 
 
@@ -43,8 +45,18 @@ class Header:
         return [message for message in self.messages if message.kind == kind]
 
 
-def read_superblock(pages: Pages) -> Superblock:
-    """Version 0 to 3; sets the sizes of addresses and lengths.
+def user_block(source: Source) -> int:
+    """How many bytes of somebody else's lie before the file's own: 0, 512, 1024 and on by doubling."""
+    at = 0
+    while at <= _LARGEST_BLOCK and at + len(SIGNATURE) <= source.size:
+        if source.at(at, at + len(SIGNATURE)) == SIGNATURE:
+            return at
+        at = at * 2 or 512
+    return 0
+
+
+def read_superblock(pages: Pages, first: int = 0) -> Superblock:
+    """Version 0 to 3; sets the sizes of addresses and lengths. ``first`` is the length of the user block.
 
     Raises:
         Hdf5Broken: another version, or broken.
@@ -69,9 +81,9 @@ def read_superblock(pages: Pages) -> Superblock:
         cursor.skip(1)
         base, more, end, root = (cursor.address() for _ in range(4))
         extension, driven = (None if more == pages.nowhere else more), False
-    if base:
+    if base != first:
         raise Hdf5Broken("its addresses do not count from its beginning")
-    return Superblock(root, end, extension, driven)
+    return Superblock(root, end - first, extension, driven)  # the end alone counts from the file's first byte
 
 
 def read_header(pages: Pages, address: int) -> Header:

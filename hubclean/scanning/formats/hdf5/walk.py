@@ -19,9 +19,9 @@ from hubclean.scanning.formats.hdf5.messages import (
     read_link,
     virtual_files,
 )
-from hubclean.scanning.formats.hdf5.objects import Header, Message, read_header, read_superblock
+from hubclean.scanning.formats.hdf5.objects import Header, Message, read_header, read_superblock, user_block
 from hubclean.scanning.formats.hdf5.pages import Cursor, Hdf5Broken, Pages
-from hubclean.scanning.sources import Source
+from hubclean.scanning.sources import Part, Source
 
 MOST_OBJECTS = 100_000
 MOST_TEXT = 8 << 20  # bytes of all attributes
@@ -57,10 +57,11 @@ def read_hdf5(source: Source) -> Hdf5File:
         HubcleanError: nothing could be read.
     """
     found = Hdf5File()
-    pages = Pages(source)
+    first = user_block(source)
+    pages = Pages(Part(source, first, source.size) if first else source)
     pages.want([(0, min(pages.size, 4096))])
     try:
-        block = read_superblock(pages)
+        block = read_superblock(pages, first)
         if block.driver:
             found.unchecked.append("it is one part of a file in several parts")
         if block.end > pages.size:
@@ -74,6 +75,9 @@ def read_hdf5(source: Source) -> Hdf5File:
         walk.run()
     except (Hdf5Broken, BudgetError) as error:
         found.unchecked.append(str(error))
+    if first:
+        found.attributes = [(row, place + first) for row, place in found.attributes]
+        found.outside = [(what, name, place + first) for what, name, place in found.outside]
     return found
 
 

@@ -6,7 +6,7 @@ Source: tfjs-core/src/io/types.ts, tfjs-core/src/io/weights_loader.ts, tensorflo
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
@@ -67,20 +67,6 @@ def manifest_of(repo: Repo, entry: RepoEntry, sizes: Mapping[str, int]) -> Manif
         found.unchecked.append("its manifest is given twice")
         found.shards = dict.fromkeys(found.shards, "its manifest is given twice")
     return found
-
-
-def weight_files(repo: Repo, files: Iterable[RepoEntry]) -> frozenset[str]:
-    """The files that some manifest of the repo names, whatever their endings promise."""
-    sizes = {entry.path: entry.size for entry in files}
-    named: set[str] = set()
-    for entry in files:
-        if is_named(entry):
-            try:
-                found = manifest_of(repo, entry, sizes)
-            except Exception:
-                continue  # the scanner of such models says so
-            named.update(found.shards if found else ())
-    return frozenset(named)
 
 
 def read_manifest(root: object, text: bytes, path: str, sizes: Mapping[str, int]) -> Manifest | None:

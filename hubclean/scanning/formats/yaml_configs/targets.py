@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from hubclean.records import Severity
 from hubclean.scanning.formats.yaml_configs.events import Pair, YamlFile
+from hubclean.scanning.named_code import target
 from hubclean.scanning.pickles.allowed_names import is_allowed, is_dangerous
 from hubclean.scanning.pickles.record_names import kind_of
 from hubclean.scanning.rules import Problem
@@ -101,7 +102,9 @@ def _problem(shown: str, module: str, name: str, called: bool, known: Severity) 
     reaches = not name[:1].isupper() and _REACHING.search(path) is not None
     if own and not reaches and (known == "low" or name[:1].isupper() or not called):
         return Problem("HC-CFG-001", what, advice=ADVICE, severity=known, hostile=False)
-    return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
+    if not called:
+        return Problem("HC-CFG-001", what, advice=ADVICE, severity="medium", hostile=False)
+    return Problem("HC-CFG-001", what, advice=ADVICE, hostile=not name[:1].isupper())
 
 
 def _is_record(module: str, name: str) -> bool:
@@ -124,7 +127,10 @@ def _target(pair: Pair, spelled: Callable[[], frozenset[str]]) -> Problem | None
     if key == "class_path" and not dangerous:
         return None
     what = f"{key} is {value[:120]!r} in YAML: what it names is imported and called"
-    return Problem("HC-CFG-001", what, advice=ADVICE, hostile=dangerous)
+    severity, hostile = target(value)
+    if dangerous or "${" in value:
+        severity = "high"
+    return Problem("HC-CFG-001", what, advice=ADVICE, severity=severity, hostile=dangerous or hostile)
 
 
 def _spelled(pairs: list[Pair]) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""Members of a zip that Keras reads: its config, and HDF5 files wherever they lie.
+"""Members of a zip that name what to build: Keras's config and HDF5 files, programs of ``torch.export``.
 
 Source: keras/src/saving/saving_lib.py, ``_load_model_from_fileobj``.
 """
@@ -6,31 +6,19 @@ Source: keras/src/saving/saving_lib.py, ``_load_model_from_fileobj``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from hubclean.scanning.formats.graphs.export_archive import GRAPH, TENSOR, graph_problems
 from hubclean.scanning.formats.hdf5.findings import Judged, judge_hdf5
 from hubclean.scanning.formats.tensorflow.keras_config import is_keras, keras_problems
 from hubclean.scanning.formats.zip_directory import ZipMember
 from hubclean.scanning.rules import Problem
-from hubclean.scanning.sources import BytesSource, Source
+from hubclean.scanning.sources import BytesSource, Part, Source
 
 
-@dataclass(frozen=True)
-class _Part:
-    """A member that is not packed, as a file of its own."""
-
-    source: Source
-    begin: int
-    size: int
-
-    def at(self, start: int, stop: int) -> bytes:
-        return self.source.at(self.begin + start, self.begin + stop)
-
-
-def judge_keras(
+def judge_graphs(
     source: Source, member: ZipMember, begin: int, kind: str, body: Callable[[ZipMember], bytes | None]
 ) -> Judged | None:
-    """Judge a member whose bytes begin at ``begin``, by its ``kind``; ``None`` if it is nothing of Keras's.
+    """Judge a member whose bytes begin at ``begin``, by its ``kind``; ``None`` if it is of neither library.
 
     Args:
         body: gives the whole member; ``None`` if that cannot be had, which it notes itself.
@@ -39,6 +27,13 @@ def judge_keras(
         HubcleanError: nothing could be read.
     """
     name = member.name[:100]
+    if kind in ("text", "json") and GRAPH.search(member.name):
+        text = body(member)
+        problems, why = graph_problems(text) if text is not None else ([], "")
+        placed = [Problem(row.rule, f"{name}: {row.what}", member.header) for row in problems]
+        return Judged(placed, [f"{name}: {why}"] if why else [], "")
+    if kind == "unknown" and TENSOR.search(member.name):
+        return Judged([], [], "")  # raw numbers, which nothing else reads
     if kind in ("text", "json") and member.name.rpartition("/")[2] == "config.json":
         text = body(member)
         if text is None:
@@ -50,7 +45,7 @@ def judge_keras(
     if kind != "hdf5":
         return None
     if member.method == 0 and member.packed == member.size:
-        found = judge_hdf5(_Part(source, begin, member.size), member.name)
+        found = judge_hdf5(Part(source, begin, begin + member.size), member.name)
     else:
         text = body(member)
         if text is None:
