@@ -260,9 +260,10 @@ def test_an_adapter_beside_a_whole_model_is_no_model_to_clean(vit: Path, tmp_pat
         {"target_modules": ["q_proj", "fc1"], "use_dora": True},
         {"target_modules": ["projection"], "use_dora": True},
         {"target_modules": ["q_proj", "fc2"], "rank_pattern": {"fc2": 2, r"layers\.1.*q_proj": 3}, "bias": "all"},
-        {"target_modules": ["q_proj"], "lora_bias": True, "use_rslora": True},
+        {"target_modules": ["q_proj"], "lora_bias": True, "use_rslora": True, "bias": "lora_only"},
     ],
 )
+@pytest.mark.filterwarnings("ignore")
 def test_peft_itself_answers_the_same(config: dict[str, Any], vit: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft", reason="peft is not installed here")
     with torch.random.fork_rng(devices=[]):
