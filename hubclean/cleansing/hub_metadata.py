@@ -163,7 +163,7 @@ def _language(text: str) -> str | None:
     return _LANGUAGES.get(low)
 
 
-def _id(text: str) -> str | None:
+def _repo_id(text: str) -> str | None:
     if found := _URL_ID.fullmatch(text):
         return found[1]
     return text if _ID.fullmatch(text) and ".." not in text else None
@@ -221,8 +221,8 @@ def _shown(value: Any) -> str:
 
 _LISTS: dict[str, Callable[[str], str | None]] = {
     "language": _language,
-    "datasets": _id,
-    "base_model": _id,
+    "datasets": _repo_id,
+    "base_model": _repo_id,
     "metrics": _plain,
     "tags": _plain,
 }

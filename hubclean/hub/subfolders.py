@@ -14,7 +14,7 @@ from hubclean.errors import TargetError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo, RepoEntry
 
-_OF_ALL = ("readme.md", "license", "licence", "notice", "copying")
+_OF_ALL = ("readme", "license", "licence", "notice", "copying")
 
 
 def below(repo: Repo, subfolder: str) -> Repo:
@@ -67,7 +67,7 @@ class _Subfolder:
         for entry in self._repo.files():
             if entry.path.startswith(self._before):
                 rows[entry.path.removeprefix(self._before)] = entry
-            elif "/" not in entry.path and entry.path.lower().startswith(_OF_ALL):
+            elif "/" not in entry.path and entry.path.lower().partition(".")[0] in _OF_ALL:
                 root[entry.path] = entry
         return root | rows if rows else {}
 

@@ -148,6 +148,13 @@ def merge(net: nn.Module, lora: Lora, places: Mapping[str, str]) -> tuple[str, .
     touched: set[str] = set()
     with in_time(True):  # patterns of the config are a stranger's regular expressions
         scales = {module: _scale(module, row, lora.config) for module, row in lora.changes.items()}
+    for key, tensor in lora.saved.items():  # before the changes: a bias can have both
+        name = _place(key, places)
+        if not _may_replace(key, lora):
+            raise ModelError(f"the adapter holds {printable(key, 200)!r}, which its config does not name as saved")
+        _fits(key, tensor, state[name])
+        state[name].copy_(tensor)
+        touched.add(name)
     for module, row in lora.changes.items():
         name = _place(f"{module}.weight", places)
         weight = state[name]
@@ -159,13 +166,6 @@ def merge(net: nn.Module, lora: Lora, places: Mapping[str, str]) -> tuple[str, .
             _fits(f"{module}.lora_B.bias", extra, state[bias])
             state[bias].add_(scales[module] * extra)
             touched.add(bias)
-    for key, tensor in lora.saved.items():
-        name = _place(key, places)
-        if not _may_replace(key, lora):
-            raise ModelError(f"the adapter holds {printable(key, 200)!r}, which its config does not name as saved")
-        _fits(key, tensor, state[name])
-        state[name].copy_(tensor)
-        touched.add(name)
     return tuple(sorted(touched))
 
 

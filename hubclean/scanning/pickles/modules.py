@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hubclean.errors import FormatError
-from hubclean.scanning.pickles.torch_tensors import entries, tensor_of, tensors
+from hubclean.scanning.pickles.torch_tensors import entries, tensor_of, tensors, text_of
 from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Value
 
 MOST_PARTS = 200_000  # of modules and tensors; a shared module is there under each of its names
@@ -57,7 +57,7 @@ def attributes(value: Value) -> dict[str, Value] | None:
     """The attributes that a pickle sets on an object; ``None`` if it is none that has some."""
     if not isinstance(value, Made) or not isinstance(value.state, Pairs) or value.path:
         return None
-    return {key: held for key, held in value.state.pairs if isinstance(key, str)}
+    return {str(text_of(key)): held for key, held in value.state.pairs if isinstance(key, (str, bytes))}
 
 
 def _is_module(own: dict[str, Value]) -> bool:

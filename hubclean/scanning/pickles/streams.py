@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.opcodes import NeedMore
-from hubclean.scanning.pickles.torch_tensors import RecordError, Storage, check_tensors, storage_of
+from hubclean.scanning.pickles.torch_tensors import RecordError, Storage, check_tensors, storage_of, text_of
 from hubclean.scanning.pickles.values import Items, Pairs, Value
 from hubclean.scanning.pickles.walk import Walk, Walker
 from hubclean.scanning.rules import Problem
@@ -159,7 +159,7 @@ def _judge_legacy(file: PickleFile, source: Source, at: int) -> None:
     file.data_start = at
     by_key, problems = read_storages(walks[3])
     keys = walks[4].root.items if isinstance(walks[4].root, Items) else [None]
-    order = [key if isinstance(key, str) else str(key) if type(key) is int else "" for key in keys]
+    order = [text_of(key) or "" for key in keys]
     if problems:
         file.problems += problems
     elif sorted(order) != sorted(by_key):

@@ -102,9 +102,9 @@ def storage_of(persistent: Persistent) -> Storage:
     """
     at = persistent.offset
     parts = persistent.key.items if isinstance(persistent.key, Items) else []
-    if len(parts) not in (5, 6) or _text(parts[0]) != "storage":
+    if len(parts) not in (5, 6) or text_of(parts[0]) != "storage":
         raise RecordError("a value kept outside the pickle that is no storage", at)
-    kind, key, location, numel = parts[1], _text(parts[2]), _text(parts[3]), parts[4]
+    kind, key, location, numel = parts[1], text_of(parts[2]), text_of(parts[3]), parts[4]
     if not isinstance(kind, Name) or kind.name not in STORAGES or not kind.allowed:
         raise RecordError("a storage of no known type", at)
     if key is None or location is None or not _count(numel) or not isinstance(numel, int):
@@ -219,13 +219,13 @@ def entries(value: Value) -> list[tuple[str, Value]]:
     """The named parts of a dict, ordered dict, list or tuple; a key that is neither text nor count is left out."""
     if isinstance(value, Items):
         return [(str(place), child) for place, child in enumerate(value.items)]
-    named = [(str(key) if type(key) is bool else _text(key), child) for key, child in _pairs(value)]
+    named = [(str(key) if type(key) is bool else text_of(key), child) for key, child in _pairs(value)]
     return [(key, child) for key, child in named if key is not None]
 
 
 def nameless(value: Value) -> list[Value]:
     """The parts of a dict that ``entries`` leaves out."""
-    return [child for key, child in _pairs(value) if type(key) is not bool and _text(key) is None]
+    return [child for key, child in _pairs(value) if type(key) is not bool and text_of(key) is None]
 
 
 def _pairs(value: Value) -> list[tuple[Value, Value]]:
@@ -255,7 +255,7 @@ def _count(value: Value) -> bool:
     return type(value) is int and 0 <= value < _LARGEST
 
 
-def _text(value: Value) -> str | None:
+def text_of(value: Value) -> str | None:
     """Text that Python 2 may have written as bytes. Old torch numbers its storage keys."""
     if isinstance(value, bytes):
         return value.decode("latin-1")
