@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_read_is_not_checked_and_never_skipped(name: str, 
             raise RuntimeError("disk on fire")
 
     files = ["config.json", "a.safetensors", "x.py", "t.jinja", "m.bin", "m.safetensors.index.json", "m.xml"]
-    files += ["f.msgpack", "s.model", "model.json"]
+    files += ["f.msgpack", "s.model", "model.json", "requirements.txt"]
     for path in files:
         (tmp_path / path).write_bytes(b"{}")
     repo = Broken(tmp_path)
