@@ -1,4 +1,4 @@
-"""What installed libraries write by default, judged by the table of fields: ``python -m benchmarks.scan.default_configs``.
+"""What installed libraries write by default, by the table of fields: ``python -m benchmarks.scan.default_configs``.
 
 Every config class and every image, video and sound processor of transformers with its defaults, and every
 ``pretrained_cfg`` of timm in a config as ``save_pretrained`` writes it. Prints how many, and how many asks by severity.

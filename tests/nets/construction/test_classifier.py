@@ -159,8 +159,8 @@ def test_no_library_sees_a_field_of_the_table(
     monkeypatch.setattr(transformers.AutoImageProcessor, "from_pretrained", processor)
     build_classifier(folder, meta=True)
     assert len(seen) >= 3
-    for settings in seen:
-        assert not {*harmless, "repo_path"} & settings.keys()
+    for given_to_it in seen:
+        assert not {*harmless, "repo_path"} & given_to_it.keys()
     assert seen[0]["label2id"] == {"auto_map": 0, "url": 1}
 
 
