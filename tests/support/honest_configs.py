@@ -108,6 +108,7 @@ BENIGN: list[tuple[str, Files]] = [
     ("keras", {"results.json": {"model": {"class_name": "my_net", "config": {"lr": 0.1}, "module": "nets"}}}),
     ("names", {"README.md": b"# x\n", "license": b"MIT", "LICENSE.txt": b"MIT"}),
     ("names", {"\u043f\u0440\u0438\u043c\u0435\u0440.txt": b"text\n", "\u4f8b.md": b"text\n"}),
+    ("names", {"vi/config.json": VIT, "v1/config.json": VIT, "vl/config.json": VIT}),
     ("names", {"Config.yaml": b"a: 1\n", "sub/config.json": VIT}),
     ("twice", {"model.safetensors": safetensors({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})}),
     ("requirements", {"requirements.txt": b"torch\n--extra-index-url https://download.pytorch.org/whl/cu121\n"}),

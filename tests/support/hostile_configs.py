@@ -53,6 +53,8 @@ HOSTILE: list[tuple[str, Files]] = [
     ("selects", tokens(vocab_file="/etc/passwd")),
     ("selects", tokens(spm_file="file:///etc/passwd")),
     ("selects", tokens(chat_template=[{"name": "../../../.bashrc", "template": "{{ 1 }}"}])),
+    ("selects", tokens(chat_template={"../../x": "{{ 1 }}", "default": "{{ 1 }}"})),
+    ("selects", {"export.json": {"components": {"model": {"file": "/home/user/x.pt2"}}}}),
     ("selects", {"export.json": {"components": {"model": {"file": "../../x.pt2"}}}}),
     # timm
     ("timm", timm(model_args={"checkpoint_path": "/etc/passwd"})),
@@ -121,6 +123,7 @@ HOSTILE: list[tuple[str, Files]] = [
     # names
     ("names", {"Config.json": {**VIT, "hidden_size": 16}}),
     ("names", {"config.json ": {**VIT, "hidden_size": 16}}),
+    ("names", {"unet/config.json": VIT, "un\u0435t/config.json": VIT}),
     ("names", {" config.json": {**VIT, "hidden_size": 16}}),
     ("names", {"\u0441onfig.json": {**VIT, "hidden_size": 16}}),  # a Cyrillic letter
     ("names", {"config\u200b.json": {**VIT, "hidden_size": 16}}),

@@ -79,7 +79,7 @@ class Place:
 
     @property
     def is_config(self) -> bool:
-        return CONFIG_NAMES.search(self.file) is not None
+        return CONFIG_NAMES.search(self.file) is not None or self.name == "export.json"
 
 
 def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
@@ -95,6 +95,9 @@ def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
     if isinstance(value, str) and "/" in value and _of_kernels(path, place):
         what = f"{_shown(path, value, place)}: a kernel from a Hub repo (CVE-2026-4372)"
         yield Ask("HC-CFG-002", "critical", what, "critical")
+        return
+    if path[-2:-1] == ("chat_template",) and (leaves := foreign(key)):
+        yield Ask("HC-CFG-003", "high", f"a template named {json.dumps(key)[:120]}: {leaves}", "redirect")
         return
     for name in place.renaming.names(key):
         found = list(_of_name(path, name, value, place))

@@ -93,7 +93,7 @@ FIELDS: tuple[LoaderField, ...] = (
     ),
     LoaderField(
         "transformers",
-        ("pretrained_model_name_or_path", "trained_model_name_or_path", "parent_model_name_or_path"),
+        ("trained_model_name_or_path", "parent_model_name_or_path"),
         "weights",
         "models/auto/auto_factory; name_or_path alone is only a memory of where it came from",
     ),
@@ -215,7 +215,7 @@ FIELDS: tuple[LoaderField, ...] = (
     # diffusers
     LoaderField(
         "diffusers",
-        ("repo", "pretrained_model_link_or_path"),
+        ("repo", "pretrained_model_link_or_path", "pretrained_model_name_or_path"),
         "base",
         "modular_pipelines",
         files=("modular_model_index.json", "modular_config.json"),
