@@ -65,7 +65,7 @@ LIBRARIES: dict[str, str] = {
     "diffusers": "0.42",
     "sentence-transformers": "3.4 to 6.2",
     "open_clip": "2.24 to 3.3",
-    "keras": "2.15 to 3.15",
+    "keras": "3.0 to 3.15",
 }
 
 _LIBRARY_CODE = ("transformers", "timm", "torch", "peft", "diffusers", "sentence_transformers", "open_clip")
