@@ -25,7 +25,7 @@ _KINDS: dict[Reads, tuple[str, str, str]] = {
     ),
     "weights": (
         "weights or a whole model are loaded from there",
-        "HC-CFG-003 high for another repo, an address, a path that leaves the repo; low for what timm's registry names",
+        "HC-CFG-003 high for another repo, an address, a path that leaves; low for what timm's registry names",
         "remove the field, or pin and scan what it names",
     ),
     "base": (
@@ -55,14 +55,14 @@ _KINDS: dict[Reads, tuple[str, str, str]] = {
 
 
 def fields(made: str) -> str:
-    """Every row of the table: the library and the versions read, the keys, where they are read, what is said of them."""
+    """Every row of the table, and what is said of each kind of field."""
     lines = [
         made,
         "# Fields that loaders read",
         "",
-        "By these fields of a config a library runs code or opens something. `hubclean scan` judges them at any depth, after the "
-        "renamings that the config itself asks for; `site`, `clean` and `convert` refuse what is high here and leave every other "
-        "field of the table out before a library sees the config. The sources that were read:",
+        "By these fields of a config a library runs code or opens something. `hubclean scan` judges them at any depth, "
+        "after the renamings that the config itself asks for; `site` and `clean` refuse what is high here and leave "
+        "every other field of the table out before a library sees the config. The sources that were read:",
         "",
         *(f"- {library} {versions}" for library, versions in LIBRARIES.items()),
         "",
