@@ -23,7 +23,7 @@ from hubclean.hub.repos import LocalRepo
 from hubclean.records import Finding, MethodText
 from hubclean.scanning.engine import scan
 from hubclean.scanning.rules import RULES
-from tools import schema_page
+from tools import field_page, schema_page
 from tools.markdown import cell, prose, text_of
 from tools.rule_examples import EXAMPLES
 
@@ -62,6 +62,7 @@ def pages() -> dict[str, str]:
     """Every generated page by its path below docs/."""
     return {
         "reference/rules.md": rules(),
+        "reference/fields.md": field_page.fields(MADE),
         "reference/methods.md": methods(),
         "reference/cli.md": cli(),
         "reference/schemas.md": schema_page.schemas(MADE),

@@ -179,6 +179,11 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-NET-003": lambda: _onnx(location="../../../etc/passwd"),
     "HC-NET-004": lambda: _onnx(location="model.safetensors", __class__="x"),
     "HC-PY-001": lambda: {"modeling_vit.py": b"import os, socket\n", "model.safetensors": SAFE},
+    "HC-PY-002": lambda: {
+        "requirements.txt": b"--extra-index-url https://example.com/simple\ntorch\n",
+        "handler.py": b"import torch\n",
+        "model.safetensors": SAFE,
+    },
     "HC-FMT-001": lambda: {"model.safetensors": _pickle(_call("posix", "system"))},
     "HC-FMT-002": lambda: {"model.engine": b"ftrt" + bytes(40), "model.safetensors": SAFE},
     "HC-REP-001": lambda: {"model.safetensors": _POINTER},

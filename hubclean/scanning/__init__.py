@@ -7,6 +7,7 @@
 * ``rules``: the rules: ids, severities, what to do; ``weight_rules`` those about weights, ``rule_form`` their form.
 * ``pickles``: pickles followed without being loaded.
 * ``formats``: other files, read by ourselves.
+* ``configs``: what loaders read of configs: one table of fields.
 * ``document``: what ``scan --json`` prints.
 * ``sarif``: SARIF 2.1.0.
 * ``cyclonedx``: CycloneDX 1.6.

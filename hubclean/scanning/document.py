@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from hubclean.hub.deadline import SECONDS
 from hubclean.measurements import DetectionReport, Judgement
 from hubclean.records import EVERY_FILE, FileVerdict, Finding, LoadSet, RepoRef, ScanReport, Severity, Skipped
+from hubclean.scanning.configs.loader_fields import LIBRARIES
 from hubclean.schema import json_schema
 from hubclean.version import __version__
 
@@ -56,6 +57,14 @@ class TargetScan:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckedFor:
+    """A library whose loading was read for the scan, and its versions: of other libraries an ok says nothing."""
+
+    library: str
+    versions: str
+
+
+@dataclass(frozen=True, slots=True)
 class ScanDocument:
     """All targets of one call. No time and no duration is in it, so that two runs can be compared byte by byte.
 
@@ -69,6 +78,7 @@ class ScanDocument:
     exit_code: int
     scans: tuple[TargetScan, ...]
     deadline: float = SECONDS
+    checked_for: tuple[CheckedFor, ...] = tuple(CheckedFor(*row) for row in LIBRARIES.items())
     hubclean: str = field(default=__version__)
     schema: str = field(default=SCAN_SCHEMA)
 

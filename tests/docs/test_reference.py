@@ -27,7 +27,8 @@ WRITTEN = ("hubclean/audit.json", "hubclean/guard.safetensors", "hubclean/conver
 
 
 @pytest.mark.parametrize(
-    "page", ["reference/rules.md", "reference/methods.md", "reference/cli.md", "reference/schemas.md"]
+    "page",
+    ["reference/rules.md", "reference/fields.md", "reference/methods.md", "reference/cli.md", "reference/schemas.md"],
 )
 def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     made = reference.pages()

@@ -18,6 +18,7 @@ import jinja2
 import pytest
 
 from hubclean.errors import BudgetError
+from hubclean.scanning.configs import asking
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats import names, npy, safetensors_header, strict_json, templates, zip_directory, zip_members
 from hubclean.scanning.formats.zip_members import read_zip
@@ -161,7 +162,7 @@ def test_long_keys_are_not_carried_to_every_value(tmp_path: Path) -> None:
 
 
 def test_a_value_is_written_out_only_as_far_as_it_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(config_code.json, "dumps", lambda *_, **__: pytest.fail("written out whole"))
+    monkeypatch.setattr(asking.json, "dumps", lambda *_, **__: pytest.fail("written out whole"))
     body = b'{"auto_map": {"a": [' + b"1," * 5000 + b"1]}}"
     findings, _ = judge("config-code", tmp_path, {"config.json": body})
     assert findings[0].what.startswith('auto_map is {"a": [1, 1, 1')

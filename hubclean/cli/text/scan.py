@@ -10,6 +10,7 @@ from hubclean.cli.text.layout import paint, plural
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
 from hubclean.records import SEVERITIES, DetectionReport, FileState, FileVerdict, Finding, ScanReport
+from hubclean.scanning.configs.loader_fields import LIBRARIES
 from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
 from hubclean.scanning.refusal import nothing_loadable
 
@@ -51,8 +52,15 @@ def render_scan(
     lines += ["", f"{plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
     if not report.detections:
         lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
+    if not report.exit_code:
+        lines.append(f"Checked for the loaders of {_libraries()}.")
     lines.append(_exit(report))
     return "\n".join(lines)
+
+
+def _libraries() -> str:
+    """The libraries of which an ok speaks, with the versions whose sources were read."""
+    return ", ".join(f"{library} {versions}" for library, versions in LIBRARIES.items())
 
 
 def loaded_line(report: ScanReport) -> str:

@@ -40,10 +40,12 @@ _PATH_KEYS = re.compile(
     r"^(url|file|weights|state_dict)$|_file$|(?<!name_or)(?<!index)(?<!passages)_path$|_filename$|^checkpoint"
 )
 _TIMM_REPO = re.compile(r"^timm/[\w.-]+$")  # without a revision: anybody may open a pull request there
-# timm's early configs carry the address of the very weights; only timm and the papers' authors can change those.
+# What timm's own registry loads from (1.0.31), and writes into what is exported from it: authors of the papers.
+_TIMM_OWNER = re.compile(r"^(apple|belfner|jienengchen|microsoft|munehiro-k|naver-ai)/[\w.-]+$")
 _TIMM_SOURCE = re.compile(
-    r"^https://(github\.com/(rwightman|huggingface)/[\w-]+/releases/download"
-    r"|dl\.fbaipublicfiles\.com|download\.pytorch\.org|storage\.googleapis\.com/vit_models)(/[\w-][\w.-]*)+$"
+    r"^https://(github\.com/((rwightman|huggingface)/[\w-]+|SwinTransformer/storage|sail-sg/volo|ChuanyangZheng/iFormer"
+    r"|huawei-noah/CV-Backbones)/releases/download|dl\.fbaipublicfiles\.com|download\.pytorch\.org"
+    r"|docs-assets\.developer\.apple\.com/ml-research|storage\.googleapis\.com/(vit_models|big_vision))(/[\w-][\w.-]*)+$"
 )
 _VERSIONED = re.compile(r"(config|tokenizer)\.[0-9][\w.]*\.json")
 _CACHED = re.compile(r"^(/|~/|[A-Za-z]:[\\/]).*[\\/]\.?cache[\\/]huggingface[\\/]", re.IGNORECASE)
@@ -79,7 +81,7 @@ class Place:
 
     @property
     def is_config(self) -> bool:
-        return CONFIG_NAMES.search(self.file) is not None
+        return CONFIG_NAMES.search(self.file) is not None or self.name == "export.json"
 
 
 def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
@@ -95,6 +97,9 @@ def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
     if isinstance(value, str) and "/" in value and _of_kernels(path, place):
         what = f"{_shown(path, value, place)}: a kernel from a Hub repo (CVE-2026-4372)"
         yield Ask("HC-CFG-002", "critical", what, "critical")
+        return
+    if path[-2:-1] == ("chat_template",) and (leaves := foreign(key)):
+        yield Ask("HC-CFG-003", "high", f"a template named {json.dumps(key)[:120]}: {leaves}", "redirect")
         return
     for name in place.renaming.names(key):
         found = list(_of_name(path, name, value, place))
@@ -163,7 +168,8 @@ def _weights(row: LoaderField, path: Path, key: str, value: object, place: Place
     if not isinstance(value, str) or not (place.is_config or row.anywhere):
         return
     shown = _shown(path, value, place)
-    if key == "url" and _TIMM_SOURCE.match(value):
+    known = _TIMM_SOURCE if key == "url" else _TIMM_OWNER if key == "hf_hub_id" else None
+    if known and known.match(value):
         yield Ask("HC-CFG-003", "low", f"{shown}: where timm's own registry loads from", "redirect")
     elif leaves := foreign(value):
         # Where the author trained an adapter, by his own path; no address and no share of a network.

@@ -65,7 +65,7 @@ LIBRARIES: dict[str, str] = {
     "diffusers": "0.42",
     "sentence-transformers": "3.4 to 6.2",
     "open_clip": "2.24 to 3.3",
-    "keras": "2.15 to 3.15",
+    "keras": "3.0 to 3.15",
 }
 
 _LIBRARY_CODE = ("transformers", "timm", "torch", "peft", "diffusers", "sentence_transformers", "open_clip")
@@ -75,6 +75,7 @@ FIELDS: tuple[LoaderField, ...] = (
     LoaderField("transformers", ("attribute_map",), "alias", "configuration_utils.PreTrainedConfig.__setattr__"),
     LoaderField("transformers", ("auto_map",), "code", "dynamic_module_utils.get_class_from_dynamic_module"),
     LoaderField("transformers", ("custom_pipeline", "custom_pipelines"), "code", "pipelines.pipeline"),
+    LoaderField("transformers", ("tool_class", "custom_tool"), "code", "agents/tools (4.46)"),
     LoaderField("transformers", ("custom_generate",), "code", "generation/utils.load_custom_generate"),
     LoaderField("transformers", ("trust_remote_code",), "switch", "CVE-2026-5241 (LightGlue: from a nested config)"),
     LoaderField(
@@ -92,7 +93,7 @@ FIELDS: tuple[LoaderField, ...] = (
     ),
     LoaderField(
         "transformers",
-        ("pretrained_model_name_or_path", "trained_model_name_or_path", "parent_model_name_or_path"),
+        ("trained_model_name_or_path", "parent_model_name_or_path"),
         "weights",
         "models/auto/auto_factory; name_or_path alone is only a memory of where it came from",
     ),
@@ -136,10 +137,13 @@ FIELDS: tuple[LoaderField, ...] = (
     LoaderField("transformers", ("font",), "member", "models/ernie4_5_vl_moe/video_processing_ernie4_5_vl_moe"),
     LoaderField(
         "transformers",
-        ("vocab_file", "merges_file", "tokenizer_file", "spm_file", "source_spm", "target_spm", "chat_template_file")
-        + ("src_vocab_file", "tgt_vocab_file", "monolingual_vocab_file", "emoji_file", "entity_vocab_file")
-        + ("normalizer_file", "word_shape_file", "word_pronunciation_file", "pretrained_vocab_file", "bpe_codes_file")
-        + ("artists_file", "genres_file", "lyrics_file", "tokenizer_config_file", "image_processor_path"),
+        (
+            *("vocab_file", "merges_file", "tokenizer_file", "spm_file", "source_spm", "target_spm"),
+            *("chat_template_file", "src_vocab_file", "tgt_vocab_file", "monolingual_vocab_file", "emoji_file"),
+            *("normalizer_file", "word_shape_file", "word_pronunciation_file", "pretrained_vocab_file"),
+            *("entity_vocab_file", "bpe_codes_file", "artists_file", "genres_file", "lyrics_file"),
+            *("tokenizer_config_file", "image_processor_path"),
+        ),
         "member",
         "tokenization_utils_base._from_pretrained: what the config says wins over what lies there",
     ),
@@ -168,8 +172,10 @@ FIELDS: tuple[LoaderField, ...] = (
     ),
     LoaderField(
         "timm",
-        ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_model_args", "scriptable", "exportable")
-        + ("no_jit", "features_only", "feature_cls", "out_indices", "pruned", "device", "dtype", "use_pretrained"),
+        (
+            *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_model_args", "scriptable"),
+            *("exportable", "no_jit", "features_only", "feature_cls", "out_indices", "pruned", "device", "dtype"),
+        ),
         "builder",
         "models/_factory.create_model, models/_builder.build_model_with_cfg",
         under="model_args",
@@ -209,7 +215,7 @@ FIELDS: tuple[LoaderField, ...] = (
     # diffusers
     LoaderField(
         "diffusers",
-        ("repo", "pretrained_model_link_or_path"),
+        ("repo", "pretrained_model_link_or_path", "pretrained_model_name_or_path"),
         "base",
         "modular_pipelines",
         files=("modular_model_index.json", "modular_config.json"),
@@ -245,8 +251,10 @@ FIELDS: tuple[LoaderField, ...] = (
     LoaderField("hydra", ("_target_", "custom_objects"), "code", "hydra.utils.instantiate"),
     LoaderField(
         "several",
-        ("pretrained", "weights", "weights_path", "checkpoint", "ckpt", "ckpt_path", "repo_id", "model_id")
-        + ("weights_url", "checkpoint_url", "model_url", "download_url", "pretrained_url"),
+        (
+            *("pretrained", "weights", "weights_path", "checkpoint", "ckpt", "ckpt_path", "repo_id", "model_id"),
+            *("weights_url", "checkpoint_url", "model_url", "download_url", "pretrained_url"),
+        ),
         "weights",
         "words of trainers and papers' code for the weights to begin with",
     ),

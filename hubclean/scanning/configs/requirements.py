@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-# Indexes and files of the Python package index, PyTorch and NVIDIA; Hubs of code, whose owners are named in the address.
+# Indexes and files of the Python package index, PyTorch and NVIDIA; Hubs of code, whose addresses name their owners.
 _INDEXES = frozenset(
     {"pypi.org", "pypi.python.org", "files.pythonhosted.org", "download.pytorch.org", "pypi.nvidia.com"}
     | {"pypi.ngc.nvidia.com", "data.pyg.org"}

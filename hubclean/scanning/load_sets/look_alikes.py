@@ -56,6 +56,11 @@ def folded(path: str) -> str:
     return "/".join(part.strip(" ").rstrip(" .") for part in seen.split("/"))
 
 
+def seen_as(path: str) -> str:
+    """A path as a reader sees it: two folders that look the same are the same."""
+    return folded(folded(path.casefold().translate(_SHAPES)))
+
+
 def is_a_loaders(path: str) -> bool:
     """Whether loaders open files of that very name."""
     name = path.rsplit("/", 1)[-1]

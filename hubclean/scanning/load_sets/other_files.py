@@ -70,7 +70,16 @@ def open_clip_files(opened: Opened) -> Found:
     """``create_model_and_transforms("hf-hub:...")`` and ``get_tokenizer``."""
     weights = opened.there([opened.first("open_clip_model.safetensors", "open_clip_pytorch_model.bin")])
     tokenizers = [name for name in processors_and_tokenizers(opened) if "processor" not in name.rsplit("/", 1)[-1]]
-    return Found((*opened.there(["open_clip_config.json"]), *tokenizers), weights)
+    return Found((*opened.there(["open_clip_config.json"]), *tokenizers), weights, base=_text_models(opened))
+
+
+def _text_models(opened: Opened) -> tuple[str, ...]:
+    """The repos from which open_clip takes the text model and its tokenizer, if it names any."""
+    model = opened.table("open_clip_config.json").get("model_cfg")
+    text = model.get("text_cfg") if isinstance(model, dict) else None
+    named = [text.get(key) for key in ("hf_model_name", "hf_tokenizer_name")] if isinstance(text, dict) else []
+    own = opened.reader.ref.repo_id
+    return tuple(dict.fromkeys(name for name in named if isinstance(name, str) and "/" in name and name != own))
 
 
 def torch_files(opened: Opened) -> Found:

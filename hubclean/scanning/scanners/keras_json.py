@@ -19,7 +19,7 @@ _LARGEST = 8 << 20
 
 @dataclass(frozen=True)
 class KerasJson:
-    """Judges every JSON file that names a class of Keras, at its root or below, as ``keras.models.model_from_json`` reads it.
+    """Judges every JSON file that names a class of Keras, at its root or below, as ``model_from_json`` does.
 
     HC-KER-001 bytecode, HC-KER-002 classes and functions from outside Keras, HC-KER-003 files, addresses, and what is
     no layer. Files that do not parse are the business of the scanner of configs.

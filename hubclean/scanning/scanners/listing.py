@@ -11,7 +11,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding, Severity
 from hubclean.scanning.formats import inert, names
-from hubclean.scanning.load_sets.look_alikes import folded, is_a_loaders, name_of_a_loader
+from hubclean.scanning.load_sets.look_alikes import folded, is_a_loaders, name_of_a_loader, seen_as
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, ok
@@ -71,6 +71,7 @@ class Listing:
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
         alike = Counter(folded(entry.path) for entry in files)
+        alike |= Counter(seen_as(entry.path) for entry in files if is_a_loaders(entry.path))
         paths = frozenset(entry.path for entry in files)
 
         def judge(entry: RepoEntry) -> Judgement:
@@ -88,7 +89,7 @@ def _name(entry: RepoEntry, alike: Counter[str], paths: frozenset[str]) -> Judge
         yield finding(Problem("HC-REP-004", "control or direction characters in the file's name"), entry.path)
     if real := name_of_a_loader(entry.path):
         yield from _disguise(entry, real, paths)
-    elif alike[folded(entry.path)] > 1:
+    elif alike[folded(entry.path)] > 1 or (is_a_loaders(entry.path) and alike[seen_as(entry.path)] > 1):
         what = "another file differs only in case, or in signs that are not seen: one hides the other on some disks"
         severity: Severity = "high" if is_a_loaders(entry.path) else "medium"
         yield finding(Problem("HC-REP-004", what, advice="rename one of the two", severity=severity), entry.path)

@@ -67,6 +67,11 @@ def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path
         ("hf-vit", {"_attn_implementation": "evil/kernel:main"}, RefusedError),
         ("hf-vit", {"attn_implementation": {"vision": "evil/kernel"}}, RefusedError),
         ("hf-vit", {"trust_remote_code": True}, RefusedError),
+        ("hf-vit", {"attribute_map": {"x": "_attn_implementation_internal"}, "x": "evil/kernel"}, RefusedError),
+        ("hf-vit", {"attribute_map": {"_attn_implementation_internal": "x"}, "x": "evil/kernel"}, RefusedError),
+        ("hf-vit", {"attribute_map": {"x": "auto_map"}, "x": {"AutoConfig": "x.Y"}}, RefusedError),
+        ("hf-vit", {"sub": {"repo_path": "/etc", "class_info_file": "passwd"}}, RefusedError),
+        ("hf-vit", {"configuration_files": ["../config.4.0.0.json"]}, RefusedError),
         ("hf-vit", {"model_type": "nothing-known"}, RefusedError),
         ("hf-vit", {"model_type": ["vit"]}, RefusedError),
         ("hf-vit", {"architectures": ["ViTModel"]}, ModelError),
@@ -85,6 +90,9 @@ def test_float32_whatever_the_config_says(repos: dict[str, Path], tmp_path: Path
         ("timm-resnet", {"pretrained_cfg": {"custom_load": True}}, RefusedError),
         ("timm-resnet", {"model_args": {"pretrained": True}}, RefusedError),
         ("timm-resnet", {"model_args": {"checkpoint_path": "/etc/passwd"}}, RefusedError),
+        ("timm-resnet", {"model_args": {"checkpoint_path": "x.pth"}}, RefusedError),
+        ("timm-resnet", {"model_args": {"pretrained_cfg_overlay": {"file": "x.pth"}}}, RefusedError),
+        ("timm-resnet", {"pretrained_cfg": {"url": "https://example.com/x.pth"}}, RefusedError),
         ("timm-resnet", {"model_args": {"features_only": True}}, RefusedError),
         ("timm-resnet", {"model_args": {"act_layer": "os.path/../x:y"}}, RefusedError),
         ("timm-resnet", {"model_args": {"stem_width": 10**6}}, RefusedError),
@@ -114,6 +122,46 @@ def test_what_a_config_may_not_ask_for(
         build_classifier(folder, meta=True)
     assert not {"\n", "\x1b"} & set(str(caught.value))
     assert len(str(caught.value)) < 700
+
+
+def test_what_a_processor_may_not_ask_for(repos: dict[str, Path], tmp_path: Path) -> None:
+    folder = only_configs(repos["hf-vit"], tmp_path)
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "repo_path": "/etc", "class_info_file": "passwd"}))
+    with pytest.raises(RefusedError, match="repo_path"):
+        build_classifier(folder, meta=True)
+
+
+def test_no_library_sees_a_field_of_the_table(
+    repos: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    folder = only_configs(repos["hf-vit"], tmp_path)
+    harmless = {"attribute_map": {"my_size": "hidden_size"}, "backbone": "org/other", "hf_hub_id": "org/other"}
+    edit(folder, **harmless, label2id={"auto_map": 0, "url": 1})
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "repo_path": "shi-labs/oneformer_demo"}))
+    seen: list[dict[str, Any]] = []
+
+    def spy(cls: Any, settings: dict[str, Any], **more: Any) -> Any:
+        seen.append(settings)
+        return plain(settings, **more)
+
+    plain = transformers.ViTConfig.from_dict
+    monkeypatch.setattr(transformers.ViTConfig, "from_dict", classmethod(spy))
+    original = transformers.AutoImageProcessor.from_pretrained
+
+    def processor(room: Path, **more: Any) -> Any:
+        seen.extend(json.loads(text.read_text()) for text in Path(room).glob("*.json"))
+        return original(room, **more)
+
+    monkeypatch.setattr(transformers.AutoImageProcessor, "from_pretrained", processor)
+    build_classifier(folder, meta=True)
+    assert len(seen) >= 3
+    for given_to_it in seen:
+        assert not {*harmless, "repo_path"} & given_to_it.keys()
+    assert seen[0]["label2id"] == {"auto_map": 0, "url": 1}
 
 
 def test_without_a_processor_that_of_its_kind_is_taken_and_said(repos: dict[str, Path], tmp_path: Path) -> None:
