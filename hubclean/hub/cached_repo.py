@@ -131,7 +131,7 @@ def cached_target(place: Path, revision: str | None) -> CachedRepo | None:
     for cache in (place, place / "hub") if not _files_of_its_own(place) else ():
         if models := _models(cache):
             raise TargetError(
-                f"{printable(str(place), 300)!r} is a cache of the Hub's client with {len(models)} models: name one, as"
+                f"{printable(str(place), 300)!r} is a cache of the Hub's client (models: {len(models)}): name one, as"
                 f" {printable(str(cache / models[0]), 300)!r}"
             )
     return None

@@ -49,7 +49,11 @@ class Pace:
         self._rests.clear()
 
     def note(self, url: str, status: int, headers: Any) -> float | None:
-        """Remember what an answer asks for; the seconds until the next request, ``None`` if it says nothing."""
+        """Remember what an answer asks for; the seconds until the next request, ``None`` if it says nothing.
+
+        Raises:
+            TransportError: it is a refusal, and asks for a longer wait than anybody waits.
+        """
         asked = asked_wait(status, headers)
         with self._lock:
             rest = self._rests.setdefault(_part(url), _Rest())
@@ -57,6 +61,8 @@ class Pace:
                 rest.until = max(rest.until, time.monotonic() + asked)
             elif status < 400:
                 rest.patience = min(PATIENCE, rest.patience + EARNED)
+        if asked is not None and status in BUSY:
+            self.agree(url)
         return asked
 
     def wait(self, url: str) -> None:

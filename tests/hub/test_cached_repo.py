@@ -165,7 +165,7 @@ def test_the_whole_cache_and_its_parts_are_refused_with_a_way_on(hub: HubServer,
     snapshot_download("org/model")
     snapshot_download("org/data", repo_type="dataset")
     for place, says in (
-        (fresh_cache, "a cache of the Hub's client with 1 models: name one, as .*models--org--model"),
+        (fresh_cache, r"a cache of the Hub's client \(models: 1\): name one, as .*models--org--model"),
         (folder(fresh_cache) / "blobs", "a part of a cached repo"),
         (folder(fresh_cache) / "refs", "a part of a cached repo"),
         (folder(fresh_cache, "datasets--org--data"), "one of the Hub's datasets"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hubclean.errors import HubcleanError, IntegrityError, OutputError, TransportError
+from hubclean.hub import transport
 from hubclean.hub.hub_repo import HubRepo
 from support.hub_repo import FILES, WEIGHTS
 from support.hub_server import HubServer
@@ -73,6 +74,23 @@ class TestFetch:
         hub.fault("status", status=503, method="HEAD", path="*/resolve/*")
         with pytest.raises(TransportError, match="503"):
             repo.fetch(["config.json"])
+
+    def test_a_download_in_drops_is_given_up(
+        self, hub: HubServer, repo: HubRepo, fresh_cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(transport, "GRACE", 0.1)
+        hub.fault("drip", value=0.02, where="cdn")
+        with pytest.raises(TransportError, match="too slowly"):
+            repo.fetch(["model.safetensors"])
+        assert [place for place in blobs(fresh_cache) if place.suffix != ".incomplete"] == []
+        hub.faults.clear()
+        assert (repo.fetch(["model.safetensors"]) / "model.safetensors").read_bytes() == WEIGHTS
+
+    def test_a_cdn_that_asks_for_an_hour_is_given_up(self, hub: HubServer, repo: HubRepo) -> None:
+        hub.fault("status", status=503, value=3600, where="cdn")
+        with pytest.raises(TransportError, match="come back then"):
+            repo.fetch(["model.safetensors"])
+        assert len(hub.asked(where="cdn")) == 1
 
     def test_a_disk_that_cannot_be_written(self, repo: HubRepo, fresh_cache: Path) -> None:
         fresh_cache.write_bytes(b"a file where the cache folder should be")

@@ -182,3 +182,11 @@ def test_a_token_that_fits_in_no_header_is_not_quoted(hub: HubServer, monkeypatc
     with pytest.raises(HubcleanError) as caught:
         HubRepo("org/model", token="hf_secret\x01word")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "status", ["x", [], {"filesWithIssues": 7}, {"filesWithIssues": [7, None, {"path": [], "level": "unsafe"}]}]
+)
+def test_a_security_status_that_makes_no_sense_says_nothing(hub: HubServer, status: Any) -> None:
+    hub.create("org/model", REPO, security=status)
+    assert scan("org/model").exit_code == 0
