@@ -39,6 +39,8 @@ def scan(
     sizes: Sizes | None = None,
     hooks: Path | None = None,
     session: Session | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -57,7 +59,8 @@ def scan(
         variant, subfolder: as of ``from_pretrained``.
         progress: told of every file read.
         deep: fetch the weights if the static scan allows it, and run detectors on them.
-        data, split, sizes: images for ``deep``, as for ``clean``; without any, detectors that need none run.
+        data, split, sizes, image_column, label_column: images for ``deep``, as for ``clean``; without any, detectors
+            that need none run.
         detectors, given: detectors for ``deep``, and their options as ``"KEY=VALUE"``.
         hooks: a folder with adapters of your own, for ``deep``.
         session: device, seed, batch size for ``deep``, from ``open_session``.
@@ -88,7 +91,15 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks)
+    options = DeepOptions(
+        strings("detectors", detectors),
+        strings("given", given),
+        split,
+        sizes or Sizes(),
+        hooks,
+        image_column,
+        label_column,
+    )
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 

@@ -32,6 +32,8 @@ class DeepOptions:
     split: str | None = None
     sizes: datasets.Sizes = datasets.Sizes()
     hooks: Path | None = None
+    image_column: str | None = None
+    label_column: str | None = None
 
 
 def deep_scan(
@@ -59,7 +61,9 @@ def deep_scan(
     try:
         checkpoint = loading.load_checkpoint(repo, adapters=adapters.load_adapters(options.hooks))
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
-        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
+        columns = {"image_column": options.image_column, "label_column": options.label_column}
+        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made), **columns)
+        report = replace(report, images=loaded.splits.report.taken)
     except OptionError:
         raise
     except HubcleanError as error:

@@ -37,6 +37,7 @@ class CleanOptions:
         gate, allow, allow_unchecked, loader: of the static scan before, as for ``engine.scan``.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
+        image_column, label_column: of a table of images, where names and the model's labels do not decide.
     """
 
     detectors: tuple[str, ...] = ()
@@ -55,6 +56,8 @@ class CleanOptions:
     loader: Loader | None = None
     ready: Any = None
     command: str = ""
+    image_column: str | None = None
+    label_column: str | None = None
 
     def settled(self, data: bool) -> CleanOptions:
         """The same with detector and defense named; ``data`` is whether there are images."""
@@ -85,6 +88,8 @@ def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, ses
         words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
     if report.test:
         words += ["--test", str(report.test)]
+    for option, column in (("--image-column", options.image_column), ("--label-column", options.label_column)):
+        words += [option, column] if column and report.fit else []
     for name in options.detectors:
         words += ["--detector", name]
     words += ["--defense", str(options.defense)]

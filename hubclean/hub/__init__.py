@@ -3,6 +3,7 @@
 * ``targets``: what the user named, opened. Start here.
 * ``repos``: ``Repo``, ``RepoEntry``, ``LocalRepo``: one interface.
 * ``hub_repo``: a repo on a Hub at one commit.
+* ``dataset_repo``: a data set on a Hub, fetched file by file.
 * ``transport``: requests, retries, errors.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.
 * ``publish``: ``push``.
