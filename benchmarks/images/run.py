@@ -1,11 +1,12 @@
 """What is taken of every layout and what is left: ``python -m benchmarks.images.run`` (seconds, no model).
 
-Writes ``benchmarks/results/image_layouts.json`` and prints the table.
+Writes ``benchmarks/results/image_layouts.json`` and ``docs/results/images.md``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,14 @@ from hubclean.nets.sources.opening import open_pictures
 from hubclean.nets.sources.pictures import Request, Unreadable
 
 RESULTS = Path(__file__).parents[1] / "results" / "image_layouts.json"
+PAGE = Path(__file__).parents[2] / "docs" / "results" / "images.md"
+HEAD = """# Layouts of images
+
+Every layout was written by the library that people use (datasets, pandas, polars, webdataset, zipfile) and opened for a
+model with the labels cat, dog and ship, or with those of the row. What decides is in
+[your images](../guides/images.md). Made by `python -m benchmarks.images.run`; the same layouts are tests.
+
+"""
 
 
 def outcome(layout: Layout, place: Path) -> dict[str, Any]:
@@ -60,11 +69,20 @@ def table(rows: list[dict[str, Any]]) -> str:
         for layout in group:
             row = found[layout.name]
             said = row["taken"] if "taken" in row else f"refused: {row['refused']}"
-            lines.append("| " + " | ".join(text.replace("|", "\\|") for text in (layout.name, said)) + " |")
+            lines.append(f"| {_cell(layout.name)} | {_cell(said)} |")
     return "\n".join(lines[1:])
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([|<>*_\[\]`~])", r"\\\1", text)
+
+
+def page(rows: list[dict[str, Any]]) -> str:
+    """The page of the results."""
+    return HEAD + table(rows) + "\n"
 
 
 if __name__ == "__main__":
     found = run()
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    print(table(found))
+    PAGE.write_text(page(found))

@@ -34,7 +34,7 @@ def _metric_rows(name: str, metrics: Iterable[Metrics]) -> list[list[str]]:
 def render_clean(audit: Audit, folder: Path) -> str:
     """What was found, done and measured, and where it lies."""
     lines = [f"{printable(str(audit.origin))}: {printable(audit.model.architecture)}, {audit.site.channels} channels"]
-    lines += [f"  images: {audit.data.taken}"] if audit.data.taken else []
+    lines += [f"  images: {printable(audit.data.taken, 1000)}"] if audit.data.taken else []
     lines += [f"  {verdict(report, audit.model.labels)}" for report in audit.detections]
     lines += [f"  {line}" for line in (judged(audit.judgement) if audit.judgement else [])]
     lines += [f"  not done: {skipped.step}: {printable(skipped.reason)}" for skipped in audit.skipped]

@@ -11,6 +11,7 @@
 * ``class_folders``: a folder for each class.
 * ``folder_layout``: which folders are splits, which classes, which neither.
 * ``columns``: which column holds the pictures, which the labels.
+* ``row_splits``: tables that name a split in a column.
 * ``label_columns``: of several label columns the one that fits the model.
 * ``arrow_files``: rows of parquet and arrow files, and of tables of ``datasets``.
 * ``arrow_tables``: the same with pictures and labels.

@@ -16,7 +16,7 @@ from hubclean.nets.sources.pictures import Unreadable
 from hubclean.nets.sources.trees import MOST_FILES, Tree, shown
 
 #: Bytes that may come out of an archive, as a multiple of its own: pictures hardly shrink.
-_SWELLING, _FREE = 100, 1 << 30
+SWELLING, FREE = 100, 1 << 30
 _PACKED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".7z", ".rar")
 
 
@@ -31,7 +31,9 @@ def archive(place: Path) -> Tree:
         raise DataError(f"single pictures cannot be read out of {printable(place.name)!r}: unpack it, or make it a zip")
     try:
         return ZipTree(place) if zipfile.is_zipfile(place) else TarTree(place)
-    except (OSError, tarfile.TarError, zipfile.BadZipFile, ValueError, EOFError, NotImplementedError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # both raise a dozen kinds on a damaged file
         what = printable(str(error), 120)
         raise DataError(f"{printable(place.name)!r} is no zip or tar file that can be read: {what}") from error
 
@@ -51,7 +53,7 @@ class ZipTree:
         self.name = place.stem
         self.notes: tuple[str, ...] = ()
         self._place = place
-        self._budget = max(_FREE, _SWELLING * place.stat().st_size)
+        self._budget = max(FREE, SWELLING * place.stat().st_size)
         self._zip = zipfile.ZipFile(place)
         members = self._zip.infolist()
         if len(members) > MOST_FILES:

@@ -110,6 +110,8 @@ class ArrowTable:
     def plain(self, column: str) -> bool:
         kind = self._type(column)
         kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if _is_list(kind) and (_is_text(kind.value_type) or pa.types.is_integer(kind.value_type)):
+            return True  # one label in a list; several are refused when they are read
         return _is_text(kind) or pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind)
 
     def values(self, column: str) -> list[Any]:
@@ -122,9 +124,10 @@ class ArrowTable:
         return set()
 
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
-        if (depth := _rank(self._type(column))) and not pa.types.is_uint8(_innermost(self._type(column))):
+        depth, kind = _rank(self._type(column)), _innermost(self._type(column))
+        if depth and not pa.types.is_uint8(kind):
             raise DataError(
-                f"the array column {printable(column)!r} holds {_innermost(self._type(column))}; "
+                f"the array column {printable(column)!r} holds {np.dtype(kind.to_pandas_dtype())}; "
                 "images as arrays must be uint8 with values 0 to 255"
             )
         for start, part in zip(self._starts, self._parts, strict=False):

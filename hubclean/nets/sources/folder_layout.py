@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hubclean.escaping import printable
-from hubclean.nets.sources.split_words import spelled, split_folders
+from hubclean.nets.sources.split_words import spelled, split_folders, split_word
 
 # Names that say where pictures lie and not what they show; a label of the model wins over them.
 _CONTAINERS = frozenset(
@@ -20,6 +20,7 @@ _CONTAINERS = frozenset(
         "thumbnails thumbs examples example misc assets"
     )
 )
+_PLAIN_CONTAINERS = frozenset(spelled("images image imgs img pictures pics photos jpegimages data dataset"))
 _NOT_PICTURES = frozenset(
     spelled(
         "masks mask annotations annotation segmentation segmentations seg labels label gt ground_truth groundtruth "
@@ -115,7 +116,9 @@ def _splits_among(tops: dict[str, _Rows], known: frozenset[str]) -> set[str]:
         return set()
     if not others or nested:
         return splits
-    return set()  # flat folders beside others: classes, one of which is called so
+    if len({split_word(name) for name in splits}) > 1 and not any(plain(name) in known for name in folders):
+        return splits  # train/ and test/ and something else, none of it a label
+    return set()  # a flat folder beside others: a class that is called so
 
 
 def _by_split(rows: _Rows, splits: set[str], known: frozenset[str]) -> list[SplitLayout]:
@@ -176,16 +179,13 @@ def _classed(name: str, rows: _Rows, known: frozenset[str]) -> SplitLayout:
     counts = Counter(folder for _, folder in named)
     loose = counts.pop("", 0)
     matched = {folder for folder in counts if plain(folder) in known}
-    strange = {folder for folder in counts if folder not in matched and _generic(folder)}
+    strange = _strays(set(counts), matched, known)
     classes = counts.keys() - strange
     if len(classes) < 2 and not matched:  # one folder whose name the model does not know
         classes = set()
     if not classes or (loose > sum(counts[folder] for folder in classes) and not matched):
         layout.pictures = [(path, None) for path, _ in rows]
         return layout
-    if matched:  # a flat folder called test beside folders that are labels
-        strange |= {folder for folder in split_folders(classes) if not _near(folder, known)}
-        classes = classes - strange
     layout.pictures = [(path, folder) for path, folder in named if folder in classes]
     layout.left[OUTSIDE] += loose
     for folder in sorted(strange):
@@ -194,6 +194,19 @@ def _classed(name: str, rows: _Rows, known: frozenset[str]) -> SplitLayout:
     shown = ", ".join(printable(folder, 40) + "/" for folder in sorted(strange)[:5])
     layout.notes = (f"no class: {shown}",) if strange else ()
     return layout
+
+
+def _strays(folders: set[str], matched: set[str], known: frozenset[str]) -> set[str]:
+    """Folders beside classes that are none: only where all others are labels of the model. What might be a class
+    under another name (``mask``, ``sample``) is one unless every label has its folder."""
+    rest = folders - matched
+    found = {folder for folder in rest if _name(folder) in _UNLABELLED}
+    found |= {folder for folder in rest if _name(folder) in _PLAIN_CONTAINERS}
+    found |= {folder for folder in split_folders(rest) if not _near(folder, known)}
+    if {plain(folder) for folder in matched} >= known:
+        found |= {folder for folder in rest if _generic(folder)}
+    only_unlabelled = {folder for folder in found if _name(folder) in _UNLABELLED}
+    return found if matched and rest == found else only_unlabelled
 
 
 def _near(folder: str, known: frozenset[str]) -> bool:

@@ -21,9 +21,10 @@ from hubclean.nets.sources.split_words import split_word
 from hubclean.nets.sources.trees import Only, Tree, one_of, shown, suffix
 
 _PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
-_NAME = re.compile(
-    rf"(?P<id>{_PART}(?:/{_PART})?)(?::(?P<config>[^@:\s/]+)(?:/(?P<split>[^@:\s/]+))?)?(?:@(?P<revision>[\w./+-]{{1,255}}))?"
-)
+_CONFIG = r"(?::(?P<config>[^@:\s/]+)(?:/(?P<split>[^@:\s/]+))?)?"
+_REVISION = r"(?:@(?P<revision>[\w./+-]{1,255}))?"
+_ID = rf"(?P<id>{_PART}(?:/{_PART})?)"
+_NAMES = re.compile(_ID + _CONFIG + _REVISION), re.compile(_ID + _REVISION + _CONFIG)
 
 
 class HubTree:
@@ -94,7 +95,7 @@ def _named(source: str) -> dict[str, str | None]:
     for host in ("https://huggingface.co", os.environ.get("HF_ENDPOINT", "").rstrip("/")):
         if host and text.startswith(f"{host}/datasets/"):
             text = text.removeprefix(f"{host}/datasets/").rstrip("/").replace("/tree/", "@")
-    found = _NAME.fullmatch(text)
+    found = next((match for name in _NAMES if (match := name.fullmatch(text))), None)
     if not found or ".." in text:
         raise DataError(
             f"{printable(source, 160)!r} is neither a folder here nor a Hub dataset id like org/data or org/data:config"

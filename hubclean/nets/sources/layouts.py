@@ -8,7 +8,6 @@ import posixpath
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TypeVar
 
 from hubclean.errors import DataError
@@ -19,6 +18,7 @@ from hubclean.nets.sources.class_folders import class_folders, has_classes
 from hubclean.nets.sources.columns import Table, listed, pictures_of
 from hubclean.nets.sources.data_cards import DataCard
 from hubclean.nets.sources.pictures import Offer, Pictures, Request, choose
+from hubclean.nets.sources.row_splits import table_offers
 from hubclean.nets.sources.split_words import canonical, file_split
 from hubclean.nets.sources.text_tables import TEXTS, TextTable
 from hubclean.nets.sources.trees import OTHER_PICTURES, Only, Tree, pictures_in, suffix
@@ -44,16 +44,22 @@ def offers(tree: Tree, request: Request, card: DataCard | None = None, config: s
     if pictures and beside:
         return _metadata(tree, beside, request)
     arrows = [path for path in arrows if path not in beside] or arrows
-    folders = class_folders(tree, pictures, request) if pictures else []
+    column = request.label_column or request.image_column
+    folders = class_folders(tree, pictures, request) if pictures and not column else []
     few = len(pictures) <= _FEW
     if folders and has_classes(folders) and not (few and (arrows or packed)):
         return _noting(folders, tree)
     if arrows and (few or _hold_pictures(tree, arrows[0])):
         names = card.names_for(config) if card else {}
+        if not tree.remote and not any(map(file_split, arrows)):
+            places = [tree.local(path) for path in arrows]
+            return table_offers("all", arrow_tables.table_of_files(tree.name, places, tree, names), request)
         return _by_split(arrows, lambda files: _arrow(tree, files, request, names))
     if packed and few:
         return archive_offers(tree, packed, request)
     texts = _texts(tree, request) if pictures or any(map(_is_table, tree.paths)) else []
+    if column and not texts:
+        raise DataError(f"{printable(tree.name)!r} holds no table, so it has no column {printable(column)!r}")
     taken = {canonical(offer.name) for offer in texts}
     found = [
         *texts,
@@ -79,11 +85,6 @@ def endings(tree: Tree) -> str:
     text = ", ".join(f"{count} {printable(kind, 20)}" for kind, count in counts)
     unread = any(kind in OTHER_PICTURES for kind, _ in counts)
     return text + ("; convert them to PNG or JPEG" if unread else "")
-
-
-def offer_of_table(split: str, table: Table, request: Request) -> Offer:
-    """A table as a split."""
-    return Offer(split, partial(pictures_of, table, split, request))
 
 
 def _stem(path: str) -> str:
@@ -156,8 +157,7 @@ def _unpacked(tree: Tree, files: list[str], request: Request) -> list[Offer]:
     name = posixpath.basename(files[0]) if len(tree.paths) == 1 else tree.name
     whole = Only(trees[0][1], trees[0][1].paths, name=name) if len(trees) == 1 else Several(tree.name, trees)
     if files[0].endswith(".tar") and webdataset.is_webdataset(whole.paths):
-        split = file_split(files[0]) if len(files) > 1 else ""
-        return [offer_of_table(split or "all", webdataset.TarSamples(whole), request)]
+        return table_offers(file_split(files[0]) or "all", webdataset.TarSamples(whole), request)
     return offers(whole, request)
 
 
@@ -188,7 +188,7 @@ def _texts(tree: Tree, request: Request) -> list[Offer]:
         tables[split] = table
     if not tables and len(errors) == 1 and request.labelled:
         raise errors[0]
-    return [offer_of_table(split, table, request) for split, table in tables.items()]
+    return [offer for split, table in tables.items() for offer in table_offers(split, table, request)]
 
 
 def _metadata(tree: Tree, files: list[str], request: Request) -> list[Offer]:
@@ -200,5 +200,5 @@ def _metadata(tree: Tree, files: list[str], request: Request) -> list[Offer]:
     for split, paths in splits.items():
         if len(paths) > 1:
             raise DataError(f"several metadata files for one split: {listed(paths, 4)}; keep one of them")
-        made.append(offer_of_table(split or "all", TextTable(tree, paths[0]), request))
+        made += table_offers(split or "all", TextTable(tree, paths[0]), request)
     return made

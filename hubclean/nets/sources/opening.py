@@ -11,9 +11,10 @@ from hubclean.errors import DataError, HubcleanError
 from hubclean.escaping import printable
 from hubclean.nets.sources import arrow_tables, layouts, text_tables
 from hubclean.nets.sources.columns import pictures_of
-from hubclean.nets.sources.data_cards import matching
+from hubclean.nets.sources.data_cards import CARD, matching, read_card
 from hubclean.nets.sources.file_names import is_picture_name
 from hubclean.nets.sources.pictures import Offer, Pictures, Request, choose
+from hubclean.nets.sources.row_splits import table_offers
 from hubclean.nets.sources.trees import Folder, Named, Only, one_of, suffix
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -61,7 +62,8 @@ def _folder(place: Path, request: Request) -> Pictures:
     tree = Folder(place)
     if not tree.paths:
         raise DataError(f"the folder {printable(tree.name)!r} is empty")
-    return choose(layouts.offers(tree, request), request, tree.name)
+    card = read_card(one_of(tree, CARD)) if CARD in tree.paths else None
+    return choose(layouts.offers(tree, request, card, "default"), request, tree.name)
 
 
 def _saved(place: Path, request: Request) -> list[Offer]:
@@ -76,16 +78,16 @@ def _saved(place: Path, request: Request) -> list[Offer]:
     parts = {"all": found} if isinstance(found, datasets.Dataset) else dict(found)
     name = place.resolve().name
     tables = {split: arrow_tables.table_of_dataset(name, part, Folder(place)) for split, part in parts.items()}
-    return [layouts.offer_of_table(split, table, request) for split, table in tables.items()]
+    return [offer for split, table in tables.items() for offer in table_offers(split, table, request)]
 
 
 def _file(place: Path, request: Request) -> Pictures:
     kind, name = suffix(place.name), place.resolve().name
     if kind in arrow_tables.ARROWS:
         table = arrow_tables.table_of_files(name, [place], Folder(place.parent))
-        return choose([layouts.offer_of_table("all", table, request)], request, name)
+        return choose(table_offers("all", table, request), request, name)
     if kind in text_tables.TEXTS:
-        return choose([_text(place, request)], request, name)
+        return choose(_text(place, request), request, name)
     if kind in ARCHIVES:
         return choose(
             layouts.archive_offers(Only(Folder(place.parent), [place.name]), [place.name], request), request, name
@@ -96,7 +98,7 @@ def _file(place: Path, request: Request) -> Pictures:
     )
 
 
-def _text(place: Path, request: Request) -> Offer:
+def _text(place: Path, request: Request) -> list[Offer]:
     folder = Folder(place.parent)
     body = one_of(Only(folder, [place.name]), place.name, text_tables.MOST_BYTES)
     _, columns = text_tables.read_rows(body, place.name)
@@ -104,7 +106,7 @@ def _text(place: Path, request: Request) -> Offer:
     tree = Named(place.parent, named)
     table = text_tables.TextTable(tree if tree.paths else folder, place.name, body)
     table.name = place.resolve().name
-    return layouts.offer_of_table("all", table, request)
+    return table_offers("all", table, request)
 
 
 def _pattern(source: str, request: Request) -> Pictures:

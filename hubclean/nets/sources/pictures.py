@@ -133,6 +133,8 @@ def _named(offers: Sequence[Offer], wanted: str, source: str) -> Offer:
         for offer in offers:
             if same(offer.name) == same(wanted):
                 return offer
+    if len(offers) == 1 and wanted == "all":
+        return offers[0]
     if len(offers) == 1 and offers[0].name == "all":
         if wanted == "train":  # what Hugging Face datasets calls a set that has no splits
             return offers[0]

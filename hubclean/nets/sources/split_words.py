@@ -30,6 +30,10 @@ _FILLERS = frozenset(
 _SHARD = re.compile(r"(.+?)[-_.]?\d+[-_]of[-_]\d+(?:-[0-9a-f]{8,})?")
 
 
+#: Every word for a split.
+SPLITS = frozenset(_WORDS)
+
+
 def words(name: str) -> list[str]:
     """The words of a name in lower case; digits and punctuation part them, and capitals within a word."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
