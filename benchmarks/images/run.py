@@ -1,12 +1,15 @@
 """What is taken of every layout and what is left: ``python -m benchmarks.images.run`` (seconds, no model).
 
-Writes ``benchmarks/results/image_layouts.json`` and ``docs/results/images.md``.
+Needs ``PYTHONPATH=.:tests`` for the Hub of the tests. Writes ``benchmarks/results/image_layouts.json`` and
+``docs/results/images.md``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -25,7 +28,7 @@ HEAD = """# Layouts of images
 
 Every layout was written by the library that people use (datasets, pandas, polars, webdataset, zipfile) and opened for a
 model with the labels cat, dog and ship, or with those of the row. What decides is in
-[your images](../guides/images.md). Made by `python -m benchmarks.images.run`; the same layouts are tests.
+[your images](../guides/images.md). Made by `PYTHONPATH=.:tests python -m benchmarks.images.run`; the same layouts are tests.
 
 """
 
@@ -70,6 +73,12 @@ def table(rows: list[dict[str, Any]]) -> str:
             row = found[layout.name]
             said = row["taken"] if "taken" in row else f"refused: {row['refused']}"
             lines.append(f"| {_cell(layout.name)} | {_cell(said)} |")
+    lines += ["", "| On a Hub | taken and left | fetched |", "|---|---|---|"]
+    names = {layout.name for layout in LAYOUTS}
+    for row in rows:
+        if row["layout"] not in names:
+            said = row["taken"] if "taken" in row else f"refused: {row['refused']}"
+            lines.append(f"| {_cell(row['layout'])} | {_cell(said)} | {_cell(', '.join(row.get('fetched', ())))} |")
     return "\n".join(lines[1:])
 
 
@@ -83,6 +92,7 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    found = run()
+    hub = subprocess.run([sys.executable, "-m", "benchmarks.images.hub"], check=True, stdout=subprocess.PIPE)
+    found = run() + json.loads(hub.stdout)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     PAGE.write_text(page(found))

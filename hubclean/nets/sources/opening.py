@@ -52,7 +52,9 @@ def open_pictures(source: str, request: Request) -> Pictures:
 
 
 def open_dataset(dataset: Any, request: Request) -> Pictures:
-    """A ``datasets.Dataset`` in memory."""
+    """A ``datasets.Dataset`` in memory; raises ``DataError`` as ``open_pictures``."""
+    if request.split:
+        raise DataError("images in memory have no splits")
     return pictures_of(arrow_tables.table_of_dataset("memory", dataset), "all", request)
 
 
