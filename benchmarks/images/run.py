@@ -28,7 +28,8 @@ HEAD = """# Layouts of images
 
 Every layout was written by the library that people use (datasets, pandas, polars, webdataset, zipfile) and opened for a
 model with the labels cat, dog and ship, or with those of the row. What decides is in
-[your images](../guides/images.md). Made by `PYTHONPATH=.:tests python -m benchmarks.images.run`; the same layouts are tests.
+[your images](../guides/images.md). Made by `PYTHONPATH=.:tests python -m benchmarks.images.run`; the same layouts
+are tests.
 
 """
 

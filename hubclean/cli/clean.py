@@ -84,9 +84,9 @@ def clean(
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
     keys = ("detectors", "defense", "given", "split", "hooks", "retune", "ballots", "feedback")
-    keys += ("image_column", "label_column")
+    columns = {key: rest[key] for key in ("image_column", "label_column")}
     scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in ("allow", "allow_unchecked", "loader")}}
-    options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)
+    options = CleanOptions(**{key: rest[key] for key in keys}, **columns, **scanned, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
         for warning in result.warnings:

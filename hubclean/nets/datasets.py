@@ -17,7 +17,6 @@ from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.own_images import OwnImages
 from hubclean.nets.session import Session, open_session
 from hubclean.nets.sources import drawing
-from hubclean.nets.sources.opening import open_dataset, open_pictures
 from hubclean.nets.sources.pictures import Pictures, Request
 from hubclean.records import DataReport
 
@@ -120,7 +119,7 @@ def load_images(
         DataError: not readable, no image or label column, or classes that do not fit the model.
     """
     sizes = sizes or Sizes()
-    if isinstance(source, (str, Path)) or hasattr(source, "features"):
+    if isinstance(source, (str, Path)) or hasattr(source, "features") or isinstance(source, dict):
         request = Request(split, image_column, label_column, labels, labelled, sizes.most)
         return _from_pictures(_opened(source, request), labels, prepare, session, sizes)
     if split or image_column or label_column:
@@ -128,19 +127,29 @@ def load_images(
     assert shape is not None
     wanted = sizes.of(own_images.count(source))
     order = _drawn(own_images.count(source), sum(wanted), session)
+    names = own_images.class_names(source, labels)
+    mapping = match_classes(list(names), labels)[0] if names else list(range(len(labels)))
     session.progress.start("reading images", len(order))
     rows = []
     for index in order:
-        rows.append(own_images.row(source, index, shape, len(labels), prepare))
+        rows.append(own_images.row(source, index, shape, len(mapping), prepare))
         session.progress.advance()
     session.progress.finish()
-    whole = ImageSet(torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows]))
-    return _shared(whole, wanted[:2], ("memory", "all", len(labels), "index"), session)
+    numbers = torch.tensor([mapping[label] for _, label in rows])
+    whole = ImageSet(torch.stack([image for image, _ in rows]), numbers)
+    said = ("memory", "all", len(mapping), "name" if names else "index")
+    made = _shared(whole, wanted[:2], said, session)
+    text = f"{len(order):,} of {own_images.count(source):,} images in memory, labels by {said[3]}"
+    return replace(made, report=replace(made.report, taken=text))
 
 
 def _opened(source: Any, request: Request) -> Pictures:
     """Pictures of a place, or of a table of Hugging Face ``datasets`` that is open already."""
-    return open_pictures(str(source), request) if isinstance(source, (str, Path)) else open_dataset(source, request)
+    from hubclean.nets.sources import opening  # which brings pyarrow, that tensors in memory do without
+
+    if isinstance(source, (str, Path)):
+        return opening.open_pictures(str(source), request)
+    return opening.open_dataset(source, request)
 
 
 def _from_pictures(
@@ -196,7 +205,7 @@ def read_all(
     Raises:
         DataError: as ``load_images``, or what ``prepare`` returns differs in size.
     """
-    pictures = open_pictures(source, Request(split, labels=labels))
+    pictures = _opened(source, Request(split, labels=labels))
     shapes = set()
 
     def prepared(value: Any) -> torch.Tensor:

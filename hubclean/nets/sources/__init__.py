@@ -10,14 +10,8 @@
 * ``split_words``: ``train``, ``Test``, ``valid`` in the names of folders and files.
 * ``class_folders``: a folder for each class.
 * ``folder_layout``: which folders are splits, which classes, which neither.
-* ``columns``: which column holds the pictures, which the labels.
-* ``row_splits``: tables that name a split in a column.
-* ``label_columns``: of several label columns the one that fits the model.
-* ``arrow_files``: rows of parquet and arrow files, and of tables of ``datasets``.
-* ``arrow_tables``: the same with pictures and labels.
-* ``text_tables``: CSV, JSON lines, and ``metadata`` files beside pictures.
-* ``file_names``: the pictures that a table names by path, name or id.
-* ``webdataset``: tars of ``000.jpg`` beside ``000.cls`` or ``000.json``.
+* ``tables``: columns of pictures and of labels: parquet, CSV, WebDataset.
 * ``data_cards``: configs, their files and class names as a ``README.md`` says them.
+* ``configs``: the splits of a config.
 * ``hub_data``: a data set on a Hub, of which only what is used is fetched.
 """

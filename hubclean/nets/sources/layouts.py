@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from hubclean.errors import DataError
 from hubclean.escaping import printable
-from hubclean.nets.sources import arrow_tables, webdataset
 from hubclean.nets.sources.archives import Several, archive
 from hubclean.nets.sources.class_folders import class_folders, has_classes
-from hubclean.nets.sources.columns import Table, listed, pictures_of
 from hubclean.nets.sources.data_cards import DataCard
 from hubclean.nets.sources.pictures import Offer, Pictures, Request, choose
-from hubclean.nets.sources.row_splits import table_offers
 from hubclean.nets.sources.split_words import canonical, file_split
-from hubclean.nets.sources.text_tables import TEXTS, TextTable
+from hubclean.nets.sources.tables import arrow_tables, webdataset
+from hubclean.nets.sources.tables.columns import Table, listed, pictures_of
+from hubclean.nets.sources.tables.row_splits import table_offers
+from hubclean.nets.sources.tables.text_tables import TEXTS, TextTable
 from hubclean.nets.sources.trees import OTHER_PICTURES, Only, Tree, pictures_in, suffix
 
 _FEW = 20  # pictures beside tables or archives that are rather of the README

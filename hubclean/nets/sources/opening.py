@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import posixpath
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hubclean.errors import DataError, HubcleanError
 from hubclean.escaping import printable
-from hubclean.nets.sources import arrow_tables, layouts, text_tables
-from hubclean.nets.sources.columns import pictures_of
-from hubclean.nets.sources.data_cards import CARD, matching, read_card
-from hubclean.nets.sources.file_names import is_picture_name
+from hubclean.nets.sources import layouts
+from hubclean.nets.sources.configs import card_offers
+from hubclean.nets.sources.data_cards import CARD, DataCard, matching, read_card
 from hubclean.nets.sources.pictures import Offer, Pictures, Request, choose
-from hubclean.nets.sources.row_splits import table_offers
+from hubclean.nets.sources.tables import arrow_tables, text_tables
+from hubclean.nets.sources.tables.file_names import is_picture_name
+from hubclean.nets.sources.tables.row_splits import table_offers
 from hubclean.nets.sources.trees import Folder, Named, Only, one_of, suffix
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar")
@@ -38,12 +40,15 @@ def open_pictures(source: str, request: Request) -> Pictures:
             return _pattern(source, request)
     except (OSError, ValueError):  # too long, or a NUL in it
         here = False
+    folder, colon, config = source.rpartition(":")
+    if not here and colon and os.path.isdir(folder):
+        return _folder(Path(folder), config, request)
     if not here:
         from hubclean.nets.sources import hub_data
 
         return hub_data.open_hub(source, request)
     try:
-        return _folder(place, request) if place.is_dir() else _file(place, request)
+        return _folder(place, None, request) if place.is_dir() else _file(place, request)
     except HubcleanError:
         raise
     except (OSError, RecursionError) as error:
@@ -52,20 +57,23 @@ def open_pictures(source: str, request: Request) -> Pictures:
 
 
 def open_dataset(dataset: Any, request: Request) -> Pictures:
-    """A ``datasets.Dataset`` in memory; raises ``DataError`` as ``open_pictures``."""
-    if request.split:
-        raise DataError("images in memory have no splits")
-    return pictures_of(arrow_tables.table_of_dataset("memory", dataset), "all", request)
+    """A ``datasets.Dataset`` in memory, or several by split; raises ``DataError`` as ``open_pictures``."""
+    parts = dataset if isinstance(dataset, Mapping) else {"all": dataset}
+    if not all(hasattr(part, "features") and hasattr(part, "__len__") for part in parts.values()):
+        raise DataError("a data set that is streamed has no length: take what you need of it into a datasets.Dataset")
+    tables = {split: arrow_tables.table_of_dataset("memory", part) for split, part in parts.items()}
+    found = [offer for split, table in tables.items() for offer in table_offers(split, table, request)]
+    return choose(found, request, "memory")
 
 
-def _folder(place: Path, request: Request) -> Pictures:
+def _folder(place: Path, config: str | None, request: Request) -> Pictures:
     if (place / "dataset_dict.json").is_file() or (place / "state.json").is_file():
         return choose(_saved(place, request), request, place.resolve().name)
     tree = Folder(place)
     if not tree.paths:
         raise DataError(f"the folder {printable(tree.name)!r} is empty")
-    card = read_card(one_of(tree, CARD)) if CARD in tree.paths else None
-    return choose(layouts.offers(tree, request, card, "default"), request, tree.name)
+    card = read_card(one_of(tree, CARD)) if CARD in tree.paths else DataCard()
+    return choose(card_offers(tree, card, config, tree.name, request), request, tree.name)
 
 
 def _saved(place: Path, request: Request) -> list[Offer]:

@@ -109,8 +109,8 @@ class Folder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        notes = [f"{self._outside} files lie outside the folder, behind links"] if self._outside else []
-        notes += [f"{self._loops} links that lead into themselves were not followed"] if self._loops else []
+        notes = [f"of files outside the folder, behind links: {self._outside}"] if self._outside else []
+        notes += [f"links into themselves, not followed: {self._loops}"] if self._loops else []
         return tuple(notes)
 
     def _walk(self, place: str, inner: str, above: tuple[str, ...], found: list[str], outside: bool) -> None:
@@ -201,4 +201,4 @@ class Named(Folder):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (f"{self._outside} of the pictures lie outside the folder of the table",) if self._outside else ()
+        return (f"of pictures outside the folder of the table: {self._outside}",) if self._outside else ()

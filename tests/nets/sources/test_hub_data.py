@@ -172,3 +172,15 @@ def test_whatever_a_card_says_it_is_read_or_passed_over(text: str) -> None:
 def test_a_pattern_that_stands_for_too_many_files_is_refused() -> None:
     with pytest.raises(DataError, match="too many files"):
         matching("{0..9}{0..9}{0..9}{0..9}{0..9}", ["x"])
+
+
+def test_a_set_cloned_to_a_folder_is_read_as_its_card_says(tmp_path: Path) -> None:
+    for path in ("big/train-0.parquet", "big/test-0.parquet", "small/train/0.parquet", "small/dev.parquet"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(parquet([2, 0, 1]))
+    (tmp_path / "README.md").write_text(CARD)
+    pictures = open_pictures(str(tmp_path), Request(labels=LABELS))
+    assert (pictures.split, pictures.classes.names) == ("val", ("ship", "cat", "dog"))
+    assert open_pictures(f"{tmp_path}:big", Request(labels=LABELS)).split == "test"
+    with pytest.raises(DataError, match="no config 'huge'; there are: big, small"):
+        open_pictures(f"{tmp_path}:huge", Request(labels=LABELS))

@@ -45,7 +45,11 @@ EXPECTED: dict[str, tuple[dict[str, int], str, str] | str] = {
     "train/ of class folders and masks/": (EACH, "train", "12 beside the splits, in masks/"),
     "images/ and masks/ of class folders": (EACH, "all", "12 in folders of masks"),
     "left by file managers: __MACOSX, .DS_Store, Thumbs.db": (EACH, "all", "all 12 pictures"),
-    "links to folders elsewhere, one into itself, one to nothing": (EACH, "all", "1 unreadable; 12 files lie out"),
+    "links to folders elsewhere, one into itself, one to nothing": (
+        EACH,
+        "all",
+        "1 unreadable; of files outside the folder, behind l",
+    ),
     "four of 24 damaged: cut off, a web page, empty, 65536 x 65536": (
         {"cat": 6, "dog": 7, "ship": 7},
         "all",

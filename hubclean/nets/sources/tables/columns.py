@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from hubclean.errors import DataError
 from hubclean.escaping import printable
-from hubclean.nets.sources.label_columns import Column, choose_label, without_label
 from hubclean.nets.sources.pictures import Classes, Pictures, Request, unlabelled
 from hubclean.nets.sources.split_words import spelled
+from hubclean.nets.sources.tables.label_columns import Column, choose_label, without_label
 
 # Names of picture columns, the likeliest first.
 PICTURE_COLUMNS = spelled(

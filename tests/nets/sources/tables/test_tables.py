@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hubclean.errors import DataError
 from hubclean.nets.sources.opening import open_dataset, open_pictures
 from hubclean.nets.sources.pictures import Request, Unreadable
-from hubclean.nets.sources.text_tables import read_rows
+from hubclean.nets.sources.tables.text_tables import read_rows
 
 NUMBERS = [0, 1, -1, 2, 1, None, 0, 2, 2, 1, -1, 0]
 BODIES = [f"picture {row}".encode() for row in range(12)]
@@ -120,7 +120,7 @@ def test_a_csv_outside_its_folder_and_a_pipe(tmp_path: Path) -> None:
     pictures = open_pictures(str(tmp_path / "lists" / "x.csv"), Request())
     assert pictures.left == {"missing": 1}
     assert [body for _, body in pictures.read([0, 3])] == [BODIES[0], BODIES[0]]
-    assert "4 of the pictures lie outside the folder of the table" in pictures.notes
+    assert "of pictures outside the folder of the table: 4" in pictures.notes
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from typing import Any
 
 from hubclean.errors import DataError
 from hubclean.escaping import printable
-from hubclean.nets.sources import arrow_files
-from hubclean.nets.sources.columns import PICTURE_COLUMNS, listed
-from hubclean.nets.sources.file_names import Finder, is_picture_name, why_missing
 from hubclean.nets.sources.pictures import Unreadable
+from hubclean.nets.sources.tables import arrow_files
+from hubclean.nets.sources.tables.columns import PICTURE_COLUMNS, listed
+from hubclean.nets.sources.tables.file_names import Finder, is_picture_name, why_missing
 from hubclean.nets.sources.trees import Tree, one_of, suffix
 
 TEXTS = frozenset((".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt"))

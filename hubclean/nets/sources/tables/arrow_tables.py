@@ -17,9 +17,9 @@ import pyarrow as pa
 
 from hubclean.errors import DataError
 from hubclean.escaping import printable
-from hubclean.nets.sources.arrow_files import Picked, Rows, opened_files
-from hubclean.nets.sources.file_names import Finder, is_picture_name
 from hubclean.nets.sources.pictures import Unreadable
+from hubclean.nets.sources.tables.arrow_files import Picked, Rows, opened_files
+from hubclean.nets.sources.tables.file_names import Finder, is_picture_name
 from hubclean.nets.sources.trees import Tree, plain_bytes
 
 ARROWS = frozenset((".parquet", ".pq", ".arrow", ".feather"))

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from hubclean.nets.sources.columns import Table, pictures_of
 from hubclean.nets.sources.pictures import Offer, Pictures, Request
 from hubclean.nets.sources.split_words import SPLITS, spelled
+from hubclean.nets.sources.tables.columns import Table, pictures_of
 
 _WORDS = spelled("split set subset partition phase usage data_split dataset_split split_name")
 _FLAGS = {
