@@ -61,22 +61,21 @@ def offers(tree: Tree, request: Request, card: DataCard | None = None, config: s
     if column and not texts:
         raise DataError(f"{printable(tree.name)!r} holds no table, so it has no column {printable(column)!r}")
     taken = {canonical(offer.name) for offer in texts}
-    found = [
-        *texts,
-        *(offer for offer in _noting(folders, tree) if canonical(offer.name) not in taken and "all" not in taken),
-    ]
+    rest = [offer for offer in _noting(folders, tree) if canonical(offer.name) not in taken]
+    found = [*texts, *(offer for offer in rest if not texts or ("all" not in taken and offer.name != "all"))]
     if not found:
         raise DataError(f"no pictures among the {len(tree.paths)} files of {printable(tree.name)!r} ({endings(tree)})")
     return found
 
 
 def _noting(folders: list[Offer], tree: Tree) -> list[Offer]:
-    """The same, saying which pictures of other formats lie there too."""
+    """The same, saying which pictures of other formats lie there too, and which tables."""
     kinds = Counter(kind for path in tree.paths if (kind := suffix(path)) in OTHER_PICTURES)
-    if not kinds:
+    said = [f"{count} {kind} files" for kind, count in kinds.most_common(4)]
+    said += [printable(path, 60) for path in tree.paths if suffix(path) in (".csv", ".tsv", ".jsonl")][:4]
+    if not said:
         return folders
-    said = f"not read: {', '.join(f'{count} {kind} files' for kind, count in kinds.most_common(4))}"
-    return [Offer(one.name, lambda one=one: one.open().noted(said)) for one in folders]  # type: ignore[misc]
+    return [Offer(one.name, lambda one=one: one.open().noted(f"not read: {', '.join(said)}")) for one in folders]  # type: ignore[misc]
 
 
 def endings(tree: Tree) -> str:
@@ -172,21 +171,25 @@ def _texts(tree: Tree, request: Request) -> list[Offer]:
     """Tables of text that name pictures of the tree and label them; ``DataError`` where the only one does not."""
     tables: dict[str, Table] = {}
     errors: list[DataError] = []
+    without: list[str] = []
     files = [path for path in tree.paths if _is_table(path)][:_MOST_TABLES]
     for path in files:
         try:
             table = TextTable(tree, path)
-            labelled = pictures_of(table, "all", request).classes.kind != "none"
+            found = pictures_of(table, "all", request)
         except DataError as error:
             errors.append(error)
             continue
-        if not labelled:
+        if found.classes.kind == "none":
+            without += [f"{printable(path, 80)!r}: {found.notes[0]}"] if found.notes else []
             continue
         split = file_split(path) or "all"
         if split in tables:
             raise DataError(f"several tables could label the pictures of {printable(tree.name)!r}: name one as --data")
         tables[split] = table
-    if not tables and len(errors) == 1 and request.labelled:
+    if not tables and request.labelled and without:
+        raise DataError(f"no table labels the pictures of {printable(tree.name)!r}: {without[0]}")
+    if not tables and request.labelled and errors:
         raise errors[0]
     return [offer for split, table in tables.items() for offer in table_offers(split, table, request)]
 

@@ -5,6 +5,7 @@ Written by ``datasets`` (pictures as a struct of bytes and path), pandas (bytes)
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -24,6 +25,7 @@ from hubclean.nets.sources.trees import Tree, plain_bytes
 
 ARROWS = frozenset((".parquet", ".pq", ".arrow", ".feather"))
 _TRIED = 20
+_FIRST = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")  # bytes of pictures
 
 
 def hf_features(schema: pa.Schema) -> dict[str, Any]:
@@ -88,13 +90,16 @@ class ArrowTable:
         if isinstance(feature, dict) and feature.get("_type") == "Image":
             return True
         if pa.types.is_struct(kind):
-            return any(field.name == "bytes" and _is_bytes(field.type) for field in kind)
+            fields = {field.name: field.type for field in kind}
+            bodies = fields.get("bytes")
+            return bodies is not None and (_is_bytes(bodies) or (pa.types.is_null(bodies) and "path" in fields))
         if _is_bytes(kind):
             return True
-        if _is_text(kind) and (self._own or self._tree is not None):
-            tried = [value for value in self._head(name) if value is not None]
-            return bool(tried) and all(map(is_picture_name, tried))
-        return False
+        tried = [value for value in self._head(name) if value is not None] if _is_text(kind) or _is_octets(kind) else []
+        if _is_octets(kind):
+            return bool(tried) and all(bytes(value[:4]).startswith(_FIRST) for value in tried)
+        named = self._own or self._tree is not None
+        return bool(tried) and (all(map(_is_base64, tried)) or (named and all(map(is_picture_name, tried))))
 
     def _head(self, name: str) -> list[Any]:
         part = next((part for part in self._parts if part.rows), None)
@@ -125,7 +130,7 @@ class ArrowTable:
 
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
         depth, kind = _rank(self._type(column)), _innermost(self._type(column))
-        if depth and not pa.types.is_uint8(kind):
+        if depth and not pa.types.is_integer(kind):
             raise DataError(
                 f"the array column {printable(column)!r} holds {np.dtype(kind.to_pandas_dtype())}; "
                 "images as arrays must be uint8 with values 0 to 255"
@@ -144,13 +149,14 @@ class ArrowTable:
             value = value.get("bytes") or value.get("path")
         if value is None:
             return Unreadable("missing")
+        if depth == 1:
+            return bytes(value)
         if depth:
-            try:
-                return np.asarray(value, dtype=np.uint8)
-            except (ValueError, TypeError, OverflowError):
-                return Unreadable("rows of different lengths")
+            return _array(value)
         if not isinstance(value, str):
             return value
+        if _is_base64(value):
+            return _from_base64(value)
         if self._own:
             return plain_bytes(Path(value))
         path = self._finder.find(value) if self._finder else None
@@ -169,6 +175,37 @@ def table_of_files(
 def table_of_dataset(name: str, dataset: Any, tree: Tree | None = None) -> ArrowTable:
     """A ``datasets.Dataset``, whatever was picked from it; pictures by path lie in ``tree``, without one anywhere."""
     return ArrowTable(name, [Picked(dataset)], tree, None, dataset.features.to_dict())
+
+
+def _array(value: Any) -> Any:
+    """Nested lists of whole numbers as an array of uint8.
+
+    Raises:
+        DataError: the numbers are not those of pixels.
+    """
+    try:
+        found = np.asarray(value)
+        if found.dtype.kind in "iu" and found.size and (found.min() < 0 or found.max() > 255):
+            raise DataError(f"images as arrays must be uint8 with values 0 to 255, not {found.min()} to {found.max()}")
+        return found.astype(np.uint8) if found.dtype.kind in "iu" else Unreadable("rows of different lengths")
+    except (ValueError, TypeError, OverflowError):
+        return Unreadable("rows of different lengths")
+
+
+def _is_base64(value: str) -> bool:
+    """Whether a text is a JPEG or PNG written in base64, as web pages and language models' data keep them."""
+    return value.startswith(("data:image/", "/9j/", "iVBORw0KGgo"))
+
+
+def _from_base64(value: str) -> bytes | Unreadable:
+    try:
+        return base64.b64decode(value.partition(",")[2] if value.startswith("data:") else value)
+    except ValueError:
+        return Unreadable("no base64")
+
+
+def _is_octets(kind: pa.DataType) -> bool:
+    return _is_list(kind) and bool(pa.types.is_uint8(kind.value_type))
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hubclean.nets.sources.split_words import split_word
 from hubclean.nets.sources.trees import Folder, Tree, pictures_in
 
 _ENDING = re.compile(r"\.(jpe?g|jpe|jfif|png|gif|webp|bmp|dib|tiff?|p[pgbn]m|avif|jp2|tga|pcx|ico)$", re.IGNORECASE)
@@ -20,13 +21,19 @@ def is_picture_name(value: Any) -> bool:
 
 
 class Finder:
-    """Finds files of a tree by what a table in its folder ``base`` calls them; a name that several have finds none."""
+    """Finds files of a tree by what a table in its folder ``base`` calls them; a name that several have finds none.
 
-    def __init__(self, tree: Tree, base: str = "") -> None:
+    Args:
+        split: of the table: where several files have a name, the one in a folder of this split is meant.
+    """
+
+    def __init__(self, tree: Tree, base: str = "", split: str = "") -> None:
         self._base, self._all = base, frozenset(tree.paths)
         self._home = str(tree.place.resolve()) if isinstance(tree, Folder) else ""
         self._names: dict[str, str | None] = {}
         inside = pictures_in([path for path in tree.paths if path.startswith(base)]) or pictures_in(tree.paths)
+        if split:
+            inside = [path for path in inside if split in map(split_word, path.split("/")[:-1])] or inside
         for path in inside:
             name = posixpath.basename(path)
             for key in {name, _ENDING.sub("", name)}:

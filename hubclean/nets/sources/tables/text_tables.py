@@ -13,6 +13,7 @@ from typing import Any
 from hubclean.errors import DataError
 from hubclean.escaping import printable
 from hubclean.nets.sources.pictures import Unreadable
+from hubclean.nets.sources.split_words import file_split
 from hubclean.nets.sources.tables import arrow_files
 from hubclean.nets.sources.tables.columns import PICTURE_COLUMNS, listed
 from hubclean.nets.sources.tables.file_names import Finder, is_picture_name, why_missing
@@ -107,7 +108,7 @@ class TextTable:
 
     @cached_property
     def _finder(self) -> Finder:
-        return Finder(self._tree, posixpath.dirname(self.path))
+        return Finder(self._tree, posixpath.dirname(self.path), file_split(self.path))
 
     def _files(self, column: str) -> list[str | None]:
         if column not in self._found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_of_several_label_columns_the_one_that_fits(columns: Any, labels: Any, c
         ({"image": BODIES, "label": [0] * 12}, {"label_column": "x"}, "no column 'x' .--label-column.; there are: im"),
         ({"a": BODIES, "b": BODIES, "label": [0] * 12}, {}, "several columns hold pictures: a, b; name one with --im"),
         ({"image": BODIES, "what": [0] * 12}, {}, "no label column among image, what; name one with --label-column"),
-        ({"image": [[0.5]] * 12, "label": [0] * 12}, {}, "no image column among image, label"),
+        ({"image": [0.5] * 12, "label": [0] * 12}, {}, "no image column among image, label"),
         ({"image": BODIES, "label": [-1] * 12}, {}, "the column 'label' has a label for none"),
     ],
 )
@@ -141,3 +142,62 @@ def test_a_column_that_names_splits(
     assert [body for _, body in pictures.read(range(len(pictures)))] == [BODIES[row] for row in rows]
     assert [pictures.classes.names[n] for n in pictures.classes.numbers] == ["abcd"[row % 4] for row in rows]
     assert all(name in "".join(pictures.notes) for name in others.split(", "))
+
+
+JPEG = b"\xff\xd8\xff" + b"x" * 20
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [base64.b64encode(JPEG).decode()] * 4,
+        ["data:image/jpeg;base64," + base64.b64encode(JPEG).decode()] * 4,
+        pa.array([list(JPEG)] * 4, pa.list_(pa.uint8())),
+        pa.array([{"bytes": JPEG}] * 4),
+        pa.array([JPEG] * 4, pa.binary_view()),
+        pa.array([JPEG] * 4).dictionary_encode().cast(pa.large_binary()),
+    ],
+    ids=["base64", "data url", "octets", "struct", "view", "large"],
+)
+def test_bytes_in_every_dress(values: Any, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": values, "label": [0, 1, 0, 1]}), tmp_path / "x.parquet")
+    pictures = open_pictures(str(tmp_path / "x.parquet"), Request())
+    assert [body for _, body in pictures.read([0, 3])] == [JPEG, JPEG]
+
+
+def test_whole_numbers_in_nested_lists_are_pixels(tmp_path: Path) -> None:
+    for name, top in (("good", 255), ("bad", 256)):
+        frame = pd.DataFrame({"image": [[[0, 1], [2, top]]] * 2, "label": [0, 1]})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    ((_, found),) = open_pictures(str(tmp_path / "good.parquet"), Request()).read([1])
+    assert (found.dtype, found.tolist()) == ("uint8", [[0, 1], [2, 255]])
+    with pytest.raises(DataError, match="values 0 to 255, not 0 to 256"):
+        list(open_pictures(str(tmp_path / "bad.parquet"), Request()).read([1]))
+
+
+def test_names_that_two_splits_have_are_those_of_the_tables_split(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        for row in range(4):
+            (tmp_path / split / f"{row}.jpg").write_bytes(split.encode())
+        (tmp_path / f"{split}.csv").write_text("file,label\n" + "".join(f"{row}.jpg,{row % 2}\n" for row in range(4)))
+    assert {body for _, body in open_pictures(str(tmp_path), Request()).read(range(4))} == {b"test"}
+    assert {body for _, body in open_pictures(str(tmp_path), Request("train")).read(range(4))} == {b"train"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,tags\n0.jpg,a b\n1.jpg,a b\n", "'l.csv': no label column among file, tags; name one with --label-col"),
+        ("file,a,b\n0.jpg,1,0\n1.jpg,0,1\n", "'l.csv': 2 columns hold 0 and 1, one 1 a row .a, b.: make one column"),
+    ],
+)
+def test_why_a_table_beside_pictures_does_not_label_them(text: str, message: str, tmp_path: Path) -> None:
+    for row in range(2):
+        (tmp_path / f"{row}.jpg").write_bytes(b"x")
+    (tmp_path / "l.csv").write_text(text)
+    with pytest.raises(DataError, match=message):
+        open_pictures(str(tmp_path), Request())
+    found = open_pictures(str(tmp_path), Request(labelled=False))
+    assert (len(found), found.classes.kind) == (2, "none")
+    assert "not read: l.csv" in found.notes
