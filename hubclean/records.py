@@ -108,6 +108,7 @@ class DataReport:
     """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels.
 
     Without images the source is ``none`` and all sizes are 0; ``matched_by`` is ``none`` where there were no labels.
+    ``taken`` says in one line which pictures were taken and which were left; ``left`` counts the latter by reason.
     """
 
     source: str
@@ -119,6 +120,8 @@ class DataReport:
     classes: int
     matched_by: Literal["name", "index", "none"]
     seed: int
+    taken: str = ""
+    left: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

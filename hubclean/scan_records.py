@@ -126,7 +126,8 @@ class ScanReport:
     ``requests`` and ``bytes_read`` count the bodies asked for; the deep stage's weights are not in them.
     ``allowed_unchecked`` holds path patterns (``fnmatch``) of files that may stay not checked, ``allowed_names`` the
     exact names (``timm.models.resnet.ResNet``) that pickles may hold by the caller's wish. ``load_set`` is what the
-    verdict is about; of the other files only hostile findings count.
+    verdict is about; of the other files only hostile findings count. ``images`` says in one line which images the deep
+    stage took and which it left.
     """
 
     origin: RepoRef
@@ -142,6 +143,7 @@ class ScanReport:
     judgement: Judgement | None = None
     allowed_names: tuple[str, ...] = ()
     load_set: LoadSet = EVERY_FILE
+    images: str = ""
 
     @property
     def exit_code(self) -> int:

@@ -161,6 +161,8 @@ def clean(
     loader: Loader | None = None,
     subfolder: str = "",
     base: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -176,9 +178,10 @@ def clean(
 
     Args:
         target: as for ``scan``, or a checkpoint from ``wrap`` for a net that no library knows.
-        data: clean labelled images: a folder, a parquet file, or a Hub dataset id; a pair of tensors (pixels
-            ``(n, c, h, w)``, uint8 or float in [0, 1], and labels), an ``ImageSet``, a ``datasets.Dataset``, or any
-            dataset of (image, label); ``None`` for methods that need none.
+        data: clean labelled images: a folder, a table or archive of them, or a Hub dataset id
+            (``org/data:config``); a pair of tensors (pixels ``(n, c, h, w)``, uint8 or float in [0, 1], and labels),
+            an ``ImageSet``, a ``datasets.Dataset``, or any dataset of (image, label); ``None`` for methods that need
+            none.
         out: folder to write; it appears whole or not at all.
         revision: branch, tag or commit; only with a target on a Hub.
         session: device, seed, batch size, from ``open_session``.
@@ -196,6 +199,7 @@ def clean(
         gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
         subfolder: where in the repo the model lies, as of ``from_pretrained``.
         base: what an adapter (LoRA) changes; without it the repo that its config names.
+        image_column, label_column: of a table of images, where names and the model's labels do not decide.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
@@ -228,6 +232,8 @@ def clean(
         loader=loader,
         subfolder=subfolder,
         base=base,
+        image_column=image_column,
+        label_column=label_column,
     )
     if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
         raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")

@@ -41,6 +41,8 @@ def scan(
     hooks: Path | None = None,
     base: str | None = None,
     session: Session | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -60,7 +62,8 @@ def scan(
         deadline: seconds for the static scan; what was not judged by then is not checked.
         progress: told of every file read.
         deep: fetch the weights if the static scan allows it, and run detectors on them.
-        data, split, sizes: images for ``deep``, as for ``clean``; without any, detectors that need none run.
+        data, split, sizes, image_column, label_column: images for ``deep``, as for ``clean``; without any, detectors
+            that need none run.
         detectors, given: detectors for ``deep``, and their options as ``"KEY=VALUE"``.
         hooks: a folder with adapters of your own, for ``deep``.
         base: what an adapter (LoRA) changes, for ``deep``; without it the repo that its config names.
@@ -96,7 +99,7 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(detectors, given, split, sizes or Sizes(), hooks, base)
+    options = DeepOptions(detectors, given, split, sizes or Sizes(), hooks, base, image_column, label_column)
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 

@@ -287,7 +287,8 @@ def _model_index(audit: Audit, endpoint: str) -> dict[str, Any]:
         if value is not None and value.n:
             interval = f"95 % interval {value.low:.4f} to {value.high:.4f}{guard}"
             metrics.append({"type": kind, "value": round(value.value, 4), "name": f"{title} (n={value.n}, {interval})"})
-    known = audit.data.source if _REPO_ID.fullmatch(audit.data.source) else None
+    repo_id = re.split("[:@]", audit.data.source)[0]  # org/data:config@revision
+    known = repo_id if _REPO_ID.fullmatch(repo_id) else None
     result: dict[str, Any] = {
         "task": {"type": "image-classification", "name": "Image Classification"},
         "dataset": {"type": known or "custom", "name": escaping.printable(audit.data.source), "split": "test"},

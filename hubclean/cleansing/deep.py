@@ -36,6 +36,8 @@ class DeepOptions:
     sizes: datasets.Sizes = datasets.Sizes()
     hooks: Path | None = None
     base: str | None = None
+    image_column: str | None = None
+    label_column: str | None = None
 
     def __post_init__(self) -> None:
         hold_several(self, str, "detectors", "given")
@@ -68,7 +70,9 @@ def deep_scan(
             below(repo, report.origin.subfolder), adapters.load_adapters(options.hooks), report, options.base
         )
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
-        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
+        columns = {"image_column": options.image_column, "label_column": options.label_column}
+        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made), **columns)
+        report = replace(report, images=loaded.splits.report.taken)
     except OptionError:
         raise
     except HubcleanError as error:

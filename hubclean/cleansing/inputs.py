@@ -36,18 +36,30 @@ def load_with_data(
     sizes: datasets.Sizes,
     session: Session,
     labelled: bool = True,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> Loaded:
     """Read the images the model's own way and draw the three sets; without a source they are empty.
 
     Args:
         labelled: whether a chosen method needs labels. If not, images without any will do: in ``fit`` and ``val`` the
             model's own answers stand in for them, so that accuracy on ``val`` is agreement with the original.
+        image_column, label_column: of a table, where names and the model's labels do not decide.
     """
     if source is None:
         return Loaded(checkpoint, datasets.no_images(checkpoint.facts.input_size, session.seed))
     prepare = preprocessing.preprocessing(checkpoint.folder, checkpoint.facts)
     splits = datasets.load_images(
-        source, checkpoint.labels, prepare, session, split, sizes, labelled, checkpoint.facts.input_size
+        source,
+        checkpoint.labels,
+        prepare,
+        session,
+        split,
+        sizes,
+        labelled,
+        checkpoint.facts.input_size,
+        image_column=image_column,
+        label_column=label_column,
     )
     if not splits.labelled:
         fit, val = (

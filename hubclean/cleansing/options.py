@@ -41,6 +41,7 @@ class CleanOptions:
         base: what an adapter changes, where its config does not name it, or not as it can be opened here.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
+        image_column, label_column: of a table of images, where names and the model's labels do not decide.
     """
 
     detectors: tuple[str, ...] = ()
@@ -62,6 +63,8 @@ class CleanOptions:
     base: str | None = None
     ready: Any = None
     command: str = ""
+    image_column: str | None = None
+    label_column: str | None = None
 
     def __post_init__(self) -> None:
         hold_several(self, str, "detectors", "given", "allow", "allow_unchecked")
@@ -100,6 +103,8 @@ def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, ses
         words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
     if report.test:
         words += ["--test", str(report.test)]
+    for option, column in (("--image-column", options.image_column), ("--label-column", options.label_column)):
+        words += [option, column] if column and report.fit else []
     for name in options.detectors:
         words += ["--detector", name]
     words += ["--defense", str(options.defense)]

@@ -112,7 +112,8 @@ def _cleaned(
     for stamp in options.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
     labelled = needs_labels((*detectors, defense))
-    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled)
+    columns = {"image_column": options.image_column, "label_column": options.label_column}
+    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled, **columns)
     splits = loaded.splits
     detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)

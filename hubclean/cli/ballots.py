@@ -18,7 +18,7 @@ _OUT = click.option("--out", required=True, type=click.Path(path_type=Path), hel
 @click.command()
 @click.argument("target")
 @_REVISION
-@click.option("--data", required=True, help="Private images: a folder, a parquet file, or a Hub dataset id.")
+@click.option("--data", required=True, help="Private images: a folder, a table or archive, or a Hub dataset id.")
 @_OUT
 @click.option(
     "--scheme",
@@ -125,7 +125,9 @@ def tally(target: str, ballots: tuple[Path, ...], out: Path, as_json: bool, **re
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="The pruning sequence, as tally wrote it.",
 )
-@click.option("--data", required=True, help="Private labelled images: a folder, a parquet file, or a Hub dataset id.")
+@click.option(
+    "--data", required=True, help="Private labelled images: a folder, a table or archive, or a Hub dataset id."
+)
 @_OUT
 @_SPLIT
 @model_options

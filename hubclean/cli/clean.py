@@ -27,8 +27,8 @@ from hubclean.cli.options import session as new_session
 @click.option("--revision", help="Branch, tag or commit.")
 @click.option(
     "--data",
-    help="Clean labelled images: a folder, a parquet file, or a Hub dataset id. Without any, only methods that need "
-    "none run, and nothing is measured.",
+    help="Clean labelled images: a folder, a table or archive, or a Hub dataset id like org/data:config. Without any, "
+    "only methods that need none run, and nothing is measured.",
 )
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder to write; it appears whole or not at all."
@@ -88,7 +88,7 @@ def clean(
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
     keys = ("detectors", "defense", "given", "split", "hooks", "retune", "always", "ballots", "feedback", "base")
-    named = ("allow", "allow_unchecked", "loader", "subfolder")
+    named = ("allow", "allow_unchecked", "loader", "subfolder", "image_column", "label_column")
     scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in named}}
     options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)

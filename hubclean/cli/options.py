@@ -63,6 +63,13 @@ def data_options(command: F) -> F:
             click.option(
                 "--split", help="Split of the images  [default: the most held-out one: test, validation, train]"
             ),
+            click.option(
+                "--image-column", help="Column of the images in a table  [default: image, or the only one that fits]"
+            ),
+            click.option(
+                "--label-column",
+                help="Column of the labels in a table  [default: label, or the one that fits the model]",
+            ),
             click.option("--fit", type=int, help="Images for optimising  [default: a quarter, at most 1000]"),
             click.option("--val", type=int, help="Images for stopping rules  [default: a quarter, at most 1000]"),
             click.option("--test", type=int, help="Images for the reported numbers  [default: the rest, at most 5000]"),

@@ -63,7 +63,8 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 @click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
 @click.option(
     "--data",
-    help="Images for --deep: a folder, a parquet file, or a Hub dataset id. Without any, detectors that need none run.",
+    help="Images for --deep: a folder, a table or archive, or a Hub dataset id. Without any, detectors that need none "
+    "run.",
 )
 @click.option(
     "--detector",
@@ -211,7 +212,9 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     from hubclean.nets.datasets import Sizes
 
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-    options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"], rest["base"])
+    columns = {key: rest[key] for key in ("image_column", "label_column")}
+    chosen = (rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"], rest["base"])
+    options = DeepOptions(*chosen, **columns)
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 

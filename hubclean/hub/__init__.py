@@ -4,6 +4,7 @@
 * ``repos``: ``Repo``, ``RepoEntry``, ``LocalRepo``: one interface.
 * ``subfolders``: a folder of a repo as a repo.
 * ``hub_repo``: a repo on a Hub at one commit.
+* ``dataset_repo``: a data set on a Hub, fetched file by file.
 * ``cached_repo``: the same from the cache of the Hub's client, without a request.
 * ``descriptions``: what a Hub says of a repo.
 * ``transport``: reads of files: requests, retries.

@@ -12,7 +12,8 @@
 * ``site_report``: what ``hubclean site`` says.
 * ``images``: tensor shapes and sets of images.
 * ``datasets``: images in three sets, wherever they come from.
-* ``image_tables``: pictures through Hugging Face ``datasets``.
+* ``sources``: pictures and labels as people keep them: folders, tables, archives, the Hub.
+* ``image_tables``: class names matched with labels.
 * ``own_images``: images in memory.
 * ``triggers``: stamps and triggers, in sets and in files.
 * ``session``: device, processes, seed, batch size, progress.

@@ -1,10 +1,10 @@
-"""Images in three sets: from class folders, parquet or arrow, saved sets, Hub ids, from memory, or none at all."""
+"""Images in three sets: from whatever ``sources`` reads, from memory, or none at all."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -12,18 +12,12 @@ import torch
 
 from hubclean.errors import DataError
 from hubclean.nets import own_images
-from hubclean.nets.image_tables import (
-    classes_of,
-    columns_of,
-    decoded,
-    match_classes,
-    open_table,
-    pictures_of,
-    targets_of,
-)
+from hubclean.nets.image_tables import match_classes
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.own_images import OwnImages
-from hubclean.nets.session import Session
+from hubclean.nets.session import Session, open_session
+from hubclean.nets.sources import drawing
+from hubclean.nets.sources.pictures import Pictures, Request
 from hubclean.records import DataReport
 
 ImageSource: TypeAlias = "str | Path | OwnImages"
@@ -78,6 +72,15 @@ class Sizes:
             raise DataError(f"fit {fit} + val {val} do not fit {rows} images; each set needs at least one")
         return fit, val, 0
 
+    @property
+    def most(self) -> int:
+        """How many images are drawn at most."""
+        given = (self.fit, 1000), (self.val, 1000), (self.test, 5000)
+        return sum(most if size is None else size for size, most in given)
+
+
+_UNLABELLED = ("the images have no labels: clean accuracy is not measured, and methods see the model's own answers",)
+
 
 def no_images(shape: tuple[int, int, int], seed: int) -> Splits:
     """No image at all, of the model's input ``shape`` (c, h, w)."""
@@ -94,63 +97,83 @@ def load_images(
     sizes: Sizes | None = None,
     labelled: bool = True,
     shape: tuple[int, int, int] | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> Splits:
     """Read ``source``, match its classes with the model's, and draw the three sets with the session's seed.
 
     Images are pictures, or uint8 arrays in an ``Array2D`` or ``Array3D`` column for any number of channels.
 
     Args:
-        source: a folder of class folders, a folder or file of parquet or arrow, a ``save_to_disk`` folder, a Hub id
-            ``org/data`` or ``org/data@revision``; or images in memory: see ``own_images.OwnImages``.
+        source: whatever ``sources.opening.open_pictures`` reads; or images in memory: see ``own_images.OwnImages``.
         labels: the model's label names in order.
         prepare: turns a PIL image, or a uint8 array from an ``Array2D`` or ``Array3D`` column, into uint8
             ``(c, h, w)`` at the model's input size.
-        split: which split to use; by default the most held-out one there is (test, validation, train).
+        split: which split to use; by default the most held-out one there is (test, validation, train), where labels
+            are needed the most held-out one that has some.
         labelled: whether labels are needed; if not, images without any will do.
         shape: the model's input size (c, h, w), needed for images in memory.
+        image_column, label_column: of a table, where names and the model's labels do not decide.
 
     Raises:
         DataError: not readable, no image or label column, or classes that do not fit the model.
     """
     sizes = sizes or Sizes()
-    if isinstance(source, (str, Path)) or hasattr(source, "features"):
-        return _from_table(source, labels, prepare, session, split, sizes, labelled)
-    if split:
-        raise DataError("images in memory have no splits")
+    if isinstance(source, (str, Path)) or hasattr(source, "features") or isinstance(source, dict):
+        request = Request(split, image_column, label_column, labels, labelled, sizes.most)
+        return _from_pictures(_opened(source, request), labels, prepare, session, sizes)
+    if split or image_column or label_column:
+        raise DataError("images in memory have no splits" if split else "images in memory have no columns")
     assert shape is not None
     wanted = sizes.of(own_images.count(source))
     order = _drawn(own_images.count(source), sum(wanted), session)
+    names = own_images.class_names(source, labels)
+    mapping = match_classes(list(names), labels)[0] if names else list(range(len(labels)))
     session.progress.start("reading images", len(order))
     rows = []
     for index in order:
-        rows.append(own_images.row(source, index, shape, len(labels), prepare))
+        rows.append(own_images.row(source, index, shape, len(mapping), prepare))
         session.progress.advance()
     session.progress.finish()
-    whole = ImageSet(torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows]))
-    return _shared(whole, wanted[:2], ("memory", "all", len(labels), "index"), session)
+    numbers = torch.tensor([mapping[label] for _, label in rows])
+    whole = ImageSet(torch.stack([image for image, _ in rows]), numbers)
+    said = ("memory", "all", len(mapping), "name" if names else "index")
+    made = _shared(whole, wanted[:2], said, session)
+    text = f"{len(order):,} of {own_images.count(source):,} images in memory, labels by {said[3]}"
+    return replace(made, report=replace(made.report, taken=text))
 
 
-def _from_table(
-    source: Any,
+def _opened(source: Any, request: Request) -> Pictures:
+    """Pictures of a place, or of a table of Hugging Face ``datasets`` that is open already."""
+    from hubclean.nets.sources import opening  # which brings pyarrow, that tensors in memory do without
+
+    if isinstance(source, (str, Path)):
+        return opening.open_pictures(str(source), request)
+    return opening.open_dataset(source, request)
+
+
+def _from_pictures(
+    pictures: Pictures,
     labels: tuple[str, ...],
     prepare: Callable[[Any], torch.Tensor],
     session: Session,
-    split: str | None,
     sizes: Sizes,
-    labelled: bool,
 ) -> Splits:
-    """The sets from pictures that Hugging Face ``datasets`` reads, or from a table of its that is open already."""
-    in_memory = not isinstance(source, (str, Path))
-    name, used, table = ("memory", "all", source) if in_memory else open_table(str(source), split)
-    image_column, label_column = columns_of(table, labelled)
-    rows, classes, matched, warnings = targets_of(table, label_column, labels)
-    fit, val, test = sizes.of(len(rows)) if label_column else sizes.unlabelled(len(rows))
-    order = _drawn(len(rows), fit + val + test, session)
-    images, kept = decoded(table, image_column, order, prepare, session)
-    if len(kept) < len(order):
-        warnings = (*warnings, f"{len(order) - len(kept)} images could not be read and were left out of test")
-    whole = ImageSet(images, torch.tensor([rows[row] for row in kept]))
-    return _shared(whole, (fit, val), (name, used, classes, matched), session, warnings, bool(label_column))
+    classes = pictures.classes
+    labelled = classes.kind != "none"
+    mapping, matched, warnings = match_classes(list(classes.names), labels) if labelled else ([], "none", _UNLABELLED)
+    fit, val, test = sizes.of(len(pictures)) if labelled else sizes.unlabelled(len(pictures))
+    order = _drawn(len(pictures), len(pictures), session)
+    images, kept, bad = drawing.drawn(pictures, order, fit + val + test, prepare, session)
+    if len(kept) < fit + val + labelled:
+        raise DataError(f"only {len(kept)} images can be read, too few for fit {fit} + val {val} and a test image")
+    if bad:
+        warnings = (*warnings, f"{bad} {'image' if bad == 1 else 'images'} could not be read and were left out")
+    numbers = [mapping[classes.numbers[row]] if labelled else -1 for row in kept]
+    said = (pictures.source, pictures.split, len(classes.names), matched)
+    made = _shared(ImageSet(images, torch.tensor(numbers)), (fit, val), said, session, warnings, labelled)
+    text, left = drawing.line(pictures, len(kept), bad)
+    return replace(made, report=replace(made.report, taken=text, left=left))
 
 
 def _drawn(rows: int, wanted: int, session: Session) -> list[int]:
@@ -175,26 +198,32 @@ def _shared(
 
 
 def read_all(
-    source: str, split: str | None, prepare: Callable[[Any], torch.Tensor]
+    source: str, split: str | None, prepare: Callable[[Any], torch.Tensor], labels: tuple[str, ...] = ()
 ) -> tuple[ImageSet, tuple[str, ...]]:
-    """Every image of one split, for training a model to be attacked, and the class names.
+    """Every image of one split that can be read, and the class names; ``labels`` as in ``load_images``.
 
     Raises:
         DataError: as ``load_images``, or what ``prepare`` returns differs in size.
     """
-    _, _, table = open_table(source, split)
-    image_column, label_column = columns_of(table)
-    classes, numbers = classes_of(table, label_column)
-    found = [prepare(row[image_column]) for row in pictures_of(table, image_column)]
-    if len({image.shape for image in found}) > 1:
-        raise DataError(f"the images of {source!r} differ in size or channels; name one size for all (--size)")
-    images = torch.stack(found)
-    return ImageSet(images, torch.tensor(numbers)), tuple(classes)
+    pictures = _opened(source, Request(split, labels=labels))
+    shapes = set()
+
+    def prepared(value: Any) -> torch.Tensor:
+        image = prepare(value)
+        shapes.add(image.shape)
+        if len(shapes) > 1:
+            raise DataError(f"the images of {source!r} differ in size or channels; name one size for all (--size)")
+        return image
+
+    rows = range(len(pictures))
+    images, kept, _ = drawing.drawn(pictures, rows, len(rows), prepared, open_session("cpu"))
+    numbers = torch.tensor([pictures.classes.numbers[row] for row in kept])
+    return ImageSet(images, numbers), pictures.classes.names
 
 
 def read_matched(
     source: str, split: str | None, labels: tuple[str, ...], prepare: Callable[[Any], torch.Tensor]
 ) -> ImageSet:
     """Every image of one split with the model's label numbers; raises ``DataError`` as ``load_images``."""
-    images, classes = read_all(source, split, prepare)
+    images, classes = read_all(source, split, prepare, labels)
     return ImageSet(images.pixels, torch.tensor(match_classes(list(classes), labels)[0])[images.labels])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hubclean.errors import DataError
 from hubclean.nets.images import ImageSet
+from hubclean.nets.sources.folder_layout import known_names, plain
 
 
 @runtime_checkable
@@ -19,7 +20,9 @@ class LabelledImages(Protocol):
 
     An image is a picture (PIL) or a uint8 array, prepared by the model's own resize and crop; or a tensor or float
     array ``(c, h, w)`` at the model's input size, uint8 or float in [0, 1]. A label is the number of an output of the
-    model. An item may also be a mapping with ``image`` and ``label``, or ``pixel_values`` and ``labels``.
+    model; of a data set whose ``classes`` (as ``torchvision.datasets.ImageFolder`` has them) are all labels of the
+    model, the number of one of these. An item may also be a mapping with ``image`` and ``label``, or ``pixel_values``
+    and ``labels``.
     """
 
     def __len__(self) -> int: ...
@@ -50,6 +53,16 @@ def count(source: OwnImages) -> int:
             f"images are a path, a Hub id, two tensors or a dataset with a length, not {type(source).__name__}"
         )
     return len(source)
+
+
+def class_names(source: OwnImages, labels: Sequence[str]) -> tuple[str, ...]:
+    """The names behind a data set's label numbers, as ``torchvision.datasets`` keep them in ``classes``; empty where
+    there are none, or where not all are labels of the model."""
+    names = getattr(source, "classes", None)
+    if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
+        return ()
+    known = known_names(labels)
+    return tuple(names) if all(plain(name) in known for name in names) else ()
 
 
 def row(

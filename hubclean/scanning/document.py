@@ -39,6 +39,7 @@ class TargetScan:
         error: why there is no verdict at all, in one sentence; then there is no origin either.
         requests: bodies asked for, ``bytes_read`` their size.
         load_set: the files that the exit code is about.
+        images: which images the deep stage took and which it left, in one line.
     """
 
     target: str
@@ -54,6 +55,7 @@ class TargetScan:
     judgement: Judgement | None = None
     skipped: tuple[Skipped, ...] = ()
     load_set: LoadSet = EVERY_FILE
+    images: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def target_scan(target: str, report: ScanReport) -> TargetScan:
         report.judgement,
         report.skipped,
         report.load_set,
+        report.images,
     )
 
 

@@ -114,7 +114,7 @@ def test_images_without_labels_get_the_models_own_answers(repo: Path, loose: Pat
     answers = checkpoint.model(splits.defense.val.images(slice(None))).argmax(1)
     assert torch.equal(splits.defense.val.labels, answers)
     assert "no labels" in splits.warnings[0]
-    with pytest.raises(DataError, match="no label column among image"):
+    with pytest.raises(DataError, match="have no labels: they lie in no class folders"):
         inputs.load_with_data(checkpoint, str(loose), None, Sizes(), SESSION)
     with pytest.raises(DataError, match="fit 30 \\+ val 20 do not fit 40 images"):
         inputs.load_with_data(checkpoint, str(loose), None, Sizes(30, 20), SESSION, labelled=False)
@@ -175,7 +175,7 @@ def test_clean_with_images_without_labels(repo: Path, loose: Path, tmp_path: Pat
     card = (tmp_path / "out/README.md").read_text()
     assert "Images without labels from `loose`" in card
     assert "there were no labels" in card
-    with pytest.raises(DataError, match="no label column"):
+    with pytest.raises(DataError, match="have no labels"):
         hubclean.clean(repo, loose, tmp_path / "other", session=SESSION, detectors=("skip",), defense="fine-pruning")
 
 

@@ -210,3 +210,37 @@ def test_images_are_asked_for_before_a_net_is_copied(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="needs labelled images"):
         hubclean.clean(hubclean.wrap(Tied(), torch.zeros(1, *SHAPE)), None, tmp_path / "out", defense="fst")
     assert not (tmp_path / "out").exists()
+
+
+class Folder(Dataset[Any]):
+    """Like ``torchvision.datasets.ImageFolder``: classes in alphabetical order, whatever the model's is."""
+
+    def __init__(self, classes: list[str]) -> None:
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return torch.full(SHAPE, index, dtype=torch.uint8), index % 4
+
+
+@pytest.mark.parametrize(("names", "numbers"), [(["a", "b", "c", "d"], [3, 0, 2, 1]), (["w", "x", "y", "z"], range(4))])
+def test_classes_of_a_data_set_are_matched_by_name(names: list[str], numbers: Any) -> None:
+    made = load_images(Folder(names), ("b", "d", "c", "a"), never, SESSION, sizes=Sizes(4, 4, 4), shape=SHAPE)
+    for part in (made.defense.fit, made.defense.val, made.test):
+        for pixels, label in zip(part.pixels, part.labels, strict=True):
+            assert int(label) == numbers[int(pixels.flatten()[0]) % 4]
+    assert made.report.taken == f"12 of 12 images in memory, labels by {made.report.matched_by}"
+
+
+def test_splits_in_memory() -> None:
+    import datasets as hf
+
+    rows = {"image": [b"x"] * 4, "label": [0, 1, 2, 3]}
+    parts = hf.DatasetDict({"train": hf.Dataset.from_dict(rows), "test": hf.Dataset.from_dict(rows)})
+    with pytest.raises(DataError, match="has no split 'dev'; it has: train, test"):
+        load_images(parts, ("a", "b", "c", "d"), never, SESSION, split="dev", shape=SHAPE)
+    streamed = parts["train"].to_iterable_dataset()
+    with pytest.raises(DataError, match="streamed has no length"):
+        load_images(streamed, ("a", "b", "c", "d"), never, SESSION, shape=SHAPE)

@@ -41,6 +41,7 @@ def render_clean(audit: Audit, folder: Path) -> str:
     if merged := audit.merging:
         changed = f"{merged.modules} modules and {len(merged.saved)} whole tensors"
         lines.append(f"  a {merged.kind} adapter, merged onto {printable(str(merged.base), 200)}: {changed}")
+    lines += [f"  images: {printable(audit.data.taken, 1000)}"] if audit.data.taken else []
     lines += [f"  {verdict(report, audit.model.labels)}" for report in audit.detections]
     lines += [f"  {line}" for line in (judged(audit.judgement) if audit.judgement else [])]
     lines += [f"  not done: {skipped.step}: {printable(skipped.reason)}" for skipped in audit.skipped]

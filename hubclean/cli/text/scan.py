@@ -45,7 +45,11 @@ def render_scan(
     if any(file.state == "unchecked" for file in report.files):
         lines += ["", *_unchecked(report, verbose)]
     if report.detections:
-        lines += ["", *map(_detection, report.detections)]
+        lines += [
+            "",
+            *([f"  images: {printable(report.images, 1000)}"] if report.images else []),
+            *map(_detection, report.detections),
+        ]
     if report.judgement:
         lines += [*judged(report.judgement)]
     lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
