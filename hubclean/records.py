@@ -11,6 +11,10 @@ from typing import Literal
 
 from hubclean.json_records import from_json as from_json
 from hubclean.json_records import to_json as to_json
+from hubclean.label_records import ClassMatch as ClassMatch
+from hubclean.label_records import Fidelity as Fidelity
+from hubclean.label_records import LabelCheck as LabelCheck
+from hubclean.label_records import lost
 from hubclean.measurements import BallotReport as BallotReport
 from hubclean.measurements import CleansingReport as CleansingReport
 from hubclean.measurements import CurvePoint as CurvePoint
@@ -83,7 +87,14 @@ class Conversion:
 class DataReport:
     """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels.
 
-    Without images the source is ``none`` and all sizes are 0; ``matched_by`` is ``none`` where there were no labels.
+    Without images the source is ``none`` and all sizes are 0; ``matched_by`` is ``none`` where there were no labels,
+    ``index`` where the labels are numbers already, ``map`` where a map of the user's said some.
+
+    Args:
+        matches: every class of the images that have names, and the label it went to.
+        covered: how many of the model's labels the images have.
+        warnings: what the user was told about them.
+        check: what the original answers on them.
     """
 
     source: str
@@ -93,8 +104,12 @@ class DataReport:
     val: int
     test: int
     classes: int
-    matched_by: Literal["name", "index", "none"]
+    matched_by: Literal["name", "number", "position", "map", "index", "none"]
     seed: int
+    matches: tuple[ClassMatch, ...] = ()
+    covered: int = 0
+    warnings: tuple[str, ...] = ()
+    check: LabelCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,10 +136,11 @@ class Audit:
     judgement: Judgement | None = None
     retuning: tuple[Retuning, ...] = ()
     conversion: Conversion | None = None
+    fidelity: Fidelity | None = None
 
     @property
     def exit_code(self) -> int:
-        """0 no backdoor found, or none of its triggers still works; 1 one still works; 2 detection gave no verdict.
+        """0 no backdoor found, or none of its triggers still works; 1 one still works; 2 no verdict, or ``loss``.
 
         A trigger that no test image could try gives no verdict either.
         """
@@ -134,7 +150,15 @@ class Audit:
         rates = [metrics.asr for metrics in self.cleansing.after if metrics.asr]
         if any(rate.value > REMAINING_ASR for rate in rates):
             return 1
-        return 2 if any(rate.n == 0 for rate in rates) else 0
+        return 2 if self.loss or any(rate.n == 0 for rate in rates) else 0
+
+    @property
+    def loss(self) -> str:
+        """Why it is not known that accuracy was kept within the tolerance; empty if it was, or nothing was changed."""
+        done = self.cleansing
+        if self.fidelity is None or not (done.changed or done.guard):
+            return ""
+        return lost(done.before[0].clean_accuracy, done.after[0].clean_accuracy, self.fidelity, self.data.check)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hubclean.errors import OptionError, strings
 
@@ -150,6 +150,9 @@ def clean(
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
+    label_map: str | Path | Mapping[str, str | int | None] | None = None,
+    labels_by: Literal["name", "number", "position"] | None = None,
+    accept_accuracy: bool = False,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -181,6 +184,11 @@ def clean(
         retune: measure whether a trigger that is known or recovered comes back.
         ballots, feedback: files of participants, for ``federated-pruning``.
         gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
+        label_map: for classes of the images that have not the very name of a label: class to label name, label number
+            (from 0) or ``None`` to leave it out; a mapping, or a JSON or CSV file.
+        labels_by: ``name`` alone, ``number`` (classes are named by the labels' numbers) or ``position`` (class k is
+            label k); without it, by name, and by number where the labels are numbers or have no names.
+        accept_accuracy: go on where the model does not answer the images with their labels.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
@@ -188,6 +196,8 @@ def clean(
     Raises:
         OptionError: no such method or option, or a method needs images and there are none.
         RefusedError: the static scan has findings that count, or did not check what will be loaded; nothing was.
+        LabelError: a class goes to no label, or the model's answers do not fit the labels; ``label_map`` of the error
+            is a map to save, where one can be offered.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
     from hubclean.cleansing import pipeline
@@ -210,6 +220,9 @@ def clean(
         allow=strings("allow", allow),
         allow_unchecked=strings("allow_unchecked", allow_unchecked),
         loader=loader,
+        label_map=label_map,
+        labels_by=labels_by,
+        accept_accuracy=accept_accuracy,
     )
     if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
         raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")

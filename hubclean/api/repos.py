@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hubclean.errors import strings
 
@@ -39,6 +39,9 @@ def scan(
     sizes: Sizes | None = None,
     hooks: Path | None = None,
     session: Session | None = None,
+    label_map: str | Path | Mapping[str, str | int | None] | None = None,
+    labels_by: Literal["name", "number", "position"] | None = None,
+    accept_accuracy: bool = False,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -61,6 +64,7 @@ def scan(
         detectors, given: detectors for ``deep``, and their options as ``"KEY=VALUE"``.
         hooks: a folder with adapters of your own, for ``deep``.
         session: device, seed, batch size for ``deep``, from ``open_session``.
+        label_map, labels_by, accept_accuracy: for ``deep``, as for ``clean``.
 
     Returns:
         The report; ``report.exit_code`` is that of the command: 0 clean, 1 findings, 2 no verdict.
@@ -88,7 +92,8 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(strings("detectors", detectors), strings("given", given), split, sizes or Sizes(), hooks)
+    chosen = strings("detectors", detectors), strings("given", given)
+    options = DeepOptions(*chosen, split, sizes or Sizes(), hooks, label_map, labels_by, accept_accuracy)
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 

@@ -14,7 +14,8 @@ from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from hubclean import escaping
-from hubclean.cleansing import front_matter
+from hubclean.cleansing import card_labels, front_matter
+from hubclean.methods.tolerance import FEWEST_LABELS
 from hubclean.records import REMAINING_ASR, Audit, DetectionReport, Judgement, Metrics, Rate
 from hubclean.resources import data_folder
 from hubclean.version import __version__
@@ -69,9 +70,11 @@ def render_card(
     text = environment().get_template("sanitized.md.j2").render(
         audit=audit, audit_sha256=audit_sha256, notes=notes, dropped=dropped, licence=original_data.get("license"),
         link=link and Shown(f"{link}/tree/{audit.origin.revision}" if audit.origin.revision else link),
-        result=_result(audit), before_after=_before_after(audit), named=lambda k: _named(audit, k),
+        result=_result(audit), doubts=[_say(*row) for row in card_labels.doubts(audit)],
+        before_after=_before_after(audit), named=lambda k: _named(audit, k),
         verdict=lambda detection: _verdict(audit, detection), scores=_scores, rows=_ROWS,
-        judged=lambda judgement: _judged(audit, judgement),
+        judged=lambda judgement: _judged(audit, judgement), few=FEWEST_LABELS,
+        matches=[_say(text, *map(_code, said)) for text, *said in card_labels.matches(audit)],
         norms=_those(audit, pictures, "norms"), triggers=_those(audit, pictures, "trigger"),
         curves=_those(audit, pictures, "curve"), others=_those(audit, pictures, ""), version=__version__,
     )  # fmt: skip

@@ -8,12 +8,14 @@ from pathlib import Path
 from hubclean.cleansing import verdict
 from hubclean.cleansing.chosen_methods import lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data
+from hubclean.cleansing.label_check import check_labels
 from hubclean.errors import HubcleanError, OptionError
 from hubclean.hub.repos import Repo
 from hubclean.methods.interface import Detection
 from hubclean.nets import datasets, loading
 from hubclean.nets.construction import adapters
 from hubclean.nets.datasets import ImageSource
+from hubclean.nets.labels.matching import LabelMap, Rule, labelling
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped
@@ -25,13 +27,19 @@ DETECTORS = ("neural-cleanse", "mm-bd")
 
 @dataclass(frozen=True)
 class DeepOptions:
-    """Detectors with their ``KEY=VALUE`` options, which images to use, and a folder with adapters of the user's."""
+    """Detectors with their ``KEY=VALUE`` options, which images to use, and a folder with adapters of the user's.
+
+    ``label_map``, ``labels_by`` and ``accept_accuracy`` are those of ``CleanOptions``.
+    """
 
     detectors: tuple[str, ...] = DETECTORS
     given: tuple[str, ...] = ()
     split: str | None = None
     sizes: datasets.Sizes = datasets.Sizes()
     hooks: Path | None = None
+    label_map: LabelMap = None
+    labels_by: Rule | None = None
+    accept_accuracy: bool = False
 
 
 def deep_scan(
@@ -56,10 +64,13 @@ def deep_scan(
     made = [detector for detector in made if not lacking([detector], data is not None)]
     if not made:
         return report, ()
+    names = labelling(options.labels_by, options.label_map)
     try:
         checkpoint = loading.load_checkpoint(repo, adapters=adapters.load_adapters(options.hooks))
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
-        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made))
+        needed = needs_labels(made)
+        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needed, names)
+        check_labels(checkpoint, loaded.splits, session, options.accept_accuracy)
     except OptionError:
         raise
     except HubcleanError as error:

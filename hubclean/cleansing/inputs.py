@@ -13,6 +13,7 @@ from hubclean.nets import datasets, loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters, preprocessing
 from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.labels.matching import Labelling
 from hubclean.nets.metrics import predictions
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport
@@ -35,18 +36,20 @@ def load_with_data(
     sizes: datasets.Sizes,
     session: Session,
     labelled: bool = True,
+    labelling: Labelling | None = None,
 ) -> Loaded:
     """Read the images the model's own way and draw the three sets; without a source they are empty.
 
     Args:
         labelled: whether a chosen method needs labels. If not, images without any will do: in ``fit`` and ``val`` the
             model's own answers stand in for them, so that accuracy on ``val`` is agreement with the original.
+        labelling: how classes are matched with labels.
     """
     if source is None:
         return Loaded(checkpoint, datasets.no_images(checkpoint.facts.input_size, session.seed))
     prepare = preprocessing.preprocessing(checkpoint.folder, checkpoint.facts)
     splits = datasets.load_images(
-        source, checkpoint.labels, prepare, session, split, sizes, labelled, checkpoint.facts.input_size
+        source, checkpoint.labels, prepare, session, split, sizes, labelled, checkpoint.facts.input_size, labelling
     )
     if not splits.labelled:
         fit, val = (

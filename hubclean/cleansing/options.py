@@ -9,6 +9,7 @@ from typing import Any
 
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
+from hubclean.nets.labels.matching import Labelling, LabelMap, Rule, labelling
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp
 from hubclean.records import DataReport, Loader, RepoRef, Severity
@@ -37,6 +38,9 @@ class CleanOptions:
         gate, allow, allow_unchecked, loader: of the static scan before, as for ``engine.scan``.
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
+        label_map: class of the images to label name, number or ``None``; a mapping, or a JSON or CSV file.
+        labels_by: ``name``, ``number`` or ``position``, see ``labels.matching.Labelling``.
+        accept_accuracy: go on where the original's answers do not fit the labels.
     """
 
     detectors: tuple[str, ...] = ()
@@ -55,6 +59,18 @@ class CleanOptions:
     loader: Loader | None = None
     ready: Any = None
     command: str = ""
+    label_map: LabelMap = None
+    labels_by: Rule | None = None
+    accept_accuracy: bool = False
+
+    @property
+    def labelling(self) -> Labelling:
+        """How the classes of the images go to the model's labels.
+
+        Raises:
+            OptionError: the map cannot be read, or there is no such rule.
+        """
+        return labelling(self.labels_by, self.label_map)
 
     def settled(self, data: bool) -> CleanOptions:
         """The same with detector and defense named; ``data`` is whether there are images."""
@@ -72,6 +88,9 @@ def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions,
     words += [f"detectors={options.detectors!r}", f"defense={options.defense!r}"]
     words += [f"given={options.given!r}"] if options.given else []
     words += [] if options.retune else ["retune=False"]
+    words += [f"labels_by={options.labels_by!r}"] if options.labels_by else []
+    words += ["label_map=LABEL_MAP"] if options.label_map is not None else []
+    words += ["accept_accuracy=True"] if options.accept_accuracy else []
     if report.fit:
         words.append(f"sizes=hubclean.Sizes({report.fit}, {report.val}, {report.test or None})")
     batch = f"hubclean.open_session(seed={session.seed}, batch_size={session.batch_size})"
@@ -85,6 +104,11 @@ def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, ses
         words += ["--data", report.source, "--split", report.split, "--fit", str(report.fit), "--val", str(report.val)]
     if report.test:
         words += ["--test", str(report.test)]
+    words += ["--labels-by", options.labels_by] if options.labels_by else []
+    if options.label_map is not None:
+        is_file = isinstance(options.label_map, (str, Path))
+        words += ["--label-map", Path(options.label_map).name if is_file else "LABEL_MAP.json"]  # type: ignore[arg-type]
+    words += ["--accept-accuracy"] if options.accept_accuracy else []
     for name in options.detectors:
         words += ["--detector", name]
     words += ["--defense", str(options.defense)]

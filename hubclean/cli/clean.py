@@ -9,10 +9,13 @@ from typing import Any
 import click
 
 from hubclean.cli.options import (
+    LABELS,
     FileLists,
+    accept_option,
     data_options,
     file_list,
     json_option,
+    label_options,
     model_options,
     policy_options,
     print_result,
@@ -58,6 +61,8 @@ from hubclean.cli.options import session as new_session
 @file_list("--feedback", "Their accuracies for the sequence of these ballots (hubclean feedback).")
 @policy_options
 @data_options
+@label_options
+@accept_option
 @model_options
 @json_option
 def clean(
@@ -72,7 +77,7 @@ def clean(
     """Detect, cleanse and measure TARGET, and write a sanitized checkpoint with audit and card.
 
     Exit code 0: written, and no backdoor was found or none is left that the recovered triggers show. 1: written, but
-    a trigger still works. 2: not written, or written without a verdict.
+    a trigger still works. 2: not written, or written without a verdict, or with more accuracy lost than is allowed.
     """
     from hubclean.cleansing.options import CleanOptions
     from hubclean.cleansing.pipeline import clean as run
@@ -83,7 +88,7 @@ def clean(
     session = new_session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
-    keys = ("detectors", "defense", "given", "split", "hooks", "retune", "ballots", "feedback")
+    keys = ("detectors", "defense", "given", "split", "hooks", "retune", "ballots", "feedback", *LABELS)
     scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in ("allow", "allow_unchecked", "loader")}}
     options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)
     result = run(target, data, out, session, options, revision)

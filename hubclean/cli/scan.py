@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import data_options, json_option, model_options, place_options, policy_options, session
+from hubclean.cli.options import (
+    LABELS,
+    accept_option,
+    data_options,
+    json_option,
+    label_options,
+    model_options,
+    place_options,
+    policy_options,
+    session,
+)
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -61,6 +71,8 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
     "-o", "given", multiple=True, metavar="KEY=VALUE", help="Option of a detector (see hubclean methods NAME)."
 )
 @data_options
+@label_options
+@accept_option
 @model_options
 @json_option
 def scan(
@@ -191,7 +203,8 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     from hubclean.nets.datasets import Sizes
 
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-    options = DeepOptions(rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"])
+    keys = ("detectors", "given", "split", "hooks", *LABELS)
+    options = DeepOptions(**{key: rest[key] for key in keys}, sizes=sizes)
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 

@@ -12,6 +12,7 @@
 * ``datasets``: images in three sets, wherever they come from.
 * ``image_tables``: pictures through Hugging Face ``datasets``.
 * ``own_images``: images in memory.
+* ``labels``: the classes of the images matched with the labels of the model.
 * ``triggers``: stamps and triggers, in sets and in files.
 * ``session``: device, processes, seed, batch size, progress.
 * ``memory``: how many images fit.

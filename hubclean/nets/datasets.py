@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 
-from hubclean.errors import DataError
+from hubclean.errors import DataError, LabelError
 from hubclean.nets import own_images
 from hubclean.nets.image_tables import (
+    UNLABELLED,
     classes_of,
     columns_of,
     decoded,
-    match_classes,
     open_table,
     pictures_of,
     targets_of,
 )
 from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.labels.matching import Labelling, Matching
 from hubclean.nets.own_images import OwnImages
 from hubclean.nets.session import Session
-from hubclean.records import DataReport
+from hubclean.records import ClassMatch, DataReport
 
 ImageSource: TypeAlias = "str | Path | OwnImages"
 
@@ -94,6 +95,7 @@ def load_images(
     sizes: Sizes | None = None,
     labelled: bool = True,
     shape: tuple[int, int, int] | None = None,
+    labelling: Labelling | None = None,
 ) -> Splits:
     """Read ``source``, match its classes with the model's, and draw the three sets with the session's seed.
 
@@ -108,13 +110,15 @@ def load_images(
         split: which split to use; by default the most held-out one there is (test, validation, train).
         labelled: whether labels are needed; if not, images without any will do.
         shape: the model's input size (c, h, w), needed for images in memory.
+        labelling: how classes are matched with labels; images in memory have label numbers.
 
     Raises:
-        DataError: not readable, no image or label column, or classes that do not fit the model.
+        LabelError: a class goes to no label.
+        DataError: not readable, or no image or label column.
     """
     sizes = sizes or Sizes()
     if isinstance(source, (str, Path)) or hasattr(source, "features"):
-        return _from_table(source, labels, prepare, session, split, sizes, labelled)
+        return _from_table(source, labels, prepare, session, split, sizes, labelled, labelling)
     if split:
         raise DataError("images in memory have no splits")
     assert shape is not None
@@ -127,7 +131,8 @@ def load_images(
         session.progress.advance()
     session.progress.finish()
     whole = ImageSet(torch.stack([image for image, _ in rows]), torch.tensor([label for _, label in rows]))
-    return _shared(whole, wanted[:2], ("memory", "all", len(labels), "index"), session)
+    splits = _shared(whole, wanted[:2], ("memory", "all", len(labels), "index"), session)
+    return replace(splits, report=replace(splits.report, covered=len(set(whole.labels.tolist()))))
 
 
 def _from_table(
@@ -138,19 +143,47 @@ def _from_table(
     split: str | None,
     sizes: Sizes,
     labelled: bool,
+    labelling: Labelling | None = None,
 ) -> Splits:
     """The sets from pictures that Hugging Face ``datasets`` reads, or from a table of its that is open already."""
     in_memory = not isinstance(source, (str, Path))
     name, used, table = ("memory", "all", source) if in_memory else open_table(str(source), split)
     image_column, label_column = columns_of(table, labelled)
-    rows, classes, matched, warnings = targets_of(table, label_column, labels)
-    fit, val, test = sizes.of(len(rows)) if label_column else sizes.unlabelled(len(rows))
-    order = _drawn(len(rows), fit + val + test, session)
+    label_column, rows, matching, warnings = _labels_of(table, label_column, labels, labelling)
+    wanted = [row for row, target in enumerate(rows) if target is not None]
+    fit, val, test = sizes.of(len(wanted)) if label_column else sizes.unlabelled(len(wanted))
+    order = [wanted[row] for row in _drawn(len(wanted), fit + val + test, session)]
+    warnings += _told(matching, len(rows) - len(wanted))
     images, kept = decoded(table, image_column, order, prepare, session)
     if len(kept) < len(order):
         warnings = (*warnings, f"{len(order) - len(kept)} images could not be read and were left out of test")
     whole = ImageSet(images, torch.tensor([rows[row] for row in kept]))
-    return _shared(whole, (fit, val), (name, used, classes, matched), session, warnings, bool(label_column))
+    said = (name, used, len(matching.places) if matching else 0, matching.how if matching else "none")
+    splits = _shared(whole, (fit, val), said, session, warnings, bool(label_column))
+    matches = tuple(ClassMatch(*pair) for pair in matching.pairs) if matching and matching.how != "index" else ()
+    covered = matching.covered if matching else 0
+    return replace(splits, report=replace(splits.report, matches=matches, covered=covered))
+
+
+def _labels_of(
+    table: Any, column: str, labels: tuple[str, ...], labelling: Labelling | None
+) -> tuple[str, list[int | None], Matching | None, tuple[str, ...]]:
+    """The label column, as far as it is used, what ``targets_of`` says of it, and why it is not used."""
+    try:
+        return column, *targets_of(table, column, labels, labelling), ()
+    except LabelError as error:
+        if labelling is None or labelling.needed:
+            raise
+        return "", [-1] * len(table), None, (f"the labels of the images are not used: {error}",)
+
+
+def _told(matching: Matching | None, left_out: int) -> tuple[str, ...]:
+    """What the user should read about the labels."""
+    if matching is None:
+        return UNLABELLED
+    out = [name for name, place in matching.pairs if place is None]
+    some = (f"{left_out} images of {len(out)} classes are left out, as the label map says",) if out else ()
+    return (*matching.notes, *some)
 
 
 def _drawn(rows: int, wanted: int, session: Session) -> list[int]:
@@ -170,7 +203,8 @@ def _shared(
     parts = [whole.subset(torch.arange(*ends)) for ends in ((0, fit), (fit, fit + val), (fit + val, len(whole)))]
     digest = hashlib.sha256(whole.labels.numpy().tobytes() + hashlib.sha256(whole.pixels.numpy().tobytes()).digest())
     name, used, classes, matched = said
-    report = DataReport(name, used, digest.hexdigest(), fit, val, len(parts[2]), classes, matched, session.seed)
+    sizes_read = fit, val, len(parts[2])
+    report = DataReport(name, used, digest.hexdigest(), *sizes_read, classes, matched, session.seed, warnings=warnings)
     return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings, labelled)
 
 
@@ -185,16 +219,22 @@ def read_all(
     _, _, table = open_table(source, split)
     image_column, label_column = columns_of(table)
     classes, numbers = classes_of(table, label_column)
-    found = [prepare(row[image_column]) for row in pictures_of(table, image_column)]
+    return ImageSet(_every(table, image_column, prepare, source), torch.tensor(numbers)), tuple(classes)
+
+
+def _every(table: Any, column: str, prepare: Callable[[Any], torch.Tensor], source: str) -> torch.Tensor:
+    """All pictures of a table ``(n, c, h, w)``."""
+    found = [prepare(row[column]) for row in pictures_of(table, column)]
     if len({image.shape for image in found}) > 1:
         raise DataError(f"the images of {source!r} differ in size or channels; name one size for all (--size)")
-    images = torch.stack(found)
-    return ImageSet(images, torch.tensor(numbers)), tuple(classes)
+    return torch.stack(found)
 
 
 def read_matched(
     source: str, split: str | None, labels: tuple[str, ...], prepare: Callable[[Any], torch.Tensor]
 ) -> ImageSet:
     """Every image of one split with the model's label numbers; raises ``DataError`` as ``load_images``."""
-    images, classes = read_all(source, split, prepare)
-    return ImageSet(images.pixels, torch.tensor(match_classes(list(classes), labels)[0])[images.labels])
+    _, _, table = open_table(source, split)
+    image_column, label_column = columns_of(table)
+    rows, _ = targets_of(table, label_column, labels)
+    return ImageSet(_every(table, image_column, prepare, source), torch.tensor(rows))

@@ -1,4 +1,4 @@
-"""Tables of pictures as Hugging Face ``datasets`` reads them: opened, columns found, classes matched, rows decoded."""
+"""Tables of pictures as Hugging Face ``datasets`` reads them: opened, columns found, rows decoded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from hubclean.errors import DataError, HubcleanError
 from hubclean.escaping import printable
+from hubclean.nets.labels.matching import Labelling, Matching, rows_matched
 from hubclean.nets.session import Session
 
 _HELD_OUT_FIRST = ("test", "validation", "valid", "val", "train")
@@ -19,7 +20,7 @@ _HELD_OUT_FIRST = ("test", "validation", "valid", "val", "train")
 _MOST_CLASSES = 1_000_000
 
 
-_UNLABELLED = ("the images have no labels: clean accuracy is not measured, and methods see the model's own answers",)
+UNLABELLED = ("the images have no labels: clean accuracy is not measured, and methods see the model's own answers",)
 
 
 _UNREADABLE = 64  # damaged images tolerated, and at most one in twenty
@@ -117,34 +118,24 @@ def classes_of(table: Any, column: str) -> tuple[list[str], list[int]]:
     return [str(number) for number in range(max(values) + 1)], values
 
 
-def targets_of(table: Any, column: str, labels: tuple[str, ...]) -> tuple[list[int], int, Any, tuple[str, ...]]:
-    """Label index of every row (-1 without a column), number of classes, how they were matched, and warnings."""
+def targets_of(
+    table: Any, column: str, labels: tuple[str, ...], labelling: Labelling | None = None
+) -> tuple[list[int | None], Matching | None]:
+    """Label number of every row, and how classes were matched; -1 without a column, ``None`` for a row left out.
+
+    Raises:
+        LabelError: a class goes to no label.
+    """
     if not column:
-        return [-1] * len(table), 0, "none", _UNLABELLED
+        return [-1] * len(table), None
     classes, numbers = classes_of(table, column)
-    mapping, how, warnings = match_classes(classes, labels)
-    return [mapping[number] for number in numbers], len(classes), how, warnings
+    return rows_matched(classes, numbers, labels, labelling, _numbered(table, column))
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\s_-]+", " ", name.split(",")[0]).strip().casefold()
-
-
-def match_classes(classes: list[str], labels: tuple[str, ...]) -> tuple[list[int], Any, tuple[str, ...]]:
-    """Label index of every class: by name where all names are found once, else by position with a warning."""
-    places: dict[str, int] = {}
-    for index, label in enumerate(labels):
-        places.setdefault(_plain(label), index)
-    names = [_plain(name) for name in classes]
-    if all(name in places for name in names) and len({places[name] for name in names}) == len(names):
-        return [places[name] for name in names], "name", ()
-    if len(classes) > len(labels):
-        raise DataError(f"the images have {len(classes)} classes, the model only {len(labels)} labels")
-    unknown = next((name for name in classes if _plain(name) not in places), classes[0])
-    text = (
-        f"class {printable(unknown, 40)!r} is no label of the model: classes are matched by position, check the order"
-    )
-    return list(range(len(classes))), "index", (text,)
+def _numbered(table: Any, column: str) -> bool:
+    """Whether a column holds numbers without names."""
+    kind = table.features[column]
+    return not hasattr(kind, "names") and getattr(kind, "dtype", "") not in ("string", "large_string")
 
 
 def decoded(

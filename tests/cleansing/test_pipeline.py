@@ -47,7 +47,7 @@ def upload(hub: HubServer, name: str, folder: Path) -> str:
 
 
 def run(target: Any, pictures: Path, out: Path, **options: Any) -> Audit:
-    options = {"given": BRIEF, "sizes": SIZES, **options}
+    options = {"given": BRIEF, "sizes": SIZES, "accept_accuracy": True, **options}  # nets with random weights
     return hubclean.clean(target, pictures, out, session=open_session("cpu", seed=5, batch_size=32), **options).audit
 
 

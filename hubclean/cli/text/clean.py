@@ -11,6 +11,8 @@ from hubclean.escaping import printable
 from hubclean.hub.audited_folder import AUDIT
 from hubclean.records import Audit, Metrics
 
+_MOST_MATCHES = 12
+
 
 def before_after(audit: Audit) -> str:
     """The table of clean accuracy, ASR and robust accuracy before, after each stage, and in the kept checkpoint."""
@@ -42,6 +44,7 @@ def render_clean(audit: Audit, folder: Path) -> str:
     lines += [f"  {cleansing.defense}: {notes or 'nothing changed'}", "", before_after(audit), ""]
     lines += [*_refused(audit), *_trials(audit), *_retuning(audit)]
     measured = f"measured on {audit.data.test} test images never used before"
+    lines += _labels(audit)
     lines += [f"  {len(cleansing.changed)} tensors changed; {measured if audit.data.test else _unmeasured(audit)}"]
     lines += [
         columns(
@@ -54,7 +57,7 @@ def render_clean(audit: Audit, folder: Path) -> str:
     ]
     pictures = [file.path for file in audit.outputs if file.path.endswith(".png")]
     lines += [columns([["picture", str(folder / path)] for path in pictures])] if pictures else []
-    lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}. {_meaning(audit.exit_code)}"]
+    lines += [f"  {audit.seconds:.0f} s on {audit.device}, seed {audit.seed}. {_meaning(audit)}"]
     return "\n".join(lines)
 
 
@@ -95,9 +98,29 @@ def _unmeasured(audit: Audit) -> str:
     return "nothing was measured: the images have no labels" if audit.data.fit else "nothing was measured: no images"
 
 
-def _meaning(code: int) -> str:
+def _labels(audit: Audit) -> list[str]:
+    """How classes went to labels, what the original answers, and what is not known of the loss."""
+    data, lines = audit.data, []
+    if data.matched_by != "none":
+        moved = [row for row in data.matches if row.label is None or audit.model.labels[row.label] != row.name]
+        shown = [f"{printable(row.name, 40)} -> {_label(audit, row.label)}" for row in moved[:_MOST_MATCHES]]
+        more = f"; and {len(moved) - len(shown)} more (audit)" if len(moved) > len(shown) else ""
+        found = f"{data.classes} classes matched to the labels by {data.matched_by}"
+        lines.append(f"  {found}{': ' if shown else ''}{'; '.join(shown)}{more}")
+    if data.check and data.check.doubt:
+        lines.append(f"  the labels are in doubt, which was accepted: {printable(data.check.doubt, 1000)}")
+    return lines
+
+
+def _label(audit: Audit, label: int | None) -> str:
+    return "left out" if label is None else f"{label} ({printable(audit.model.labels[label], 40)})"
+
+
+def _meaning(audit: Audit) -> str:
+    if audit.exit_code == 2 and audit.loss:
+        return f"Exit code 2: written, but it is not known that it is as good as the original: {audit.loss}."
     return {
         0: "Exit code 0: no backdoor was found, or its recovered triggers no longer work.",
         1: "Exit code 1: a trigger still works on the written checkpoint.",
         2: "Exit code 2: written, but detection gave no verdict, or no test image could try its trigger.",
-    }[code]
+    }[audit.exit_code]

@@ -1,0 +1,1 @@
+"""Classes and labels. ``spelling`` is tested through what ``matching`` offers."""
