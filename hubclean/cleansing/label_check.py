@@ -116,12 +116,13 @@ def _by_luck(labels: Tensor, answers: Tensor, hits: int) -> float:
 def permutation(one: Answers, other: Answers) -> dict[int, int]:
     """Classes whose images are answered with the label of another class, each with one of its own; empty if none.
 
-    A class counts where most of its images get one wrong answer, most images with that answer are its own, and that
-    holds in both halves; there must be two at least, and together they must be beyond luck in the second half.
+    A class counts where most of its images get one wrong answer, most images with that answer are its own, that holds
+    in both halves, and the label that it is answered with is a permuted class, too, or has no images. Two at least,
+    and together they must be beyond luck in the second half.
     """
-    moved = _moved(one.counts)
     counts = other.counts
-    kept = {a: b for a, b in moved.items() if a in counts and counts[a][b] > counts[a][a]}
+    again = _moved(counts)
+    kept = _chained({a: b for a, b in _moved(one.counts).items() if again.get(a) == b}, set(counts))
     if len(kept) < 2:
         return {}
     as_said = sum(counts[a][b] for a, b in kept.items())
@@ -140,7 +141,15 @@ def _moved(counts: dict[int, Counter[int]]) -> dict[int, int]:
         for answer, count in row.items():
             best[answer] = max(best.get(answer, (0.0, -1)), (count / total, label))
     modes = {label: row.most_common(1)[0][0] for label, row in counts.items()}
-    return {a: b for a, b in modes.items() if a != b and b in counts and best[b][1] == a}
+    return {a: b for a, b in modes.items() if a != b and best[b][1] == a}
+
+
+def _chained(moved: dict[int, int], classes: set[int]) -> dict[int, int]:
+    """Without links to a class that is answered as it should be, and without links that hang on no other."""
+    while loose := [a for a, b in moved.items() if b in classes and b not in moved]:
+        moved = {a: b for a, b in moved.items() if a not in loose}
+    targets = set(moved.values())
+    return {a: b for a, b in moved.items() if b in moved or a in targets}
 
 
 def _tail(hits: int, trials: int) -> float:

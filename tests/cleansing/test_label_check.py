@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ BY_ALPHABET = {0: 8, 1: 5, 2: 4, 3: 9, 4: 1, 5: 7, 6: 6, 7: 3, 8: 2, 9: 0}
         (10, SHIFTED, 0.45, SHIFTED),
         (10, SWAPPED, 0.9, SWAPPED),
         (10, {1: 2, 2: 3, 3: 1}, 0.7, {1: 2, 2: 3, 3: 1}),
+        (3, {0: 1, 1: 2, 2: 9}, 0.9, {0: 1, 1: 2, 2: 9}),  # three classes of ten labels
         (2, {0: 1, 1: 0}, 0.85, {0: 1, 1: 0}),
         (100, {7: 70, 70: 7, 8: 80, 80: 8}, 0.9, {7: 70, 70: 7, 8: 80, 80: 8}),
     ],
@@ -111,7 +113,7 @@ DOUBTED = LabelCheck(rate(0.111), 0.11, 0.1, 0.12, "it is a permutation")
     ("before", "after", "fidelity", "check", "why"),
     [
         (0.966, 0.95, kept(0.97), None, ""),
-        (0.966, 0.925, kept(0.94), None, "fell from 96.6% to 92.4%"),
+        (0.966, 0.92, kept(0.94), None, "fell from 96.6% to"),
         (0.111, 0.054, kept(0.6), DOUBTED, "fell"),
         (0.111, 0.929, kept(0.09), DOUBTED, "the labels are in doubt"),  # fst on wrong labels
         (0.111, 0.111, kept(0.99), DOUBTED, ""),  # in doubt, but it answers as before
@@ -193,7 +195,7 @@ def renamed(place: Path, out: Path, names: dict[str, str]) -> Path:
     """The pictures with their class folders called otherwise."""
     out.mkdir()
     for folder in (place / "pictures").iterdir():
-        (out / names.get(folder.name, folder.name)).symlink_to(folder, target_is_directory=True)
+        shutil.copytree(folder, out / names.get(folder.name, folder.name))
     return out
 
 
