@@ -109,6 +109,8 @@ def _labels(audit: Audit) -> list[str]:
         lines.append(f"  {found}{': ' if shown else ''}{'; '.join(shown)}{more}")
     if data.check and data.check.doubt:
         lines.append(f"  the labels are in doubt, which was accepted: {printable(data.check.doubt, 1000)}")
+    if audit.loss and audit.exit_code != 2:
+        lines.append(f"  it is not known that it is as good as the original: {printable(audit.loss, 300)}")
     return lines
 
 

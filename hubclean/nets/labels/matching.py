@@ -12,13 +12,12 @@ from typing import Literal, TypeAlias
 from hubclean.errors import LabelError, OptionError
 from hubclean.escaping import printable
 from hubclean.nets.labels.map_files import Pairs, Target, as_text, label_map, read_label_map
-from hubclean.nets.labels.spelling import number_of, offers, plain
+from hubclean.nets.labels.spelling import PLACEHOLDER, nameless, number_of, offers, plain
 
 LabelMap: TypeAlias = "str | Path | Mapping[str, Target] | None"
 Rule = Literal["name", "number", "position"]
 How = Literal["name", "number", "position", "map", "index"]
 RULES: tuple[Rule, ...] = ("name", "number", "position")
-_PLACEHOLDER = re.compile(r"(?:label|class)[ _-]?([0-9]{1,6})", re.IGNORECASE)
 _SHOWN = 8  # names in a sentence
 _NO_NAME = "no label has this name"
 
@@ -84,6 +83,7 @@ class Matching:
     notes: tuple[str, ...] = ()
     offered_map: str = ""
     labels: tuple[str, ...] = ()
+    classes: int = 0
 
     @property
     def covered(self) -> int:
@@ -102,7 +102,7 @@ class Matching:
             LabelError: some class has none; the message lists them, ``label_map`` of the error is what to save.
         """
         if self.refused:
-            raise LabelError(_sentence(self.refused, self.labels, bool(self.offered_map)), self.offered_map)
+            raise LabelError(_sentence(self), self.offered_map)
         if not any(place is not None for place in self.places.values()):
             raise LabelError("the label map leaves out every class of the images", "")
         return self
@@ -150,6 +150,7 @@ def match(
         _notes(said, mapped, by, classes),
         as_text([*said.items(), *_offered(refused, table)]) if found else "",
         tuple(labels),
+        len(classes),
     )
 
 
@@ -182,8 +183,8 @@ class _Labels:
         self.places: dict[str, list[int]] = {}
         for index, name in enumerate(self.names):
             self.places.setdefault(name, []).append(index)
-        placeholders = [_PLACEHOLDER.fullmatch(name) for name in self.names]
-        self.nameless = all(placeholders)
+        placeholders = [PLACEHOLDER.fullmatch(name) for name in self.names]
+        self.nameless = nameless(labels)
         own = [
             int(found[1]) if found else number_of(name) for found, name in zip(placeholders, self.names, strict=True)
         ]
@@ -210,7 +211,7 @@ class _Labels:
 
     def _number(self, name: str) -> int | None:
         """The number a class name is, or holds as ``LABEL_3`` does where the labels have no names either."""
-        found = _PLACEHOLDER.fullmatch(name) if self.nameless else None
+        found = PLACEHOLDER.fullmatch(name) if self.nameless else None
         return int(found[1]) if found else number_of(name)
 
     def _numbered(self, name: str) -> int:
@@ -317,27 +318,24 @@ def _few(words: object) -> str:
     return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
 
 
-def _sentence(refused: Sequence[Refused], labels: Sequence[str], offered: bool) -> str:
+def _sentence(found: Matching) -> str:
     """Which classes, why, and what to do."""
+    refused = found.refused
     quoted = _few([repr(printable(one.name, 40)) for one in refused])
     reasons = Counter(one.why for one in refused)
     why = "; ".join(list(reasons)[:2]) + ("; ..." if len(reasons) > 2 else "")
-    known = _few([repr(printable(label, 40)) for label in labels])
+    known = _few([repr(printable(label, 40)) for label in found.labels])
     what = f"{len(refused)} classes of the images go" if len(refused) > 1 else "a class of the images goes"
-    advice = _advice(refused, labels, offered)
-    return f"{what} to no label of the model: {quoted} ({why}); its labels are {known}; {advice}"
+    return f"{what} to no label of the model: {quoted} ({why}); its labels are {known}; {_advice(found)}"
 
 
-def _advice(refused: Sequence[Refused], labels: Sequence[str], offered: bool) -> str:
-    ways = []
-    if offered and all(one.offer is not None for one in refused):
-        ways.append("if they mean the labels offered below, save that as labels.json and give --label-map labels.json")
+def _advice(found: Matching) -> str:
+    if found.offered_map and all(one.offer is not None for one in found.refused):
+        ways = ["if they mean the labels offered below, save that as labels.json and give --label-map labels.json"]
     else:
-        ways.append("say in a JSON file what each of them is, null to leave it out, and give --label-map FILE")
-    if all(number_of(one.name) is not None for one in refused) and all(
-        r.why == "no label has this name" for r in refused
-    ):
+        ways = ["say in a JSON file what each of them is, null to leave it out, and give --label-map FILE"]
+    if all(number_of(one.name) is not None and one.why == _NO_NAME for one in found.refused):
         ways.append("--labels-by number if they are the labels' numbers from 0")
-    elif all(_PLACEHOLDER.fullmatch(plain(label)) for label in labels) and len(refused) == len(labels):
+    elif found.classes == len(found.labels) and nameless(found.labels):
         ways.append("--labels-by position if class k is output k: the model has no label names")
     return ", or ".join(ways)

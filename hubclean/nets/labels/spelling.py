@@ -11,9 +11,12 @@ from functools import cache
 _ONES = "zero,one,two,three,four,five,six,seven,eight,nine,ten,eleven,twelve"
 _WORDS = f"{_ONES},thirteen,fourteen,fifteen,sixteen,seventeen,eighteen,nineteen,twenty".split(",")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+# What libraries call a label that nobody named.
+PLACEHOLDER = re.compile(r"(?:label|class)[ _-]?([0-9]{1,6})", re.IGNORECASE)
 _WORDNET = re.compile(r"n[0-9]{8}")
 # ``001.Black_footed_Albatross``, ``n01440764_tench``, ``3-cat``: folders are often numbered.
 _PREFIX = re.compile(r"(?:n[0-9]{8}|[0-9]{1,5})[\s._-]+(?=\S)")
+_IMAGENET = 1000
 _LONGEST = 200  # characters of a name that are looked at
 
 
@@ -25,6 +28,11 @@ def number_of(name: str) -> int | None:
 def plain(name: str) -> str:
     """What two spellings of the very same name have in common: Unicode NFC, no blanks around it."""
     return unicodedata.normalize("NFC", name).strip()
+
+
+def nameless(labels: Sequence[str]) -> bool:
+    """Whether a model has no label names: all are ``LABEL_3``, ``label 3`` or ``class 3``."""
+    return all(PLACEHOLDER.fullmatch(plain(label)) for label in labels)
 
 
 def folded(name: str) -> str:
@@ -106,8 +114,11 @@ def _keys(name: str) -> Iterator[set[str]]:
 def offers(names: Sequence[str], labels: Sequence[str]) -> dict[str, int]:
     """The label that each of ``names`` may mean, where one and only one comes into question, and for one name alone.
 
-    Cost: linear in both; WordNet's names are read only where a name or a label starts with an id.
+    A model of 1,000 labels without names is taken to be for ImageNet. Cost: linear in both; WordNet's names are read
+    only where a name or a label starts with an id.
     """
+    if len(labels) == _IMAGENET and nameless(labels):  # most of timm's models are for ImageNet and name no label
+        labels = list(_wordnet().values()) or labels
     by_id = any(_WORDNET.match(name) for name in (*names, *labels))
     levels = 6 if by_id else 5
     tables: list[dict[str, set[int]]] = [{} for _ in range(levels)]

@@ -110,6 +110,14 @@ def test_wordnet_ids_are_offered_and_tell_two_cranes_apart() -> None:
     assert json.loads(other_way.value.label_map) == {"tench, Tinca tinca": "n01440764"}
 
 
+def test_a_model_of_a_thousand_labels_without_names_is_taken_for_imagenets() -> None:
+    with pytest.raises(LabelError, match="or --labels-by position if class k is output k") as refused:
+        match(
+            ["tench", "n02012849", "crane"] + ["x"] * 997, [f"label {k}" for k in range(1000)], None, {0, 1, 2}
+        ).checked()
+    assert json.loads(refused.value.label_map) == {"tench": "label 0", "n02012849": "label 134"}
+
+
 @pytest.mark.parametrize(
     ("values", "labels", "by", "places"),
     [
