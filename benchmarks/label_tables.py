@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ def _pair(row: dict[str, Any], kind: str) -> str:
 
 
 def _why(row: dict[str, Any]) -> str:
-    text = str(row.get("refused") or row.get("why") or "-").replace("|", "/").replace("'", "`")
+    text = str(row.get("refused") or row.get("why") or "-").replace("|", "/")
+    text = re.sub(r"(?<!\w)'([^']*)'", r"`\1`", text)
     cut = text if len(text) <= _LONGEST else text[:_LONGEST].rsplit(" ", 1)[0] + " ..."
     cut += "`" * (cut.count("`") % 2)
     return cut + (" (a map is offered)" if row.get("offers") else "")

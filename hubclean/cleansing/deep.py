@@ -15,7 +15,8 @@ from hubclean.methods.interface import Detection
 from hubclean.nets import datasets, loading
 from hubclean.nets.construction import adapters
 from hubclean.nets.datasets import ImageSource
-from hubclean.nets.labels.matching import LabelMap, Rule, labelling
+from hubclean.nets.labels.lookup import Rule
+from hubclean.nets.labels.matching import LabelMap, labelling
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped

@@ -9,7 +9,8 @@ from typing import Any
 
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
-from hubclean.nets.labels.matching import Labelling, LabelMap, Rule, labelling
+from hubclean.nets.labels.lookup import Rule
+from hubclean.nets.labels.matching import Labelling, LabelMap, labelling
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp
 from hubclean.records import DataReport, Loader, RepoRef, Severity

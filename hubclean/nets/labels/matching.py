@@ -11,15 +11,13 @@ from typing import Literal, TypeAlias
 
 from hubclean.errors import LabelError, OptionError
 from hubclean.escaping import printable
+from hubclean.nets.labels.lookup import NO_NAME, Labels, NoLabelError, Rule, few
 from hubclean.nets.labels.map_files import Pairs, Target, as_text, label_map, read_label_map
-from hubclean.nets.labels.spelling import PLACEHOLDER, nameless, number_of, offers, plain
+from hubclean.nets.labels.spelling import nameless, number_of, offers, plain
 
 LabelMap: TypeAlias = "str | Path | Mapping[str, Target] | None"
-Rule = Literal["name", "number", "position"]
 How = Literal["name", "number", "position", "map", "index"]
 RULES: tuple[Rule, ...] = ("name", "number", "position")
-_SHOWN = 8  # names in a sentence
-_NO_NAME = "no label has this name"
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def match(
     """
     choice = choice or BY_NAME
     used = range(len(classes)) if occurring is None else sorted(set(occurring))
-    table = _Labels(labels)
+    table = Labels(labels)
     by: Rule | Literal["index"] | None = choice.by
     if numbers:
         by = "number" if _by_name(table, [classes[index] for index in used], choice) else "index"
@@ -136,7 +134,7 @@ def match(
         name = plain(classes[index])
         try:
             places[index] = table.of_target(said[name]) if name in said else table.of(index, name, by, len(classes))
-        except _NoLabelError as why:
+        except NoLabelError as why:
             refused.append(Refused(name, str(why)))
     mapped = {plain(classes[index]) for index in used} & set(said)
     refused += _shared({index: place for index, place in places.items() if plain(classes[index]) not in said}, classes)
@@ -170,97 +168,7 @@ def rows_matched(
     return [found.places[row] for row in rows], found
 
 
-class _NoLabelError(Exception):
-    """Why a class has no label."""
-
-
-class _Labels:
-    """The model's labels, looked up by name and by number."""
-
-    def __init__(self, labels: Sequence[str]) -> None:
-        self.count = len(labels)
-        self.names = [plain(label) for label in labels]
-        self.places: dict[str, list[int]] = {}
-        for index, name in enumerate(self.names):
-            self.places.setdefault(name, []).append(index)
-        placeholders = [PLACEHOLDER.fullmatch(name) for name in self.names]
-        self.nameless = nameless(labels)
-        own = [
-            int(found[1]) if found else number_of(name) for found, name in zip(placeholders, self.names, strict=True)
-        ]
-        known = [number for number in own if number is not None]
-        # Only where all labels are numbers, each once, does a number say which label is meant.
-        numbered = len(set(known)) == self.count and (self.nameless or not any(placeholders))
-        self.by_number = {number: index for index, number in enumerate(known)} if numbered else {}
-
-    def of(self, index: int, name: str, by: Rule | Literal["index"] | None, classes: int) -> int:
-        """The label of a class by a rule; raises ``_NoLabelError``."""
-        if by == "index":
-            return self._placed(int(name))
-        if by == "position":
-            return self._at_position(index, classes)
-        if by == "number":
-            return self._numbered(name)
-        if len(found := self.places.get(name, [])) == 1:
-            return found[0]
-        if found:
-            raise _NoLabelError(f"the labels {_few(map(str, found))} all have this name")
-        if by is None and (number := self._number(name)) in self.by_number:
-            return self.by_number[number]
-        raise _NoLabelError(_NO_NAME)
-
-    def _number(self, name: str) -> int | None:
-        """The number a class name is, or holds as ``LABEL_3`` does where the labels have no names either."""
-        found = PLACEHOLDER.fullmatch(name) if self.nameless else None
-        return int(found[1]) if found else number_of(name)
-
-    def _numbered(self, name: str) -> int:
-        number = self._number(name)
-        if number is None:
-            raise _NoLabelError("its name is no number")
-        if not self.by_number:
-            return self._placed(number)
-        if number not in self.by_number:
-            raise _NoLabelError("no label has this number")
-        return self.by_number[number]
-
-    def _placed(self, number: int) -> int:
-        if number >= self.count:
-            raise _NoLabelError(f"the model has {self.count} labels, numbered from 0")
-        return number
-
-    def _at_position(self, index: int, classes: int) -> int:
-        if classes == self.count:
-            return index
-        fewer = classes < self.count
-        raise _NoLabelError(
-            f"{classes} classes cannot go to {self.count} labels by position"
-            + (": which labels have no class is not known, and every later one would be shifted" if fewer else "")
-        )
-
-    def of_target(self, target: Target) -> int | None:
-        """The label that a user's map names; raises ``_NoLabelError``."""
-        if target is None:
-            return None
-        if isinstance(target, str):
-            found = self.places.get(target, [])
-            if len(found) > 1:
-                these = _few(map(str, found))
-                raise _NoLabelError(f"the map says {printable(target, 40)!r}, the name of the labels {these}")
-            number = found[0] if found else number_of(target)
-        else:
-            number = target
-        if number is None or not 0 <= number < self.count:
-            raise _NoLabelError(f"the map says {printable(str(target), 40)!r}, which is no label")
-        return number
-
-    def target(self, place: int) -> Target:
-        """How a map names a label: by its name, or its number where another has the same name."""
-        name = self.names[place]
-        return name if name and len(self.places[name]) == 1 else place
-
-
-def _by_name(table: _Labels, values: Sequence[str], choice: Labelling) -> bool:
+def _by_name(table: Labels, values: Sequence[str], choice: Labelling) -> bool:
     """Whether numbers without names are labels' names and not places: only where they fit as names alone, or are said
     to.
 
@@ -290,11 +198,11 @@ def _shared(places: dict[int, int | None], classes: Sequence[str]) -> list[Refus
     ]
 
 
-def _offered(refused: Sequence[Refused], table: _Labels) -> list[tuple[str, Target]]:
+def _offered(refused: Sequence[Refused], table: Labels) -> list[tuple[str, Target]]:
     return [(one.name, table.target(one.offer)) for one in refused if one.offer is not None]
 
 
-def _how(table: _Labels, names: Sequence[str]) -> How:
+def _how(table: Labels, names: Sequence[str]) -> How:
     return "name" if all(name in table.places for name in names) else "number"
 
 
@@ -313,18 +221,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if number_of(part) is not None else (-1, part) for part in re.split(r"([0-9]{1,9})", name)]
 
 
-def _few(words: object) -> str:
-    shown = list(words)  # type: ignore[call-overload]
-    return ", ".join(shown[:_SHOWN]) + (f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else "")
-
-
 def _sentence(found: Matching) -> str:
     """Which classes, why, and what to do."""
     refused = found.refused
-    quoted = _few([repr(printable(one.name, 40)) for one in refused])
+    quoted = few([repr(printable(one.name, 40)) for one in refused])
     reasons = Counter(one.why for one in refused)
     why = "; ".join(list(reasons)[:2]) + ("; ..." if len(reasons) > 2 else "")
-    known = _few([repr(printable(label, 40)) for label in found.labels])
+    known = few([repr(printable(label, 40)) for label in found.labels])
     what = f"{len(refused)} classes of the images go" if len(refused) > 1 else "a class of the images goes"
     return f"{what} to no label of the model: {quoted} ({why}); its labels are {known}; {_advice(found)}"
 
@@ -334,7 +237,7 @@ def _advice(found: Matching) -> str:
         ways = ["if they mean the labels offered below, save that as labels.json and give --label-map labels.json"]
     else:
         ways = ["say in a JSON file what each of them is, null to leave it out, and give --label-map FILE"]
-    if all(number_of(one.name) is not None and one.why == _NO_NAME for one in found.refused):
+    if all(number_of(one.name) is not None and one.why == NO_NAME for one in found.refused):
         ways.append("--labels-by number if they are the labels' numbers from 0")
     elif found.classes == len(found.labels) and nameless(found.labels):
         ways.append("--labels-by position if class k is output k: the model has no label names")

@@ -1,1 +1,1 @@
-"""Classes and labels. ``spelling`` is tested through what ``matching`` offers."""
+"""Classes and labels. ``spelling`` and ``lookup`` are tested through ``matching``."""
