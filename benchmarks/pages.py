@@ -21,6 +21,7 @@ PAGES: tuple[tuple[str, str], ...] = (
     (r"Federated cleansing", "federated.md"),
     (r"Cost of inverting triggers|Beside trojanzoo|Capturing", "cost.md"),
     (r"Locating", "locating.md"),
+    (r"Labels as people", "labels.md"),
     (r"The static scan", "scan.md"),
 )
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import budget_tables, method_tables, pages
+from benchmarks import budget_tables, label_tables, method_tables, pages
 from benchmarks.federated import tables as federated_tables
 from benchmarks.scan import tables as scan_tables
 
@@ -44,6 +44,7 @@ def main() -> None:
     lines += pruning(HERE / "results" / "prune_sites.json")
     lines += locating(HERE / "results" / "locate-peers.json")
     lines += ["", *capturing(HERE / "results" / "capture.json")]
+    lines += ["", *label_tables.section(HERE / "results" / "labels.json")]
     lines += ["", *scan_tables.scan(HERE / "results")]
     pages.write("\n".join(lines))
     for place in (HERE.parent / "README.md", pages.DOCS / "index.md"):

@@ -70,6 +70,21 @@ class DataError(HubcleanError):
     """The images cannot be read, or do not fit the model's labels."""
 
 
+class LabelError(DataError):
+    """Classes of the images go to no label of the model, or the labels are not what the model answers.
+
+    Attributes:
+        label_map: text of a label map that would settle it, where one can be offered; else empty.
+    """
+
+    def __init__(self, message: str, label_map: str = "") -> None:
+        super().__init__(message)
+        self.label_map = label_map
+
+    def __reduce__(self) -> tuple[type[LabelError], tuple[str, str]]:
+        return type(self), (str(self), self.label_map)
+
+
 class BallotError(HubcleanError):
     """A ballot, pruning sequence or feedback of federated pruning is refused, or too few are left to go on."""
 

@@ -45,7 +45,11 @@ def outcome(audit: Audit) -> Outcome:
     if not verdicts or "undecided" in verdicts:
         return Outcome("undecided", "detection gave no verdict")
     found = "backdoored" in verdicts
-    return next(_failures(audit, found), None) or _held(audit, found)
+    if failure := next(_failures(audit, found), None):
+        return failure
+    if audit.loss:
+        return Outcome("undecided", f"it is not known that it is as good as the original: {audit.loss}")
+    return _held(audit, found)
 
 
 def worst(audit: Audit) -> Rate | None:

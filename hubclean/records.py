@@ -11,6 +11,10 @@ from typing import Literal
 
 from hubclean.json_records import from_json as from_json
 from hubclean.json_records import to_json as to_json
+from hubclean.label_records import ClassMatch as ClassMatch
+from hubclean.label_records import Fidelity as Fidelity
+from hubclean.label_records import LabelCheck as LabelCheck
+from hubclean.label_records import lost
 from hubclean.measurements import BallotReport as BallotReport
 from hubclean.measurements import CleansingReport as CleansingReport
 from hubclean.measurements import CurvePoint as CurvePoint
@@ -107,8 +111,15 @@ class Merging:
 class DataReport:
     """The images used: source (no machine path), split sizes, seed, and how classes were matched to labels.
 
-    Without images the source is ``none`` and all sizes are 0; ``matched_by`` is ``none`` where there were no labels.
+    Without images the source is ``none`` and all sizes are 0; ``matched_by`` is ``none`` where there were no labels,
+    ``index`` where the labels are numbers already, ``map`` where a map of the user's said some.
     ``taken`` says in one line which pictures were taken and which were left; ``left`` counts the latter by reason.
+
+    Args:
+        matches: every class of the images that have names, and the label it went to.
+        covered: how many of the model's labels the images have.
+        warnings: what the user was told about them.
+        check: what the original answers on them.
     """
 
     source: str
@@ -118,10 +129,14 @@ class DataReport:
     val: int
     test: int
     classes: int
-    matched_by: Literal["name", "index", "none"]
+    matched_by: Literal["name", "number", "position", "map", "index", "none"]
     seed: int
     taken: str = ""
     left: dict[str, int] = field(default_factory=dict)
+    matches: tuple[ClassMatch, ...] = ()
+    covered: int = 0
+    warnings: tuple[str, ...] = ()
+    check: LabelCheck | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +166,7 @@ class Audit:
     rechecks: tuple[DetectionReport, ...] = ()
     probes: tuple[Probe, ...] = ()
     merging: Merging | None = None
+    fidelity: Fidelity | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -161,6 +177,14 @@ class Audit:
     def exit_code(self) -> int:
         """0 no backdoor found, or every probe says that it is gone; 1 it is not, or only covered; 2 no verdict."""
         return self.outcome.exit_code
+
+    @property
+    def loss(self) -> str:
+        """Why it is not known that accuracy was kept within the tolerance; empty if it was, or nothing was changed."""
+        done = self.cleansing
+        if self.fidelity is None or not (done.changed or done.guard):
+            return ""
+        return lost(done.before[0].clean_accuracy, done.after[0].clean_accuracy, self.fidelity, self.data.check)
 
 
 @dataclass(frozen=True, slots=True)

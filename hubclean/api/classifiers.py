@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hubclean.errors import OptionError, several, strings
 
@@ -163,6 +163,9 @@ def clean(
     base: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    label_map: str | Path | Mapping[str, str | int | None] | None = None,
+    labels_by: Literal["name", "number", "position"] | None = None,
+    accept_accuracy: bool = False,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -200,6 +203,11 @@ def clean(
         subfolder: where in the repo the model lies, as of ``from_pretrained``.
         base: what an adapter (LoRA) changes; without it the repo that its config names.
         image_column, label_column: of a table of images, where names and the model's labels do not decide.
+        label_map: for classes of the images that have not the very name of a label: class to label name, label number
+            (from 0) or ``None`` to leave it out; a mapping, or a JSON or CSV file.
+        labels_by: ``name`` alone, ``number`` (classes are named by the labels' numbers) or ``position`` (class k is
+            label k); without it, by name, and by number where the labels are numbers or have no names.
+        accept_accuracy: go on where the model does not answer the images with their labels.
 
     Returns:
         The folder, the audit, the cleansed checkpoint; ``audit.exit_code`` is that of the command.
@@ -207,6 +215,8 @@ def clean(
     Raises:
         OptionError: no such method or option, or a method needs images and there are none.
         RefusedError: the static scan has findings that count, or did not check what will be loaded; nothing was.
+        LabelError: a class goes to no label, or the model's answers do not fit the labels; ``label_map`` of the error
+            is a map to save, where one can be offered.
         HubcleanError: anything else that kept it from finishing; then ``out`` does not exist.
     """
     from hubclean.cleansing import pipeline
@@ -234,6 +244,9 @@ def clean(
         base=base,
         image_column=image_column,
         label_column=label_column,
+        label_map=label_map,
+        labels_by=labels_by,
+        accept_accuracy=accept_accuracy,
     )
     if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
         raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")

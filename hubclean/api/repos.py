@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from hubclean.errors import strings
 
@@ -43,6 +43,9 @@ def scan(
     session: Session | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    label_map: str | Path | Mapping[str, str | int | None] | None = None,
+    labels_by: Literal["name", "number", "position"] | None = None,
+    accept_accuracy: bool = False,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -68,6 +71,7 @@ def scan(
         hooks: a folder with adapters of your own, for ``deep``.
         base: what an adapter (LoRA) changes, for ``deep``; without it the repo that its config names.
         session: device, seed, batch size for ``deep``, from ``open_session``.
+        label_map, labels_by, accept_accuracy: for ``deep``, as for ``clean``.
 
     Returns:
         The report; ``report.exit_code`` is that of the command: 0 clean, 1 findings, 2 no verdict.
@@ -99,7 +103,19 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
-    options = DeepOptions(detectors, given, split, sizes or Sizes(), hooks, base, image_column, label_column)
+    options = DeepOptions(
+        detectors,
+        given,
+        split,
+        sizes or Sizes(),
+        hooks,
+        base,
+        image_column=image_column,
+        label_column=label_column,
+        label_map=label_map,
+        labels_by=labels_by,
+        accept_accuracy=accept_accuracy,
+    )
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 
 

@@ -4,6 +4,8 @@
 * ``options``: what it can be told, and the command that repeats it.
 * ``chosen_methods``: which methods run, with which ``KEY=VALUE`` options, and what they need.
 * ``inputs``: the checkpoint, opened after its scan, and its images in three sets.
+* ``label_check``: whether the original answers the images with their labels, before anything is tuned.
+* ``fidelity``: what of its answers a cleansed model keeps.
 * ``deep``: the second stage of a scan: detectors on the weights.
 * ``verdict``: one verdict from all detectors.
 * ``rechecking``: triggers inverted anew, and detection repeated on the cleansed net.
@@ -11,6 +13,8 @@
 * ``output_folder``: weights, triggers, pictures, audit and card as one whole folder.
 * ``card``: the model card.
 * ``hub_metadata``: what of it the Hub takes.
+* ``card_labels``: what it says of labels.
+* ``card_metadata``: what the Hub reads of it.
 * ``front_matter``: the YAML block at its top.
 * ``pictures``: recovered triggers, mask norms, the pruning curve.
 """

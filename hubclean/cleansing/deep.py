@@ -8,6 +8,7 @@ from pathlib import Path
 from hubclean.cleansing import verdict
 from hubclean.cleansing.chosen_methods import lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_or_merge, load_with_data
+from hubclean.cleansing.label_check import check_labels
 from hubclean.errors import HubcleanError, OptionError, hold_several
 from hubclean.hub.repos import Repo
 from hubclean.hub.subfolders import below
@@ -15,6 +16,8 @@ from hubclean.methods.interface import Detection
 from hubclean.nets import datasets
 from hubclean.nets.construction import adapters
 from hubclean.nets.datasets import ImageSource
+from hubclean.nets.labels.lookup import Rule
+from hubclean.nets.labels.matching import LabelMap, labelling
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport, Skipped
@@ -28,7 +31,10 @@ DETECTORS = ("neural-cleanse", "mm-bd")
 @dataclass(frozen=True)
 class DeepOptions:
     """Detectors with their ``KEY=VALUE`` options, which images to use, a folder with adapters of the user's, and the
-    base that an adapter changes, where its config does not name it."""
+    base that an adapter changes, where its config does not name it.
+
+    ``label_map``, ``labels_by`` and ``accept_accuracy`` are those of ``CleanOptions``.
+    """
 
     detectors: tuple[str, ...] = DETECTORS
     given: tuple[str, ...] = ()
@@ -38,6 +44,9 @@ class DeepOptions:
     base: str | None = None
     image_column: str | None = None
     label_column: str | None = None
+    label_map: LabelMap = None
+    labels_by: Rule | None = None
+    accept_accuracy: bool = False
 
     def __post_init__(self) -> None:
         hold_several(self, str, "detectors", "given")
@@ -65,14 +74,17 @@ def deep_scan(
     made = [detector for detector in made if not lacking([detector], data is not None)]
     if not made:
         return report, ()
+    names = labelling(options.labels_by, options.label_map)
     try:
         checkpoint = load_or_merge(
             below(repo, report.origin.subfolder), adapters.load_adapters(options.hooks), report, options.base
         )
         session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
         columns = {"image_column": options.image_column, "label_column": options.label_column}
-        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needs_labels(made), **columns)
+        needed = needs_labels(made)
+        loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, needed, names, **columns)
         report = replace(report, images=loaded.splits.report.taken)
+        check_labels(checkpoint, loaded.splits, session, options.accept_accuracy)
     except OptionError:
         raise
     except HubcleanError as error:

@@ -14,6 +14,7 @@ from hubclean.nets import datasets, loading, merging
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction import adapters, preprocessing
 from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.labels.matching import Labelling
 from hubclean.nets.metrics import predictions
 from hubclean.nets.session import Session
 from hubclean.records import ScanReport
@@ -36,6 +37,7 @@ def load_with_data(
     sizes: datasets.Sizes,
     session: Session,
     labelled: bool = True,
+    labelling: Labelling | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
 ) -> Loaded:
@@ -44,6 +46,7 @@ def load_with_data(
     Args:
         labelled: whether a chosen method needs labels. If not, images without any will do: in ``fit`` and ``val`` the
             model's own answers stand in for them, so that accuracy on ``val`` is agreement with the original.
+        labelling: how classes are matched with labels.
         image_column, label_column: of a table, where names and the model's labels do not decide.
     """
     if source is None:
@@ -60,6 +63,7 @@ def load_with_data(
         checkpoint.facts.input_size,
         image_column=image_column,
         label_column=label_column,
+        labelling=labelling,
     )
     if not splits.labelled:
         fit, val = (

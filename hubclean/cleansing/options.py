@@ -10,6 +10,8 @@ from typing import Any
 from hubclean.errors import hold_several
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
+from hubclean.nets.labels.lookup import Rule
+from hubclean.nets.labels.matching import Labelling, LabelMap, labelling
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp
 from hubclean.records import DataReport, Loader, RepoRef, Severity
@@ -42,6 +44,9 @@ class CleanOptions:
         ready: a defense that is made already (the federated one needs its clients), in place of ``defense``.
         command: what repeats the run, where that is no ``hubclean clean``.
         image_column, label_column: of a table of images, where names and the model's labels do not decide.
+        label_map: class of the images to label name, number or ``None``; a mapping, or a JSON or CSV file.
+        labels_by: ``name``, ``number`` or ``position``, see ``labels.matching.Labelling``.
+        accept_accuracy: go on where the original's answers do not fit the labels.
     """
 
     detectors: tuple[str, ...] = ()
@@ -65,11 +70,23 @@ class CleanOptions:
     command: str = ""
     image_column: str | None = None
     label_column: str | None = None
+    label_map: LabelMap = None
+    labels_by: Rule | None = None
+    accept_accuracy: bool = False
 
     def __post_init__(self) -> None:
         hold_several(self, str, "detectors", "given", "allow", "allow_unchecked")
         hold_several(self, (str, Path), "ballots", "feedback")
         hold_several(self, object, "planted")
+
+    @property
+    def labelling(self) -> Labelling:
+        """How the classes of the images go to the model's labels.
+
+        Raises:
+            OptionError: the map cannot be read, or there is no such rule.
+        """
+        return labelling(self.labels_by, self.label_map)
 
     def settled(self, data: bool) -> CleanOptions:
         """The same with detector and defense named; ``data`` is whether there are images."""
@@ -88,6 +105,9 @@ def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions,
     words += [f"given={options.given!r}"] if options.given else []
     words += [] if options.retune else ["retune=False"]
     words += ["always=True"] if options.always else []
+    words += [f"labels_by={options.labels_by!r}"] if options.labels_by else []
+    words += ["label_map=LABEL_MAP"] if options.label_map is not None else []
+    words += ["accept_accuracy=True"] if options.accept_accuracy else []
     if report.fit:
         words.append(f"sizes=hubclean.Sizes({report.fit}, {report.val}, {report.test or None})")
     batch = f"hubclean.open_session(seed={session.seed}, batch_size={session.batch_size})"
@@ -105,6 +125,11 @@ def command_line(origin: RepoRef, report: DataReport, options: CleanOptions, ses
         words += ["--test", str(report.test)]
     for option, column in (("--image-column", options.image_column), ("--label-column", options.label_column)):
         words += [option, column] if column and report.fit else []
+    words += ["--labels-by", options.labels_by] if options.labels_by else []
+    if options.label_map is not None:
+        is_file = isinstance(options.label_map, (str, Path))
+        words += ["--label-map", Path(options.label_map).name if is_file else "LABEL_MAP.json"]  # type: ignore[arg-type]
+    words += ["--accept-accuracy"] if options.accept_accuracy else []
     for name in options.detectors:
         words += ["--detector", name]
     words += ["--defense", str(options.defense)]

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hubclean.cleansing import rechecking, retuning, verdict
+from hubclean.cleansing import fidelity, rechecking, retuning, verdict
 from hubclean.cleansing.chosen_methods import Method, lacking, method_options, needs_labels
 from hubclean.cleansing.inputs import load_with_data, open_scanned
+from hubclean.cleansing.label_check import check_labels
 from hubclean.cleansing.options import WITHOUT_IMAGES, CleanOptions, repeating
 from hubclean.cleansing.output_folder import deliver, inherited_notes
 from hubclean.errors import OptionError
@@ -21,8 +22,9 @@ from hubclean.methods.runtime_filter import filtered
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import ImageSource, Splits
+from hubclean.nets.labels.matching import Labelling
 from hubclean.nets.memory import fitted
-from hubclean.nets.metrics import measure
+from hubclean.nets.metrics import measure, predictions
 from hubclean.nets.own_net import on_disk
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp, Trigger, check_fits
@@ -31,6 +33,7 @@ from hubclean.records import (
     CleansingReport,
     DataReport,
     DetectionReport,
+    Fidelity,
     Metrics,
     Retuning,
     ScanReport,
@@ -42,7 +45,7 @@ from hubclean.version import versions
 from hubclean.whole_folder import check_free
 from hubclean.wording import option
 
-_NONE = "skip"
+_NONE, _BEFORE = "skip", "before"
 _LEFT = "nothing was found, so the weights stay as they were; --always runs {} all the same"
 _MOST_RETUNED = 3  # each is a short training
 
@@ -86,10 +89,10 @@ def clean(
     """
     started, options = time.monotonic(), (options or CleanOptions()).settled(data is not None)
     check_free(out)
-    methods = _made(options, data is not None)
+    methods, names = _made(options, data is not None), options.labelling
     checkpoint, scan = open_scanned(target, revision, options.hooks, options)
     with on_disk(checkpoint) as stored:
-        result = _cleaned(stored, scan, data, out, session, options, methods, started)
+        result = _cleaned(stored, scan, data, out, session, options, methods, names, started)
     if checkpoint.folder is None:  # the temporary files are gone
         return replace(result, checkpoint=replace(result.checkpoint, folder=out))
     return result
@@ -103,6 +106,7 @@ def _cleaned(
     session: Session,
     options: CleanOptions,
     methods: tuple[tuple[Any, ...], Any],
+    names: Labelling,
     started: float,
 ) -> CleanResult:
     """The same for a checkpoint whose files are on disk, with detectors and defense made."""
@@ -113,15 +117,16 @@ def _cleaned(
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
     labelled = needs_labels((*detectors, defense))
     columns = {"image_column": options.image_column, "label_column": options.label_column}
-    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled, **columns)
-    splits = loaded.splits
+    loaded = load_with_data(checkpoint, data, options.split, options.sizes, session, labelled, names, **columns)
+    check = check_labels(checkpoint, loaded.splits, session, options.accept_accuracy)
+    splits = replace(loaded.splits, report=replace(loaded.splits.report, check=check))
     detections: tuple[Detection, ...] = tuple(one.detect(checkpoint, splits.defense, session) for one in detectors)
     recovered = tuple(trigger for detection in detections for trigger in detection.triggers)
     reports = tuple(detection.report for detection in detections)
     judgement = verdict.judge(reports, verdict.measured_errors()) if reports else None
     leave = judgement is not None and judgement.verdict == "not found" and not options.always
     chosen = NoDefense() if leave else defense
-    report, cleansing = _cleanse(checkpoint, chosen, splits, recovered, options.planted, session)
+    report, cleansing, kept = _cleanse(checkpoint, chosen, splits, recovered, options.planted, session)
     if leave:
         report = replace(report, notes=(_LEFT.format(type(defense).name), *report.notes))
     retuned, why = _retuned(checkpoint, cleansing, splits, recovered, options, session)
@@ -136,12 +141,13 @@ def _cleaned(
         probes=found.probes,
         rechecks=found.rechecks,
         skipped=(*audit.skipped, *why, *found.skipped),
+        fidelity=kept,
         seconds=time.monotonic() - started,
     )
     if session.accelerator.is_main_process:
         audit = deliver(out, audit, checkpoint, cleansing, detections, splits.test, session)
     session.accelerator.wait_for_everyone()
-    return CleanResult(out, audit, cleansing.checkpoint, (*splits.warnings, *noted))
+    return CleanResult(out, audit, cleansing.checkpoint, (*audit.data.warnings, *noted))
 
 
 def _audit(
@@ -228,15 +234,19 @@ def _cleanse(
     recovered: tuple[Trigger, ...],
     planted: tuple[Stamp, ...],
     session: Session,
-) -> tuple[CleansingReport, Cleansing]:
+) -> tuple[CleansingReport, Cleansing, Fidelity]:
     """Run the defense and measure every stage alike, on test images that nobody tuned on."""
+    images = splits.test if splits.labelled else splits.defense.val
+    answers = {}
 
     def measured(stage: Stage) -> tuple[Metrics, ...]:
         one = stage.checkpoint
         model = filtered(one, stage.filters) if stage.filters else one.model
-        return measure(model, splits.test, len(checkpoint.labels), session, planted, recovered)
+        answers[stage.name] = said = predictions(model, images, session)
+        known = said if splits.labelled else None
+        return measure(model, splits.test, len(checkpoint.labels), session, planted, recovered, known)
 
-    before = measured(Stage("before", checkpoint))
+    before = measured(Stage(_BEFORE, checkpoint))
     started = time.monotonic()
     cleansing: Cleansing = defense.cleanse(checkpoint, splits.defense, recovered, session)  # type: ignore[attr-defined]
     seconds = time.monotonic() - started
@@ -264,4 +274,12 @@ def _cleanse(
         trials=cleansing.trials,
         ballots=cleansing.ballots,
     )
-    return report, cleansing
+    kept = fidelity.fidelity(
+        answers[_BEFORE],
+        answers[cleansing.kept],
+        images.labels if splits.labelled else None,
+        fidelity.tolerance_of(defense),
+        len(checkpoint.labels),
+        splits.report,
+    )
+    return report, cleansing, kept

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Literal
 
 from hubclean.errors import HubcleanError
+from hubclean.methods.tolerance import FEWEST_LABELS
 from hubclean.records import DetectionReport, ErrorRates, Evidence, Judgement, LabelScore, Verdict, from_json
 from hubclean.resources import data_folder
 
@@ -87,12 +89,19 @@ def _inverted(name: str, score: LabelScore, report: DetectionReport) -> Iterator
     def limit(key: str, usual: float) -> float:
         return float(options.get(key, usual))
 
+    # Over few labels no number of masks says anything, and one that leads to a label anyway says nothing of a trigger.
+    few, answered = len(report.scores) < FEWEST_LABELS, report.measures.get(f"answered.{label}")
+
     def row(what: str, value: float, threshold: float, high: bool = True) -> Evidence:
         passed = value >= threshold if high else value <= threshold
-        return Evidence(f"{name} {what}", value, threshold, "backdoored" if passed else "clean", label)
+        says: Literal["backdoored", "clean"] = "backdoored" if passed else "clean"
+        return Evidence(f"{name} {what}", value, threshold, "nothing" if few or answered else says, label)
 
-    yield row("anomaly index", score.index, report.threshold)
-    yield row("log anomaly index", score.log_index, limit("log_threshold", 2.0))
+    if answered:
+        yield row("clean images answered so", answered, 0.0)
+    if not few:
+        yield row("anomaly index", score.index, report.threshold)
+        yield row("log anomaly index", score.log_index, limit("log_threshold", 2.0))
     yield row("mask share", score.mask_share, limit("mask_share", 0.05), high=False)
     if score.asr.n:
         yield row("held-out ASR", score.asr.value, limit("held_out_asr", 0.9))

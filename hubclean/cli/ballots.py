@@ -7,7 +7,15 @@ from typing import Any
 
 import click
 
-from hubclean.cli.options import FileLists, file_list, json_option, model_options, print_result, session
+from hubclean.cli.options import (
+    FileLists,
+    file_list,
+    json_option,
+    label_options,
+    model_options,
+    print_result,
+    session,
+)
 from hubclean.escaping import printable
 
 _REVISION = click.option("--revision", help="Branch, tag or commit.")
@@ -130,16 +138,18 @@ def tally(target: str, ballots: tuple[Path, ...], out: Path, as_json: bool, **re
 )
 @_OUT
 @_SPLIT
+@label_options
 @model_options
 @json_option
 def feedback(target: str, sequence: Path, data: str, out: Path, as_json: bool, **rest: Any) -> None:
     """Try a pruning sequence on private images and write TARGET's accuracy at every point of it."""
     from hubclean.federated import by_files
     from hubclean.methods.voting.ballot_files import check_new, write_document
+    from hubclean.nets.labels.matching import labelling
 
     check_new(out)
-    opened = session(rest)
-    source = by_files.OwnImages(target, data, rest["revision"], rest["split"], rest["hooks"])
+    names, opened = labelling(rest["labels_by"], rest["label_map"]), session(rest)
+    source = by_files.OwnImages(target, data, rest["revision"], rest["split"], rest["hooks"], names)
     made = by_files.feedback(source, sequence, opened)
     if opened.accelerator.is_main_process:
         write_document(made, out)

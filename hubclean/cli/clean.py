@@ -9,11 +9,14 @@ from typing import Any
 import click
 
 from hubclean.cli.options import (
+    LABELS,
     FileLists,
+    accept_option,
     base_option,
     data_options,
     file_list,
     json_option,
+    label_options,
     model_options,
     policy_options,
     print_result,
@@ -61,6 +64,8 @@ from hubclean.cli.options import session as new_session
 @base_option
 @policy_options
 @data_options
+@label_options
+@accept_option
 @model_options
 @json_option
 def clean(
@@ -87,7 +92,19 @@ def clean(
     session = new_session(rest)
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
     stamps = tuple(load_stamp(path) for path in planted)
-    keys = ("detectors", "defense", "given", "split", "hooks", "retune", "always", "ballots", "feedback", "base")
+    keys = (
+        "detectors",
+        "defense",
+        "given",
+        "split",
+        "hooks",
+        "retune",
+        "always",
+        "ballots",
+        "feedback",
+        "base",
+        *LABELS,
+    )
     named = ("allow", "allow_unchecked", "loader", "subfolder", "image_column", "label_column")
     scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in named}}
     options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)

@@ -79,6 +79,29 @@ def data_options(command: F) -> F:
     return command
 
 
+def label_options(command: F) -> F:
+    """How the classes of the images go to the model's labels."""
+    kind = click.Path(exists=True, dir_okay=False, path_type=Path)
+    for option in (
+        click.option(
+            "--labels-by",
+            type=click.Choice(["name", "number", "position"]),
+            help="How classes go to labels  [default: by the very same name; numbers as numbers where labels are such]",
+        ),
+        click.option("--label-map", type=kind, help="JSON or CSV: class of the images to label; null leaves it out."),
+    ):
+        command = option(command)
+    return command
+
+
+LABELS = ("label_map", "labels_by", "accept_accuracy")
+accept_option = click.option(
+    "--accept-accuracy",
+    is_flag=True,
+    help="Go on where the model does not answer the images with their labels; the card says so in its first lines.",
+)
+
+
 def print_result(result: Any, as_json: bool, text: Callable[[], str]) -> None:
     """Write a result to stdout: JSON by its record, or text."""
     if as_json:

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubclean.cli.options import (
+    LABELS,
+    accept_option,
     base_option,
     data_options,
     json_option,
+    label_options,
     model_options,
     place_options,
     policy_options,
@@ -79,6 +82,8 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 )
 @base_option
 @data_options
+@label_options
+@accept_option
 @model_options
 @json_option
 def scan(
@@ -212,9 +217,8 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     from hubclean.nets.datasets import Sizes
 
     sizes = Sizes(rest["fit"], rest["val"], rest["test"])
-    columns = {key: rest[key] for key in ("image_column", "label_column")}
-    chosen = (rest["detectors"], rest["given"], rest["split"], sizes, rest["hooks"], rest["base"])
-    options = DeepOptions(*chosen, **columns)
+    keys = ("detectors", "given", "split", "hooks", "base", "image_column", "label_column", *LABELS)
+    options = DeepOptions(**{key: rest[key] for key in keys}, sizes=sizes)
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 

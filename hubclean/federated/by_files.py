@@ -7,7 +7,7 @@ The two ways of federated pruning without a server: every participant runs ``ran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from hubclean.methods.voting.votes import Joining, Scheme
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.images import ImageSet
+from hubclean.nets.labels.matching import BY_NAME, Labelling
 from hubclean.nets.memory import fitted
 from hubclean.nets.session import Session
 from hubclean.records import BallotReport
@@ -40,6 +41,7 @@ class OwnImages:
         target: what ``open_target`` takes, an open repo, or a checkpoint from ``loading.wrap`` with its folder.
         data: images, see ``datasets.load_images``; all of the split are used, up to 7,000.
         hooks: a folder with adapters of the user's own.
+        labelling: how the classes of the images go to the model's labels, where labels are needed.
     """
 
     target: str | Repo | Checkpoint
@@ -47,6 +49,7 @@ class OwnImages:
     revision: str | None = None
     split: str | None = None
     hooks: Path | None = None
+    labelling: Labelling = BY_NAME
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,8 @@ def _opened(source: OwnImages, session: Session, labelled: bool) -> tuple[Checkp
     checkpoint = open_scanned(source.target, source.revision, source.hooks)[0]
     participant.weights_of(checkpoint)
     session = fitted(session, checkpoint.model, checkpoint.facts.input_size)
-    splits = load_with_data(checkpoint, source.data, source.split, Sizes(), session, labelled).splits
+    labelling = replace(source.labelling, needed=labelled)
+    splits = load_with_data(checkpoint, source.data, source.split, Sizes(), session, labelled, labelling).splits
     every = (splits.defense.fit, splits.defense.val, splits.test)
     images = ImageSet(torch.cat([one.pixels for one in every]), torch.cat([one.labels for one in every]))
     checkpoint.model.to(session.device)

@@ -1,4 +1,4 @@
-"""What a loss of accuracy may be, how far a curve is followed, how few images are too few. No torch."""
+"""What a loss of accuracy may be, how far a curve is followed, how few images or labels are too few. No torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from hubclean.measurements import CurvePoint
 _ROUNDING = 1e-9
 # Training on fewer images leaves BatchNorm's running statistics as they are (docs/methods/index.md#few-images; ours).
 FEW_IMAGES = 200
+# An anomaly index over fewer labels means nothing; over two it is a constant.
+FEWEST_LABELS = 6
 
 
 def within(before: float, after: float, max_drop: float) -> bool:

@@ -13,8 +13,8 @@
 * ``images``: tensor shapes and sets of images.
 * ``datasets``: images in three sets, wherever they come from.
 * ``sources``: pictures and labels as people keep them: folders, tables, archives, the Hub.
-* ``image_tables``: class names matched with labels.
 * ``own_images``: images in memory.
+* ``labels``: the classes of the images matched with the labels of the model.
 * ``triggers``: stamps and triggers, in sets and in files.
 * ``session``: device, processes, seed, batch size, progress.
 * ``memory``: how many images fit.

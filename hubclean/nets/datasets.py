@@ -10,15 +10,15 @@ from typing import Any, TypeAlias
 
 import torch
 
-from hubclean.errors import DataError
+from hubclean.errors import DataError, LabelError
 from hubclean.nets import own_images
-from hubclean.nets.image_tables import match_classes
 from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.labels.matching import Labelling, Matching, match, rows_matched
 from hubclean.nets.own_images import OwnImages
 from hubclean.nets.session import Session, open_session
 from hubclean.nets.sources import drawing
-from hubclean.nets.sources.pictures import Pictures, Request
-from hubclean.records import DataReport
+from hubclean.nets.sources.pictures import Classes, Pictures, Request
+from hubclean.records import ClassMatch, DataReport
 
 ImageSource: TypeAlias = "str | Path | OwnImages"
 
@@ -79,7 +79,7 @@ class Sizes:
         return sum(most if size is None else size for size, most in given)
 
 
-_UNLABELLED = ("the images have no labels: clean accuracy is not measured, and methods see the model's own answers",)
+UNLABELLED = ("the images have no labels: clean accuracy is not measured, and methods see the model's own answers",)
 
 
 def no_images(shape: tuple[int, int, int], seed: int) -> Splits:
@@ -99,6 +99,7 @@ def load_images(
     shape: tuple[int, int, int] | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    labelling: Labelling | None = None,
 ) -> Splits:
     """Read ``source``, match its classes with the model's, and draw the three sets with the session's seed.
 
@@ -114,33 +115,39 @@ def load_images(
         labelled: whether labels are needed; if not, images without any will do.
         shape: the model's input size (c, h, w), needed for images in memory.
         image_column, label_column: of a table, where names and the model's labels do not decide.
+        labelling: how classes are matched with labels; images in memory without class names have label numbers.
 
     Raises:
-        DataError: not readable, no image or label column, or classes that do not fit the model.
+        LabelError: a class goes to no label.
+        DataError: not readable, or no image or label column.
     """
     sizes = sizes or Sizes()
     if isinstance(source, (str, Path)) or hasattr(source, "features") or isinstance(source, dict):
         request = Request(split, image_column, label_column, labels, labelled, sizes.most)
-        return _from_pictures(_opened(source, request), labels, prepare, session, sizes)
+        return _from_pictures(_opened(source, request), labels, prepare, session, sizes, labelling)
     if split or image_column or label_column:
         raise DataError("images in memory have no splits" if split else "images in memory have no columns")
     assert shape is not None
     wanted = sizes.of(own_images.count(source))
     order = _drawn(own_images.count(source), sum(wanted), session)
     names = own_images.class_names(source, labels)
-    mapping = match_classes(list(names), labels)[0] if names else list(range(len(labels)))
     session.progress.start("reading images", len(order))
     rows = []
     for index in order:
-        rows.append(own_images.row(source, index, shape, len(mapping), prepare))
+        rows.append(own_images.row(source, index, shape, len(names) or len(labels), prepare))
         session.progress.advance()
     session.progress.finish()
-    numbers = torch.tensor([mapping[label] for _, label in rows])
-    whole = ImageSet(torch.stack([image for image, _ in rows]), numbers)
-    said = ("memory", "all", len(mapping), "name" if names else "index")
+    numbers = [label for _, label in rows]
+    matching = match(names, labels, labelling).checked() if names else None
+    places = [matching.places[number] for number in numbers] if matching else numbers
+    kept = [row for row, place in enumerate(places) if place is not None]
+    whole = ImageSet(torch.stack([rows[row][0] for row in kept]), torch.tensor([places[row] for row in kept]))
+    how = matching.how if matching else "index"
+    said = ("memory", "all", len(names) or len(labels), how)
     made = _shared(whole, wanted[:2], said, session)
-    text = f"{len(order):,} of {own_images.count(source):,} images in memory, labels by {said[3]}"
-    return replace(made, report=replace(made.report, taken=text))
+    text = f"{len(kept):,} of {own_images.count(source):,} images in memory, labels by {how}"
+    report = replace(made.report, taken=text, covered=len(set(whole.labels.tolist())))
+    return replace(made, report=replace(report, matches=_matches(matching)))
 
 
 def _opened(source: Any, request: Request) -> Pictures:
@@ -158,22 +165,58 @@ def _from_pictures(
     prepare: Callable[[Any], torch.Tensor],
     session: Session,
     sizes: Sizes,
+    labelling: Labelling | None = None,
 ) -> Splits:
-    classes = pictures.classes
-    labelled = classes.kind != "none"
-    mapping, matched, warnings = match_classes(list(classes.names), labels) if labelled else ([], "none", _UNLABELLED)
-    fit, val, test = sizes.of(len(pictures)) if labelled else sizes.unlabelled(len(pictures))
-    order = _drawn(len(pictures), len(pictures), session)
+    places, matching, warnings = _places(pictures.classes, labels, labelling)
+    labelled = matching is not None
+    able = [row for row, place in enumerate(places) if place is not None]
+    warnings += _told(matching, len(places) - len(able))
+    fit, val, test = sizes.of(len(able)) if labelled else sizes.unlabelled(len(able))
+    order = [able[row] for row in _drawn(len(able), len(able), session)]
     images, kept, bad = drawing.drawn(pictures, order, fit + val + test, prepare, session)
     if len(kept) < fit + val + labelled:
         raise DataError(f"only {len(kept)} images can be read, too few for fit {fit} + val {val} and a test image")
     if bad:
         warnings = (*warnings, f"{bad} {'image' if bad == 1 else 'images'} could not be read and were left out")
-    numbers = [mapping[classes.numbers[row]] if labelled else -1 for row in kept]
-    said = (pictures.source, pictures.split, len(classes.names), matched)
-    made = _shared(ImageSet(images, torch.tensor(numbers)), (fit, val), said, session, warnings, labelled)
+    how = (len(matching.places), matching.how) if matching else (0, "none")
+    said = (pictures.source, pictures.split, *how)
+    whole = ImageSet(images, torch.tensor([places[row] for row in kept]))
+    made = _shared(whole, (fit, val), said, session, warnings, labelled)
     text, left = drawing.line(pictures, len(kept), bad)
-    return replace(made, report=replace(made.report, taken=text, left=left))
+    report = replace(made.report, taken=text, left=left, covered=matching.covered if matching else 0)
+    return replace(made, report=replace(report, matches=_matches(matching)))
+
+
+def _places(
+    classes: Classes, labels: tuple[str, ...], labelling: Labelling | None
+) -> tuple[list[int | None], Matching | None, tuple[str, ...]]:
+    """The label of every picture, ``None`` for one that is left out, how they were matched, and why they are not used.
+
+    Without labels, or where they fit none and are not needed, all are -1.
+    """
+    if classes.kind == "none":
+        return [-1] * len(classes.numbers), None, ()
+    try:
+        rows, found = rows_matched(classes.names, classes.numbers, labels, labelling, classes.kind == "number")
+    except LabelError as error:
+        if labelling is None or labelling.needed:
+            raise
+        return [-1] * len(classes.numbers), None, (f"the labels of the images are not used: {error}",)
+    return rows, found, ()
+
+
+def _told(matching: Matching | None, left_out: int) -> tuple[str, ...]:
+    """What the user should read about the labels."""
+    if matching is None:
+        return UNLABELLED
+    out = [name for name, place in matching.pairs if place is None]
+    some = (f"{left_out} images of {len(out)} classes are left out, as the label map says",) if out else ()
+    return (*matching.notes, *some)
+
+
+def _matches(matching: Matching | None) -> tuple[ClassMatch, ...]:
+    """For the record; numbers say nothing that the labels do not."""
+    return tuple(ClassMatch(*pair) for pair in matching.pairs) if matching and matching.how != "index" else ()
 
 
 def _drawn(rows: int, wanted: int, session: Session) -> list[int]:
@@ -193,7 +236,8 @@ def _shared(
     parts = [whole.subset(torch.arange(*ends)) for ends in ((0, fit), (fit, fit + val), (fit + val, len(whole)))]
     digest = hashlib.sha256(whole.labels.numpy().tobytes() + hashlib.sha256(whole.pixels.numpy().tobytes()).digest())
     name, used, classes, matched = said
-    report = DataReport(name, used, digest.hexdigest(), fit, val, len(parts[2]), classes, matched, session.seed)
+    sizes_read = fit, val, len(parts[2])
+    report = DataReport(name, used, digest.hexdigest(), *sizes_read, classes, matched, session.seed, warnings=warnings)
     return Splits(DefenseData(parts[0], parts[1]), parts[2], report, warnings, labelled)
 
 
@@ -226,4 +270,5 @@ def read_matched(
 ) -> ImageSet:
     """Every image of one split with the model's label numbers; raises ``DataError`` as ``load_images``."""
     images, classes = read_all(source, split, prepare, labels)
-    return ImageSet(images.pixels, torch.tensor(match_classes(list(classes), labels)[0])[images.labels])
+    rows, _ = rows_matched(classes, images.labels.tolist(), labels)
+    return ImageSet(images.pixels, torch.tensor(rows))

@@ -81,9 +81,15 @@ def measure(
     session: Session,
     planted: Iterable[Stamp] = (),
     recovered: Iterable[Stamp] = (),
+    answers: Tensor | None = None,
 ) -> tuple[Metrics, ...]:
-    """One ``Metrics`` a trigger, planted ones first; a single one without ASR when there is no trigger."""
-    accuracy = clean_accuracy(model, images, session)
+    """One ``Metrics`` a trigger, planted ones first; a single one without ASR when there is no trigger.
+
+    Args:
+        answers: the model's ``predictions`` on ``images``, where they are known.
+    """
+    answers = predictions(model, images, session) if answers is None else answers
+    accuracy = Rate.of(int((answers == images.labels).sum()), len(images))
     rows = [
         Metrics(accuracy, asr, "planted", robust)
         for asr, robust in (attack_rates(model, images, trigger, classes, session) for trigger in planted)

@@ -81,7 +81,8 @@ def scan(
         reader = reader_of(repo, files, allow)
         _read_ahead(reader, files, progress)
         findings, verdicts = _judge(_scanners(), reader, files)
-        if not all([reader.confirm(path) for path in _accused(findings, gate)]):
+        same = [reader.confirm(path) for path in _accused(findings, gate)]
+        if not all(same):
             budget.files.clear()
             findings, verdicts = _judge(_scanners(), reader, files)
         loaded = load_set(reader, asked)

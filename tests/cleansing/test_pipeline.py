@@ -48,6 +48,7 @@ def upload(hub: HubServer, name: str, folder: Path) -> str:
 
 def run(target: Any, pictures: Path, out: Path, **options: Any) -> Audit:
     options = {"given": BRIEF, "sizes": SIZES, "always": True, "defense": "fine-pruning", **options}
+    options = {"accept_accuracy": True, **options}  # nets with random weights
     return hubclean.clean(target, pictures, out, session=open_session("cpu", seed=5, batch_size=32), **options).audit
 
 
@@ -271,6 +272,7 @@ def test_imagenet_efficientnet_keeps_its_bytes_and_its_accuracy(
         detectors=("skip",),
         defense="none",
         sizes=Sizes(1, 1, 60),
+        labels_by="position",  # the model names no label
     )
     accuracy = result.audit.cleansing.after[0].clean_accuracy
     assert accuracy.low <= 0.866 <= accuracy.high

@@ -127,6 +127,7 @@ def test_site_fetches_no_weights(model: Path, hub: HubServer, tmp_path: Path) ->
 
 def test_clean_writes_and_says_what_it_measured(model: Path, pictures: Path, tmp_path: Path) -> None:
     words = ["clean", str(model), "--data", str(pictures), "--fit", "30", "--val", "20", "--test", "30"]
+    words += ["--accept-accuracy"]
     brief = [
         "-o",
         "steps=2",
@@ -158,6 +159,7 @@ def test_deep_scan_without_images_is_no_verdict_and_says_so(model: Path, picture
     assert done.returncode == 2
     assert "--data" in done.stdout + done.stderr
     words = [
+        "--accept-accuracy",
         "--fit",
         "30",
         "--val",
@@ -219,6 +221,7 @@ def test_push_dry_run_shows_files_and_card_and_sends_nothing(
         "skip",
         "--defense",
         "none",
+        "--accept-accuracy",
     ]
     run("clean", str(model), *words, "--out", str(tmp_path / "out"))
     done = run("push", str(tmp_path / "out"), "alice/model", "--dry-run", env=hub.env(home=tmp_path / "home"))

@@ -9,10 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import hubclean
 from hubclean.cleansing.deep import DeepOptions
@@ -27,6 +25,7 @@ from hubclean.scanning.downloading import download
 from hubclean.scanning.engine import scan
 from hubclean.scanning.guard.options import GuardOptions
 from support.hub_server import HubServer
+from support.image_sets import answered_folders
 from support.tiny_models import make_repo
 
 FILES = ("config.json", "model.safetensors")
@@ -117,18 +116,18 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     (tmp_path / "pickled" / "config.json").write_bytes((repo / "config.json").read_bytes())
     loaded = load_checkpoint(hubclean.hub.LocalRepo(model))
     torch.save(loaded.model.net.state_dict(), tmp_path / "pickled" / "pytorch_model.bin")
-    draw = np.random.default_rng(0)
-    for label in loaded.labels:
-        place = tmp_path / "images" / "test" / label
-        place.mkdir(parents=True)
-        for number in range(6):
-            Image.fromarray(draw.integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(place / f"{number}.png")
+    answered_folders(tmp_path / "images" / "test", model, 60)
     torch.manual_seed(0)
     net = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1),
                               torch.nn.Flatten(), torch.nn.Linear(8, 2))  # fmt: skip
+    with torch.no_grad():  # the second label for bright images
+        net[0].weight.fill_(0.02)
+        net[4].weight.copy_(torch.tensor([-1.0, 1.0]).view(2, 1).expand(2, 8))
+        net[4].bias.copy_(torch.tensor([2.0, -2.0]))
+    labels = torch.arange(40) % 2
+    pixels = 0.4 * torch.rand(40, 3, 32, 32) + 0.6 * labels.view(-1, 1, 1, 1)
     monkeypatch.chdir(tmp_path)
-    return {"hubclean": hubclean, "torch": torch, "net": net,
-            "pixels": torch.rand(40, 3, 32, 32), "labels": torch.arange(40) % 2}  # fmt: skip
+    return {"hubclean": hubclean, "torch": torch, "net": net, "pixels": pixels, "labels": labels}
 
 
 def test_the_examples_of_the_docstrings_run(desk: dict[str, Any], hub: HubServer) -> None:

@@ -10,13 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
-from hubclean.errors import DataError
+from hubclean.errors import DataError, LabelError
 from hubclean.nets.datasets import Sizes, load_images, read_all
+from hubclean.nets.labels.matching import labelling
 from hubclean.nets.session import open_session
 from support.image_sets import image_set
 
 SESSION = open_session("cpu", seed=2)
-NAMES = ("cat", "dog", "Golden_Retriever, golden", "tiger cat")
+NAMES = ("cat", "dog", "golden retriever", "tiger cat")
 SMALL = Sizes(4, 4, 8)
 
 
@@ -96,18 +97,28 @@ def test_the_sets_are_disjoint_and_drawn_by_the_seed(tmp_path: Path) -> None:
     assert other.report.fingerprint != splits.report.fingerprint
 
 
-def test_unknown_names_are_matched_by_position_with_a_warning(tmp_path: Path) -> None:
+def test_unknown_names_are_refused_unless_the_user_says_what_they_are(tmp_path: Path) -> None:
     table(["a", "b\x1b[31m", "c", "d"]).to_parquet(tmp_path / "x.parquet")
-    splits = load_images(str(tmp_path / "x.parquet"), NAMES, prepare, SESSION, sizes=SMALL)
-    assert splits.report.matched_by == "index"
-    assert len(splits.warnings) == 1
-    assert "\x1b" not in splits.warnings[0]
+    source = str(tmp_path / "x.parquet")
+    with pytest.raises(LabelError, match="4 classes of the images go to no label of the model: 'a'") as refused:
+        load_images(source, NAMES, prepare, SESSION, sizes=SMALL)
+    assert "\x1b" not in str(refused.value)
+    by_position = load_images(source, NAMES, prepare, SESSION, sizes=SMALL, labelling=labelling("position", None))
+    assert by_position.report.matched_by == "position"
+    mapped = labelling(None, {"a": "dog", "b\x1b[31m": 0, "c": None, "d": "tiger cat"})
+    splits = load_images(source, NAMES, prepare, SESSION, sizes=Sizes(6, 6, 6), labelling=mapped)
+    assert (splits.report.matched_by, splits.report.covered) == ("map", 3)
+    parts = (splits.defense.fit, splits.defense.val, splits.test)
+    assert sorted(torch.cat([part.labels for part in parts]).tolist()) == [0] * 6 + [1] * 6 + [3] * 6
+    assert [(row.name, row.label) for row in splits.report.matches][2:] == [("c", None), ("d", 3)]
+    assert splits.report.warnings == ("6 images of 1 classes are left out, as the label map says",)
 
 
 def test_numbers_without_names_work_and_too_many_classes_do_not(tmp_path: Path) -> None:
     table(None, "fine_label").to_parquet(tmp_path / "x.parquet")
-    assert load_images(str(tmp_path / "x.parquet"), NAMES, prepare, SESSION, sizes=SMALL).report.classes == 4
-    with pytest.raises(DataError, match="4 classes, the model only 3 labels"):
+    report = load_images(str(tmp_path / "x.parquet"), NAMES, prepare, SESSION, sizes=SMALL).report
+    assert (report.classes, report.matched_by, report.covered) == (4, "index", 4)
+    with pytest.raises(LabelError, match="the model has 3 labels, numbered from 0"):
         load_images(str(tmp_path / "x.parquet"), NAMES[:3], prepare, SESSION, sizes=SMALL)
 
 

@@ -71,7 +71,7 @@ CASES = {
     ),
     "timm, float16": Case(of_timm("test_resnet", dtype=torch.float16)),
     "timm, bfloat16": Case(of_timm("test_vit", {"img_size": 32}, dtype=torch.bfloat16), between="token"),
-    "timm, no label names": Case(of_timm("test_resnet", names=False), matched="index"),
+    "timm, no label names": Case(of_timm("test_resnet", names=False), matched="position"),
     "timm, hidden layer in a normed head": Case(of_timm("test_convnext", {"head_hidden_size": 24}), between="hidden"),
     "timm, hidden convolution after pooling": Case(of_timm("mobilenetv3_small_050"), between="hidden"),
     "timm, hidden layer in MaxViT": Case(
@@ -92,12 +92,12 @@ CASES = {
     "transformers, free and cropped": Case(of_hf(resnet, {"shortest_edge": 40}, **_CROP)),
     "transformers, float16": Case(of_hf(vit, dtype=torch.float16), between="token"),
     "transformers, bfloat16": Case(of_hf(resnet, dtype=torch.bfloat16)),
-    "transformers, no label names": Case(of_hf(vit, num_labels=4), between="token", matched="index"),
+    "transformers, no label names": Case(of_hf(vit, num_labels=4), between="token", matched="position"),
     "transformers, normed and distilled": Case(of_hf(levit), between="hidden", heads=2),
     "transformers, flattened before the head": Case(of_hf(regnet)),
     "transformers, tuples": Case(of_hf(vit, return_dict=False), between="token"),
     "transformers, tuples with more": Case(of_hf(resnet, return_dict=False, output_hidden_states=True)),
-    "transformers around timm, grey": Case(of_hf(wrapper, **_GREY), (1, 32, 32), data="grey", matched="index"),
+    "transformers around timm, grey": Case(of_hf(wrapper, **_GREY), (1, 32, 32), data="grey", matched="position"),
 }
 
 
@@ -116,7 +116,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_the_whole_way(name: str, data: dict[str, Path], tmp_path: Path) -> None:
     case = CASES[name]
     folder = case.make(tmp_path / "repo")
-    audit = whole_way(folder, data[case.data], tmp_path / "out")
+    by = "position" if case.matched == "position" else None
+    audit = whole_way(folder, data[case.data], tmp_path / "out", labels_by=by)
     assert audit.model.input_size == case.size
     assert (audit.site.between, len(audit.site.heads)) == (case.between, case.heads)
     assert audit.data.matched_by == case.matched
@@ -170,9 +171,10 @@ def test_as_many_labels_as_imagenet_21k(kind: str, data: dict[str, Path], tmp_pa
     assert f"{_MANY}: {first}" in printed
     assert len(printed) < 4000
     out = tmp_path / "out"
-    audit = cleaned(str(folder), data["rgb"], out)
+    mapped = None if kind == "transformers" else {f"thing {index}": index for index in range(4)}
+    audit = cleaned(str(folder), data["rgb"], out, label_map=mapped)
     assert len(set(audit.model.labels)) == _MANY
-    assert audit.data.matched_by == ("name" if kind == "transformers" else "index")
+    assert audit.data.matched_by == ("map" if mapped else "name")
     assert (out / "hubclean/audit.json").stat().st_size < 10**6
     assert (out / "README.md").stat().st_size < 20_000
     images = torch.rand(2, 3, 32, 32)

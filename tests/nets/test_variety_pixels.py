@@ -103,7 +103,15 @@ def test_an_rgb_model_takes_arrays_with_the_channels_last(tmp_path: Path) -> Non
 @pytest.mark.parametrize("channels", [1, 5])
 def test_a_detector_and_its_pictures_take_any_number_of_channels(channels: int, tmp_path: Path) -> None:
     folder = timm_repo(tmp_path / "repo", "test_resnet", {"in_chans": channels})
-    brief = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "seeds=1", "finetune=false", "step=0.5")
+    brief = (
+        "steps=2",
+        "batches=1",
+        "neural-cleanse.batch_size=4",
+        "seeds=1",
+        "finetune=false",
+        "step=0.5",
+        "labels=0,1,2,3",
+    )
     data = pictures(tmp_path / "data", (1, 32, 32)) if channels == 1 else arrays(tmp_path / "a.parquet", (5, 32, 32))
     audit = cleaned(str(folder), data, tmp_path / "out", detectors=("neural-cleanse",), given=brief)
     assert len(audit.detections[0].scores) == 4

@@ -36,3 +36,31 @@ def class_folders(place: Path, images: ImageSet) -> Path:
         values = pixels.permute(1, 2, 0).numpy()
         Image.fromarray(values[..., 0] if len(pixels) == 1 else values).save(folder / f"{index}.png")
     return place
+
+
+def answered_folders(place: Path, repo: Path, count: int = 120, seed: int = 0) -> Path:
+    """Plain-coloured pictures in a folder for each label that the model at ``repo`` gives them: it is always right.
+
+    Two pictures a label at least; nets with random weights tell a few colours apart.
+    """
+    import numpy as np
+    from PIL import Image
+
+    from hubclean.hub.repos import LocalRepo
+    from hubclean.nets.construction.preprocessing import preprocessing
+    from hubclean.nets.loading import load_checkpoint
+
+    checkpoint = load_checkpoint(LocalRepo(repo))
+    prepare = preprocessing(repo, checkpoint.facts)
+    draw = np.random.default_rng(seed)
+    colours = draw.integers(0, 256, (count, 1, 1, 3)).astype(np.uint8)
+    pictures = [Image.fromarray(np.broadcast_to(colour, (40, 40, 3)).copy()) for colour in colours]
+    with torch.no_grad():
+        pixels = torch.stack([prepare(picture) for picture in pictures]).float() / 255
+        answers = checkpoint.model(pixels).argmax(1).tolist()
+    for index, (picture, answer) in enumerate(zip(pictures, answers, strict=True)):
+        if answers.count(answer) > 1:
+            folder = place / checkpoint.labels[answer]
+            folder.mkdir(parents=True, exist_ok=True)
+            picture.save(folder / f"{index}.png")
+    return place

@@ -11,6 +11,8 @@ from hubclean.escaping import printable
 from hubclean.hub.audited_folder import AUDIT
 from hubclean.records import Audit, Metrics
 
+_MOST_MATCHES = 12
+
 
 def before_after(audit: Audit) -> str:
     """The table of clean accuracy, ASR and robust accuracy before, after each stage, and in the kept checkpoint."""
@@ -50,6 +52,7 @@ def render_clean(audit: Audit, folder: Path) -> str:
     lines += [f"  {cleansing.defense}: {notes or 'nothing changed'}", "", before_after(audit), ""]
     lines += [*_refused(audit), *_trials(audit), *_retuning(audit), *_probes(audit)]
     measured = f"measured on {audit.data.test} test images never used before"
+    lines += _labels(audit)
     lines += [f"  {len(cleansing.changed)} tensors changed; {measured if audit.data.test else _unmeasured(audit)}"]
     lines += [
         columns(
@@ -113,3 +116,23 @@ def _probes(audit: Audit) -> list[str]:
         rates = f"{percent(most.before).strip()} -> {percent(most.after).strip()}"
         lines.append(f"  {len(audit.probes)} triggers inverted anew, which no defense saw; the worst: {rates}")
     return lines
+
+
+def _labels(audit: Audit) -> list[str]:
+    """How classes went to labels, what the original answers, and what is not known of the loss."""
+    data, lines = audit.data, []
+    if data.matched_by != "none":
+        moved = [row for row in data.matches if row.label is None or audit.model.labels[row.label] != row.name]
+        shown = [f"{printable(row.name, 40)} -> {_label(audit, row.label)}" for row in moved[:_MOST_MATCHES]]
+        more = f"; and {len(moved) - len(shown)} more (audit)" if len(moved) > len(shown) else ""
+        found = f"{data.classes} classes matched to the labels by {data.matched_by}"
+        lines.append(f"  {found}{': ' if shown else ''}{'; '.join(shown)}{more}")
+    if data.check and data.check.doubt:
+        lines.append(f"  the labels are in doubt, which was accepted: {printable(data.check.doubt, 1000)}")
+    if audit.loss and audit.exit_code != 2:
+        lines.append(f"  it is not known that it is as good as the original: {printable(audit.loss, 300)}")
+    return lines
+
+
+def _label(audit: Audit, label: int | None) -> str:
+    return "left out" if label is None else f"{label} ({printable(audit.model.labels[label], 40)})"

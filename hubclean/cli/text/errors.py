@@ -10,7 +10,7 @@ import traceback
 import warnings
 from typing import Any
 
-from hubclean.errors import HubcleanError, MissingExtraError
+from hubclean.errors import HubcleanError, LabelError, MissingExtraError
 from hubclean.escaping import printable
 
 _MODELS = frozenset(
@@ -55,6 +55,8 @@ def _sentence(error: Exception, command: str) -> str:
     """Only what nobody foresaw is preceded by its traceback, escaped."""
     if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in _MODELS:
         error = MissingExtraError(command, "models", str(error.name))
+    if isinstance(error, LabelError) and error.label_map:
+        return f"{printable(str(error), 1000)}\n{error.label_map}"  # JSON in ASCII, ready to save
     if isinstance(error, HubcleanError):
         return printable(str(error), 1000)
     if isinstance(error, OSError):

@@ -23,14 +23,23 @@ from hubclean.methods.inversion.evidence import (
 )
 from hubclean.methods.inversion.invert import InversionSchedule, Inverted, usual_schedule
 from hubclean.methods.inversion.label_scheduler import Setting, labels_that_fit
+from hubclean.methods.inversion.no_verdict import (
+    few_examined,
+    needless,
+    needs_none,
+    outlier,
+    screened,
+    too_few,
+    undecided,
+)
 from hubclean.methods.inversion.screening import Screening, ScreeningPlan, named_labels, plan
+from hubclean.methods.tolerance import FEWEST_LABELS
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
-from hubclean.records import DetectionReport, LabelScore, Option, Verdict
+from hubclean.records import LabelScore, Option, Verdict
 from hubclean.registry import Doc, chosen_options
 
-_FEWEST_LABELS = 6
 _OWN_LABELS = 0.5  # of the classes' most frequent labels, the share that must differ for a map that is no collapse
 _RIVALS = 3  # smallest masks that are inverted from every start
 _USED = ("steps", "batches", "batch_size", "mask_scale")  # what of the schedule the audit holds
@@ -47,15 +56,17 @@ class NeuralCleanse:
     Decision rule. A seed flags label t when L_t <= ``norm_ratio`` * median and (index > ``threshold`` or log index >
     ``log_threshold``). The paper's rule is L_t <= median and index > 2; over ten labels that is passed by chance, also
     by innocent labels of backdoored nets, so a mask must besides be half as large as usual.
-    In this order: ``undecided`` when fewer than 6 labels were examined (an index over them means nothing; the ratio of
-    smallest to median norm is given instead). ``backdoored``: some label is flagged by more than half of the seeds,
-    its mask covers less than ``mask_share`` of the image, its norm is at most ``sure_ratio`` of the median (both
-    medians over the seeds), and the smallest of its triggers reaches ``held_out_asr`` on images it was not inverted
-    on; or the trigger that moves every image to the next label is that small in most seeds and works on 70 % of
-    held-out images (all-to-all; no target is named). ``undecided``: most labels are not invertible, a label is flagged
-    by more than half of the seeds without that second evidence, a small untargeted trigger sends each class to a label
-    of its own, or not all labels were examined. ``not found`` otherwise. Blind to feature-space, warping and
-    input-aware triggers. Source-specific triggers are not examined: a trigger must work on the images of all classes.
+    In this order: ``undecided`` when fewer than 6 labels were examined (an index over them means nothing); a net of
+    so few is not inverted at all unless ``labels`` names them. A label that the net gives to most clean images needs
+    no trigger and is left out; where nothing else is found, that is ``undecided``, too. ``backdoored``: some label is
+    flagged by more than half of the seeds, its mask covers less than ``mask_share`` of the image, its norm is at most
+    ``sure_ratio`` of the median (both medians over the seeds), and the smallest of its triggers reaches
+    ``held_out_asr`` on images it was not inverted on; or the trigger that moves every image to the next label is that
+    small in most seeds and works on 70 % of held-out images (all-to-all; no target is named). ``undecided``: most
+    labels are not invertible, a label is flagged by more than half of the seeds without that second evidence, a small
+    untargeted trigger sends each class to a label of its own, or not all labels were examined. ``not found``
+    otherwise. Blind to feature-space, warping and input-aware triggers. Source-specific triggers are not examined: a
+    trigger must work on the images of all classes.
 
     Seeds. The first inverts every label; the others, with ``repeat=suspects``, only labels that it flags and the three
     with the smallest masks, beside the first seed's masks of the rest; ten labels cost half as much, and a planted
@@ -124,6 +135,8 @@ class NeuralCleanse:
         schedule = self.settled_schedule(checkpoint, session)
         at_once = self.labels_at_once or labels_that_fit(checkpoint.model, data.fit, schedule, session)
         setting = Setting(checkpoint.model, data, checkpoint.labels, schedule, session, at_once)
+        if self.labels == "all" and len(checkpoint.labels) < FEWEST_LABELS:
+            return Detection(undecided(self, started, reason=too_few(setting)))
         labels = plan(
             setting,
             named_labels(self.labels, len(checkpoint.labels)),
@@ -139,13 +152,16 @@ class NeuralCleanse:
         measures, more = suspect_measures(setting, scores, runs, middle)
         spread = self._spread(setting, middle)
         measures |= spread_measures(spread, middle)
-        verdict, reason, flagged = self._decide(scores, middle, measures, labels, len(checkpoint.labels))
-        report = DetectionReport(
-            detector=self.name,
-            paper=self.paper,
+        idle = needless(setting, scores)
+        judging = tuple(score for score in scores if score.label not in idle)
+        verdict, reason, flagged = self._decide(judging, middle, measures, labels, len(checkpoint.labels) - len(idle))
+        if idle and verdict != "backdoored":
+            verdict, reason = "undecided", needs_none(idle, checkpoint.labels)
+        report = undecided(
+            self,
+            started,
             options=chosen_options(self) | self._used(labels, setting),
             statistic=self._statistic(labels),
-            threshold=self.threshold,
             scores=scores,
             norms_by_seed=tuple(tuple(run.found[t].norm for t in labels.full) for run in runs),
             targets=flagged,
@@ -153,10 +169,9 @@ class NeuralCleanse:
             reason=reason,
             seeds=tuple(range(self.seeds)),
             forward_backwards=passes + more + sum(one.passes for one in spread),
-            seconds=time.monotonic() - started,
-            measures=measures,
+            measures=measures | {f"answered.{label}": share for label, share in idle.items()},
         )
-        triggers = tuple(best(t, runs) for t in flagged or (self._candidate(scores) if verdict == "undecided" else ()))
+        triggers = tuple(best(t, runs) for t in flagged or (self._candidate(judging) if verdict == "undecided" else ()))
         if verdict == "backdoored" and not flagged:
             triggers = (min((one.next for one in spread), key=lambda found: found.norm).trigger,)
         return Detection(report, triggers)
@@ -217,10 +232,8 @@ class NeuralCleanse:
         small = [s for s in often if s.mask_share < self.mask_share and s.norm <= self.sure_ratio * middle]
         sure = [s for s in small if s.asr.n and s.asr.value >= self.held_out_asr]
         sampled = [score for score in scores if score.label in set(labels.reference)]
-        if len(sampled) < _FEWEST_LABELS:
-            ratio = min(score.norm for score in scores) / max(middle, 0.01)
-            few = f"{len(scores)} labels are too few for an anomaly index; smallest / median norm = {ratio:.2f}"
-            return "undecided", few, ()
+        if len(sampled) < FEWEST_LABELS:
+            return "undecided", few_examined(scores, middle), ()
         if sure:
             why = f"{len(sure)} label(s) flagged by most of {self.seeds} seeds, with second evidence"
             return "backdoored", why, tuple(s.label for s in sure)
@@ -230,11 +243,11 @@ class NeuralCleanse:
         if open_ := self._all_to_all_verdict(measures):
             return *open_, ()
         if often:
-            return "undecided", _outlier(min(often, key=lambda score: score.norm), middle), ()
+            return "undecided", outlier(min(often, key=lambda score: score.norm), middle), ()
         if len(scores) + labels.out < classes:
             seen = len(scores) + labels.out
             return "undecided", f"only {seen} of {classes} labels were examined; none of them stands out", ()
-        return "not found", f"no label is flagged by most of {self.seeds} seeds{_screened(labels)}", ()
+        return "not found", f"no label is flagged by most of {self.seeds} seeds{screened(labels)}", ()
 
     def _all_to_all_verdict(self, measures: dict[str, float]) -> tuple[Verdict, str] | None:
         if measures.get("next.ratio", 1.0) <= self.sure_ratio and measures["next.share"] < self.mask_share:
@@ -256,7 +269,7 @@ class NeuralCleanse:
         )
         if labels.scheduler == "all":
             return text
-        return f"{text}; median and MAD of {len(labels.reference)} labels drawn at random{_screened(labels)}"
+        return f"{text}; median and MAD of {len(labels.reference)} labels drawn at random{screened(labels)}"
 
     @staticmethod
     def _used(labels: ScreeningPlan, setting: Setting) -> dict[str, Option]:
@@ -278,15 +291,3 @@ def _suspects(run: SeedRun) -> list[int]:
     """Labels worth other starts: those a seed flags, and the three smallest masks."""
     smallest = sorted(run.found, key=lambda label: run.found[label].norm)[:_RIVALS]
     return sorted({*run.flagged, *smallest})
-
-
-def _outlier(weak: LabelScore, middle: float) -> str:
-    asr = f"{weak.asr.value:.1%}" if weak.asr.n else "not measured (no image of another class)"
-    evidence = f"its mask covers {weak.mask_share:.1%}, {weak.norm / max(middle, 0.01):.2f} of the median"
-    return f"label {weak.label} is an outlier without second evidence: {evidence}, held-out ASR {asr}"
-
-
-def _screened(labels: ScreeningPlan) -> str:
-    if not labels.out:
-        return ""
-    return f"; {labels.out} labels were screened out by a cheap phase ({labels.scheduler}) and have no index"

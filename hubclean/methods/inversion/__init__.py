@@ -5,4 +5,5 @@
 * ``label_scheduler``: labels parked in the host's memory, advanced a step at a time, shared among processes.
 * ``screening``: which of many labels get a full inversion.
 * ``evidence``: what speaks for or against a trigger beside its size.
+* ``no_verdict``: where masks decide nothing, in words.
 """

@@ -224,7 +224,21 @@ def test_auto_on_the_command_line_writes_its_trials(tmp_path: Path) -> None:
     make_repo(tmp_path / "model", "timm-efficientnet")
     data = str(resources.data_folder("demo_images") / "mnist")
     words = ["clean", str(tmp_path / "model"), "--data", data, "--out", str(tmp_path / "out"), "--detector", "skip"]
-    words += ["--defense", "auto", "-o", "order=none,fine-pruning", "--fit", "40", "--val", "40", "--test", "40"]
+    words += [
+        "--labels-by",
+        "number",
+        "--accept-accuracy",
+        "--defense",
+        "auto",
+        "-o",
+        "order=none,fine-pruning",
+        "--fit",
+        "40",
+        "--val",
+        "40",
+        "--test",
+        "40",
+    ]
     result = CliRunner().invoke(main, words)
     assert result.exit_code == 2, result.output  # no detector, no verdict
     import json

@@ -271,7 +271,7 @@ def test_clean_delivers_the_kept_limits(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "repo", "timm-resnet")
     result = hubclean.clean(
         repo, tmp_path / "images", tmp_path / "out", detectors=("skip",), defense="extreme-weights",
-        given=("max_drop=0.9",), sizes=Sizes(30, 20, 30), session=SESSION,
+        given=("max_drop=0.9",), sizes=Sizes(30, 20, 30), session=SESSION, accept_accuracy=True,
     )  # fmt: skip
     assert result.audit.cleansing.guard == runtime_filter.PATH
     assert hubclean.load_guarded(result.folder).ranges[0].excludes

@@ -1,0 +1,1 @@
+"""Classes and labels. ``spelling`` and ``lookup`` are tested through ``matching``."""
