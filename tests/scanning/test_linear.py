@@ -6,8 +6,8 @@ The shapes are those of ``benchmarks.scan.adversarial``, which measures seconds 
 from __future__ import annotations
 
 import json
-import struct
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from hubclean.scanning.engine import reader_of, scan
 from hubclean.scanning.formats import safetensors_header
 from hubclean.scanning.formats.packing import unpacking
 from hubclean.scanning.formats.tensorflow.text_graphs import read_text_graph
+from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import each, python_files, weights_agree
 from hubclean.scanning.scanners.python_files import PythonFiles
 from support.pickled import torch_zip
@@ -95,13 +96,20 @@ def test_every_table_of_tensors_is_built_once(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setattr(module, name, lambda *given: (calls.update([name]), plain(*given))[1])
 
     counting(safetensors_header, "parse_header")
-    counting(weights_agree, "_unwrapped")
-    counting(python_files, "_named")
+    counting(weights_agree, "differences")
     files = {f"model-{at}-of-9.safetensors": safetensors() for at in range(9)}
-    files |= {"bad.safetensors": struct.pack("<Q", 2) + b"[]", "pytorch_model.bin": torch_zip()}
-    files |= {f"t{at}.txt": b"text" for at in range(20)} | {f"m{at}.py": b"import os" for at in range(5)}
+    files |= {f"t{at}.txt": b"text" for at in range(20)} | {"pytorch_model.bin": torch_zip()}
     scan(LocalRepo(written(tmp_path, files)))
-    assert calls == {"parse_header": 10, "_unwrapped": 2, "_named": 1}
+    assert calls == {"parse_header": 9, "differences": 1}
+
+
+def test_configs_are_read_once_for_all_python_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    plain = Reader.read
+    monkeypatch.setattr(Reader, "read", lambda reader, path, limit: (read.append(path), plain(reader, path, limit))[1])
+    files = {f"m{at}.py": b"import os" for at in range(5)} | {"config.json": b'{"a": "m1.Net"}'}
+    assert len(judge("python-files", tmp_path, files)[0]) == 5
+    assert Counter(read) == dict.fromkeys(files, 1)
 
 
 def test_the_format_of_a_file_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,20 +170,20 @@ def test_streams_behind_each_other_are_fed_little(monkeypatch: pytest.MonkeyPatc
     import gzip
 
     one, fed = gzip.compress(b"x" * 40, mtime=0), list[int]()
-    plain = unpacking._opened
+    plain = zlib.decompressobj
 
     class Counting:
         def __init__(self, stream: Any) -> None:
-            self._stream = stream
+            self.inner = stream
 
         def __getattr__(self, name: str) -> Any:
-            return getattr(self._stream, name)
+            return getattr(self.inner, name)
 
         def decompress(self, data: bytes, most: int) -> bytes:
             fed.append(len(data))
-            return bytes(self._stream.decompress(data, most))
+            return bytes(self.inner.decompress(data, most))
 
-    monkeypatch.setattr(unpacking, "_opened", lambda kind: Counting(plain(kind)))
+    monkeypatch.setattr(zlib, "decompressobj", lambda bits: Counting(plain(bits)))
     body = one * 2000 + bytes(100)
     assert unpacking.unpacked("gzip", body, 1 << 20) == b"x" * 80_000
     assert sum(fed) < 20 * len(body)
