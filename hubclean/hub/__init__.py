@@ -11,6 +11,7 @@
 * ``pacing``: waits that a Hub asks for.
 * ``client_watch``: our rules for what the Hub's client does by itself.
 * ``addresses``: whose an address is, which redirects are followed.
+* ``deadline``: the time that one call may take.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.
 * ``publish``: ``push``.
 * ``audited_folder``: a folder compared with its own audit.

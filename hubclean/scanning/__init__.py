@@ -3,6 +3,7 @@
 * ``engine``: runs every scanner over a repo pinned to one commit. Start here.
 * ``scanners``: one static check a file: ``registry.methods("scanners")``.
 * ``reader``: reads of one scan: every byte at most once, within budgets.
+* ``budget``: operations that judging a file may take; every parser counts its own.
 * ``sources``: bytes of one file, wherever it lies.
 * ``rules``: the rules: ids, severities, what to do; ``weight_rules`` those about weights, ``rule_form`` their form.
 * ``pickles``: pickles followed without being loaded.

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scan import cost, peers, tables
+from benchmarks.scan import adversarial, adversarial_table, cost, peers, tables
 from support import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -72,3 +72,10 @@ def test_a_peer_nobody_knows_is_refused() -> None:
     assert parser.parse_args(["--peer", "picklescan=/x"]).peer[0].command(Path("a"))[1:] == ["-p", "a"]
     with pytest.raises(argparse.ArgumentError, match="no peer named"):
         parser.parse_args(["--peer", "other=/x"])
+
+
+def test_no_shape_is_above_the_linear_trend_and_the_page_says_what_was_measured() -> None:
+    found, before = adversarial_table.read("scan_adversarial"), adversarial_table.read("scan_adversarial_before")
+    assert found["shapes"].keys() == adversarial.SHAPES.keys()
+    assert [name for name, row in found["shapes"].items() if row[adversarial_table.ABOVE]] == []
+    assert adversarial_table.section(found, before) in adversarial_table.PAGE.read_text(encoding="utf-8")

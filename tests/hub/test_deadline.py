@@ -117,12 +117,10 @@ class TestOnAHub:
             repo.read("config.json", 10)
         assert (slept, len(hub.asked(contains="/resolve/"))) == ([], 1)
 
-    def test_a_redirect_is_not_followed_when_it_is_over(
-        self, hub: HubServer, monkeypatch: pytest.MonkeyPatch, clock: Clock
-    ) -> None:
+    def test_a_redirect_is_not_followed_when_it_is_over(self, hub: HubServer, clock: Clock) -> None:
         hub.create("org/model", {"model.safetensors": bytes(100)})
-        repo, plain = HubRepo("org/model"), transport._next
-        monkeypatch.setattr(transport, "_next", lambda *given: (setattr(clock, "now", 5000.0), plain(*given))[1])
+        repo = HubRepo("org/model")
+        hub.fault("call", path="*/resolve/*", where="hub", action=lambda: setattr(clock, "now", 5000.0))
         with deadline.within(60), pytest.raises(DeadlineError):
             repo.read_range("model.safetensors", 0, 8)
         assert hub.asked(where="cdn") == []

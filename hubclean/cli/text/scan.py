@@ -166,7 +166,7 @@ def _unchecked(report: ScanReport, verbose: bool) -> list[str]:
         example = next((file for file in report.unchecked), loaded[0])
         todo = f"look at it first; --allow-unchecked '{printable(example.path, 100)}' lets it pass"
         lines += [f"NOT CHECKED -> {todo}", *_by_reason(report, loaded, verbose)]
-    if others := [file for file in rows if file not in loaded]:
+    if others := [file for file in rows if not report.load_set.holds(file.path)]:
         head = f"NOT LOOKED INTO, and not loaded by {report.load_set.loader} -> --for all counts every file"
         lines += [head, *_by_reason(report, others, verbose)]
     return lines

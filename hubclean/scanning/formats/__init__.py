@@ -5,6 +5,7 @@
 * ``names``: what its name promises.
 * ``tokenizing``: tokenizers.
 * ``strict_json``: JSON: one value, no key twice, bounded.
+* ``yaml_configs``: YAML by its events: tags and targets.
 * ``templates``: chat templates, parsed and never rendered.
 * ``pickle_sniff``: whether bytes read as a pickle.
 * ``msgpack``: MessagePack as Flax writes it.

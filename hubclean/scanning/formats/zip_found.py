@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hubclean.scanning.budget import grow
 from hubclean.scanning.formats.torch_zip import TorchZip
 from hubclean.scanning.formats.zip_directory import Directory
 from hubclean.scanning.pickles.streams import PickleFile
@@ -24,6 +25,11 @@ class Work:
     unpacked: int = 0
     described: int = 0
     entries: int = 0
+
+    def unpack(self, size: int) -> None:
+        """A member of ``size`` bytes is taken out, and may be judged, too."""
+        self.unpacked += size
+        grow(size)
 
 
 @dataclass(slots=True)

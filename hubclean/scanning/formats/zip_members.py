@@ -9,7 +9,6 @@ import zlib
 from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
-from hubclean.scanning.budget import grow, spend
 from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD, PICKLE_NAMES, UNCHECKED_CONTENT, UNCHECKED_NAMES, suffix
 from hubclean.scanning.formats.npy import BrokenHeader, header_length, object_problems, read_array_header
@@ -149,7 +148,6 @@ class _Judge:
             self.silenced = True
             return
         self.work.read += not data
-        spend()
         found = self.file.torch
         try:
             odd, begin = local_header(self.source, member, self.directory.begin)
@@ -226,8 +224,7 @@ class _Judge:
             what = f"member {member.name[:100]!r} is beyond the {MOST_UNPACKED:,} bytes of members that are looked at"
             self.file.unchecked.append(what)
             return None
-        self.work.unpacked += member.size
-        grow(member.size)
+        self.work.unpack(member.size)
         try:
             _, begin = local_header(self.source, member, self.directory.begin)
             body = member_content(self.source, member, begin, self.directory.begin, member.size + 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from functools import partialmethod
 
@@ -24,10 +23,7 @@ SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICO
 _PUSHED = frozenset(_PUSHED_TEXT.split())
 
 
-@functools.cache
-def _steps(kind: type) -> tuple[tuple[str, str], ...]:
-    """The opcodes that a class does, and the names of its methods."""
-    return tuple((name.removeprefix("_do_"), name) for name in dir(kind) if name.startswith("_do_"))
+_STEPS: dict[type, tuple[tuple[str, str], ...]] = {}  # the opcodes that a class does, and the names of its methods
 
 
 class Stack:
@@ -52,7 +48,11 @@ class Stack:
         self.names: list[Name] = []
         self.exhausted = self.stopped = False
         self._passed_over = False  # a memo entry was not kept, though readers keep it
-        self._steps = {opcode: getattr(self, name) for opcode, name in _steps(type(self))}
+        kind = type(self)
+        if kind not in _STEPS:
+            names = [name for name in dir(kind) if name.startswith("_do_")]
+            _STEPS[kind] = tuple((name.removeprefix("_do_"), name) for name in names)
+        self._steps = {opcode: getattr(self, name) for opcode, name in _STEPS[kind]}
 
     def remaining(self) -> Items:
         """The values that are left when the walk ends: the result, and what else was on the stack."""

@@ -91,7 +91,7 @@ def read_yaml(text: str) -> YamlFile:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             spend()
             walk.take(event)
-            last = event.start_mark.index
+            last = event.start_mark.index if event.start_mark else last
             if len(walk.levels) > DEEPEST:
                 file.broken, file.stop = f"it is nested deeper than {DEEPEST} levels", last
                 break
