@@ -32,7 +32,7 @@ WRITTEN = ("hubclean/audit.json", "hubclean/guard.safetensors", "hubclean/conver
 )
 def test_a_generated_page_is_what_the_code_says(page: str) -> None:
     made = reference.pages()
-    assert set(made) == {f"reference/{name}.md" for name in ("rules", "methods", "cli", "schemas")}
+    assert set(made) == {f"reference/{name}.md" for name in ("rules", "fields", "methods", "cli", "schemas")}
     held = (reference.DOCS / page).read_text(encoding="utf-8")
     assert held == made[page], "run `python -m tools.reference`"
 
