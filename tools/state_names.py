@@ -42,7 +42,8 @@ INSTALLED = {
     "torch.distributed.checkpoint.filesystem": "_StorageInfo _StoragePrefix",
 }
 # ``dict``: subclasses of dict without methods that run on filling; ``named``: only ever referred to; ``tuple``: made as
-# ``new``, with a ``__setstate__`` that spreads a tuple over attributes. omegaconf's own sets the types of keys.
+# ``new``, with a ``__setstate__`` that spreads a tuple over attributes. omegaconf's own sets the types of keys, munch's
+# is ``update``; easydict's ``__setitem__`` makes dicts inside its own kind.
 OLDER = {
     "enum": """transformers.trainer_utils.EvaluationStrategy transformers.trainer_utils.ShardedDDPOption
         transformers.file_utils.PaddingStrategy transformers.utils.generic.PaddingStrategy
@@ -81,7 +82,8 @@ OLDER = {
         omegaconf.base.Metadata omegaconf.nodes.AnyNode omegaconf.nodes.StringNode omegaconf.nodes.IntegerNode
         omegaconf.nodes.FloatNode omegaconf.nodes.BooleanNode omegaconf.nodes.PathNode omegaconf.nodes.BytesNode""",
     "dict": """pytorch_lightning.utilities.parsing.AttributeDict lightning.pytorch.utilities.parsing.AttributeDict
-        lightning_fabric.utilities.data.AttributeDict lightning.fabric.utilities.data.AttributeDict""",
+        lightning_fabric.utilities.data.AttributeDict lightning.fabric.utilities.data.AttributeDict
+        yacs.config.CfgNode easydict.EasyDict munch.Munch""",
     "tuple": """torch.distributed.checkpoint.metadata.TensorProperties
         torch.distributed._shard.sharded_tensor.metadata.TensorProperties""",
     "named": """typing.Any pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint

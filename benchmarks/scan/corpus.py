@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import datetime
 import io
 import json
 import os
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     peers.added(parser)
     options = parser.parse_args()
+    today = datetime.date.today().isoformat()
     held = json.loads(options.out.read_text()) if options.out.exists() else {}
     tools: dict[str, Any] = {name: row for name, row in held.get("tools", {}).items() if name != "hubclean"}
     with tempfile.TemporaryDirectory() as folder:
@@ -90,13 +92,13 @@ def main() -> None:
         for peer in options.peer:
             row = judged(files, lambda place, peer=peer: _outcome(peers.exit_code(peer.command(place))))
             del row["files"]
-            tools[peer.name] = {"version": peer.version, **row}
+            tools[peer.name] = {"version": peer.version, "measured": today, **row}
             print(peer.name, json.dumps(row["families"]), file=sys.stderr)
     found = {
         "command": "python -m benchmarks.scan.corpus --data ../shared/data/static "
         "--out benchmarks/results/scan_corpus.json --peer NAME=BIN ...",
         "files": len(files),
-        "tools": {"hubclean": {"version": __version__, **ours}, **dict(sorted(tools.items()))},
+        "tools": {"hubclean": {"version": __version__, "measured": today, **ours}, **dict(sorted(tools.items()))},
         "named": misses,
     }
     options.out.write_text(json.dumps(found, indent=1) + "\n")

@@ -105,6 +105,7 @@ WEIGHT_RULES: dict[str, Rule] = dict(
             "high",
             "A NumPy array holds Python objects, which are pickled.",
             "do not load it with allow_pickle=True",
+            ("medium",),
         ),
         rule(
             "MSG-001",

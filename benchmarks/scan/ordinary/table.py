@@ -168,12 +168,12 @@ def _held_out(place: Path) -> str:
     wrong = ", ".join(f"{row['name']} ({row['rule']})" for row in first["wrong"] if row["rule"])
     clean, loadable = first["torch_loadable_clean"], first["torch_loadable"]
     return (
-        f"{first['benign']} of these kinds and {first['bad_twins']} of the twins were built after the scan was mended on "
-        f"all others, and scanned once as it was: {clean} of {loadable} torch-loadable ones ended in exit 0, "
+        f"{first['benign']} of these kinds and {first['bad_twins']} of the twins were built after the scan was mended "
+        f"on all others, and scanned once as it was: {clean} of {loadable} torch-loadable ones ended in exit 0, "
         f"{first['torch_loadable_false_alarms']} in a false alarm, {first['torch_loadable_no_verdict']} without a "
         f"verdict; {first['others_right']} of {first['others']} others as they should; {first['bad_twins_flagged']} of "
         f"{first['bad_twins']} twins in exit 1, {first['bad_twins_clean']} in exit 0. That is the figure to expect on "
-        f"repos that nobody here has seen. What was wrong, and is mended: {wrong}."
+        f"repos that nobody here has seen. What was wrong, and is mended: {wrong}. {first['note']}"
     )
 
 

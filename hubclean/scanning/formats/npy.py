@@ -167,10 +167,13 @@ def _odd_text(descr: str) -> str:
     return ""
 
 
-def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> list[Problem]:
-    """What the pickle behind the header of an array of objects refers to, as ``walked`` finds it."""
+def object_problems(body: bytes, walked: Callable[[bytes], PickleFile]) -> tuple[list[Problem], bool]:
+    """What the pickle behind the header of an array of objects refers to, as ``walked`` finds it, and whether it is
+    whole and makes plain values alone: names of labels, say."""
     try:
         start = read_array_header(body).start
     except BrokenHeader:
-        return []
-    return [replace(row, offset=start + (row.offset or 0)) for row in walked(body[start:]).problems]
+        return [], False
+    found = walked(body[start:])
+    plain = not found.problems and not found.unchecked and found.walks[-1].complete
+    return [replace(row, offset=start + (row.offset or 0)) for row in found.problems], plain

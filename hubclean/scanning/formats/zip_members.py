@@ -284,9 +284,10 @@ class _Judge:
         if not odd:
             return
         what = f"{member.name[:100]!r} is, or may be, an array of Python objects ({odd}): reading it unpickles them"
-        self.file.problems.append(Problem("HC-NPY-001", what, member.header))
-        if (body := self._body(member)) is not None:
-            self.file.problems += [self._placed(member, row) for row in object_problems(body, self._walked)]
+        body = self._body(member)
+        rows, plain = object_problems(body, self._walked) if body is not None else ([], False)
+        odd_array = Problem("HC-NPY-001", what, member.header, severity="medium" if plain else None)
+        self.file.problems += [odd_array, *(self._placed(member, row) for row in rows)]
 
     def _nested(self, member: ZipMember) -> None:
         what = f"{member.name[:100]!r} is a second container inside the first"

@@ -22,8 +22,8 @@ from hubclean.scanning.sources import BytesSource, RepoSource
 class Arrays:
     """Reads the header of every ``.npy`` by content, without numpy; archives of arrays are judged by ``archives``.
 
-    HC-NPY-001: the type is an object, holds one in a field or sub-array, or is spelled in a way that may be one. What
-    the pickle behind such a header refers to is reported as for other pickles.
+    HC-NPY-001: the type is an object, holds one in a field or sub-array, or is spelled in a way that may be one; medium
+    where its pickle makes plain values alone. What the pickle refers to is reported as for other pickles.
     """
 
     name: ClassVar[str] = "arrays"
@@ -54,12 +54,14 @@ def _judge(reader: Reader, entry: RepoEntry) -> Judgement:
         odd = str(error)
     if odd:
         what = f"is, or may be, an array of Python objects ({odd}): reading it unpickles them"
-        problems.append(Problem("HC-NPY-001", what, 0))
+        plain = False
         try:
             if entry.size > LARGEST_MEMBER:
                 raise BudgetError(f"{entry.size:,} bytes are more than the {LARGEST_MEMBER:,} looked at")
             allow = reader.allowed_names
-            problems += object_problems(source.at(0, entry.size), lambda body: read_pickles(BytesSource(body), allow))
+            body = source.at(0, entry.size)
+            problems, plain = object_problems(body, lambda body: read_pickles(BytesSource(body), allow))
         except BudgetError as error:
             unchecked.append(str(error))
+        problems.append(Problem("HC-NPY-001", what, 0, severity="medium" if plain else None))
     yield from judged(entry, problems, unchecked, said[:200])

@@ -193,7 +193,7 @@ def test_the_metadata_of_a_distributed_checkpoint_is_a_plain_record(tmp_path: Pa
 
     dcp.save({"a": torch.ones(3), "b": 5, "c": torch.ones(2, 2)}, checkpoint_id=str(tmp_path), no_dist=True)
     states = {file.path: (file.state, file.reason) for file in scan(tmp_path, loader="all").files}
-    assert states[".metadata"] == ("finding", "HC-PKL-010")
+    assert states[".metadata"] == ("finding", "HC-PKL-009, HC-PKL-010")
     assert states["__0_0.distcp"][0] == "ok", states
     shard = tmp_path / "__0_0.distcp"
     whole = shard.read_bytes()
