@@ -18,6 +18,7 @@ from hubclean.cleansing.chosen_methods import method_options
 from hubclean.cleansing.deep import DeepOptions, deep_scan
 from hubclean.cli.main import main
 from hubclean.cli.text.clean import before_after, render_clean
+from hubclean.cli.text.scan import render_scan
 from hubclean.errors import DataError, OptionError
 from hubclean.hub.repos import LocalRepo
 from hubclean.hub.targets import open_target
@@ -26,6 +27,7 @@ from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import open_session
 from hubclean.records import Audit, Rate, ScanReport, from_json
 from hubclean.scanning import engine
+from hubclean.scanning.document import target_scan
 from support.hub_server import HubServer
 from support.image_sets import image_set
 from support.tiny_models import make_repo
@@ -86,6 +88,10 @@ def test_no_weight_is_fetched_when_nothing_will_run(
 def test_with_images_both_run_and_the_hint_does_not_decide(repo: Path, loose: Path) -> None:
     brief = (*SHORT, "neural-cleanse.steps=1", "batches=1", "batch_size=2", "seeds=1")
     report = scanned(repo, str(loose), given=brief, sizes=Sizes(6, 6))
+    said = "12 of 40 pictures of 'loose' (without labels); left: 28 not drawn"
+    assert report.images.startswith(said)
+    assert said in render_scan(report)
+    assert target_scan("t", report).images == report.images
     assert [row.detector for row in report.detections] == ["neural-cleanse", "mm-bd"]
     assert report.skipped == ()
     nc, hint = report.detections
@@ -174,6 +180,9 @@ def test_clean_with_images_without_labels(repo: Path, loose: Path, tmp_path: Pat
     assert "--test" not in audit.command
     card = (tmp_path / "out/README.md").read_text()
     assert "Images without labels from `loose`" in card
+    assert audit.data.taken.startswith("all 40 pictures of 'loose' (without labels)")
+    assert f"Taken and left: `{audit.data.taken}`" in card
+    assert f"  images: {audit.data.taken}\n" in render_clean(audit, result.folder)
     assert "there were no labels" in card
     with pytest.raises(DataError, match="have no labels"):
         hubclean.clean(repo, loose, tmp_path / "other", session=SESSION, detectors=("skip",), defense="fine-pruning")
