@@ -138,6 +138,8 @@ def tensor_of(made: Value) -> TensorRecord | None:
             break
     else:
         raise RecordError("a tensor wrapped too often", 0)
+    if made.path == "torch.Tensor" and isinstance(made.state, Items) and len(made.state.items) == 4:
+        return _view(made, made.state.items, False, grad, replaced)  # as torch below 0.4 wrote them
     typed = made.path == _TYPED_VIEW
     if not typed and made.path not in _VIEWS:
         return None
