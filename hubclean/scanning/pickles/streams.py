@@ -5,6 +5,8 @@ Source: ``torch/serialization.py`` (``_legacy_load``): magic number, protocol ve
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hubclean.errors import BudgetError, TransportError
@@ -21,6 +23,7 @@ PROTOCOL = 1001
 MOST_STREAMS = 64
 _LEGACY_STREAMS = 5
 _PADDING = 64 << 10
+_MOST_INSIDE, _SECONDS_INSIDE, _DEEPEST = 50_000, 2.0, 4  # of pickles in the constants of a pickle
 
 
 @dataclass(slots=True)
@@ -73,7 +76,7 @@ def read_pickles(
     while len(file.walks) < MOST_STREAMS:
         at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
-        file.problems += [*last.problems, *last.name_problems(allow, unknown)]
+        file.problems += [*last.problems, *last.name_problems(allow, unknown), *_inside(last)]
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
             file.kind = "torch (legacy)"
         done = file.kind == "torch (legacy)" and len(file.walks) == _LEGACY_STREAMS
@@ -84,6 +87,22 @@ def read_pickles(
     elif not file.unchecked:
         _judge_raw(file, source, at, data)
     return file
+
+
+def _inside(found: Walk, depth: int = 1) -> Iterator[Problem]:
+    """What pickles would call that lie in the constants of a pickle. Bytes that nobody unpickles harm nobody: names
+    that are merely unknown are not told of."""
+    for offset, body in found.inside:
+        walker = Walker(0, len(body), most=_MOST_INSIDE, seconds=_SECONDS_INSIDE, to_fault=True)
+        with contextlib.suppress(NeedMore, BudgetError):  # what was seen before counts
+            walker.run(body)
+        inner = walker.walked()
+        if not inner.called and not inner.inside:
+            continue
+        rows = [row for row in inner.name_problems() if row.rule == "HC-PKL-001"]
+        rows += _inside(inner, depth + 1) if depth < _DEEPEST else ()
+        for row in rows[:1]:
+            yield Problem("HC-PKL-001", f"holds a pickle in its bytes, which {row.what}", offset)
 
 
 def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> tuple[int, bytes]:

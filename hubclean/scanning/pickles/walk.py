@@ -66,6 +66,7 @@ class Walk:
         start, stop: its bytes; ``stop`` is behind STOP, or where it broke. complete: whether STOP was reached.
         imported: whether a name is looked up while any reader still reads. called: whether one is called or changed.
         stopped: whether it has a fault at which every reader stops.
+        inside: constants that begin as pickles do.
     """
 
     root: Value
@@ -79,6 +80,7 @@ class Walk:
     opcodes: int = 0
     imported: bool = False
     stopped: bool = False
+    inside: tuple[tuple[int, bytes], ...] = ()
 
     def name_problems(self, allow: frozenset[str] = frozenset(), unknown: bool = False) -> tuple[Problem, ...]:
         """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact), and one for
@@ -232,6 +234,7 @@ class Walker:
             opcodes=self._count,
             imported=stack.imported,
             stopped=stack.stopped,
+            inside=tuple(stack.inside),
         )
 
 
