@@ -13,8 +13,21 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
-from support.pickled import EVIL, PLAIN, call, legacy, name, number, row, state_dict, storage, stream, tensor, text
-from support.pickled import torch_zip
+from support.pickled import (
+    EVIL,
+    PLAIN,
+    call,
+    legacy,
+    name,
+    number,
+    row,
+    state_dict,
+    storage,
+    stream,
+    tensor,
+    text,
+    torch_zip,
+)
 from support.scanned_files import npy, safetensors, zipped
 
 SYSTEM = call("os", "system", text("echo hubclean must not run"))
@@ -49,7 +62,9 @@ def object_array(body: bytes = EVIL) -> bytes:
 
 
 def rebuilt(function: bytes, *arguments: bytes, state: bytes = b"N") -> bytes:
-    return stream(call("torch._tensor", "_rebuild_from_type_v2", function, name("torch", "Tensor"), row(*arguments), state))
+    return stream(
+        call("torch._tensor", "_rebuild_from_type_v2", function, name("torch", "Tensor"), row(*arguments), state)
+    )
 
 
 def built(made: bytes, state: bytes) -> bytes:
@@ -64,13 +79,18 @@ def sparse(index: int, size: int = 2, layout: str = "torch.sparse_coo") -> bytes
     """A torch zip of one sparse tensor whose first index is as given."""
     indices = tensor(storage("0", 2, "LongStorage"), (1, 2), (2, 1))
     data = row(indices, tensor(storage("1", 2), (2,)), call("torch", "Size", row(number(size))))
-    body = call("torch._utils", "_rebuild_sparse_tensor", call("torch.serialization", "_get_layout", text(layout)), data)
+    body = call(
+        "torch._utils", "_rebuild_sparse_tensor", call("torch.serialization", "_get_layout", text(layout)), data
+    )
     return torch_zip(stream(body), data__0=struct.pack("<2q", 0, index), data__1=bytes(8), version=b"3\n")
 
 
 def header_hiding(body: bytes, at: int) -> bytes:
     """Safetensors whose metadata hold a pickle from a place on."""
-    return safetensors({"__metadata__": {"x": "a" * at + body.decode("latin-1")}} | {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}})
+    return safetensors(
+        {"__metadata__": {"x": "a" * at + body.decode("latin-1")}}
+        | {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}
+    )
 
 
 def padded(body: bytes, at: int, suffix: bytes = b"") -> bytes:
@@ -311,7 +331,9 @@ def others() -> Files:
     keras = json.dumps({"class_name": "Lambda", "module": "keras.layers", "config": {"function": {
         "class_name": "__lambda__", "config": {"code": "4wEAAAA="}}}}).encode()  # fmt: skip
     module = json.dumps({"module": "os", "class_name": "system", "config": {}}).encode()
-    skops = json.dumps({"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "content": "system"}).encode()
+    skops = json.dumps(
+        {"__class__": "system", "__module__": "os", "__loader__": "FunctionNode", "content": "system"}
+    ).encode()
     return {
         "lambda.keras": zipped(**{"config.json": keras, "metadata.json": b"{}", "model.weights.h5": b""}),
         "module.keras": zipped(**{"config.json": module, "metadata.json": b"{}", "model.weights.h5": b""}),

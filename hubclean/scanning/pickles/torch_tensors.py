@@ -157,7 +157,7 @@ def _view(made: Made, parts: list[Value], typed: bool, grad: Value, replaced: bo
     if len(parts) < 4 or not isinstance(parts[0], Persistent):
         raise RecordError("a tensor without a storage", made.offset)
     storage = storage_of(parts[0])
-    offset, size, stride = parts[1], _shape(parts[2], made.offset), _shape(parts[3], made.offset)
+    offset, size, stride = parts[1], shape_of(parts[2], made.offset), shape_of(parts[3], made.offset)
     if not isinstance(offset, int) or not _count(offset) or len(size) != len(stride):
         raise RecordError("a tensor whose offset, size or stride is not written out", made.offset)
     dtype = storage.dtype
@@ -244,7 +244,12 @@ def _pairs(value: Value) -> list[tuple[Value, Value]]:
     return [*((row[0], row[1]) for row in items), *value.pairs]
 
 
-def _shape(value: Value, at: int) -> tuple[int, ...]:
+def shape_of(value: Value, at: int) -> tuple[int, ...]:
+    """A row of sizes or strides, or a ``torch.Size``.
+
+    Raises:
+        RecordError: it is none.
+    """
     if isinstance(value, Made) and value.path == "torch.Size" and isinstance(value.arguments, Items):
         value = value.arguments.items[0] if value.arguments.items else None
     items = value.items if isinstance(value, Items) else None

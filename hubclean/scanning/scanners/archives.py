@@ -17,9 +17,11 @@ from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_pickle
+from hubclean.scanning.scanners.packed import judged_inside
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
-_LOOKED_AT_ENDS = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx")
+_LOADED = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx", "safetensors", "gguf", "hdf5", "coreml")
+MOST_OTHERS = 64  # large pictures, texts and films of which the end is read; each costs a request
 _OTHER_LOADERS = {".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 
 
@@ -37,35 +39,49 @@ class Archives:
     paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        left = [MOST_OTHERS]
+
         def judge(entry: RepoEntry) -> Judgement:
             content = format_of(reader, entry)
-            hidden = _looked_at_its_end(entry, content) and has_end_record(tail(RepoSource(reader, entry)))
+            hidden = _looked_at_its_end(entry, content, left) and has_end_record(tail(RepoSource(reader, entry)))
             if content == "zip" or hidden:
                 yield from _read(reader, entry, files, hidden)
 
         yield from each(files, judge)
 
 
-def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
-    """Whether something that is no zip at its start may be one at its end; large text and images cost no request."""
-    if content in ("zip", "safetensors", "tar", "empty", "lfs-pointer"):  # of a tar every member is judged
+def _looked_at_its_end(entry: RepoEntry, content: str, left: list[int]) -> bool:
+    """Whether something that is no zip at its start may be one at its end: what a loader opens, and whatever is small;
+    ``left`` counts large files of other kinds."""
+    if content in ("zip", "empty", "lfs-pointer"):
         return False
-    return entry.size <= SMALL or content in _LOOKED_AT_ENDS or names.suffix(entry.path) in names.PICKLE_NAMES
+    if entry.size <= SMALL or content in _LOADED or names.suffix(entry.path) in names.PICKLE_NAMES:
+        return True
+    left[0] -= 1
+    return left[0] >= 0
 
 
 def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
     found = read_zip(RepoSource(reader, entry), reader.allowed_names)
     ending = names.suffix(entry.path)
+    rows: list[Finding | FileVerdict] = []
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance
     if hidden and format_of(reader, entry) == "tflite":
         _labels(found)
     elif hidden:
         found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
+    for name, body in found.packed:
+        rows.extend(judged_inside(reader, entry, name, body))
     if found.torch or found.pickles:
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
+    for row in rows:
+        if isinstance(row, Finding) and row.rule != "HC-INC-001":
+            yield row
+        elif isinstance(row, FileVerdict) and row.state == "unchecked":
+            found.unchecked.append(row.reason)
     problems = advised(found.problems, found.torch is not None and not found.torch.script)
     yield from judged(entry, problems, found.unchecked, _said(found))
 

@@ -83,6 +83,16 @@ class Packed:
         yield from each(files, judge)
 
 
+def judged_inside(reader: Reader, entry: RepoEntry, name: str, body: bytes) -> Judgement:
+    """The verdict on a compressed or tarred member of another archive, every file in it judged by all scanners."""
+    inside = reader.inside.deeper() if reader.inside else Inside()
+    inside.spent.size += len(body)
+    if inside.depth > _DEEPEST or inside.spent.size > MOST_UNPACKED:
+        yield from not_checked(entry, f"{name[:100]}: packed too often, or too large")
+        return
+    yield from _judged(reader, entry, Members(reader, inside, [(name, BytesSource(body), 0, len(body))]), [], [], "zip")
+
+
 def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judgement:
     try:
         body = unpacked(kind, reader.read_range(entry.path, 0, entry.size), MOST_UNPACKED - inside.spent.size)

@@ -49,7 +49,7 @@ class Pickles:
             content = format_of(reader, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
-            reads = content == "pickle" or _reads(reader, entry, content, named)
+            reads = content == "pickle" or _reads(reader, entry, named)
             if reads:
                 yield from _walked(reader, entry, files, content)
             elif reads is None:
@@ -60,11 +60,9 @@ class Pickles:
         yield from each(files, judge)
 
 
-def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool | None:
-    """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
+def _reads(reader: Reader, entry: RepoEntry, named: bool) -> bool | None:
+    """Whether it reads as a pickle too, also where its first bytes are the constant of one."""
     head, source = head_of(reader, entry), RepoSource(reader, entry)
-    if content == "safetensors":
-        return pickle_sniff.is_pickle(head, entry.size, named)
     return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
