@@ -57,7 +57,7 @@ def storage_members(directory: Directory, root: str, folder: str = "data") -> di
 
 def check_storages(
     found: PickleFile, members: dict[str, ZipMember], read: Callable[[ZipMember], bytes | None]
-) -> tuple[dict[str, Storage], list[Problem], str]:
+) -> tuple[dict[str, Storage], list[Problem], list[str]]:
     """The storages that the pickle uses; those whose record is missing or of another length, and sparse tensors whose
     indices, which are ``read``, lie outside; why not all was looked at."""
     by_key, problems = read_storages(found.walks[0])
@@ -69,9 +69,9 @@ def check_storages(
             what = f"storage {key[:60]!r} needs {storage.nbytes:,} bytes, its record has {member.size:,}"
             problems.append(Problem("HC-PKL-008", what, member.header))
     if problems:
-        return by_key, problems[:20], ""
+        return by_key, problems[:20], []
     faults, unchecked = check_sparse(found.walks[0].root, lambda storage: read(members[storage.key]))
-    return by_key, [Problem("HC-PKL-008", what, offset) for what, offset in faults], unchecked
+    return by_key, [Problem("HC-PKL-008", what, offset) for what, offset in faults], [unchecked] if unchecked else []
 
 
 def record_place(source: Source, member: ZipMember, limit: int) -> tuple[int, int]:

@@ -38,8 +38,7 @@ MOST_READ = 400  # members of one archive and of those inside; each may cost a r
 MOST_UNPACKED = 64 << 20  # bytes of members that are looked at whole
 MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
 UNCLAIMED = "bytes that belong to no member were not looked at"
-PACKED = ("gzip", "bzip2", "xz", "zstd", "tar")
-_DEEPEST = 2
+_PACKED, _DEEPEST = ("gzip", "bzip2", "xz", "zstd", "tar"), 2
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
 _ENUM = "the arguments of a call are no tuple"  # so torch.jit writes a member of an Enum; no Python reader takes it
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
@@ -138,7 +137,7 @@ class _Judge:
         storages, problems, unchecked = check_storages(walked, members, self._body)
         if folder != "traced_inputs":  # of those torch.jit keeps the headers alone, and loads none
             self.file.problems += problems
-            self.file.unchecked += [unchecked] if unchecked else []
+            self.file.unchecked += unchecked
         return {members[key].name for key in storages if key in members}
 
     def member(self, member: ZipMember, data: bool) -> None:
@@ -186,10 +185,9 @@ class _Judge:
                 if member.name.endswith("bytecode.pkl"):
                     self.file.problems += [self._placed(member, row) for row in bytecode_problems(body)]
                 walked = self._walked(body)
-                if not reads and not walked.walks[0].names:
-                    self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
-                    return
-                self._pickle(member, walked, torch=False)
+                if reads or walked.walks[0].names:
+                    return self._pickle(member, walked, torch=False)
+                self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
         elif reads is None:
             self.file.unchecked.append(f"{member.name[:100]!r} reads as the constants of a pickle")
         elif kind in ("numpy", "zip"):
@@ -198,7 +196,7 @@ class _Judge:
             self.file.plain += 1
             self.file.problems += found.problems
             self.file.unchecked += found.unchecked
-        elif kind in PACKED and (body := self._body(member)) is not None:
+        elif kind in _PACKED and (body := self._body(member)) is not None:
             self.file.packed.append((member.name, body))
         elif kind in ("text", "json", "image", "empty"):
             self.file.plain += 1

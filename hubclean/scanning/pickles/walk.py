@@ -23,10 +23,9 @@ MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 SECONDS = 30.0
 REFUSED = "do not load it; `hubclean convert` refuses it too"
-_MOST_NAMES = 1000
-_MOST_NOTED = 50
-# torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
-# left out calls, copies or fetches in ways that plain data never needs.
+_MOST_NAMES, _MOST_NOTED = 1000, 50
+# torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. All else
+# calls, copies or fetches in ways that plain data never needs.
 ACCEPTED_TEXT = """
 PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING
 BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE
@@ -65,8 +64,7 @@ class Walk:
         problems: rules broken, without those on names (see ``name_problems``).
         start, stop: its bytes; ``stop`` is behind STOP, or where it broke. complete: whether STOP was reached.
         imported: whether a name is looked up while any reader still reads. called: whether one is called or changed.
-        stopped: whether it has a fault at which every reader stops.
-        inside: constants that begin as pickles do.
+        stopped: whether it has a fault at which every reader stops. inside: constants that begin as pickles do.
     """
 
     root: Value
@@ -150,9 +148,8 @@ class Walker:
     """Walks one stream, in parts where its bytes come in parts: what was walked is not walked again.
 
     Args:
-        start: where the stream begins. size: bytes of the whole file.
+        start: where the stream begins. size: bytes of the whole file. seconds: time after which it raises.
         most: opcodes after which it breaks off with a problem, ``MOST_OPCODES`` if not given.
-        seconds: time after which it raises.
         to_fault: end at the first fault at which every reader stops, instead of going on.
     """
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
+from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.formats.zip_directory import has_end_record
 from hubclean.scanning.formats.zip_found import ZipFile
 from hubclean.scanning.formats.zip_members import UNCLAIMED, read_zip
@@ -43,7 +44,7 @@ class Archives:
 
         def judge(entry: RepoEntry) -> Judgement:
             content = format_of(reader, entry)
-            hidden = _looked_at_its_end(entry, content, left) and has_end_record(tail(RepoSource(reader, entry)))
+            hidden = _looked_at_its_end(entry, content, left) and has_end_record(_end(reader, entry))
             if content == "zip" or hidden:
                 yield from _read(reader, entry, files, hidden)
 
@@ -59,6 +60,13 @@ def _looked_at_its_end(entry: RepoEntry, content: str, left: list[int]) -> bool:
         return True
     left[0] -= 1
     return left[0] >= 0
+
+
+def _end(reader: Reader, entry: RepoEntry) -> bytes:
+    """The last bytes: of safetensors, of which a repo may have hundreds, a few only."""
+    source = RepoSource(reader, entry)
+    few = entry.size > SMALL and names.suffix(entry.path) == ".safetensors"
+    return source.at(entry.size - HEAD, entry.size) if few else tail(source)
 
 
 def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:

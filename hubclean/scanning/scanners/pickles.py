@@ -22,6 +22,7 @@ from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judg
 from hubclean.scanning.sources import RepoSource
 
 _UNOPENED = ("lz4", "7z", "rar")
+_LINES = (b"F", b"I", b"L", b"S", b"c", b"i", b"g", b"p", b"P")  # opcodes whose argument is a short line
 # Other scanners speak of them.
 _ELSEWHERE = ("safetensors", "numpy", "executable", "onnx", "coreml", "gguf", "tflite")
 
@@ -49,7 +50,7 @@ class Pickles:
             content = format_of(reader, entry)
             if content in ("empty", "lfs-pointer", "zip"):
                 return  # of a zip the scanner of archives speaks
-            reads = content == "pickle" or _reads(reader, entry, named)
+            reads = content == "pickle" or _reads(reader, entry, content, named)
             if reads:
                 yield from _walked(reader, entry, files, content)
             elif reads is None:
@@ -60,9 +61,18 @@ class Pickles:
         yield from each(files, judge)
 
 
-def _reads(reader: Reader, entry: RepoEntry, named: bool) -> bool | None:
-    """Whether it reads as a pickle too, also where its first bytes are the constant of one."""
+def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool | None:
+    """Whether it reads as a pickle too, also where its first bytes are the constant of one.
+
+    The length at the beginning of safetensors may look like an opcode: numbers and names end in the head or nowhere,
+    and what is named so and reads as one long text is no pickle to any loader.
+    """
     head, source = head_of(reader, entry), RepoSource(reader, entry)
+    if content == "safetensors":
+        if head[:1] in _LINES:
+            return pickle_sniff.is_pickle(head, entry.size, named)
+        reads = pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
+        return False if reads is None and names.suffix(entry.path) == ".safetensors" else reads
     return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 
