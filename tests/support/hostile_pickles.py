@@ -82,7 +82,7 @@ def pickles() -> Files:
         "unknown torch": stream(call("torch.hub", "load", text("a/b"), text("c"))),
         "torch.load": stream(call("torch", "load", text("x.pt"))),
         "load from bytes": stream(call("torch.storage", "_load_from_bytes", short(EVIL))),
-        "pickle.loads": stream(call("_pickle", "loads", short(EVIL))),
+        "pickle.loads": stream(call("pickle", "loads", short(EVIL))),
         "numpy.load": stream(call("numpy", "load", text("x.npy"))),
         "numpy f2py": stream(call("numpy.f2py.crackfortran", "getlincoef", text("x"), b"}")),
         "pandas": stream(call("pandas", "read_csv", text("http://x"))),

@@ -17,8 +17,7 @@ from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem
-from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_pickle
-from hubclean.scanning.scanners.packed import judged_inside
+from hubclean.scanning.scanners import Judgement, each, format_of, judged, judged_inside, only_pickle
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
 _LOADED = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx", "safetensors", "gguf", "hdf5", "coreml")
@@ -83,6 +82,9 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         rows.extend(judged_inside(reader, entry, name, body))
     if found.torch or found.pickles:
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
+    if ending == ".distcp":
+        found.problems = [row for row in found.problems if not row.rule.startswith("HC-ZIP")]
+        found.unchecked.append("a shard of torch.distributed.checkpoint, zips one behind the other, is not checked")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
     for row in rows:

@@ -64,15 +64,12 @@ class Pickles:
 def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool | None:
     """Whether it reads as a pickle too, also where its first bytes are the constant of one.
 
-    The length at the beginning of safetensors may look like an opcode: numbers and names end in the head or nowhere,
-    and what is named so and reads as one long text is no pickle to any loader.
+    The length at the beginning of safetensors may look like an opcode; numbers and names then end in the head or
+    nowhere. No length that the library writes, a multiple of eight, looks like that of a text without an end.
     """
     head, source = head_of(reader, entry), RepoSource(reader, entry)
-    if content == "safetensors":
-        if head[:1] in _LINES:
-            return pickle_sniff.is_pickle(head, entry.size, named)
-        reads = pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
-        return False if reads is None and names.suffix(entry.path) == ".safetensors" else reads
+    if content == "safetensors" and head[:1] in _LINES:
+        return pickle_sniff.is_pickle(head, entry.size, named)
     return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 
 

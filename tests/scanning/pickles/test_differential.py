@@ -77,7 +77,10 @@ def test_whatever_torch_loads_as_plain_data_is_never_severe(value: Any, new: boo
     body = io.BytesIO()
     torch.save(value, body, _use_new_zipfile_serialization=new)
     body.seek(0)
-    torch.load(body, weights_only=True)  # noqa: TID251
+    try:
+        torch.load(body, weights_only=True)  # noqa: TID251
+    except Exception:
+        return  # torch writes untyped storages into its old format, and does not read them
     source = BytesSource(body.getvalue())
     found: Any = read_zip(source) if new else read_pickles(source)
     assert severe(found.problems) == []
@@ -108,7 +111,7 @@ class Stub:
         return 0
 
 
-class Recorder(pickle._Unpickler):  # type: ignore[name-defined, misc]
+class Recorder(pickle._Unpickler):
     """Python's own unpickler with nothing behind the names that it is asked for."""
 
     def __init__(self, body: bytes) -> None:
