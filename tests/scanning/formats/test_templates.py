@@ -195,6 +195,7 @@ PLAIN = """
 {% set l = [] %}{% set _ = l.append(message.role) %}{% do l.append('a') %}{{ l | join }}{{ messages[l | length] }}
 {{ (messages | selectattr('role', 'equalto', 'user') | list | last).content }}{{ ['a', 'b'][loop.index0 % 2] }}
 {% set part = content.split('<x>') %}{{ part[0] }}{{ part[part | length - 1].rstrip() }}{{ message['content_' + lang] }}
+{% macro a(x) %}{{ b(x) }}{% endmacro %}{% macro b(x) %}{{ a(x.items) if x.items }}{% endmacro %}{{ a(tools[0]) }}
 {{ messages[(messages | length // 2) - 1] }}{{ messages[0 if a else 1] }}{{ texts[loop.index | string] }}{{ x[true] }}
 """.strip().splitlines()
 

@@ -58,7 +58,8 @@ _COUNTED = ("index", "count", "find", "rfind", "rindex", "startswith", "endswith
 _KNOWN_TEXT = """
 message|msg|tool|function|doc|conversation|history|context|kwarg|param|content|system|user|schema|example|image|video
 |audio|arg|chat|prompt|option|setting|metadata|response|dialog|turn|item|json|data|template|role|developer|skill|memory
-|citation|control|think|reason|entity|entities|query|answer|instruction|feature|capabilit|format|properties|spec
+|citation|control|think|reason|entity|entities|query|answer|instruction|feature|capabilit|format|properties|spec|persona|character|profile
+|info|extra|label|lang|date|task|meta
 """
 _KNOWN = tuple(_KNOWN_TEXT.replace("\n", "").split("|"))
 

@@ -56,8 +56,8 @@ class Expressions(Operators):
         if len(self.faults) < _MOST_FAULTS:
             self.faults[what] = None
 
-    def spend(self) -> None:
-        self._steps += 1
+    def spend(self, steps: int = 1) -> None:
+        self._steps += max(steps, 1)
         if self._steps > MOST_STEPS:
             raise TooLong
 

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from jinja2 import nodes
+
 from hubclean.scanning.formats.templating.expressions import Expressions
 from hubclean.scanning.formats.templating.operators import Env
 from hubclean.scanning.formats.templating.values import ANY_TEXT, NOTHING, Value, element, held, join
@@ -28,6 +30,7 @@ class Walk(Expressions):
         Raises:
             RecursionError: it is nested too deep. TooLong: it has more expressions than are looked at.
         """
+        self.macro_nodes = {macro.name: macro for macro in tree.find_all(nodes.Macro)}
         for walk in range(_WALKS):
             self.wide = walk >= _EXACT_WALKS
             known = dict(self.kept)
@@ -39,8 +42,8 @@ class Walk(Expressions):
                 return
         self.fault("changes what it remembers in more ways than can be followed")
 
-    def body(self, nodes: Iterable[Any], env: Env) -> None:
-        for node in nodes:
+    def body(self, statements: Iterable[Any], env: Env) -> None:
+        for node in statements:
             self._statement(node, env)
 
     def _statement(self, node: Any, env: Env) -> None:
@@ -82,6 +85,7 @@ class Walk(Expressions):
         self.value(node.filter, env)
 
     def _do_If(self, node: Any, env: Env) -> None:
+        self.spend(len(env) // 16)  # of which each branch has its own
         self.value(node.test, env)
         branches = [dict(env)]
         self.body(node.body, branches[0])
@@ -99,6 +103,7 @@ class Walk(Expressions):
             env[name] = joined
 
     def _do_For(self, node: Any, env: Env) -> None:
+        self.spend(len(env) // 16)
         over = self.value(node.iter, env)
         each = element(over)
         if node.recursive:
