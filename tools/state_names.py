@@ -71,6 +71,7 @@ OLDER = {
         optimum.onnxruntime.training_args_seq2seq.ORTSeq2SeqTrainingArguments
         optimum.habana.transformers.training_args.GaudiTrainingArguments
         optimum.intel.openvino.training_args.OVTrainingArguments llamafactory.hparams.training_args.TrainingArguments
+        torch.distributed.checkpoint.filesystem._StoragePrefix
         trl.trainer.sft_config.SFTConfig trl.trainer.dpo_config.DPOConfig trl.trainer.orpo_config.ORPOConfig
         trl.trainer.kto_config.KTOConfig trl.trainer.cpo_config.CPOConfig trl.trainer.reward_config.RewardConfig
         trl.trainer.ppo_config.PPOConfig trl.trainer.grpo_config.GRPOConfig trl.trainer.bco_config.BCOConfig

@@ -27,7 +27,7 @@ from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Scanner, handled_by, not_checked
 
 IN_FLIGHT = 8
-_WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja")
+_WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja", ".jinja2", ".j2")
 _ACCUSING = SEVERITIES.index("medium")
 _OF_NAMES = ("HC-PKL-009",)  # said of a file's name, so no byte of it can be wrong
 _RANK: dict[FileState, int] = {"ok": 0, "finding": 1, "unchecked": 2}

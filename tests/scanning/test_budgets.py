@@ -14,13 +14,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 
 from hubclean.errors import BudgetError
 from hubclean.scanning.configs import asking
 from hubclean.scanning.engine import scan
-from hubclean.scanning.formats import names, npy, safetensors_header, strict_json, templates, zip_directory, zip_members
+from hubclean.scanning.formats import names, npy, safetensors_header, strict_json, zip_directory, zip_members
+from hubclean.scanning.formats.templates import template_faults
+from hubclean.scanning.formats.templating import expressions
 from hubclean.scanning.formats.zip_members import read_zip
 from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.streams import read_pickles
@@ -230,10 +231,10 @@ def test_python_too_long_to_parse_is_named_all_the_same(monkeypatch: pytest.Monk
     assert 400_006 not in parsed
 
 
-def test_every_node_of_a_template_is_looked_at_once(tmp_path: Path) -> None:
-    tree = jinja2.Environment().parse("{{ " + "a[" * 30 + "b + c" + "]" * 30 + " }}")
-    nodes = [id(node) for node, _ in templates.template_nodes(tree)]
-    assert len(nodes) == len(set(nodes)) > 60
+def test_what_a_template_costs_is_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(expressions, "MOST_STEPS", 500)
+    assert list(template_faults("{{ a.b }}" * 100)) == []
+    assert "too long" in " ".join(template_faults("{{ a.b }}" * 600))
     for hidden in ("{{ a[b[c['_x']]] }}", "{{ a['_' ~ 'x'] }}", "{{ a[0]['__y'] }}"):
         findings, _ = judge("chat-templates", tmp_path, {"t.jinja": hidden.encode()})
         assert findings, hidden

@@ -6,7 +6,7 @@
 * ``tokenizing``: tokenizers.
 * ``strict_json``: JSON: one value, no key twice, bounded.
 * ``yaml_configs``: YAML by its events: tags and targets.
-* ``templates``: chat templates, parsed and never rendered.
+* ``templates``: chat templates, parsed and never rendered; ``templating``: what their expressions may give.
 * ``pickle_sniff``: whether bytes read as a pickle.
 * ``msgpack``: MessagePack as Flax writes it.
 * ``protobuf_wire``: protobuf messages, by range.

@@ -28,6 +28,8 @@ INERT_TEXT = [
     ".yml",
     ".jsonl",
     ".jinja",
+    ".jinja2",
+    ".j2",
     ".vocab",
     ".tiktoken",
     ".bpe",

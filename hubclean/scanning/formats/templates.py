@@ -3,49 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-from hubclean.scanning.budget import spend
 
 TEMPLATE_ADVICE = "render it nowhere; ask the author what it is for"
 LONGEST_TEMPLATES = 256 << 10  # bytes of templates of one file that are parsed
-_FUNCTIONS = {"raise_exception", "strftime_now", "range", "namespace", "dict", "joiner", "cycler", "caller"}
-_METHODS = {
-    "strip",
-    "lstrip",
-    "rstrip",
-    "split",
-    "rsplit",
-    "splitlines",
-    "startswith",
-    "endswith",
-    "replace",
-    "items",
-    "keys",
-    "values",
-    "get",
-    "lower",
-    "upper",
-    "title",
-    "capitalize",
-    "join",
-    "append",
-    "extend",
-    "insert",
-    "index",
-    "count",
-    "find",
-    "rfind",
-    "isdigit",
-    "isspace",
-    "update",
-    "cycle",
-    "removeprefix",
-    "removesuffix",
-    "partition",
-    "rpartition",
-    "zfill",
-}
+_EXTENSIONS = ("jinja2.ext.loopcontrols", "jinja2.ext.do")
 
 
 def template_faults(template: str) -> Iterator[str]:
@@ -54,18 +15,24 @@ def template_faults(template: str) -> Iterator[str]:
     import jinja2
     from jinja2 import nodes
 
+    from hubclean.scanning.formats.templating.expressions import TooLong
+    from hubclean.scanning.formats.templating.statements import Walk
+
     try:
-        tree = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(_without_generation(template))
+        tree = jinja2.Environment(extensions=_EXTENSIONS).parse(_without_generation(template))
     except (jinja2.TemplateError, RecursionError) as error:
         yield f"does not parse: {str(error)[:120] or type(error).__name__}"
         return
     try:
-        macros = {macro.name for macro in tree.find_all(nodes.Macro)}
+        asked = (test.node for test in tree.find_all(nodes.Test) if test.name == "mapping")
+        walk = Walk(frozenset(node.name for node in asked if isinstance(node, nodes.Name)))
+        walk.template(tree)
     except RecursionError:
         yield "is nested too deep to be judged"
         return
-    for node, key in template_nodes(tree):
-        yield from _node(node, macros, key)
+    except TooLong:
+        yield "is too long to be judged"
+    yield from walk.faults
 
 
 def _without_generation(template: str) -> str:
@@ -75,40 +42,3 @@ def _without_generation(template: str) -> str:
             for word in ("generation", "endgeneration"):
                 template = template.replace(f"{{%{dash} {word} {end}%}}", "")
     return template
-
-
-def template_nodes(tree: Any) -> Iterator[tuple[Any, bool]]:
-    """Every node in order, and whether it is part of a key by which a member is read."""
-    todo = [(tree, False)]
-    while todo:
-        node, key = todo.pop()
-        spend()
-        yield node, key
-        argument = node.arg if type(node).__name__ == "Getitem" else None
-        todo += [(child, key or child is argument) for child in reversed(list(node.iter_child_nodes()))]
-
-
-def _node(node: Any, macros: set[str], key: bool) -> Iterator[str]:
-    """What is wrong with one node of the tree; ``key``: see ``template_nodes``."""
-    text = getattr(node, "value", None)
-    if key and isinstance(text, str) and text.startswith("_"):
-        yield "reads a member whose name begins with an underscore, or is put together from one"
-    kind = type(node).__name__
-    if kind == "Getattr" and node.attr.startswith("_"):
-        yield f"reaches for the attribute {node.attr!r}"
-    elif kind == "Const" and isinstance(node.value, str) and "__" in node.value:
-        yield f"holds the name {node.value[:60]!r}"
-    elif kind == "Name" and node.name.startswith("__"):
-        yield f"reaches for {node.name!r}"
-    elif kind == "Filter" and node.name in ("attr", "format", "xmlattr"):
-        yield f"uses the filter {node.name!r}"
-    elif kind in ("Include", "Import", "FromImport", "Extends"):
-        yield f"loads another template ({kind.lower()})"
-    elif kind == "Call":
-        called = node.node
-        name = getattr(called, "name", None) or getattr(called, "attr", None)
-        plain = (type(called).__name__ == "Name" and name in _FUNCTIONS | macros) or (
-            type(called).__name__ == "Getattr" and name in _METHODS
-        )
-        if not plain:
-            yield f"calls {name or 'what an expression gives'!r}"

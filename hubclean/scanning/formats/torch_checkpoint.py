@@ -168,7 +168,7 @@ def _places(source: _MappedSource, allow: frozenset[str], unknown: bool) -> tupl
         raise FormatError(f"by its content it is no checkpoint of torch's but {kind}")
     if kind == "zip":
         found = read_zip(source, allow, unknown=unknown)
-        _refuse(found.problems, found.unchecked)
+        _refuse(found.problems, [*found.unchecked, *(f"the packed member {name[:80]!r}" for name, _ in found.packed)])
         if found.torch is None or found.pickle is None or found.directory is None:
             raise FormatError("it is a zip, but not one that torch wrote")
         return found.pickle, *_zip_places(source, found)

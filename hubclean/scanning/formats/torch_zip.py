@@ -6,10 +6,12 @@ Source: ``caffe2/serialize/inline_container.cc`` (the folder is that of the firs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hubclean.errors import BudgetError
 from hubclean.scanning.formats.zip_directory import Directory, ZipMember, local_header
+from hubclean.scanning.pickles.sparse_tensors import check_sparse
 from hubclean.scanning.pickles.streams import PickleFile, read_storages
 from hubclean.scanning.pickles.torch_tensors import Storage
 from hubclean.scanning.rules import Problem
@@ -53,8 +55,11 @@ def storage_members(directory: Directory, root: str, folder: str = "data") -> di
     return {member.name.removeprefix(prefix): member for member in directory.members if member.name.startswith(prefix)}
 
 
-def check_storages(found: PickleFile, members: dict[str, ZipMember]) -> tuple[dict[str, Storage], list[Problem]]:
-    """The storages that the pickle uses, and those whose record is missing or of another length."""
+def check_storages(
+    found: PickleFile, members: dict[str, ZipMember], read: Callable[[ZipMember], bytes | None]
+) -> tuple[dict[str, Storage], list[Problem], list[str]]:
+    """The storages that the pickle uses; those whose record is missing or of another length, and sparse tensors whose
+    indices, which are ``read``, lie outside; why not all was looked at."""
     by_key, problems = read_storages(found.walks[0])
     for key, storage in by_key.items():
         member = members.get(key)
@@ -63,7 +68,10 @@ def check_storages(found: PickleFile, members: dict[str, ZipMember]) -> tuple[di
         elif member.size != storage.nbytes:
             what = f"storage {key[:60]!r} needs {storage.nbytes:,} bytes, its record has {member.size:,}"
             problems.append(Problem("HC-PKL-008", what, member.header))
-    return by_key, problems[:20]
+    if problems:
+        return by_key, problems[:20], []
+    faults, unchecked = check_sparse(found.walks[0].root, lambda storage: read(members[storage.key]))
+    return by_key, [Problem("HC-PKL-008", what, offset) for what, offset in faults], [unchecked] if unchecked else []
 
 
 def record_place(source: Source, member: ZipMember, limit: int) -> tuple[int, int]:

@@ -39,6 +39,7 @@ class ZipFile:
     Args:
         problems: rules broken. unchecked: what could not be judged, and why.
         pickle: the walked ``data.pkl`` if torch would load it. torch: where torch finds things.
+        packed: members that are compressed or a tar, with their bytes; who reads the zip must judge them.
         scripts: bytes of TorchScript's code.
         pickles, arrays, plain: how many members of each kind were looked at; ``storages`` are not read.
     """
@@ -48,6 +49,7 @@ class ZipFile:
     torch: TorchZip | None = None
     pickle: PickleFile | None = None
     directory: Directory | None = None
+    packed: list[tuple[str, bytes]] = field(default_factory=list)
     pickles: int = 0
     arrays: int = 0
     plain: int = 0

@@ -34,11 +34,10 @@ from hubclean.scanning.pickles.streams import PickleFile, read_pickles
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.sources import SMALL, BytesSource, Source, tail_size
 
-MOST_READ = 400  # members of one archive and of those inside; each may cost a request
-MOST_UNPACKED = 64 << 20  # bytes of members that are looked at whole
+MOST_READ, MOST_UNPACKED = 400, 64 << 20  # members of an archive, those inside too, that are looked at; bytes of them
 MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
 UNCLAIMED = "bytes that belong to no member were not looked at"
-_DEEPEST = 2
+_PACKED, _DEEPEST = ("gzip", "bzip2", "xz", "zstd", "tar"), 2
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
 _ENUM = "the arguments of a call are no tuple"  # so torch.jit writes a member of an Enum; no Python reader takes it
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
@@ -47,9 +46,8 @@ _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")
 def read_zip(
     source: Source, allow: frozenset[str] = frozenset(), depth: int = 0, work: Work | None = None, unknown: bool = False
 ) -> ZipFile:
-    """Judge a zip and all its members, pickles by ``allow`` and ``unknown`` as ``read_pickles``.
-
-    ``depth`` counts the archives around it, and ``work`` what they have cost.
+    """Judge a zip and all its members, pickles by ``allow`` and ``unknown`` as ``read_pickles``; ``depth`` counts the
+    archives around it, and ``work`` what they have cost.
 
     Raises:
         HubcleanError: nothing could be read.
@@ -135,9 +133,10 @@ class _Judge:
         members = storage_members(self.directory, found.root, folder)
         if walked.unchecked or not walked.walks[0].complete:
             return set()
-        storages, problems = check_storages(walked, members)
+        storages, problems, unchecked = check_storages(walked, members, self._body)
         if folder != "traced_inputs":  # of those torch.jit keeps the headers alone, and loads none
             self.file.problems += problems
+            self.file.unchecked += unchecked
         return {members[key].name for key in storages if key in members}
 
     def member(self, member: ZipMember, data: bool) -> None:
@@ -180,25 +179,24 @@ class _Judge:
         kind, ending = sniff(head, member.size), suffix(member.name)
         named = ending in PICKLE_NAMES
         reads = kind == "pickle" or (kind != "zip" and self._reads(member, begin, head, named))
-        if reads or (named and kind in ("unknown", "text", "tar")):
+        if reads or (named and kind in ("unknown", "text")):
             if (body := self._body(member)) is not None:
                 if member.name.endswith("bytecode.pkl"):
                     self.file.problems += [self._placed(member, row) for row in bytecode_problems(body)]
                 walked = self._walked(body)
                 if reads or walked.walks[0].names:
-                    self._pickle(member, walked, torch=False)
-                else:
-                    self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
+                    return self._pickle(member, walked, torch=False)
+                self.file.unchecked.append(f"{member.name[:100]!r} is no pickle, as its name says")
         elif reads is None:
             self.file.unchecked.append(f"{member.name[:100]!r} reads as the constants of a pickle")
-        elif kind == "numpy":
-            self._array(member, begin, head)
-        elif kind == "zip":
-            self._nested(member)
+        elif kind in ("numpy", "zip"):
+            self._array(member, begin, head) if kind == "numpy" else self._nested(member)
         elif (found := judge_graphs(self.source, member, begin, kind, self._body)) is not None:
             self.file.plain += 1
             self.file.problems += found.problems
             self.file.unchecked += found.unchecked
+        elif kind in _PACKED and (body := self._body(member)) is not None:
+            self.file.packed.append((member.name, body))
         elif kind in ("text", "json", "image", "empty"):
             self.file.plain += 1
         else:
@@ -217,8 +215,8 @@ class _Judge:
     def _body(self, member: ZipMember) -> bytes | None:
         """The whole member; ``None`` if it is too large or broken, which is noted. Its CRC is checked."""
         if member.size > LARGEST_MEMBER or member.packed > LARGEST_MEMBER:
-            what = f"member {member.name[:100]!r} has {member.size:,} bytes, more than the {LARGEST_MEMBER:,} looked at"
-            self.file.unchecked.append(what)
+            more = f"{member.size:,} bytes, more than the {LARGEST_MEMBER:,} looked at"
+            self.file.unchecked.append(f"member {member.name[:100]!r} has {more}")
             return None
         if self.work.unpacked + member.size > MOST_UNPACKED:
             what = f"member {member.name[:100]!r} is beyond the {MOST_UNPACKED:,} bytes of members that are looked at"
@@ -299,3 +297,4 @@ class _Judge:
         inner = read_zip(BytesSource(body), self.allow, self.depth + 1, self.work, self.unknown)
         self.file.problems += [self._placed(member, problem) for problem in inner.problems]
         self.file.unchecked += [f"{member.name[:100]}: {reason}" for reason in inner.unchecked]
+        self.file.packed += [(f"{member.name}/{name}", body) for name, body in inner.packed]

@@ -11,6 +11,7 @@
 * ``streams``: the streams of one file. Start here.
 * ``joblib_arrays``: joblib's files, with raw arrays between the opcodes.
 * ``torch_tensors``: storages and tensors.
+* ``sparse_tensors``: whether the indices of sparse tensors lie inside.
 * ``modules``: whole pickled models. ``state_dict``: the weights among them.
 * ``tensor_names``: which of their names are the model's, and what stands before them.
 * ``advice``: whether ``hubclean convert`` can take the tensors.

@@ -6,7 +6,7 @@ import re
 
 from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.allowed_names import is_allowed
-from hubclean.scanning.pickles.odd_calls import odd_call, odd_state
+from hubclean.scanning.pickles.odd_calls import inner_call, odd_call, odd_state
 from hubclean.scanning.pickles.opcodes import LONGEST_NAME
 from hubclean.scanning.pickles.record_names import Use, inner_file, keeps_state, kind_of, use_of
 from hubclean.scanning.pickles.stack import DICTS, Note, Stack
@@ -103,9 +103,19 @@ class Calls(Stack):
             self._used(maker, use_of(made))
             if (body := inner_file(made)) is not None:
                 self.inner.append((self._at, body))
+            self._calls_inside(made)
         if odd := odd_call(made):
             self._say(*odd)
         self._push(made)
+
+    def _calls_inside(self, made: Made) -> None:
+        """What a listed name is told to call is used as if it were called here."""
+        for _ in range(64):
+            inner = inner_call(made)
+            if inner is None or not isinstance(inner.maker, Name):
+                return
+            self._used(inner.maker, use_of(inner))
+            made = inner
 
     def _used(self, name: Name, use: Use) -> None:
         """Keep the worst use."""

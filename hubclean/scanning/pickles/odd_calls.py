@@ -10,15 +10,19 @@ from __future__ import annotations
 import re
 from math import prod
 
-from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Value
+from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Persistent, Unknown, Value
 
 LARGEST_BUFFER = 4096  # elements out of nothing; plain files give the bytes themselves
-_ENCODE, _SUBCLASS, _DTYPE, _ARRAY = (
-    "_codecs.encode",
-    "torch._tensor._rebuild_from_type_v2",
-    "numpy.dtype",
-    "numpy.ndarray",
-)
+_ENCODE, _DTYPE, _ARRAY = "_codecs.encode", "numpy.dtype", "numpy.ndarray"
+SUBCLASS = "torch._tensor._rebuild_from_type_v2"
+_REBUILT = ("torch._utils._rebuild_", "torch._tensor._rebuild_")
+_TENSORS = (*_REBUILT, "torch.nn.parameter.Parameter", "torch.Tensor")
+_DEEPEST = 8  # calls inside calls
+# What setting it gives a tensor other numbers, another class, or code that later runs.
+_REPLACING_TEXT = """
+data grad real imag names grad_fn _grad _base _backward_hooks _post_accumulate_grad_hooks _cdata H T mT mH
+"""
+_REPLACING = frozenset(_REPLACING_TEXT.split())
 _MOST_PARTS = 64  # arguments, dimensions, fields: aliases of longer ones would cost time in every call
 _LONGEST_TEXT = 256  # of what a dtype is called
 _CODECS = ("latin1", "latin-1", "iso-8859-1", "ascii", "utf-8", "utf8")
@@ -40,8 +44,10 @@ def odd_call(made: Made) -> Odd:
     given = made.arguments.items
     if path == _ENCODE and not (len(given) == 2 and given[1] in _CODECS):
         return "HC-PKL-003", "_codecs.encode with another codec than the one that pickles use"
-    if path == _SUBCLASS and not (given and isinstance(given[0], Name)):
-        return "HC-PKL-003", "what _rebuild_from_type_v2 is to call is not a name written out"
+    if path == SUBCLASS:
+        return _inner_odd(made, given)
+    if path.endswith("._rebuild_parameter_with_state") and len(given) > 3:
+        return _replaced(made, given[3])
     if path == "builtins.bytearray" or (path.startswith("torch.") and path.endswith(("Storage", "Tensor"))):
         most = _largest(given)
         return ("HC-PKL-007", f"{path} of {min(most, 1 << 64)} out of nothing") if most > LARGEST_BUFFER else None
@@ -50,9 +56,59 @@ def odd_call(made: Made) -> Odd:
     return None
 
 
+def inner_call(made: Made) -> Made | None:
+    """The call that a listed name makes in turn of its arguments; ``None`` if it makes none that is written out."""
+    given = made.arguments.items if isinstance(made.arguments, Items) else []
+    if made.path != SUBCLASS or len(given) < 3 or not isinstance(given[0], Name) or not isinstance(given[2], Items):
+        return None
+    return Made(given[0], Items("tuple", given[2].items), made.offset)
+
+
+def _inner_odd(made: Made, given: list[Value]) -> Odd:
+    """What is odd about the calls inside a call: each is judged as if it stood alone."""
+    state = given[3] if len(given) > 3 else None
+    for _ in range(_DEEPEST):
+        inner = inner_call(made)
+        if inner is None or not isinstance(inner.maker, Name):
+            return "HC-PKL-003", "what _rebuild_from_type_v2 is to call is not a name and its arguments written out"
+        if inner.maker.allowed and not inner.maker.path.startswith(_REBUILT):
+            return "HC-PKL-003", f"_rebuild_from_type_v2 is to call {inner.maker.path}, which makes no tensor"
+        if odd := _replaced(inner, state):
+            return odd
+        if inner.path != SUBCLASS:
+            return odd_call(inner)
+        made = inner
+        parts = inner.arguments.items if isinstance(inner.arguments, Items) else []
+        state = parts[3] if len(parts) > 3 else None
+    return "HC-PKL-007", f"calls inside calls, more than {_DEEPEST} deep"
+
+
+def _replaced(made: Made, state: Value) -> Odd:
+    """What is odd about the state of a tensor: plain attributes of its own are not, other numbers or a class are."""
+    parts = state.items if isinstance(state, Items) and len(state.items) == 2 else [state]
+    for part in parts:
+        if part is None:
+            continue
+        if not isinstance(part, Pairs):
+            return "HC-PKL-008", f"a state is set on what {made.path or 'a call'} made that torch never writes"
+        for key, _ in part.pairs:
+            if not isinstance(key, str) or key.startswith("__") or key in _REPLACING:
+                shown = key[:40] if isinstance(key, str) else "a key that is no text"
+                return (
+                    "HC-PKL-008",
+                    f"a state replaces {shown!r} of a tensor: other numbers or another class",
+                )
+    return None
+
+
 def odd_state(made: Made, state: Value) -> Odd:
     """What is odd about the state that BUILD sets on what a listed name made."""
     name = made.path.rpartition(".")[2]
+    if made.path.startswith(_TENSORS):
+        legacy = isinstance(state, Items) and state.kind == "tuple" and 3 <= len(state.items) <= 5
+        return None if legacy and _is_legacy(made, state) else _replaced(made, state)
+    if made.path.startswith("torch."):
+        return "HC-PKL-004", f"a state is set on {made.path}, which has none"
     if made.path in _DICTS and not isinstance(state, Pairs):
         return "HC-PKL-004", f"a state is set on {made.path} that is no dict"
     if not made.path.startswith("numpy."):
@@ -64,6 +120,17 @@ def odd_state(made: Made, state: Value) -> Odd:
         return None
     what = f"a state is set on what {made.path} made that numpy never writes: it may read or write memory while loading"
     return "HC-PKL-008", what
+
+
+def _is_legacy(made: Made, state: Value) -> bool:
+    """As torch below 0.4 wrote tensors: a storage and how it is looked at, whose bounds are looked at elsewhere; or of
+    a parameter its tensor, hooks and whether it has a gradient."""
+    parts = state.items if isinstance(state, Items) else []
+    first = parts[0] if parts else None
+    if made.path == "torch.Tensor":
+        return isinstance(first, Persistent) and len(parts) == 4
+    plain = all(not isinstance(part, (Name, Persistent, Unknown)) for part in parts[1:])
+    return plain and (type(first) is bool or (isinstance(first, Made) and first.path.startswith(_TENSORS)))
 
 
 def _largest(given: list[Value]) -> int:

@@ -8,6 +8,7 @@ it is used as its library writes it; used otherwise it counts as any other name.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from enum import IntEnum
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,8 @@ from hubclean.scanning.pickles.values import Items, Made, Name, Pairs, Unknown, 
 
 # Kind -> names. ``new``: made by ``__new__`` alone, with a dict as state; ``enum``: of one constant; ``made``: of plain
 # arguments; ``type``: a type of Python's own; ``dict``: a subclass of dict, made empty; ``named``: only referred to;
-# the other kinds are one function each.
+# the others are one function each, or one class with a state of its own: numpy's and Python's random numbers, and what
+# ``torch.distributed.checkpoint`` says of a tensor.
 _PLAIN_TEXT = {
     "new": "argparse.Namespace types.SimpleNamespace uuid.UUID",
     "enum": "uuid.SafeUUID",
@@ -30,6 +32,13 @@ _PLAIN_TEXT = {
         builtins.tuple builtins.object builtins.frozenset builtins.slice builtins.range builtins.Ellipsis
         builtins.NotImplemented builtins.type""",
     "generator": "torch._C.Generator",
+    "random": """numpy.random._pickle.__randomstate_ctor numpy.random._pickle.__generator_ctor
+        numpy.random._pickle.__bit_generator_ctor numpy.random.__RandomState_ctor random.Random
+        numpy.random.bit_generator.__pyx_unpickle_SeedSequence""",
+    "drawn": """numpy.random._mt19937.MT19937 numpy.random._pcg64.PCG64 numpy.random._pcg64.PCG64DXSM
+        numpy.random._philox.Philox numpy.random._sfc64.SFC64 numpy.random.bit_generator.SeedSequence""",
+    "properties": """torch.distributed.checkpoint.metadata.TensorProperties
+        torch.distributed._shard.sharded_tensor.metadata.TensorProperties""",
     "factory": "collections.defaultdict",
     "getattr": "builtins.getattr",
     "rebuild": "copyreg._reconstructor",
@@ -193,7 +202,16 @@ def inner_file(made: Made) -> bytes | None:
     return held if isinstance(held, bytes) else None
 
 
-_PROPER = {
+def _is_random(made: Made, given: list[Value]) -> bool:
+    """Numbers, what numpy wrote before, the name of a generator of numpy's, and the function that makes one."""
+    if any(isinstance(value, Unknown) for value in given) or made.new or len(given) > 3:
+        return False
+    return all(value.kind in ("random", "drawn") for value in given if isinstance(value, Name))
+
+
+_PROPER: dict[str, Callable[[Made, list[Value]], bool]] = {
+    "random": _is_random,
+    "properties": lambda made, given: made.new and not given,
     "new": lambda made, given: _is_new(made, given) or (_is_simple(made) and not given),
     "enum": _is_enum,
     "made": _is_made,
@@ -203,6 +221,7 @@ _PROPER = {
     "generator": lambda made, given: len(given) == 1 and _plain(given[0]),
     "factory": _is_factory,
     "getattr": _is_attribute,
+    "drawn": lambda made, given: False,
     "rebuild": _is_rebuilt,
     "inner": lambda made, given: inner_file(made) is not None,
 }
@@ -219,6 +238,9 @@ def keeps_state(made: Made, state: Value) -> bool:
         return isinstance(state, Items) and not any(isinstance(value, (Name, Unknown)) for value in state.items[:8])
     if made.maker.kind == "tuple":
         return isinstance(state, Items) and state.kind == "tuple"
+    if made.maker.kind in ("properties", "random"):
+        parts = state.items if isinstance(state, Items) else []
+        return isinstance(state, Pairs) or (bool(parts) and not any(isinstance(part, Unknown) for part in parts))
     return isinstance(state, Pairs) and made.maker.kind in ("new", "rebuild", "dict")
 
 

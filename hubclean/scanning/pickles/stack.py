@@ -21,6 +21,11 @@ INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHOR
 SHORT_BINBYTES BINBYTES8 BYTEARRAY8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8
 """
 _PUSHED = frozenset(_PUSHED_TEXT.split())
+_TEXTS = frozenset(
+    name for name in _PUSHED if "STRING" in name or "BYTES" in name or "UNICODE" in name or "ARRAY" in name
+)
+MOST_INSIDE, LONGEST_INSIDE, _SHORTEST = 32, 4 << 20, 12
+_BEGINS = (*"\x80c(]})", 0x80, *b"c(]})")  # of pickles, as text and as bytes
 
 
 _STEPS: dict[type, tuple[tuple[str, str], ...]] = {}  # the opcodes that a class does, and the names of its methods
@@ -32,6 +37,7 @@ class Stack:
     Attributes:
         result: what STOP returned; ``Unknown`` until then.
         names: every reference, in order.
+        inside: constants that begin as pickles do, and where.
         exhausted: a budget is used up; the walk must end.
         stopped: there was a fault at which every reader in use stops (CPython's two, torch's): an empty stack or mark,
             a memo entry that was never set, a name that is none, a call of a constant.
@@ -46,6 +52,7 @@ class Stack:
         self.protocol = 0
         self.result: Value = Unknown()
         self.names: list[Name] = []
+        self.inside: list[tuple[int, bytes]] = []
         self.exhausted = self.stopped = False
         self._passed_over = False  # a memo entry was not kept, though readers keep it
         kind = type(self)
@@ -63,6 +70,8 @@ class Stack:
         self._at = offset
         if name in _PUSHED:
             self._stack.append(argument)  # type: ignore[arg-type]  # a constant
+            if name in _TEXTS and isinstance(argument, (str, bytes)) and len(argument) >= _SHORTEST:
+                self._look_inside(argument)
         elif name in _CONSTANTS:
             self._stack.append(_CONSTANTS[name])
         elif name in self._steps:
@@ -70,6 +79,14 @@ class Stack:
         if self._pushed > MOST_PUSHED or len(self._marks) > MOST_MARKS or len(self.names) > MOST_NAMES:
             self._say("HC-PKL-007", "values, names or marks beyond all need; the rest was not looked at")
             self.exhausted = True
+
+    def _look_inside(self, text: str | bytes) -> None:
+        """Keep a constant that begins as a pickle does: loaders that unpickle the bytes of a pickle exist."""
+        if text[0] in _BEGINS and len(self.inside) < MOST_INSIDE and len(text) <= LONGEST_INSIDE:
+            try:
+                self.inside.append((self._at, text if isinstance(text, bytes) else text.encode("latin-1")))
+            except UnicodeEncodeError:
+                return  # no bytes are written so
 
     def _say(self, rule: str, what: str) -> None:
         self._note(rule, what, self._at)

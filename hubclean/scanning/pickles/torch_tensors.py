@@ -138,6 +138,8 @@ def tensor_of(made: Value) -> TensorRecord | None:
             break
     else:
         raise RecordError("a tensor wrapped too often", 0)
+    if made.path == "torch.Tensor" and isinstance(made.state, Items) and len(made.state.items) == 4:
+        return _view(made, made.state.items, False, grad, replaced)  # as torch below 0.4 wrote them
     typed = made.path == _TYPED_VIEW
     if not typed and made.path not in _VIEWS:
         return None
@@ -155,7 +157,7 @@ def _view(made: Made, parts: list[Value], typed: bool, grad: Value, replaced: bo
     if len(parts) < 4 or not isinstance(parts[0], Persistent):
         raise RecordError("a tensor without a storage", made.offset)
     storage = storage_of(parts[0])
-    offset, size, stride = parts[1], _shape(parts[2], made.offset), _shape(parts[3], made.offset)
+    offset, size, stride = parts[1], shape_of(parts[2], made.offset), shape_of(parts[3], made.offset)
     if not isinstance(offset, int) or not _count(offset) or len(size) != len(stride):
         raise RecordError("a tensor whose offset, size or stride is not written out", made.offset)
     dtype = storage.dtype
@@ -242,7 +244,12 @@ def _pairs(value: Value) -> list[tuple[Value, Value]]:
     return [*((row[0], row[1]) for row in items), *value.pairs]
 
 
-def _shape(value: Value, at: int) -> tuple[int, ...]:
+def shape_of(value: Value, at: int) -> tuple[int, ...]:
+    """A row of sizes or strides, or a ``torch.Size``.
+
+    Raises:
+        RecordError: it is none.
+    """
     if isinstance(value, Made) and value.path == "torch.Size" and isinstance(value.arguments, Items):
         value = value.arguments.items[0] if value.arguments.items else None
     items = value.items if isinstance(value, Items) else None

@@ -23,8 +23,7 @@ MOST_EXPANDED = 1_000_000  # values when every alias is written out
 DEEPEST = 500
 _BATCH = 1024  # opcodes that are counted at once
 REFUSED = "do not load it; `hubclean convert` refuses it too"
-_MOST_NAMES = 1000
-_MOST_NOTED = 50
+_MOST_NAMES, _MOST_NOTED = 1000, 50
 _FAILURES = (ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError)
 # torch's 34 opcodes, what protocols 3 to 5 write for the same values, and the constants of protocols 0 and 1. What is
 # left out calls, copies or fetches in ways that plain data never needs.
@@ -68,6 +67,7 @@ class Walk:
         imported: whether a name is looked up while any reader still reads. called: whether one is called or changed.
         stopped: whether it has a fault at which every reader stops.
         inner: whole torch files inside the stream, each with the offset of the call that reads it.
+        inside: constants that begin as pickles do.
     """
 
     root: Value
@@ -82,6 +82,7 @@ class Walk:
     imported: bool = False
     stopped: bool = False
     inner: tuple[tuple[int, bytes], ...] = ()
+    inside: tuple[tuple[int, bytes], ...] = ()
 
     def name_problems(self, allow: frozenset[str] = frozenset(), unknown: bool = False) -> tuple[Problem, ...]:
         """One problem for each name that is neither on the list nor in ``allow`` (``module.name``, exact), and one for
@@ -151,7 +152,7 @@ class Walker:
     """Walks one stream, in parts where its bytes come in parts: what was walked is not walked again.
 
     Args:
-        start: where the stream begins. size: bytes of the whole file.
+        start: where the stream begins. size: bytes of the whole file. seconds: time after which it raises.
         most: opcodes after which it breaks off with a problem, ``MOST_OPCODES`` if not given.
         to_fault: end at the first fault at which every reader stops, instead of going on.
     """
@@ -224,6 +225,7 @@ class Walker:
             imported=stack.imported,
             stopped=stack.stopped,
             inner=tuple(stack.inner),
+            inside=tuple(stack.inside),
         )
 
 

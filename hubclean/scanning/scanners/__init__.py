@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator
-from typing import ClassVar, Protocol
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
-from hubclean.errors import HubcleanError
+from hubclean.errors import BudgetError, HubcleanError
+from hubclean.escaping import printable
 from hubclean.hub import deadline
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import SEVERITIES, FileVerdict, Finding
+from hubclean.registry import methods
 from hubclean.scanning import budget
 from hubclean.scanning.formats.content import sniff
 from hubclean.scanning.formats.names import HEAD
-from hubclean.scanning.reader import Reader
+from hubclean.scanning.reader import Inside, Reader
 from hubclean.scanning.rules import RULES, Problem, finding
+from hubclean.scanning.sources import BytesSource, Source
 
+MOST_UNPACKED = 64 << 20  # bytes of all streams of one file, those inside included
+DEEPEST = 3  # a .tgz is two
 MOST_PER_FILE = 50  # a file made to be noisy must not drown the others
 
 
@@ -105,3 +111,68 @@ def format_of(reader: Reader, entry: RepoEntry) -> str:
     if entry.path not in reader.formats:
         reader.formats[entry.path] = sniff(head_of(reader, entry), entry.size)
     return reader.formats[entry.path]
+
+
+class Members:
+    """What lies in an archive, as a repo of its own: each file a name, a source, where it begins, its size."""
+
+    def __init__(self, reader: Reader, inside: Inside, rows: Iterable[tuple[str, Source, int, int]]) -> None:
+        self.ref = reader.ref
+        self.hub_security: dict[str, Any] | None = None
+        self.requests = self.bytes_read = 0
+        self.alone, self.inside = True, inside
+        self._rows = {name: (source, begin, size) for name, source, begin, size in rows}
+
+    def files(self) -> tuple[RepoEntry, ...]:
+        return tuple(RepoEntry(name, size) for name, (_, _, size) in sorted(self._rows.items()))
+
+    def read_range(self, path: str, start: int, stop: int) -> bytes:
+        source, begin, _ = self._rows[path]
+        return source.at(begin + start, begin + stop)
+
+    def read(self, path: str, limit: int) -> bytes:
+        return self.read_range(path, 0, self._rows[path][2])
+
+    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
+        raise BudgetError("nothing is unpacked to disk")
+
+
+def judged_inside(reader: Reader, entry: RepoEntry, name: str, body: bytes) -> Judgement:
+    """The verdict on a compressed or tarred member of another archive, every file in it judged by all scanners."""
+    inside = reader.inside.deeper() if reader.inside else Inside()
+    inside.spent.size += len(body)
+    budget.grow(len(body))
+    if inside.depth > DEEPEST or inside.spent.size > MOST_UNPACKED:
+        yield from not_checked(entry, f"{name[:100]}: packed too often, or too large")
+        return
+    yield from judge_members(
+        reader, entry, Members(reader, inside, [(name, BytesSource(body), 0, len(body))]), [], [], "zip"
+    )
+
+
+def judge_members(
+    reader: Reader, entry: RepoEntry, members: Members, problems: list[Problem], unchecked: list[str], kind: str
+) -> Judgement:
+    """The verdict on an archive of which ``problems`` and ``unchecked`` are known: all scanners on all its members."""
+    files = members.files()
+    inner = Reader(members, files, reader.allowed_names, reader.handled)
+    spoken: set[str] = set()
+    for row in _rows(inner, files):
+        spoken.add(row.path)
+        if isinstance(row, FileVerdict):
+            if row.state == "unchecked":
+                unchecked.append(f"{row.path[:100]}: {row.reason}")
+        elif row.rule != "HC-INC-001":
+            what = printable(f"{row.path[:100]}: {row.what}", 300)
+            yield Finding(row.rule, row.severity, entry.path, what, row.advice, None, row.hostile)
+    unchecked += [f"{row.path[:100]}: no scanner knows this kind of file" for row in files if row.path not in spoken]
+    yield from judged(entry, problems, unchecked, f"{kind}: {len(files)} files inside, every one judged")
+
+
+def _rows(inner: Reader, files: tuple[RepoEntry, ...]) -> Iterator[Any]:
+    for name, scanner in sorted(methods("scanners").items()):
+        try:
+            yield from scanner().scan(inner, files)
+        except Exception as error:  # a plugin's; ours never raise
+            for entry in files:
+                yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")

@@ -9,6 +9,7 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
+from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.formats.packing import zip_series
 from hubclean.scanning.formats.packing.zip_series import read_series
 from hubclean.scanning.formats.zip_directory import has_end_record
@@ -18,12 +19,13 @@ from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem
-from hubclean.scanning.scanners import Judgement, each, format_of, judged, only_pickle
+from hubclean.scanning.scanners import Judgement, each, format_of, judged, judged_inside, only_pickle
 from hubclean.scanning.sources import SMALL, RepoSource, tail
 
-_LOOKED_AT_ENDS = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx")
 # Code in them is code that somebody installs or reads, as if it lay beside the weights: nothing loads it with them.
 _PLAIN_ARCHIVES = (".zip", ".whl", ".egg", ".jar", ".mar")
+_LOADED = ("pickle", "unknown", "numpy", "executable", "tflite", "onnx", "safetensors", "gguf", "hdf5", "coreml")
+MOST_OTHERS = 64  # large pictures, texts and films of which the end is read; each costs a request
 _OTHER_LOADERS = {".mar": "TorchServe archive", ".nemo": "NeMo archive"}
 
 
@@ -41,20 +43,33 @@ class Archives:
     paper: ClassVar[str] = "PyTorch inline_container.cc; CVE-2025-1944, CVE-2025-1945, CVE-2025-10156, CVE-2026-24747"
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:
+        left = [MOST_OTHERS]
+
         def judge(entry: RepoEntry) -> Judgement:
             content = format_of(reader, entry)
-            hidden = _looked_at_its_end(entry, content) and has_end_record(tail(RepoSource(reader, entry)))
+            hidden = _looked_at_its_end(entry, content, left) and has_end_record(_end(reader, entry))
             if content == "zip" or hidden:
                 yield from _read(reader, entry, files, hidden)
 
         yield from each(files, judge)
 
 
-def _looked_at_its_end(entry: RepoEntry, content: str) -> bool:
-    """Whether something that is no zip at its start may be one at its end; large text and images cost no request."""
-    if content in ("zip", "safetensors", "tar", "empty", "lfs-pointer"):  # of a tar every member is judged
+def _looked_at_its_end(entry: RepoEntry, content: str, left: list[int]) -> bool:
+    """Whether something that is no zip at its start may be one at its end: what a loader opens, and whatever is small;
+    ``left`` counts large files of other kinds."""
+    if content in ("zip", "empty", "lfs-pointer"):
         return False
-    return entry.size <= SMALL or content in _LOOKED_AT_ENDS or names.suffix(entry.path) in names.PICKLE_NAMES
+    if entry.size <= SMALL or content in _LOADED or names.suffix(entry.path) in names.PICKLE_NAMES:
+        return True
+    left[0] -= 1
+    return left[0] >= 0
+
+
+def _end(reader: Reader, entry: RepoEntry) -> bytes:
+    """The last bytes: of safetensors, of which a repo may have hundreds, a few only."""
+    source = RepoSource(reader, entry)
+    few = entry.size > SMALL and names.suffix(entry.path) == ".safetensors"
+    return source.at(entry.size - HEAD, entry.size) if few else tail(source)
 
 
 def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:
@@ -63,16 +78,24 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
     found = read(RepoSource(reader, entry), reader.allowed_names)
     if ending in _PLAIN_ARCHIVES and found.torch is None:
         found.problems = [replace(row, hostile=False) if row.rule == "HC-ZIP-005" else row for row in found.problems]
+    rows: list[Finding | FileVerdict] = []
     if hidden and not (found.directory and found.directory.members):
         return  # the four bytes of an end record by chance
     if hidden and format_of(reader, entry) == "tflite":
         _labels(found)
     elif hidden:
         found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
+    for name, body in found.packed:
+        rows.extend(judged_inside(reader, entry, name, body))
     if found.torch or found.pickles:
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")
+    for row in rows:
+        if isinstance(row, Finding) and row.rule != "HC-INC-001":
+            yield row
+        elif isinstance(row, FileVerdict) and row.state == "unchecked":
+            found.unchecked.append(row.reason)
     problems = advised(found.problems, found.torch is not None and not found.torch.script)
     yield from judged(entry, problems, found.unchecked, _said(found))
 

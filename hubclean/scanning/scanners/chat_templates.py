@@ -16,18 +16,20 @@ from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, ok
 
+TEMPLATES = (".jinja", ".jinja2", ".j2")
+
 
 @dataclass(frozen=True)
 class ChatTemplates:
     """Walks the syntax tree of every ``chat_template`` and ``*.jinja`` file.
 
-    HC-CFG-004: a template that does not parse, reaches for names with an underscore in front, uses the ``attr`` or
-    ``map(attribute=...)`` filter on them, includes other templates, or calls what templates need not call.
+    HC-CFG-004: a template that does not parse, reads members by names with an underscore in front, or by names that are
+    put together at run time and may be such, includes other templates, or calls what templates need not call.
     """
 
     name: ClassVar[str] = "chat-templates"
     paper: ClassVar[str] = "CVE-2024-34359 (template injection in llama-cpp-python); jinja2 documentation, sandbox"
-    handles: ClassVar[frozenset[str]] = frozenset({".jinja"})
+    handles: ClassVar[frozenset[str]] = frozenset(TEMPLATES)
 
     max_bytes: Annotated[
         int, Doc("longest templates that are parsed, all of a file together, in bytes", 1, 8 << 20)
@@ -37,7 +39,7 @@ class ChatTemplates:
         def judge(entry: RepoEntry) -> Judgement:
             if suffix(entry.path) == ".json" and entry.size <= 8 << 20:
                 templates = _inside(reader.read(entry.path, 8 << 20))
-            elif suffix(entry.path) == ".jinja":
+            elif suffix(entry.path) in TEMPLATES:
                 templates = [reader.read(entry.path, self.max_bytes).decode("utf-8", "replace")]
                 yield ok(entry, "a template, parsed and never rendered")
             else:

@@ -2,54 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from hubclean.errors import BudgetError
-from hubclean.escaping import printable
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
-from hubclean.registry import methods
+from hubclean.scanning import scanners
 from hubclean.scanning.budget import grow
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.packing.tar import read_tar
 from hubclean.scanning.formats.packing.unpacking import Bomb, BrokenPacking, packing, unpacked
 from hubclean.scanning.reader import Inside, Reader
 from hubclean.scanning.rules import Problem, finding
-from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged, not_checked
-from hubclean.scanning.sources import BytesSource, RepoSource, Source
+from hubclean.scanning.scanners import (
+    DEEPEST,
+    Judgement,
+    Members,
+    each,
+    format_of,
+    head_of,
+    judge_members,
+    not_checked,
+)
+from hubclean.scanning.sources import BytesSource, RepoSource
 
-MOST_UNPACKED = 64 << 20  # bytes of all streams of one file, those inside included
 MOST_MEMBERS = 400
-_DEEPEST = 3  # a .tgz is two
 _TARS = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar"}
 _ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".z")
-
-
-class Members:
-    """What lies in an archive, as a repo of its own: each file a name, a source, where it begins, its size."""
-
-    def __init__(self, reader: Reader, inside: Inside, rows: Iterable[tuple[str, Source, int, int]]) -> None:
-        self.ref = reader.ref
-        self.hub_security: dict[str, Any] | None = None
-        self.requests = self.bytes_read = 0
-        self.alone, self.inside = True, inside
-        self._rows = {name: (source, begin, size) for name, source, begin, size in rows}
-
-    def files(self) -> tuple[RepoEntry, ...]:
-        return tuple(RepoEntry(name, size) for name, (_, _, size) in sorted(self._rows.items()))
-
-    def read_range(self, path: str, start: int, stop: int) -> bytes:
-        source, begin, _ = self._rows[path]
-        return source.at(begin + start, begin + stop)
-
-    def read(self, path: str, limit: int) -> bytes:
-        return self.read_range(path, 0, self._rows[path][2])
-
-    def fetch(self, paths: Iterable[str], into: Path | None = None) -> Path:
-        raise BudgetError("nothing is unpacked to disk")
 
 
 @dataclass(frozen=True)
@@ -74,7 +54,7 @@ class Packed:
             if not kind and content != "tar":
                 return
             inside = reader.inside.deeper() if reader.inside else Inside()
-            if inside.depth > _DEEPEST:
+            if inside.depth > DEEPEST:
                 yield from not_checked(entry, f"packed {inside.depth} times over")
             elif kind:
                 yield from _stream(reader, entry, kind, inside)
@@ -86,9 +66,9 @@ class Packed:
 
 def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judgement:
     try:
-        body = unpacked(kind, reader.read_range(entry.path, 0, entry.size), MOST_UNPACKED - inside.spent.size)
+        body = unpacked(kind, reader.read_range(entry.path, 0, entry.size), scanners.MOST_UNPACKED - inside.spent.size)
     except Bomb:
-        what = f"a {kind} stream of {entry.size:,} bytes that unpacks to more than {MOST_UNPACKED:,}"
+        what = f"a {kind} stream of {entry.size:,} bytes that unpacks to more than {scanners.MOST_UNPACKED:,}"
         yield finding(Problem("HC-ZIP-003", what), entry.path)
         yield from not_checked(entry, "it was not unpacked")
         return
@@ -98,7 +78,9 @@ def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judg
     inside.spent.size += len(body)
     grow(len(body))
     name = _inner(entry.path)
-    yield from _judged(reader, entry, Members(reader, inside, [(name, BytesSource(body), 0, len(body))]), [], [], kind)
+    yield from judge_members(
+        reader, entry, Members(reader, inside, [(name, BytesSource(body), 0, len(body))]), [], [], kind
+    )
 
 
 def _inner(path: str) -> str:
@@ -118,31 +100,4 @@ def _tar(reader: Reader, entry: RepoEntry, inside: Inside) -> Judgement:
     if len(rows) > room:
         found.unchecked.append(f"more than {MOST_MEMBERS} members; the others were not read")
     members = Members(reader, inside, rows[: max(room, 0)])
-    yield from _judged(reader, entry, members, found.problems, found.unchecked, "tar")
-
-
-def _judged(
-    reader: Reader, entry: RepoEntry, members: Members, problems: list[Problem], unchecked: list[str], kind: str
-) -> Judgement:
-    files = members.files()
-    inner = Reader(members, files, reader.allowed_names, reader.handled)
-    spoken: set[str] = set()
-    for row in _rows(inner, files):
-        spoken.add(row.path)
-        if isinstance(row, FileVerdict):
-            if row.state == "unchecked":
-                unchecked.append(f"{row.path[:100]}: {row.reason}")
-        elif row.rule != "HC-INC-001":
-            what = printable(f"{row.path[:100]}: {row.what}", 300)
-            yield Finding(row.rule, row.severity, entry.path, what, row.advice, None, row.hostile)
-    unchecked += [f"{row.path[:100]}: no scanner knows this kind of file" for row in files if row.path not in spoken]
-    yield from judged(entry, problems, unchecked, f"{kind}: {len(files)} files inside, every one judged")
-
-
-def _rows(inner: Reader, files: tuple[RepoEntry, ...]) -> Iterator[Any]:
-    for name, scanner in sorted(methods("scanners").items()):
-        try:
-            yield from scanner().scan(inner, files)
-        except Exception as error:  # a plugin's; ours never raise
-            for entry in files:
-                yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")
+    yield from judge_members(reader, entry, members, found.problems, found.unchecked, "tar")

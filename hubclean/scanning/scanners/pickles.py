@@ -20,6 +20,7 @@ from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judg
 from hubclean.scanning.sources import RepoSource
 
 _UNOPENED = ("lz4", "7z", "rar")
+_LINES = (b"F", b"I", b"L", b"S", b"c", b"i", b"g", b"p", b"P")  # opcodes whose argument is a short line
 # Other scanners speak of them.
 _ELSEWHERE = ("safetensors", "numpy", "executable", "onnx", "coreml", "gguf", "tflite")
 
@@ -55,9 +56,13 @@ class Pickles:
 
 
 def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool | None:
-    """Whether it reads as a pickle too; of safetensors, whose length may look like one, only the head is read."""
+    """Whether it reads as a pickle too, also where its first bytes are the constant of one.
+
+    The length at the beginning of safetensors may look like an opcode; numbers and names then end in the head or
+    nowhere. No length that the library writes, a multiple of eight, looks like that of a text without an end.
+    """
     head, source = head_of(reader, entry), RepoSource(reader, entry)
-    if content == "safetensors":
+    if content == "safetensors" and head[:1] in _LINES:
         return pickle_sniff.is_pickle(head, entry.size, named)
     return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
 

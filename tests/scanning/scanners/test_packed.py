@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hubclean.records import ScanReport
+from hubclean.scanning import scanners
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.packing.tar import read_tar
 from hubclean.scanning.scanners import packed
@@ -81,7 +82,7 @@ def test_paths_and_links_that_leave(body: bytes, tmp_path: Path) -> None:
 
 
 def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "MOST_UNPACKED", 12 << 20)
+    monkeypatch.setattr(scanners, "MOST_UNPACKED", 12 << 20)
     report = judged(tmp_path, "a.csv.gz", gzip.compress(bytes(16 << 20), mtime=0))
     assert {row.rule for row in report.findings if row.severity == "high"} == {"HC-ZIP-003"}
     nested = {f"{n}.csv.gz": gzip.compress(b"a,b\n" * (300 << 10), mtime=0) for n in range(12)}

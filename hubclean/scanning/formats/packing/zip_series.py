@@ -33,6 +33,7 @@ def read_series(source: Source, allow: frozenset[str] = frozenset()) -> ZipFile:
         found = read_zip(Part(source, start, stop), allow, work=work)
         file.problems += [replace(row, offset=start + (row.offset or 0)) for row in found.problems]
         file.unchecked += found.unchecked
+        file.packed += found.packed
         file.torch = file.torch or found.torch
         for name in ("pickles", "arrays", "plain", "storages", "scripts"):
             setattr(file, name, getattr(file, name) + getattr(found, name))
