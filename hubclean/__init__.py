@@ -7,8 +7,8 @@ Nothing heavy is imported before it is needed. Public are the names of ``__all__
 From the top, each package uses only those below it: ``api`` the functions of this module; ``cli`` the commands; ``lab``
 attacks and the bench; ``federated`` several owners; ``cleansing`` the main job; ``methods`` detectors and defenses, one
 file each; ``nets`` a classifier; ``scanning`` is it safe to load?; ``hub`` a repo, wherever it lies. Everybody may use:
-``records``, ``scan_records``, ``measurements`` and ``model_records`` what an audit holds, ``outcomes`` what it
-comes to; ``json_records`` and
+``records``, ``scan_records``, ``label_records``, ``measurements`` and ``model_records`` what an audit holds,
+``outcomes`` what it comes to; ``json_records`` and
 ``schema`` its JSON; ``errors``; ``escaping`` strings of strangers; ``registry`` methods by name; ``progress``;
 ``whole_folder`` folders that appear whole or not at all; ``resources`` data folders; ``surface`` names imported when
 asked for; ``wording`` how an option is called in a message; ``version``.

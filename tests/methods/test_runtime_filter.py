@@ -228,15 +228,9 @@ def test_clean_delivers_the_filter_and_the_hub_brings_it_back(
     given = ("steps=1", "batches=1", "batch_size=4", "seeds=1", "false_alarms=0.2")
     session = open_session("cpu", seed=5, batch_size=32)
     audit = hubclean.clean(
-        repo,
-        pictures,
-        out,
-        session=session,
-        defense="nc-filter",
-        given=given,
-        sizes=Sizes(40, 40, 40),
+        repo, pictures, out, session=session, defense="nc-filter", given=given, sizes=Sizes(40, 40, 40),
         accept_accuracy=True,
-    ).audit
+    ).audit  # fmt: skip
 
     assert (out / "model.safetensors").read_bytes() == (repo / "model.safetensors").read_bytes()
     assert audit.cleansing.guard == runtime_filter.PATH
@@ -261,15 +255,9 @@ def test_clean_delivers_the_filter_and_the_hub_brings_it_back(
 def test_without_a_filter_there_is_none(pictures: Path, tmp_path: Path) -> None:
     repo, out = make_repo(tmp_path / "repo", "timm-resnet"), tmp_path / "out"
     audit = hubclean.clean(
-        repo,
-        pictures,
-        out,
-        session=SESSION,
-        detectors=("skip",),
-        defense="nc-filter",
-        sizes=Sizes(40, 40, 40),
+        repo, pictures, out, session=SESSION, detectors=("skip",), defense="nc-filter", sizes=Sizes(40, 40, 40),
         accept_accuracy=True,
-    ).audit
+    ).audit  # fmt: skip
     assert (audit.cleansing.guard, audit.cleansing.kept) == ("", "unchanged")
     assert not (out / runtime_filter.PATH).exists()
     assert "load_filtered" not in (out / "README.md").read_text()
