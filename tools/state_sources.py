@@ -9,9 +9,10 @@ pickle makes or fills them), and with ``--missing`` the classes of the same modu
 Last run with transformers 4.0.1 4.5.1 4.11.3 4.17.0 4.21.3 4.26.1 4.30.2 4.34.1 4.38.2 4.42.4 4.46.3 4.51.3 4.57.1
 5.0.0; accelerate 0.5.1 0.10.0 0.16.0 0.20.3 0.25.0 0.30.1 0.34.2 1.0.1 1.6.0 1.10.1; torch 2.0.1 2.4.1; trl 0.7.11
 0.9.6 0.12.2 0.16.1 0.20.0 1.16.0; deepspeed 0.9.5 0.12.6 0.15.4; sentence-transformers 3.0.1 3.4.1 4.1.0 5.0.0 6.2.0;
-setfit 1.0.3 1.1.3; optimum 1.9.1 1.16.2 1.23.3; optimum-habana 1.21.2; optimum-intel 1.15.2 1.22.0; llamafactory 0.9.5;
-omegaconf 2.0.6 2.1.2 2.3.0; pytorch-lightning 1.0.8 1.4.9 1.6.5 1.9.5 2.0.9 2.5.0; lightning and lightning-fabric 1.9.5
-2.0.9 2.5.0; yacs 0.1.8, easydict 1.14, munch 4.0.0. What it then says of munch and easydict is known: ``state_names.py``.
+setfit 1.0.3 1.1.3; optimum 1.9.1 1.16.2 1.23.3; optimum-habana 1.21.2; optimum-intel 1.15.2 1.22.0; llamafactory
+0.9.5; omegaconf 2.0.6 2.1.2 2.3.0; pytorch-lightning 1.0.8 1.4.9 1.6.5 1.9.5 2.0.9 2.5.0; lightning and lightning-
+fabric 1.9.5 2.0.9 2.5.0; yacs 0.1.8, easydict 1.14, munch 4.0.0. What it then says of munch and easydict is known:
+``state_names.py``.
 """
 
 from __future__ import annotations
