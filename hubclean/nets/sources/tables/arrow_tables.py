@@ -128,6 +128,9 @@ class ArrowTable:
     def missing(self, column: str) -> set[int]:
         return set()
 
+    def files(self, column: str) -> list[str | None] | None:
+        return None
+
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
         depth, kind = _rank(self._type(column)), _innermost(self._type(column))
         if depth and not pa.types.is_integer(kind):

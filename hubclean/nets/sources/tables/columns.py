@@ -55,6 +55,10 @@ class Table(Protocol):
 
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]: ...
 
+    def files(self, column: str) -> list[str | None] | None:
+        """The file that each row names; ``None`` where every row has a picture of its own."""
+        ...
+
     def missing(self, column: str) -> set[int]:
         """Rows whose picture is known not to be there without reading it."""
         ...
@@ -104,7 +108,8 @@ def pictures_of(table: Table, split: str, request: Request) -> Pictures:
     classes, notes, unlabelled_rows = _classes(table, shown, request)
     gone = table.missing(shown)
     kept = [row for row in range(table.rows) if row not in gone and row not in unlabelled_rows]
-    left = {why: n for why, n in ((NO_LABEL, len(unlabelled_rows - gone)), ("missing", len(gone))) if n}
+    kept, left = _once(kept, table.files(shown), classes.numbers if classes else None)
+    left |= {why: n for why, n in ((NO_LABEL, len(unlabelled_rows - gone)), ("missing", len(gone))) if n}
     if classes is None:
         made = unlabelled(len(kept))
     else:
@@ -113,6 +118,25 @@ def pictures_of(table: Table, split: str, request: Request) -> Pictures:
     others = [name for name in table.pictures() if name != shown]
     said = [f"pictures from the column {printable(shown)!r}, not {listed(others, 4)}"] if others else []
     return Pictures(table.name, split, made, read, left, (*notes, *said, *table.notes))
+
+
+def _once(
+    rows: list[int], files: list[str | None] | None, numbers: Sequence[int] | None
+) -> tuple[list[int], dict[str, int]]:
+    """One row a file, or the same picture would be optimised on and tested; none of a file with several labels."""
+    if files is None:
+        return rows, {}
+    labels: dict[str | None, set[int]] = {}
+    for row in rows:
+        labels.setdefault(files[row], set()).add(numbers[row] if numbers else -1)
+    torn = sum(len(labels[files[row]]) > 1 for row in rows)
+    first: dict[str | None, int] = {}
+    for row in rows:
+        if len(labels[files[row]]) == 1:
+            first.setdefault(files[row], row)
+    again = len(rows) - torn - len(first)
+    said = (("with several labels for one picture", torn), ("that name a picture again", again))
+    return list(first.values()), {why: count for why, count in said if count}
 
 
 def _read(table: Table, column: str, kept: Sequence[int], rows: Sequence[int]) -> Iterator[tuple[int, Any]]:

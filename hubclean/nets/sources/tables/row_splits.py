@@ -79,6 +79,10 @@ class _Some:
         values = self._table.values(column)
         return [values[row] for row in self._rows]
 
+    def files(self, column: str) -> list[str | None] | None:
+        found = self._table.files(column)
+        return None if found is None else [found[row] for row in self._rows]
+
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
         back = {self._rows[row]: row for row in rows}
         for row, value in self._table.read(column, sorted(back)):

@@ -135,7 +135,7 @@ class TextTable:
         named = [name for name in self.columns if any(map(is_picture_name, self._values[name][:_TRIED]))]
         named = named or [name for name in self.columns if name.casefold() in PICTURE_COLUMNS]
         if named:
-            values = self._values[named[0]]
+            values = [value for value in self._values[named[0]] if self._finder.find(value) is None]
             first = printable(str(next((value for value in values if value is not None), "")), 100)
             why = why_missing(values)
             told = printable(posixpath.basename(self.path), 80)
@@ -166,6 +166,9 @@ class TextTable:
                 f"{why_missing(self._values[column][row] for row in sorted(gone))}"
             )
         return gone
+
+    def files(self, column: str) -> list[str | None] | None:
+        return self._files(column)
 
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
         files = self._files(column)

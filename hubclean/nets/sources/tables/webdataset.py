@@ -89,6 +89,9 @@ class TarSamples:
         files = self._samples[row]
         return next((files[ending] for ending in column.split("+") if ending in files), None)
 
+    def files(self, column: str) -> list[str | None] | None:
+        return None
+
     def read(self, column: str, rows: Sequence[int]) -> Iterator[tuple[int, Any]]:
         files = {path: row for row in rows if (path := self._file(row, column))}
         for path, body in self._tree.read(sorted(files)):

@@ -201,3 +201,21 @@ def test_why_a_table_beside_pictures_does_not_label_them(text: str, message: str
     found = open_pictures(str(tmp_path), Request(labelled=False))
     assert (len(found), found.classes.kind) == (2, "none")
     assert "not read: l.csv" in found.notes
+
+
+def test_a_picture_that_several_rows_name_is_taken_once_or_not_at_all(tmp_path: Path) -> None:
+    """A table of boxes: the same picture in two of the three sets would make the test worthless."""
+    for name in "abc":
+        (tmp_path / f"{name}.png").write_bytes(name.encode())
+    rows = ["a.png,cat", "a.png,dog", "b.png,dog", "./b.png,dog", "b.png,dog", "c.png,cat"]
+    (tmp_path / "l.csv").write_text("file,label\n" + "\n".join(rows) + "\n")
+    pictures = open_pictures(str(tmp_path / "l.csv"), Request())
+    assert kept(pictures, [0, 1]) == {b"b": "dog", b"c": "cat"}
+    assert pictures.left == {"with several labels for one picture": 2, "that name a picture again": 2}
+
+
+def test_the_picture_that_is_not_there_is_the_one_that_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"a")
+    (tmp_path / "l.csv").write_text("file,label\na.png,cat\nb.png,dog\nc.png,dog\n")
+    with pytest.raises(DataError, match=r"such as 'b.png': no such files"):
+        open_pictures(str(tmp_path / "l.csv"), Request())
