@@ -95,7 +95,10 @@ def main() -> None:
         images = str(options.shared / "images" / config["dataset"])
         for defense in options.defenses:
             settings = CleanOptions(
-                defense=defense, sizes=Sizes(500, 500, 2000), planted=planted(options.shared / "models" / net, config)
+                defense=defense,
+                labels_by="position",
+                sizes=Sizes(500, 500, 2000),
+                planted=planted(options.shared / "models" / net, config),
             )
             with tempfile.TemporaryDirectory() as work:
                 audit = clean(checkpoint, images, Path(work) / "out", open_session("cpu", options.seed), settings).audit

@@ -69,7 +69,9 @@ def main() -> None:
         facts = {"architecture": name, "kind": "badnets" if triggers else "clean", "seed": options.seed}
         if triggers:
             facts["target"] = triggers[0].target
-        settings = CleanOptions(given=tuple(options.given), sizes=Sizes(500, 500, 3000), planted=triggers)
+        settings = CleanOptions(
+            given=tuple(options.given), labels_by="position", sizes=Sizes(500, 500, 3000), planted=triggers
+        )
         images = str(options.shared / "images" / config["dataset"])
         with tempfile.TemporaryDirectory() as work:
             result = clean(checkpoint, images, Path(work) / "out", open_session("cpu", options.seed), settings)
