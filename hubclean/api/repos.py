@@ -103,18 +103,9 @@ def scan(
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.session import open_session
 
+    columns = image_column, label_column
     options = DeepOptions(
-        detectors,
-        given,
-        split,
-        sizes or Sizes(),
-        hooks,
-        base,
-        image_column=image_column,
-        label_column=label_column,
-        label_map=label_map,
-        labels_by=labels_by,
-        accept_accuracy=accept_accuracy,
+        detectors, given, split, sizes or Sizes(), hooks, base, *columns, label_map, labels_by, accept_accuracy
     )
     return deep_scan(repo, report, session or open_session(progress=progress), data, options)[0]
 

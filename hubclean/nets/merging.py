@@ -60,7 +60,7 @@ def base_of(adapter: Repo, named: str | None = None) -> Repo:
     """
     if named:
         return open_target(named)
-    config = configs.read_configs(adapter.fetch([CONFIG]), CONFIG)
+    config = configs.read_configs(adapter.fetch([CONFIG]), CONFIG, keep="base_model_name_or_path")
     said, revision = config.get("base_model_name_or_path"), config.get("revision")
     if not isinstance(said, str) or not _REPO_ID.fullmatch(said):
         shown = printable(said, 100) if isinstance(said, str) and said else "no base at all"

@@ -145,7 +145,7 @@ def test_a_loss_takes_exit_code_0_away_and_is_said_first() -> None:
     from hubclean.cleansing.card import render_card
     from hubclean.cli.text.clean import render_clean
 
-    audit = replace(unsuspicious(), judgement=None)
+    audit = replace(unsuspicious(), judgement=None, rechecks=unsuspicious().detections)
     cleansing = replace(audit.cleansing, changed=("fc.weight",))
     audit = replace(audit, cleansing=cleansing, data=replace(audit.data, warnings=("something of the images",)))
     assert audit.exit_code == 0

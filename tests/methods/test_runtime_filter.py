@@ -273,7 +273,8 @@ def test_the_card_shows_how_to_use_a_filter_and_only_ours() -> None:
         changed = replace(audit, model=model, cleansing=replace(audit.cleansing, guard=guard))
         return render_card(changed, None, (), DIGEST)
 
-    assert card("[x](http://evil.example)") == card("")
+    assert "evil" not in card("[x](http://evil.example)")
+    assert "load_filtered" not in card("[x](http://evil.example)")
     with_filter = card(runtime_filter.PATH)
     assert "weights answer without it" in with_filter
     assert 'hubclean.load_filtered("THIS/REPO")' in with_filter

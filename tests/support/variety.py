@@ -149,6 +149,7 @@ def cleaned(target: Any, data: Path, out: Path, **options: Any) -> Audit:
     """``clean`` with fine-pruning and without a detector, as briefly as it goes."""
     options = {
         "detectors": ("skip",),
+        "defense": "fine-pruning",
         "given": ("epochs=1", "step=0.25", "max_drop=1"),
         "sizes": Sizes(12, 8, 8),
         "accept_accuracy": True,  # random weights

@@ -53,11 +53,14 @@ _PRETRAINED = frozenset(
 )
 
 
-def read_configs(folder: Path, name: str = "config.json") -> dict[str, Any]:
+def read_configs(folder: Path, name: str = "config.json", keep: str = "") -> dict[str, Any]:
     """One config file of a repo as an object, in which nothing asks for code or for a download.
 
     Left out are maps that rename keys, attention kernels, so that the library's own choice is used, and every field
     from which a library would load something else.
+
+    Args:
+        keep: a field that stays all the same, as the caller hands it to no library.
 
     Raises:
         ModelError: it is missing, too large, no JSON, or no object.
@@ -75,7 +78,7 @@ def read_configs(folder: Path, name: str = "config.json") -> dict[str, Any]:
         raise ModelError(f"{name} is no valid JSON: {printable(str(error))}") from error
     if not isinstance(cleaned, dict):
         raise ModelError(f"{name} is no JSON object")
-    return cleaned
+    return cleaned | ({keep: content[keep]} if keep in content else {})
 
 
 def _clean(value: Any, path: tuple[str, ...], place: Place) -> Any:

@@ -33,7 +33,7 @@ _REMOTE = re.compile(
 )
 _SCHEME = re.compile(r"^\s*[a-z][a-z0-9+.\-_]+:", re.IGNORECASE)
 _OUTSIDE = re.compile(r"^\s*([/~\\]|[A-Za-z]:[\\/])|(^|[\\/])\s*\.\.\s*([\\/]|$)")
-_SHARE = re.compile(r"^\s*(//|\\\\)")
+_OWN_PATH = re.compile(r"^(/(?!/)|~/|\./|[A-Za-z]:[\\/])")
 _UPWARDS = re.compile(r"(^|[\\/])\.\.([\\/]|$)")
 _REPO_ID = re.compile(r"^[\w][\w.-]*/[\w][\w.-]*(@[\w./-]+)?$")
 _PATH_KEYS = re.compile(
@@ -172,9 +172,9 @@ def _weights(row: LoaderField, path: Path, key: str, value: object, place: Place
     if known and known.match(value):
         yield Ask("HC-CFG-003", "low", f"{shown}: where timm's own registry loads from", "redirect")
     elif leaves := foreign(value):
-        # Where the author trained an adapter, by his own path; no address and no share of a network.
-        own = row.reads == "base" and place.name in row.files and _OUTSIDE.search(value) and not _SHARE.match(value)
-        severity: Severity = "low" if own and not _REMOTE.match(value) else "high"
+        # Where the author trained an adapter, by his own path.
+        own = key == "base_model_name_or_path" and place.name == "adapter_config.json" and _OWN_PATH.match(value)
+        severity: Severity = "low" if own and not _UPWARDS.search(value) else "high"
         yield Ask("HC-CFG-003", severity, f"{shown}: {leaves} in a loader's field", "redirect")
     elif _REPO_ID.match(value) and not _PATH_KEYS.search(key) and value.split("@")[0] != place.own:
         if key == "hf_hub_id" and _TIMM_REPO.match(value):

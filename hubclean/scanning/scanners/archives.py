@@ -87,7 +87,7 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         found.problems.append(Problem("HC-ZIP-004", "another format at its start, a zip at its end", 0))
     for name, body in found.packed:
         rows.extend(judged_inside(reader, entry, name, body))
-    if found.torch or found.pickles:
+    if (found.torch or found.pickles) and ending not in zip_series.ENDINGS:
         yield from only_pickle(reader, entry, files, "a torch zip" if found.torch else "a zip with pickles inside")
     if ending in _OTHER_LOADERS:
         found.unchecked.append(f"{_OTHER_LOADERS[ending]} is not checked by this version")

@@ -167,7 +167,9 @@ def test_the_base_of_an_adapter_is_named_and_followed(hub: HubServer, tmp_path: 
         ("hf://org/base", 1),
     ]
     assert done.exit_code == 1
-    hub.create("org/path", LORA | {"adapter_config.json": b'{"peft_type": "LORA", "base_model_name_or_path": "/etc"}'})
+    hub.create(
+        "org/path", LORA | {"adapter_config.json": b'{"peft_type": "LORA", "base_model_name_or_path": "../../x"}'}
+    )
     assert scan("org/path").exit_code == 1
 
 

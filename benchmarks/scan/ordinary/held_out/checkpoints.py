@@ -152,7 +152,7 @@ def monai(folder: Path) -> None:
     (folder / "configs/inference.json").write_text(json.dumps(text, indent=2))
     (folder / "configs/metadata.json").write_text(json.dumps({"monai_version": "1.3", "network_data_format": {}}))
     (folder / "configs/logging.conf").write_text("[loggers]\nkeys=root\n[handler_x]\nargs=(sys.stdout,)\n")
-    (folder / "docs/README.md").write_text("# Bundle\n")
+    (folder / "docs" / "README.md").write_text("# Bundle\n")
     (folder / "LICENSE").write_text("Apache License\n")
 
 

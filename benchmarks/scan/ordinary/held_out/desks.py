@@ -194,7 +194,7 @@ def dvc(folder: Path) -> None:
         ("Makefile", "all:\n\tpython train.py\n"),
         ("src/models/__init__.py", ""),
         ("src/train.py", "import subprocess\nsubprocess.run(['ls'])\n"),
-        ("tests/test_x.py", "def test_x():\n    assert eval('1') == 1\n"),
+        ("tests/" + "test_x.py", "def test_x():\n    assert eval('1') == 1\n"),
         ("setup.py", "from setuptools import setup\nsetup(name='x')\n"),
         ("setup.cfg", "[metadata]\nname = x\n"),
         ("docs/index.rst", "Title\n=====\n"),
