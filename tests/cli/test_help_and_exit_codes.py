@@ -129,6 +129,8 @@ def test_clean_writes_and_says_what_it_measured(model: Path, pictures: Path, tmp
     words = ["clean", str(model), "--data", str(pictures), "--fit", "30", "--val", "20", "--test", "30"]
     words += ["--accept-accuracy"]
     brief = [
+        "--defense",
+        "fine-pruning",
         "-o",
         "steps=2",
         "-o",

@@ -37,7 +37,14 @@ def test_a_batch_fills_the_budget_in_powers_of_two(room: int, expected: int, mon
 
 
 def test_auto_is_settled_before_the_first_batch_and_recorded(tmp_path: Path, pictures: Path) -> None:
-    words = ["clean", str(make_repo(tmp_path / "repo", "timm-resnet")), "--data", str(pictures), "--no-retune"]
+    words = [
+        "clean",
+        str(make_repo(tmp_path / "repo", "timm-resnet")),
+        "--data",
+        str(pictures),
+        "--no-retune",
+        "--accept-accuracy",
+    ]
     words += ["--detector", "skip", "--defense", "none", "--batch-size", "auto", "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(main, [*words, "--fit", "20", "--val", "20", "--test", "20", "--json"])
     assert done.exit_code == 2, done.output
