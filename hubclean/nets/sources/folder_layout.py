@@ -70,6 +70,7 @@ def arrange(paths: Sequence[str], labels: Sequence[str] = ()) -> list[SplitLayou
             break
         if turned := _classes_above_splits(tops, known):
             made = [_classed(name, part, known) for name, part in turned.items()]
+            strays[OUTSIDE] += len(tops.get("", ()))
             break
         inner = _container(rows, tops, known, strays)
         if inner is None:
