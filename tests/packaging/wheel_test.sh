@@ -2,7 +2,7 @@
 # The wheel alone, without extras, in a fresh venv: data folders are in it, scan works without torch, clean says what it
 # lacks; then, with the libraries of models in reach, a user's script is checked by mypy against what is installed.
 set -euo pipefail
-python="$1"
+python="$(cd "$(dirname "$1")" && pwd)/$(basename "$1")"
 work="$(mktemp -d)"
 here="$PWD"
 trap 'rm -rf "$work"' EXIT
