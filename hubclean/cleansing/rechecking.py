@@ -9,6 +9,7 @@ import torch
 
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.methods.interface import Cleansing, Detector
+from hubclean.methods.inversion.evidence import FOUND
 from hubclean.methods.inversion.invert import NEXT, invert
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Splits
@@ -80,6 +81,8 @@ def probe(
         return ()
     aims = list(judgement.targets[:_MOST]) or [NEXT]
     schedule, found = inverter.settled_schedule(checkpoint, session), []
+    if aims == [NEXT]:
+        schedule = replace(schedule, success=FOUND)
     session.progress.start("inverting triggers anew", schedule.steps * len(aims) * len(_STARTS))
     for seed in _STARTS:
         triggers, _ = invert(checkpoint.model, splits.defense.val, aims, schedule, session, seed)

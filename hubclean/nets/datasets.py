@@ -130,7 +130,8 @@ def load_images(
     assert shape is not None
     wanted = sizes.of(own_images.count(source))
     order = _drawn(own_images.count(source), sum(wanted), session)
-    names = own_images.class_names(source, labels)
+    told = labelling is not None and bool(labelling.by or labelling.mapping)
+    names = own_images.class_names(source, () if told else labels)
     session.progress.start("reading images", len(order))
     rows = []
     for index in order:
@@ -141,6 +142,8 @@ def load_images(
     matching = match(names, labels, labelling).checked() if names else None
     places = [matching.places[number] for number in numbers] if matching else numbers
     kept = [row for row, place in enumerate(places) if place is not None]
+    if len(kept) <= sum(wanted[:2]):
+        raise DataError(f"the label map leaves {len(kept)} of {len(rows)} drawn images: too few for fit, val and test")
     whole = ImageSet(torch.stack([rows[row][0] for row in kept]), torch.tensor([places[row] for row in kept]))
     how = matching.how if matching else "index"
     said = ("memory", "all", len(names) or len(labels), how)
@@ -210,7 +213,8 @@ def _told(matching: Matching | None, left_out: int) -> tuple[str, ...]:
     if matching is None:
         return UNLABELLED
     out = [name for name, place in matching.pairs if place is None]
-    some = (f"{left_out} images of {len(out)} classes are left out, as the label map says",) if out else ()
+    classes = f"{len(out)} class{'es' * (len(out) != 1)}"
+    some = (f"{left_out} images of {classes} are left out, as the label map says",) if out else ()
     return (*matching.notes, *some)
 
 
@@ -249,7 +253,13 @@ def read_all(
     Raises:
         DataError: as ``load_images``, or what ``prepare`` returns differs in size.
     """
-    pictures = _opened(source, Request(split, labels=labels))
+    images, classes = _read(source, Request(split, labels=labels), prepare)
+    return images, classes.names
+
+
+def _read(source: str, request: Request, prepare: Callable[[Any], torch.Tensor]) -> tuple[ImageSet, Classes]:
+    """Every picture of one split that can be read, with the numbers of its classes."""
+    pictures = _opened(source, request)
     shapes = set()
 
     def prepared(value: Any) -> torch.Tensor:
@@ -262,13 +272,13 @@ def read_all(
     rows = range(len(pictures))
     images, kept, _ = drawing.drawn(pictures, rows, len(rows), prepared, open_session("cpu"))
     numbers = torch.tensor([pictures.classes.numbers[row] for row in kept])
-    return ImageSet(images, numbers), pictures.classes.names
+    return ImageSet(images, numbers), pictures.classes
 
 
 def read_matched(
     source: str, split: str | None, labels: tuple[str, ...], prepare: Callable[[Any], torch.Tensor]
 ) -> ImageSet:
     """Every image of one split with the model's label numbers; raises ``DataError`` as ``load_images``."""
-    images, classes = read_all(source, split, prepare, labels)
-    rows, _ = rows_matched(classes, images.labels.tolist(), labels)
+    images, classes = _read(source, Request(split, labels=labels), prepare)
+    rows, _ = rows_matched(classes.names, images.labels.tolist(), labels, numbers=classes.kind == "number")
     return ImageSet(images.pixels, torch.tensor(rows))

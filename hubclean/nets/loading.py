@@ -135,6 +135,8 @@ def wrap(
     if folder is not None:
         stored = classifier.read_weights(folder, _files(folder))
         for key, tensor in own.state_dict().items():
+            if weight_files.may_lack(key) and key not in stored:
+                continue
             if key not in stored or not torch.equal(stored[key].to(tensor), tensor):
                 raise ModelError(
                     f"the safetensors files in {folder.name!r} do not hold {printable(key)!r} as the net does"

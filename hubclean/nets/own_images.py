@@ -57,12 +57,12 @@ def count(source: OwnImages) -> int:
 
 def class_names(source: OwnImages, labels: Sequence[str]) -> tuple[str, ...]:
     """The names behind a data set's label numbers, as ``torchvision.datasets`` keep them in ``classes``; empty where
-    there are none, or where not all are labels of the model."""
+    there are none, or where not all are among ``labels``, if these are given."""
     names = getattr(source, "classes", None)
     if not isinstance(names, (list, tuple)) or not names or not all(isinstance(name, str) for name in names):
         return ()
     known = known_names(labels)
-    return tuple(names) if all(plain(name) in known for name in names) else ()
+    return tuple(names) if not labels or all(plain(name) in known for name in names) else ()
 
 
 def row(

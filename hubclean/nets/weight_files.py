@@ -67,6 +67,11 @@ def with_shards(folder: Path, main: str) -> tuple[str, ...]:
         raise ModelError(f"{INDEX}: {printable(str(error))}") from error
 
 
+def may_lack(name: str) -> bool:
+    """Whether torch loads a file without this tensor: BatchNorm's count of batches, which older files do not have."""
+    return name.rpartition(".")[2] == "num_batches_tracked"
+
+
 def changed_tensors(
     library: str, folder: Path, files: tuple[str, ...], before: nn.Module, after: nn.Module
 ) -> dict[str, Tensor]:
@@ -87,6 +92,7 @@ def changed_tensors(
         tied = {name for name in shared & old_disk.keys() if name not in disk}
         return _patched(disk, {k: v for k, v in old_disk.items() if k not in tied}, new_disk)
     moved = {name for name in old if not torch.equal(old[name], new[name])}
+    moved -= {name for name in moved if may_lack(name) and name not in disk}
     direct = {n for n in moved if n in disk and disk[n].shape == old[n].shape and _same(disk[n], old[n])}
     fresh = _patched(disk, {name: old[name] for name in direct}, new)
     if moved - direct:

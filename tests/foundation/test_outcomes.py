@@ -51,8 +51,19 @@ CASES: dict[str, tuple[Callable[[], Audit], str, str]] = {
     "not repeated": (lambda: replace(GONE, rechecks=()), "undecided", "not repeated"),
     "repeated, open": (lambda: replace(GONE, rechecks=said(GONE, "undecided")), "undecided", "gave no verdict"),
     "not retuned": (lambda: replace(GONE, retuning=()), "undecided", "comes back was not measured"),
+    "no trigger inverted anew": (lambda: replace(GONE, probes=()), "undecided", "inverted anew"),
+    "no control, and nothing comes back": (
+        lambda: replace(GONE, retuning=(replace(BACK, control=Rate.of(0, 0), after=Rate.of(2, 100)),)),
+        "cleansed",
+        "none comes back",
+    ),
+    "one of two without a control": (
+        lambda: replace(GONE, retuning=(BACK, replace(BACK, control=Rate.of(0, 0), after=Rate.of(90, 100)))),
+        "undecided",
+        "not measured",
+    ),
     "no control": (
-        lambda: replace(GONE, retuning=(replace(BACK, control=Rate.of(0, 0)),)),
+        lambda: replace(GONE, retuning=(replace(BACK, control=Rate.of(0, 0), after=Rate.of(90, 100)),)),
         "undecided",
         "not measured",
     ),

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from hubclean.errors import DataError, LabelError
-from hubclean.nets.datasets import Sizes, load_images, read_all
+from hubclean.nets.datasets import Sizes, load_images, read_all, read_matched
 from hubclean.nets.labels.matching import labelling
 from hubclean.nets.session import open_session
 from support.image_sets import image_set
@@ -111,13 +111,15 @@ def test_unknown_names_are_refused_unless_the_user_says_what_they_are(tmp_path: 
     parts = (splits.defense.fit, splits.defense.val, splits.test)
     assert sorted(torch.cat([part.labels for part in parts]).tolist()) == [0] * 6 + [1] * 6 + [3] * 6
     assert [(row.name, row.label) for row in splits.report.matches][2:] == [("c", None), ("d", 3)]
-    assert splits.report.warnings == ("6 images of 1 classes are left out, as the label map says",)
+    assert splits.report.warnings == ("6 images of 1 class are left out, as the label map says",)
 
 
 def test_numbers_without_names_work_and_too_many_classes_do_not(tmp_path: Path) -> None:
     table(None, "fine_label").to_parquet(tmp_path / "x.parquet")
     report = load_images(str(tmp_path / "x.parquet"), NAMES, prepare, SESSION, sizes=SMALL).report
     assert (report.classes, report.matched_by, report.covered) == (4, "index", 4)
+    whole = read_matched(str(tmp_path / "x.parquet"), "train", NAMES, prepare)
+    assert sorted(set(whole.labels.tolist())) == [0, 1, 2, 3]
     with pytest.raises(LabelError, match="the model has 3 labels, numbered from 0"):
         load_images(str(tmp_path / "x.parquet"), NAMES[:3], prepare, SESSION, sizes=SMALL)
 

@@ -133,6 +133,21 @@ class Small(nn.Module):
 WRAP = {"mean": (0.5,), "std": (0.25,), "input_size": (1, 12, 12), "labels": ("a", "b", "c", "d"), "name": "mine"}
 
 
+def test_a_file_without_counts_of_batches_is_taken_as_torch_takes_it(tmp_path: Path) -> None:
+    net, folder = Small(), into(tmp_path, "mine")
+    held = {name: tensor for name, tensor in net.state_dict().items() if not name.endswith("num_batches_tracked")}
+    save_file(held, folder / "weights.safetensors")
+    checkpoint = loading.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
+    edited, out = pruned(checkpoint), into(tmp_path)
+    edited.model.net.norm.num_batches_tracked += 7  # type: ignore[union-attr, operator]
+    assert loading.write_checkpoint(checkpoint, edited, out) == ("fc.weight",)
+    assert loading.same_logits(edited, out, pixels(checkpoint)) < 1e-6
+    del held["conv.bias"]
+    save_file(held, folder / "weights.safetensors")
+    with pytest.raises(ModelError, match="do not hold"):
+        loading.wrap(net, folder=folder, **WRAP)  # type: ignore[arg-type]
+
+
 def test_a_net_of_ones_own_is_wrapped_and_written_back(tmp_path: Path) -> None:
     net, folder = Small(), into(tmp_path, "mine")
     save_file(net.state_dict(), folder / "weights.safetensors")

@@ -19,6 +19,7 @@ from hubclean.errors import DataError, ModelError, OptionError
 from hubclean.nets import own_images
 from hubclean.nets.datasets import Sizes, load_images
 from hubclean.nets.images import ImageSet
+from hubclean.nets.labels.matching import labelling
 from hubclean.nets.session import open_session
 
 SHAPE = (3, 8, 8)
@@ -239,6 +240,19 @@ def test_classes_of_a_data_set_are_matched_by_name(names: list[str], numbers: An
         for pixels, label in zip(part.pixels, part.labels, strict=True):
             assert int(label) == numbers[int(pixels.flatten()[0]) % 4]
     assert made.report.taken == f"12 of 12 images in memory, labels by {made.report.matched_by}"
+
+
+def test_what_the_user_says_of_a_data_sets_classes_counts() -> None:
+    """Also where none of them is a label, so that their numbers would be taken for the labels'."""
+    labels, rows = ("b", "d", "c", "a"), Sizes(3, 3, 3)
+    said = labelling(None, {"w": "a", "x": "b", "y": "c", "z": None})
+    made = load_images(Folder(["w", "x", "y", "z"]), labels, never, SESSION, sizes=rows, shape=SHAPE, labelling=said)
+    for part in (made.defense.fit, made.defense.val, made.test):
+        for pixels, label in zip(part.pixels, part.labels, strict=True):
+            assert int(label) == [3, 0, 2][int(pixels.flatten()[0]) % 4]
+    few = labelling(None, {"w": "a", "x": None, "y": None, "z": None})
+    with pytest.raises(DataError, match="too few for fit, val and test"):
+        load_images(Folder(["w", "x", "y", "z"]), labels, never, SESSION, sizes=rows, shape=SHAPE, labelling=few)
 
 
 def test_splits_in_memory() -> None:

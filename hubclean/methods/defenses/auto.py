@@ -12,6 +12,7 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.methods.interface import Cleansing, Needs, Stage
+from hubclean.methods.inversion.evidence import FOUND
 from hubclean.methods.inversion.invert import NEXT, invert, usual_schedule
 from hubclean.methods.shared_options import MaxDrop
 from hubclean.methods.tolerance import within
@@ -97,6 +98,8 @@ class Auto:
         if not aims or not self.fresh:
             return triggers, 0
         schedule, made, passes = usual_schedule(checkpoint.facts.input_size, session), list(triggers), 0
+        if NEXT in aims:
+            schedule = replace(schedule, success=FOUND)
         session.progress.start("inverting triggers to judge by", schedule.steps * len(aims) * self.fresh)
         for seed in range(_STARTS, _STARTS + self.fresh):
             found, cost = invert(checkpoint.model, data.val, aims, schedule, session, seed)

@@ -19,7 +19,7 @@ from hubclean.nets.triggers import Trigger
 from hubclean.records import LabelScore, Rate
 
 ENOUGH = 0.7  # held-out success from which an all-to-all trigger counts
-_FOUND = 0.9  # success it must have where it is inverted: all-to-all backdoors work on fewer images than others
+FOUND = 0.9  # success it must have where it is inverted: all-to-all backdoors work on fewer images than others
 _FEWEST = 3  # images of a class from which a most frequent label is read
 _MOST_SUSPECTS = 5
 
@@ -118,7 +118,7 @@ def all_to_all(setting: Setting, fit: ImageSet, val: ImageSet, seed: int) -> All
     They count as found from a success of 90 %: all-to-all backdoors work on fewer images than others.
     """
     model, session, classes = setting.model, setting.session, len(setting.names)
-    found, passes = invert(model, fit, [NEXT, LEAVE], replace(setting.schedule, success=_FOUND), session, seed)
+    found, passes = invert(model, fit, [NEXT, LEAVE], replace(setting.schedule, success=FOUND), session, seed)
     hits = predictions(model, val, session, found[NEXT].trigger.stamp) == (val.labels + 1) % classes
     seen = label_map(model, val, found[LEAVE].trigger, classes, session)
     success = Rate.of(int(hits.sum()), len(val))
