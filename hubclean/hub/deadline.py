@@ -51,7 +51,8 @@ def check() -> None:
     end, seconds = _END.get()
     if time.monotonic() >= end:
         raise DeadlineError(
-            f"the {seconds:,g} s of the whole scan were over before it was judged; give it more with --deadline SECONDS"
+            f"the {seconds:,g} s of the whole scan were over before it was judged; "
+            "`hubclean scan --deadline SECONDS` gives it more"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from hubclean.scanning.formats.templating import calls
@@ -11,14 +12,16 @@ from hubclean.scanning.formats.templating.values import DATA, NOTHING, NUMBER, V
 Env = dict[str, Value]
 
 
-class Operators:
+class Operators(ABC):
     """The part of ``Expressions`` that knows operators and tests."""
 
+    @abstractmethod
     def value(self, node: Any, env: Env) -> Value:
-        raise NotImplementedError
+        """What an expression may give."""
 
+    @abstractmethod
     def _given(self, node: Any, env: Env) -> Given:
-        raise NotImplementedError
+        """The arguments of a call, a filter or a test."""
 
     def _of_Test(self, node: Any, env: Env) -> Value:
         self.value(node.node, env)
