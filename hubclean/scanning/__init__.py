@@ -7,6 +7,7 @@
 * ``sources``: bytes of one file, wherever it lies.
 * ``rules``: the rules: ids, severities, what to do; ``weight_rules`` those about weights, ``rule_form`` their form.
 * ``pickles``: pickles followed without being loaded.
+* ``compression``: compressed streams, in memory.
 * ``formats``: other files, read by ourselves.
 * ``configs``: what loaders read of configs: one table of fields.
 * ``document``: what ``scan --json`` prints.

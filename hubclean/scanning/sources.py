@@ -9,8 +9,7 @@ from typing import Protocol
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.scanning.budget import spend
 
-TAIL = 64 << 10  # holds the end record and, for most classifiers, the whole directory of a zip
-LONGEST_TAIL = (64 << 10) + 22  # an end record with the longest comment
+TAIL = (64 << 10) + 22  # an end record with the longest comment; for most classifiers the whole directory of a zip
 # Weights as large as a ViT-L's lie in few, large tensors: 640 fit in, and with the pickle that is less than 100 kB.
 LARGE, SHORT_TAIL = 512 << 20, 44 << 10
 SMALL = 256 << 10  # a file up to this size is read whole: one request

@@ -168,7 +168,7 @@ def test_weights_are_never_read(tmp_path: Path) -> None:
     big = {"a": {"dtype": "F32", "shape": [1 << 20], "data_offsets": [0, 4 << 20]}}
     report = scan(written(tmp_path / "repo", CLEAN | {"model.safetensors": safetensors(big, bytes(4 << 20))}))
     assert report.exit_code == 0
-    assert (report.requests, report.bytes_read < 70_000) == (4, True)  # the header, and the end, where a zip may be
+    assert (report.requests, report.bytes_read < 140_000) == (4, True)  # the header, and the end, where a zip may be
 
 
 def test_one_file_is_a_target_too(tmp_path: Path) -> None:
@@ -220,8 +220,8 @@ def test_a_scan_over_http_is_pinned_and_cheap(hub: Any, tmp_path: Path) -> None:
     assert report.exit_code == 0, render_scan(report)
     assert (report.origin.repo_id, report.origin.revision) == ("org/model", sha)
     assert states(report) == dict.fromkeys(sorted(CLEAN), "ok")
-    assert report.bytes_read < 70_000
-    assert sum(exchange.sent for exchange in hub.log) < 100_000
+    assert report.bytes_read < 140_000
+    assert sum(exchange.sent for exchange in hub.log) < 170_000
     assert sum(exchange.method == "GET" and exchange.where == "cdn" for exchange in hub.log) <= 2
     assert scan("org/model").exit_code == 1
 

@@ -18,9 +18,9 @@ from benchmarks.scan.adversarial import SHAPES
 from hubclean.errors import BudgetError
 from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.scanning import budget
+from hubclean.scanning.compression import unpacking
 from hubclean.scanning.engine import reader_of, scan
 from hubclean.scanning.formats import safetensors_header
-from hubclean.scanning.formats.packing import unpacking
 from hubclean.scanning.formats.tensorflow.text_graphs import read_text_graph
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import each, python_files, weights_agree

@@ -14,7 +14,7 @@ from hubclean.hub.repos import LocalRepo
 from hubclean.scanning import reader as reading
 from hubclean.scanning.formats.zip_directory import BrokenZip, read_directory
 from hubclean.scanning.reader import Reader
-from hubclean.scanning.sources import LONGEST_TAIL, SHORT_TAIL, SMALL, TAIL
+from hubclean.scanning.sources import SHORT_TAIL, SMALL, TAIL
 
 SIZES = {"small.bin": 1000, "m.pth": 600_000, "n.pth": 200_000, "a.safetensors": 150_000, "x.dat": 90_000, "e.bin": 0}
 BODIES = {path: bytes((i * 31 + i // 251) % 256 for i in range(size)) for path, size in SIZES.items()}
@@ -115,6 +115,6 @@ def test_the_directory_of_large_weights_comes_with_a_short_read() -> None:
 def test_a_directory_behind_the_longest_comment_is_found(size: int) -> None:
     source = ended(3, size, 65_535)
     assert len(read_directory(source).members) == 3
-    assert max(stop - start for start, stop in source.asked) <= LONGEST_TAIL
+    assert max(stop - start for start, stop in source.asked) <= TAIL
     with pytest.raises(BrokenZip, match="without its end record"):
         read_directory(Sparse(size, bytes(10)))

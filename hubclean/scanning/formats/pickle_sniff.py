@@ -29,10 +29,10 @@ def reads_as_pickle(head: bytes, size: int, named: bool, more: Callable[[int], b
         more: gives that many first bytes of the file.
 
     Returns:
-        ``None`` if it cannot be told from the first 256 KiB.
+        ``None`` if it cannot be told from the first 16 MiB.
     """
     found = _reading(head, size, named)
-    for length in (16 * HEAD, 64 * HEAD):
+    for length in (16 * HEAD, 64 * HEAD, 256 * HEAD, 1024 * HEAD, 4096 * HEAD):
         if found is None and len(head) < min(size, length):
             head = more(min(size, length))
             found = _reading(head, size, named)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hubclean.errors import BudgetError
 from hubclean.scanning.budget import spend
 from hubclean.scanning.rules import Problem
-from hubclean.scanning.sources import LONGEST_TAIL, SMALL, TAIL, Source, tail
+from hubclean.scanning.sources import SMALL, TAIL, Source, tail
 
 MOST_MEMBERS = 50_000
 LARGEST_DIRECTORY = 8 << 20
@@ -77,8 +77,8 @@ def read_directory(source: Source) -> Directory:
         BudgetError: more members or bytes of directory than are looked at.
     """
     window = tail(source)
-    if window.rfind(_END) < 0 and len(window) < min(source.size, LONGEST_TAIL):  # a long comment
-        window = source.at(max(0, source.size - LONGEST_TAIL), source.size)
+    if window.rfind(_END) < 0 and len(window) < min(source.size, TAIL):  # a long comment
+        window = source.at(max(0, source.size - TAIL), source.size)
     base = source.size - len(window)
     at = window.rfind(_END)
     if at < 0 or at + 22 > len(window):

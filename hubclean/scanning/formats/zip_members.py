@@ -37,7 +37,7 @@ from hubclean.scanning.sources import SMALL, BytesSource, Source, tail_size
 MOST_READ, MOST_UNPACKED = 400, 64 << 20  # members of an archive, those inside too, that are looked at; bytes of them
 MOST_DESCRIBED = 256 << 10  # bytes of array headers; one has 128
 UNCLAIMED = "bytes that belong to no member were not looked at"
-_PACKED, _DEEPEST = ("gzip", "bzip2", "xz", "zstd", "tar"), 2
+_PACKED, _DEEPEST = ("gzip", "bzip2", "xz", "zstd", "lz4", "tar"), 4
 # Names that torch.jit writes and its own C++ reader resolves; no such Python module or nothing but lists behind them.
 _ENUM = "the arguments of a call are no tuple"  # so torch.jit writes a member of an Enum; no Python reader takes it
 _SCRIPTED = ("refers to __torch__.", "refers to torch.jit._pickle.")

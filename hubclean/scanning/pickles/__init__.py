@@ -9,6 +9,7 @@
 * ``libraries``: names of data libraries beside models: estimators, tables.
 * ``odd_calls``: what listed names can be made to do by odd arguments.
 * ``streams``: the streams of one file. Start here.
+* ``inside``: pickles in the constants of a pickle.
 * ``joblib_arrays``: joblib's files, with raw arrays between the opcodes.
 * ``torch_tensors``: storages and tensors.
 * ``sparse_tensors``: whether the indices of sparse tensors lie inside.

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-LONGEST_LINE = 1 << 20
+LONGEST_LINE = 8 << 20
 LONGEST_NAME = 4096
 
 Op = tuple[int, str, object, int]

@@ -26,6 +26,10 @@ _TEXTS = frozenset(
 )
 MOST_INSIDE, LONGEST_INSIDE, _SHORTEST = 32, 4 << 20, 12
 _BEGINS = (*"\x80c(]})", 0x80, *b"c(]})")  # of pickles, as text and as bytes
+_PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
+BASE64 = b"gA"  # how a pickle of protocol 2 or later begins in it
+_BEGINNINGS = (*_PACKED, BASE64)
+_TEXT_BEGINNINGS = tuple(begin.decode("latin-1") for begin in _BEGINNINGS)
 
 
 _STEPS: dict[type, tuple[tuple[str, str], ...]] = {}  # the opcodes that a class does, and the names of its methods
@@ -37,7 +41,7 @@ class Stack:
     Attributes:
         result: what STOP returned; ``Unknown`` until then.
         names: every reference, in order.
-        inside: constants that begin as pickles do, and where.
+        inside: constants that begin as pickles do, or as what pickles are packed in, and where.
         exhausted: a budget is used up; the walk must end.
         stopped: there was a fault at which every reader in use stops (CPython's two, torch's): an empty stack or mark,
             a memo entry that was never set, a name that is none, a call of a constant.
@@ -81,8 +85,12 @@ class Stack:
             self.exhausted = True
 
     def _look_inside(self, text: str | bytes) -> None:
-        """Keep a constant that begins as a pickle does: loaders that unpickle the bytes of a pickle exist."""
-        if text[0] in _BEGINS and len(self.inside) < MOST_INSIDE and len(text) <= LONGEST_INSIDE:
+        """Keep a constant that begins as a pickle does, or as one that is compressed or written in base64: loaders
+        that unpickle the bytes of a pickle exist."""
+        if len(self.inside) >= MOST_INSIDE or len(text) > LONGEST_INSIDE:
+            return
+        packed = text.startswith(_TEXT_BEGINNINGS) if isinstance(text, str) else text.startswith(_BEGINNINGS)
+        if packed or text[0] in _BEGINS:
             try:
                 self.inside.append((self._at, text if isinstance(text, bytes) else text.encode("latin-1")))
             except UnicodeEncodeError:

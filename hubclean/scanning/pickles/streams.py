@@ -5,12 +5,11 @@ Source: ``torch/serialization.py`` (``_legacy_load``): magic number, protocol ve
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.pickles import walk
+from hubclean.scanning.pickles.inside import problems_inside
 from hubclean.scanning.pickles.opcodes import NeedMore
 from hubclean.scanning.pickles.sparse_tensors import check_sparse
 from hubclean.scanning.pickles.torch_tensors import RecordError, Storage, check_tensors, storage_of, text_of
@@ -25,7 +24,6 @@ MOST_STREAMS = 64
 _LEGACY_STREAMS = 5
 _DEEPEST = 3  # torch files inside one another
 _PADDING = 64 << 10
-_MOST_INSIDE, _DEEPEST_INSIDE = 50_000, 4  # of pickles in the constants of a pickle
 
 
 @dataclass(slots=True)
@@ -84,7 +82,7 @@ def read_pickles(
     while len(file.walks) < MOST_STREAMS:
         at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
-        file.problems += [*last.problems, *last.name_problems(allow, unknown), *_inside(last)]
+        file.problems += [*last.problems, *last.name_problems(allow, unknown), *problems_inside(last)]
         _judge_inner(file, last, allow, left, unknown, depth)
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
             file.kind = "torch (legacy)"
@@ -96,32 +94,6 @@ def read_pickles(
     elif not file.unchecked:
         _judge_raw(file, source, at, data)
     return file
-
-
-def _inside(found: Walk, depth: int = 1) -> Iterator[Problem]:
-    """What pickles would call that lie in the constants of a pickle. Bytes that nobody unpickles harm nobody: names
-    that are merely unknown are not told of."""
-    for offset, body in found.inside:
-        for inner in _walks_of(body):
-            rows = [row for row in inner.name_problems() if row.rule == "HC-PKL-001"] if inner.called else []
-            rows += _inside(inner, depth + 1) if depth < _DEEPEST_INSIDE else ()
-            if rows:
-                yield Problem("HC-PKL-001", f"holds a pickle in its bytes, which {rows[0].what}", offset)
-                break
-
-
-def _walks_of(body: bytes) -> Iterator[Walk]:
-    """The pickles in a constant, as far as they are whole: of torch's legacy format the fourth holds the object."""
-    at = 0
-    for _ in range(_LEGACY_STREAMS):
-        walker = Walker(at, len(body), most=_MOST_INSIDE, to_fault=True)
-        with contextlib.suppress(NeedMore, BudgetError):  # what was seen before counts
-            walker.run(body)
-        found = walker.walked()
-        yield found
-        at = found.stop
-        if not found.complete or at >= len(body):
-            return
 
 
 def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> tuple[int, bytes]:

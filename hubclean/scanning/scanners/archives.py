@@ -9,7 +9,6 @@ from typing import ClassVar
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning.formats import names
-from hubclean.scanning.formats.names import HEAD
 from hubclean.scanning.formats.packing import zip_series
 from hubclean.scanning.formats.packing.zip_series import read_series
 from hubclean.scanning.formats.zip_directory import has_end_record
@@ -20,7 +19,7 @@ from hubclean.scanning.pickles.allowed_names import source
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem
 from hubclean.scanning.scanners import Judgement, each, format_of, judged, judged_inside, only_pickle
-from hubclean.scanning.sources import SMALL, RepoSource, tail
+from hubclean.scanning.sources import SMALL, TAIL, RepoSource
 
 # Code in them is code that somebody installs or reads, as if it lay beside the weights: nothing loads it with them.
 _PLAIN_ARCHIVES = (".zip", ".whl", ".egg", ".jar", ".mar")
@@ -66,10 +65,8 @@ def _looked_at_its_end(entry: RepoEntry, content: str, left: list[int]) -> bool:
 
 
 def _end(reader: Reader, entry: RepoEntry) -> bytes:
-    """The last bytes: of safetensors, of which a repo may have hundreds, a few only."""
-    source = RepoSource(reader, entry)
-    few = entry.size > SMALL and names.suffix(entry.path) == ".safetensors"
-    return source.at(entry.size - HEAD, entry.size) if few else tail(source)
+    """The last bytes, with room for the longest comment: a zip may lie in the tensors of safetensors, too."""
+    return RepoSource(reader, entry).at(max(0, entry.size - TAIL), entry.size)
 
 
 def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden: bool) -> Judgement:

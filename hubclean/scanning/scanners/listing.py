@@ -19,7 +19,7 @@ from hubclean.scanning.scanners import Judgement, each, format_of, not_checked, 
 # What a name promises -> contents that keep the promise. "unknown" is left to the scanner of that format.
 _PICKLES = ("pickle", "zip", "tar", "unknown", "text", "json", "numpy", "onnx", *("gzip", "bzip2", "xz", "zstd", "lz4"),
             "arrow")  # fmt: skip
-_UNOPENED = ("7z", "rar", "lz4")
+_UNOPENED = ("7z", "rar")
 _JOBLIB = (".pkl", ".pickle", ".joblib", ".sav", ".p")
 _COMPRESSED = ("gzip", "bzip2", "xz", "zstd", "lz4", "numpy", "arrow")
 _PROMISES: dict[str, tuple[str, ...]] = {

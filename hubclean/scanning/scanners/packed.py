@@ -10,9 +10,9 @@ from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
 from hubclean.scanning import scanners
 from hubclean.scanning.budget import grow
+from hubclean.scanning.compression.unpacking import Bomb, BrokenPacking, packing, unpacked
 from hubclean.scanning.formats import names
 from hubclean.scanning.formats.packing.tar import read_tar
-from hubclean.scanning.formats.packing.unpacking import Bomb, BrokenPacking, packing, unpacked
 from hubclean.scanning.reader import Inside, Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import (
@@ -29,21 +29,33 @@ from hubclean.scanning.sources import BytesSource, RepoSource
 
 MOST_MEMBERS = 400
 _TARS = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar"}
-_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lzma", ".z")
+_STREAMS = ("gzip", "bzip2", "xz", "zstd", "lz4")
+_ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".z")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Opens gzip, bzip2, xz, lzma, zlib (joblib's) and tar, and has every member judged as if it lay in the repo.
+    """Opens gzip, bzip2, xz, lzma, lz4, zlib (joblib's) and tar, and has every member judged as if it lay in the repo.
 
     Streams must be small enough to be read whole; tar headers are read by range. HC-ZIP-002 a path or link that
-    leaves, HC-ZIP-003 a bomb, and what the other scanners find inside. 7z, rar and lz4 are not opened.
+    leaves, HC-ZIP-003 a bomb, and what the other scanners find inside. 7z and rar are not opened.
     """
 
     name: ClassVar[str] = "packed"
     paper: ClassVar[str] = "CVE-2007-4559 (tar), CVE-2025-10155; joblib/compressor.py; RFC 1952"
     handles: ClassVar[frozenset[str]] = frozenset(
-        {"gzip", "bzip2", "xz", "zstd", "tar", ".nemo", ".lzma", *_TARS, *(end for end in _ENDINGS if end != ".z")}
+        {
+            "gzip",
+            "bzip2",
+            "xz",
+            "zstd",
+            "lz4",
+            "tar",
+            ".nemo",
+            ".lzma",
+            *_TARS,
+            *(end for end in _ENDINGS if end != ".z"),
+        }
     )
 
     def scan(self, reader: Reader, files: tuple[RepoEntry, ...]) -> Iterable[Finding | FileVerdict]:

@@ -8,9 +8,9 @@ from typing import ClassVar
 
 from hubclean.hub.repos import RepoEntry
 from hubclean.records import FileVerdict, Finding
+from hubclean.scanning.compression.unpacking import packing
 from hubclean.scanning.formats import names, pickle_sniff
 from hubclean.scanning.formats.graphs.locations import may_be_described
-from hubclean.scanning.formats.packing.unpacking import packing
 from hubclean.scanning.pickles import allowed_names as pickle_names
 from hubclean.scanning.pickles.advice import advised
 from hubclean.scanning.pickles.joblib_arrays import is_joblib, read_joblib
@@ -19,7 +19,7 @@ from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Judgement, each, format_of, head_of, judged, not_checked, only_pickle
 from hubclean.scanning.sources import RepoSource
 
-_UNOPENED = ("lz4", "7z", "rar")
+_UNOPENED = ("7z", "rar")
 _LINES = (b"F", b"I", b"L", b"S", b"c", b"i", b"g", b"p", b"P")  # opcodes whose argument is a short line
 # Other scanners speak of them.
 _ELSEWHERE = ("safetensors", "numpy", "executable", "onnx", "coreml", "gguf", "tflite")
@@ -30,7 +30,7 @@ class Pickles:
     """Walks the opcodes of every file that a loader would unpickle, by an allow-list of exact names.
 
     HC-PKL-001 to HC-PKL-008 as in the list of rules, HC-PKL-009 when a repo has no safetensors weights. What
-    is packed is left to ``packed``; lz4, 7z and rar cannot be opened: they count as not checked.
+    is packed is left to ``packed``; 7z and rar cannot be opened: they count as not checked.
     """
 
     name: ClassVar[str] = "pickles"

@@ -170,7 +170,7 @@ def test_members_of_no_known_kind_are_not_checked(tmp_path: Path) -> None:
         "odd.zip": zipped(("m.dat", bytes(range(1, 60)))),
         "seven.zip": zipped(("m.7z", b"7z\xbc\xaf\x27\x1c" + bytes(30))),
         "tensors.zip": zipped(("m.safetensors", safetensors())),
-        "deep.zip": zipped(("a", zipped(("b", zipped(("c", zipped(("x", EVIL)))))))),
+        "deep.zip": zipped(("a", zipped(("b", zipped(("c", zipped(("d", zipped(("e", zipped(("x", EVIL)))))))))))),
     }
     _, verdicts = judge("archives", tmp_path, files)
     assert {path: row.state for path, row in verdicts.items()} == dict.fromkeys(files, "unchecked")
@@ -195,9 +195,9 @@ def test_a_member_that_says_less_than_it_unpacks_to_costs_no_memory() -> None:
 
 def test_the_first_read_holds_all_that_is_small() -> None:
     body = torch_zip(PLAIN, byteorder=b"little", data__0=bytes(1 << 20), data__1=bytes(8), version=b"3\n")
-    stop = planned_head(body[-(64 << 10) :], len(body))
+    stop = planned_head(body[-TAIL:], len(body))
     assert body.index(b"archive/byteorder") < body.index(b"archive/data/0") < stop < 5000
-    assert planned_head(bytes(64 << 10), 1 << 30) == 256 << 10
+    assert planned_head(bytes(TAIL), 1 << 30) == 256 << 10
 
 
 @settings(max_examples=50, deadline=None)

@@ -131,7 +131,7 @@ def test_a_pickle_behind_a_long_constant_is_found_under_any_name(tmp_path: Path,
 
 
 def test_constants_without_an_end_are_not_checked(tmp_path: Path) -> None:
-    files = {"notes.txt": b"V" + b"a" * 400_000 + b"\n0" + PAYLOAD}
+    files = {"notes.txt": (b"X" + struct.pack("<I", 9000) + b"a" * 9000 + b"0") * 2000 + PAYLOAD}
     assert scan(written(tmp_path, files)).exit_code == 2
 
 

@@ -7,9 +7,11 @@ import gzip
 import io
 import lzma
 import tarfile
+import zipfile
 import zlib
 from pathlib import Path
 
+import lz4.frame
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -65,6 +67,8 @@ def test_members_are_judged(mode: str, ending: str, form: int, tmp_path: Path) -
         ("a.pkl", lambda body: lzma.compress(body, lzma.FORMAT_ALONE)),
         ("a.pkl", lambda body: gzip.compress(body[:5], mtime=0) + gzip.compress(body[5:], mtime=0)),
         ("a.pkl.xz", lzma.compress),
+        ("a.pkl.lz4", lz4.frame.compress),
+        ("a.joblib", lz4.frame.compress),
     ],
 )
 def test_streams_are_judged(path: str, pack: object, tmp_path: Path) -> None:
@@ -91,9 +95,27 @@ def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert judged(tmp_path / "many", "a.tar", tarred({f"{n}.txt": b"x" for n in range(20)})).exit_code == 2
 
 
+@pytest.mark.parametrize("layer", ["tar", "zip", "gzip"])
+def test_archives_in_archives(layer: str, tmp_path: Path) -> None:
+    """Four deep is what nobody has by chance, and no place to hide in."""
+    body, path = EVIL, "a.pkl"
+    for _ in range(4):
+        if layer == "gzip":
+            body, path = gzip.compress(body, mtime=0), path + ".gz"
+        elif layer == "tar":
+            body, path = tarred({path: body}), "a.tar"
+        else:
+            archive = io.BytesIO()
+            with zipfile.ZipFile(archive, "w") as out:
+                out.writestr(path, body)
+            body, path = archive.getvalue(), "a.zip"
+    report = judged(tmp_path, path, body)
+    assert (report.exit_code, "HC-PKL-001" in {row.rule for row in report.findings}) == (1, True)
+
+
 def test_too_deep_is_not_checked(tmp_path: Path) -> None:
     body, path = b"a,b\n", "a.csv"
-    for _ in range(5):
+    for _ in range(9):
         body, path = gzip.compress(body, mtime=0), path + ".gz"
     assert judged(tmp_path, path, body).exit_code == 2
 

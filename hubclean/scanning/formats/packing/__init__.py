@@ -1,6 +1,5 @@
-"""What files are packed in.
+"""What files are packed in; compressed streams have a package of their own.
 
-* ``unpacking``: compressed streams, in memory.
 * ``tar``: tar headers, by range.
 * ``zip_series``: several zips one behind the other.
 """

@@ -1,4 +1,4 @@
-"""Compressed streams, unpacked in memory within a budget: gzip, zlib, bzip2, xz, lzma, and zstd where Python has it.
+"""Compressed streams, unpacked within a budget: gzip, zlib, bzip2, xz, lzma, lz4, and zstd where Python has it.
 
 Sources: RFC 1950, RFC 1952, the formats of bzip2, xz and zstd; ``joblib/compressor.py`` for how pickles are compressed.
 """
@@ -13,16 +13,23 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hubclean.errors import BudgetError
+from hubclean.errors import BudgetError, FormatError
 from hubclean.scanning.budget import spend
+from hubclean.scanning.compression import lz4_frames
 
-STREAMS = ("gzip", "bzip2", "xz", "zstd", "zlib", "lzma")
+STREAMS = ("gzip", "bzip2", "xz", "zstd", "lz4", "zlib", "lzma")
 BOMB = 500  # a stream that grows by more than this, beyond all that is unpacked, is made to fill memories
 BOMB_SIZE = 10 << 20  # less harms nobody
 _STEP = 1 << 20
 _FIRST = 256  # packed bytes that are given first
 _LZMA_MEMORY = 256 << 20
-_MAGIC = {"gzip": b"\x1f\x8b", "bzip2": b"BZh", "xz": b"\xfd7zXZ\x00", "zstd": b"\x28\xb5\x2f\xfd"}
+SIGNATURES = {
+    "gzip": b"\x1f\x8b",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "lz4": lz4_frames.MAGIC,
+}
 
 
 class BrokenPacking(Exception):
@@ -38,7 +45,7 @@ def packing(content: str, head: bytes, named: bool) -> str | None:
 
     zlib and lzma have hardly a signature: they are tried only where the name says pickle (``named``), as joblib does.
     """
-    if content in _MAGIC:
+    if content in SIGNATURES:
         return content
     if named and content == "unknown":
         if head[:1] == b"\x78" and len(head) > 1 and int.from_bytes(head[:2], "big") % 31 == 0:
@@ -57,9 +64,8 @@ def unpacked(kind: str, data: bytes, most: int) -> bytes:
     rows: list[bytes] = []
     size = at = 0
     while at < len(data):
-        stream = _opened(kind)
         try:
-            steps = _parts(kind, stream, data, at)
+            steps = lz4_frames.frame_blocks(data, at) if kind == "lz4" else _parts(kind, _opened(kind), data, at)
             while (step := next(steps, None)) is not None:
                 part, at = step
                 rows.append(part)
@@ -70,11 +76,11 @@ def unpacked(kind: str, data: bytes, most: int) -> bytes:
                         if size > max(BOMB * len(data), BOMB_SIZE)
                         else BudgetError(f"it unpacks to more than {most:,} bytes")
                     )
-        except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, MemoryError) as error:
+        except (zlib.error, lzma.LZMAError, FormatError, OSError, EOFError, ValueError, MemoryError) as error:
             raise BrokenPacking(f"the stream is broken: {error}") from error
         if data[at : at + 1] == b"\0" and not data[at:].strip(b"\0"):
             break  # padding
-        if at < len(data) and not data.startswith(_MAGIC.get(kind, b"?"), at):
+        if at < len(data) and not data.startswith(SIGNATURES.get(kind, b"?"), at):
             raise BrokenPacking(f"{len(data) - at:,} bytes behind the stream")
     return b"".join(rows)
 
