@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.zip_directory import planned_head, read_directory
 from hubclean.scanning.formats.zip_members import read_zip
-from hubclean.scanning.sources import BytesSource, Spans
+from hubclean.scanning.sources import TAIL, BytesSource, Spans
 from support.pickled import EVIL, PLAIN, torch_zip
 from support.scanned_files import judge, npy, safetensors, written
 
