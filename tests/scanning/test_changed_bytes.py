@@ -24,8 +24,8 @@ def test_of_a_clean_file_nothing_is_read_twice(hub: HubServer) -> None:
 
 
 def test_a_large_file_is_asked_for_with_other_ends(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = {f"layer{n}.w": {"dtype": "F32", "shape": [8], "data_offsets": [32 * n, 32 * n + 32]} for n in range(4500)}
-    long = safetensors(rows, bytes(144_000))  # of which header and end are read, and not all
+    rows = {f"layer{n}.w": {"dtype": "F32", "shape": [8], "data_offsets": [32 * n, 32 * n + 32]} for n in range(4501)}
+    long = safetensors(rows, bytes(32 * 4501))  # of which header and end are read, and not all
     monkeypatch.setattr(reader_module, "FILE_BUDGET", 2 * len(long))
     hub.create("org/model", HEADERS | {"model.safetensors": long})
     hub.fault("flip", path="/lfs/*")

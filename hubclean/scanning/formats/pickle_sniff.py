@@ -22,18 +22,20 @@ def is_pickle(head: bytes, size: int, named: bool = False) -> bool:
     return _reading(head, size, named) is True
 
 
-def reads_as_pickle(head: bytes, size: int, named: bool, more: Callable[[int], bytes]) -> bool | None:
+def reads_as_pickle(
+    head: bytes, size: int, named: bool, more: Callable[[int], bytes], most: int = 16 << 20
+) -> bool | None:
     """``is_pickle``, for one that may begin with a long constant too: read on as long as nothing speaks against it.
 
     Args:
-        more: gives that many first bytes of the file.
+        more: gives that many first bytes of the file; no more than ``most`` are asked for.
 
     Returns:
-        ``None`` if it cannot be told from the first 16 MiB.
+        ``None`` if it cannot be told from the first ``most`` bytes.
     """
     found = _reading(head, size, named)
     for length in (16 * HEAD, 64 * HEAD, 256 * HEAD, 1024 * HEAD, 4096 * HEAD):
-        if found is None and len(head) < min(size, length):
+        if found is None and len(head) < min(size, length) and length <= most:
             head = more(min(size, length))
             found = _reading(head, size, named)
     return found

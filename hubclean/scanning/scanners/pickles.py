@@ -64,7 +64,9 @@ def _reads(reader: Reader, entry: RepoEntry, content: str, named: bool) -> bool 
     head, source = head_of(reader, entry), RepoSource(reader, entry)
     if content == "safetensors" and head[:1] in _LINES:
         return pickle_sniff.is_pickle(head, entry.size, named)
-    return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length))
+    # Of its length only the upper bytes are that of a constant: what a parser of safetensors takes is below 400 kB.
+    most = 1 << 20 if content == "safetensors" else 16 << 20
+    return pickle_sniff.reads_as_pickle(head, entry.size, named, lambda length: source.at(0, length), most)
 
 
 def _nothing(
