@@ -64,24 +64,37 @@ def test_every_row_of_the_table_is_reached_by_its_own_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "kind"),
     [
-        b"-i https://evil.example/simple",
-        b"--index-url=https://pypi.org@evil.example/simple",
-        b"--extra-index-url \\\n   https://evil.example",
-        b"--find-links http://download.pytorch.org/whl",  # without TLS
-        b"-f file:///tmp/wheels",
-        b"--trusted-host evil.example",
-        b"--index-url https://pypi.org\\@evil.example/simple",
-        b"torch @ https://evil.example/torch.whl",
-        b"git+ssh://git@evil.example/x",
-        b"-r https://evil.example/more.txt",
-        "--index-url https://evil.example".encode("utf-16"),
-        b"\xef\xbb\xbf--index-url https://evil.example",
+        (b"-i https://evil.example/simple", "foreign"),
+        (b"--index-url=https://pypi.org@evil.example/simple", "foreign"),
+        (b"--index-url https://pypi.org.evil.example/simple", "foreign"),
+        (b"--extra-index-url \\\n   https://evil.example", "foreign"),
+        (b"--find-links http://download.pytorch.org/whl", "unguarded"),
+        (b"-f file:///tmp/wheels", "local"),
+        (b"numpy @ file:///home/conda/feedstock_root/build_artifacts/numpy_1/work", "local"),
+        (b"numpy @ file:///C:/ci/numpy_1/work", "local"),
+        (b"numpy @ file:////evil.example/share/numpy.whl", "foreign"),
+        (b"numpy @ file://evil.example/share/numpy.whl", "foreign"),
+        (b"numpy @ file:\\\\evil.example\\share\\numpy.whl", "foreign"),
+        (b"--trusted-host evil.example", "foreign"),
+        (b"--trusted-host mirrors.aliyun.com", "unguarded"),
+        (b"--index-url https://pypi.org\\@evil.example/simple", "foreign"),
+        (b"torch @ https://evil.example/torch.whl", "foreign"),
+        (b"git+ssh://git@evil.example/x", "foreign"),
+        (b"git+https://github.com/huggingface/transformers", "code"),
+        (b"git+http://github.com/huggingface/transformers", "foreign"),
+        (b"-f https://tile-ai.github.io/whl/nightly/cu121/", "code"),
+        (b"-f https://storage.googleapis.com/evil/releases.html", "foreign"),
+        (b"-f https://storage.googleapis.com/jax-releases/../evil/releases.html", "foreign"),
+        (b"-r https://evil.example/more.txt", "foreign"),
+        ("--index-url https://evil.example".encode("utf-16"), "foreign"),
+        (b"\xef\xbb\xbf--index-url https://evil.example", "foreign"),
+        (b"channels:\n  - https://evil.example/channel\n", "foreign"),
     ],
 )
-def test_requirements_from_elsewhere(text: bytes) -> None:
-    assert [row.known for row in foreign_sources(text)] == [False]
+def test_requirements_from_elsewhere(text: bytes, kind: str) -> None:
+    assert [row.kind for row in foreign_sources(text)] == [kind]
 
 
 @pytest.mark.parametrize(
@@ -90,8 +103,11 @@ def test_requirements_from_elsewhere(text: bytes) -> None:
         b"torch==2.1 # https://evil.example\n# -i https://evil.example",
         b"--index-url https://pypi.org/simple",
         b"--extra-index-url https://download.pytorch.org/whl/cu121",
+        b"-f https://storage.googleapis.com/jax-releases/libtpu_releases.html",
+        b"-i https://pypi.tuna.tsinghua.edu.cn/simple",
         b"numpy>=1.26; python_version < '3.13'",
         b"x @ https://files.pythonhosted.org/packages/x.whl#sha256=abc",
+        b"channels:\n- https://repo.anaconda.com/pkgs/main\ndependencies:\n- pip:\n  - torch\n",
     ],
 )
 def test_ordinary_requirements(text: bytes) -> None:
