@@ -1,0 +1,1 @@
+"""Set A: may be mended on. One module a kind; each has ``CASES``."""
