@@ -7,7 +7,7 @@ dollar sign is evaluated).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from hubclean.records import Severity
 from hubclean.scanning.pickles.allowed_names import is_dangerous
@@ -31,6 +31,7 @@ _CALLED = re.compile(
 _LISTED = re.compile(
     r"forbid|block|deny|denied|ban(ned)?$|unsafe|danger|disallow|blacklist|exclude|ignore", re.IGNORECASE
 )
+_WORDS = frozenset({"name", "title", "text", "description", "label", "comment", "word", "token", "content"})
 _REACHED = "subprocess|importlib|runpy|pty|ctypes|socket|urllib|requests|marshal|pickle"
 _EXPRESSION = re.compile(
     rf"""\b(?:os|posix|nt)\s*\.\s*(?:system|popen|startfile|(?:posix_)?spawn\w*|exec[lv]\w*)\b
@@ -41,9 +42,14 @@ _EXPRESSION = re.compile(
 )
 
 
-def is_called(value: str, path: Iterable[str]) -> bool:
-    """Whether a whole text is the name of a function that runs commands or code, and no list of such names holds it."""
-    return len(value) < 60 and _CALLED.fullmatch(value.strip()) is not None and not any(map(_LISTED.search, path))
+def is_called(value: str, path: Sequence[str]) -> bool:
+    """Whether a whole text is the name of a function that runs commands or code, under a key that may mean one.
+
+    A key that asks for anybody's words, and a list of what is forbidden, mean none.
+    """
+    if len(value) > 60 or not _CALLED.fullmatch(value.strip()):
+        return False
+    return path[-1:] != () and path[-1].lower() not in _WORDS and not any(map(_LISTED.search, path))
 
 
 def names_calls(text: str) -> bool:

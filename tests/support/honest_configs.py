@@ -107,6 +107,7 @@ BENIGN: list[tuple[str, Files]] = [
     ),
     ("keras", {"results.json": {"model": {"class_name": "my_net", "config": {"lr": 0.1}, "module": "nets"}}}),
     ("named", {"config.json": {**VIT, "id2label": {"0": "os.system", "1": "builtins.eval"}}}),
+    ("named", {"config.json": {**VIT, "name": "os.system", "tokens": [{"content": "builtins.eval"}]}}),
     ("named", {"tools.json": {"blocklist": ["os.system", "subprocess.Popen"], "text": "os.system"[:4]}}),
     ("named", {"configs/inference.json": {"imports": ["$import glob", "$import os"], "x": "$os.path.join(@a, 'b')"}}),
     (
