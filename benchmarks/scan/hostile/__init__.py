@@ -11,6 +11,8 @@ Start here: ``cases.py`` says what a case is.
 - ``pickle_bytes.py`` opcodes, state dicts, torch's zip and legacy formats, by hand
 - ``file_bytes.py``   safetensors, GGUF, protobuf, NumPy and zips, by hand, also wrong ones
 - ``hdf5_bytes.py``   HDF5 by hand: groups, attributes, links, external storage, a user block
+- ``keras_bytes.py``  configs and files of Keras, saved_model.pb
+- ``onnx_bytes.py``   ONNX models
 - ``a/``, ``b/``      the two sets, one module a kind
 - ``sets.py``         all cases of a set, and how often each kind occurs
 - ``table.py``        scans every case on a local folder and counts

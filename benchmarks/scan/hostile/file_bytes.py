@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import json
 import struct
+import tarfile
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 
 def safetensors(tensors: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -89,3 +90,20 @@ def gguf(
             body += struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(gguf_text, value))
     tensors, held = counts or (0, len(pairs))
     return b"GGUF" + struct.pack("<IQQ", 3, tensors, held) + body + infos + tail
+
+
+def tarred(
+    members: dict[str, bytes],
+    mode: Literal["w:", "w:gz", "w:xz", "w:bz2"] = "w:",
+    links: tuple[tarfile.TarInfo, ...] = (),
+) -> bytes:
+    """A tar of files, then of links or whatever else."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as archive:
+        for path, data in members.items():
+            info = tarfile.TarInfo(path)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+        for info in links:
+            archive.addfile(info)
+    return out.getvalue()

@@ -94,4 +94,6 @@ def _dataset(out: bytearray, what: int | tuple[int, str, int]) -> int:
         slot = struct.pack("<QQQ", 8, what[2], 4 * count)
         more = [_message(0x07, struct.pack("<B3xHHQ", 1, 1, 1, heap) + slot)]
         layout = struct.pack("<BB", 3, 1) + NOWHERE + struct.pack("<Q", 4 * count)
-    return _header(out, [_message(0x01, space), _message(0x03, kind), _message(0x05, fill), _message(0x08, layout), *more])
+    return _header(
+        out, [_message(0x01, space), _message(0x03, kind), _message(0x05, fill), _message(0x08, layout), *more]
+    )

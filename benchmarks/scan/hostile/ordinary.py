@@ -202,7 +202,9 @@ def sentences(files: Repo | None = None, modules: list[Any] | None = None) -> Re
     return repo | (files or {})
 
 
-def open_clip(files: Repo | None = None, vision: Repo | None = None, text: Repo | None = None) -> Repo:
+def open_clip(
+    files: Repo | None = None, vision: dict[str, Any] | None = None, text: dict[str, Any] | None = None
+) -> Repo:
     """An open_clip repo."""
     cfg = {
         "embed_dim": 8,

@@ -128,7 +128,9 @@ def dtype(kind: str = "f4", order: str = "<") -> bytes:
     return call(name("numpy", "dtype"), text(kind), b"\x89", b"\x88") + group(*state) + BUILD
 
 
-def joblib_array(data: bytes, shape: tuple[int, ...], kind: bytes, alignment: int | None = 16, padding: int = 0) -> bytes:
+def joblib_array(
+    data: bytes, shape: tuple[int, ...], kind: bytes, alignment: int | None = 16, padding: int = 0
+) -> bytes:
     """joblib's array wrapper with its bytes in the middle of the stream: a length, that many of padding, the bytes.
 
     Without an alignment (joblib before 1.2) the bytes follow at once.

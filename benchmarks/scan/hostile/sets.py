@@ -11,10 +11,10 @@ from benchmarks.scan.hostile.cases import Case
 def cases(name: str) -> dict[str, tuple[Case, ...]]:
     """Kind and cases of set ``a`` or ``b``, in the order of the modules' names."""
     package = importlib.import_module(f"benchmarks.scan.hostile.{name}")
-    found = {}
+    found: dict[str, tuple[Case, ...]] = {}
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):
-        held = importlib.import_module(f"{package.__name__}.{module.name}")
-        found[module.name] = tuple(held.CASES)
-    names = [case.name for kind in found.values() for case in kind]
-    assert len(set(names)) == len(names), f"two cases have one name: {sorted({x for x in names if names.count(x) > 1})}"
+        found[module.name] = tuple(importlib.import_module(f"{package.__name__}.{module.name}").CASES)
+    for kind, held in found.items():
+        names = [case.name for case in held]
+        assert len(set(names)) == len(names), f"{kind}: two cases have one name"
     return found

@@ -33,8 +33,10 @@ def judged(case: Case) -> tuple[int, list[str], float]:
         start = time.process_time()
         report = scan(folder)
         spent = time.process_time() - start
-    said = [f"{row.rule} {row.severity}{' hostile' if row.hostile else ''} {row.path}: {row.what}"[:240]
-            for row in report.findings]  # fmt: skip
+    said = [
+        f"{row.rule} {row.severity}{' hostile' if row.hostile else ''} {row.path}: {row.what}"[:240]
+        for row in report.findings
+    ]
     said += [f"unchecked {row.path}: {row.reason}"[:200] for row in report.files if row.state == "unchecked"]
     return report.exit_code, said, spent
 
@@ -81,7 +83,9 @@ def main() -> None:
         found["not_right"] = f"{len(found['not_right'])} cases, not listed: the set is held out"
     held = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
     held |= {"hubclean": __version__, "seeds": "none: nothing is drawn at random"}
-    command = f"python -m benchmarks.scan.hostile.table --set {options.set}{' --counts' * options.counts} --out FILE.json"
+    command = (
+        f"python -m benchmarks.scan.hostile.table --set {options.set}{' --counts' * options.counts} --out FILE.json"
+    )
     held[f"set {options.set}"] = {"command": command, "commit": commit(), **found}
     options.out.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found["totals"]))

@@ -26,17 +26,62 @@ CASES: tuple[Case, ...] = (
     _array("text-with-escapes", "'\\x7c\\x4f'"),
     _array("under-another-ending", "'|O'", "embeddings.dat"),
     bad("pickle-named-npy", LOAD, lambda: vit({"labels.npy": EVIL})),
-    bad("objects-in-npz", LOAD, lambda: vit({"features.npz": zipped({"x.npy": npy("'<f4'", bytes(4)), "y.npy": npy("'|O'", EVIL)})})),
+    bad(
+        "objects-in-npz",
+        LOAD,
+        lambda: vit({"features.npz": zipped({"x.npy": npy("'<f4'", bytes(4)), "y.npy": npy("'|O'", EVIL)})}),
+    ),
     bad("objects-in-npz-without-ending", LOAD, lambda: vit({"features.npz": zipped({"x": npy("'|O'", EVIL)})})),
-    bad("torch-zip-named-npz", "torch.load(weights_only=False)", lambda: vit({"features.npz": torch_zip(SYSTEM + b"0" + WEIGHTS)})),
+    bad(
+        "torch-zip-named-npz",
+        "torch.load(weights_only=False)",
+        lambda: vit({"features.npz": torch_zip(SYSTEM + b"0" + WEIGHTS)}),
+    ),
     # twins
     twin("floats", "numpy.load", lambda: vit({"mean.npy": npy("'<f4'", bytes(12), "(3,)")})),
     twin("record", "numpy.load", lambda: vit({"boxes.npy": npy("[('id', '<i4'), ('box', '<f4', (4,))]", bytes(20))})),
     twin("texts", "numpy.load", lambda: vit({"classes.npy": npy("'<U3'", bytes(24), "(2,)")})),
-    twin("npz", "numpy.load", lambda: vit({"stats.npz": zipped({"mu.npy": npy("'<f8'", bytes(16), "(2,)"),
-                                                                 "sigma.npy": npy("'<f8'", bytes(32), "(2, 2)")})})),
-    twin("objects-that-are-texts", "numpy.load(allow_pickle=True)", lambda: vit({"names.npy": npy("'|O'", whole(
-        name("numpy.core.multiarray", "_reconstruct") + b"(" + name("numpy", "ndarray") + b"(" + number(0) + b"t" + raw(b"b")
-        + b"tR(" + number(1) + b"(" + number(2) + b"t" + dtype("O8", "|") + b"\x89](" + text("cat") + text("dog") + b"etb", 3),
-        "(2,)")})),
-)  # fmt: skip
+    twin(
+        "npz",
+        "numpy.load",
+        lambda: vit(
+            {
+                "stats.npz": zipped(
+                    {"mu.npy": npy("'<f8'", bytes(16), "(2,)"), "sigma.npy": npy("'<f8'", bytes(32), "(2, 2)")}
+                )
+            }
+        ),
+    ),
+    twin(
+        "objects-that-are-texts",
+        "numpy.load(allow_pickle=True)",
+        lambda: vit(
+            {
+                "names.npy": npy(
+                    "'|O'",
+                    whole(
+                        name("numpy.core.multiarray", "_reconstruct")
+                        + b"("
+                        + name("numpy", "ndarray")
+                        + b"("
+                        + number(0)
+                        + b"t"
+                        + raw(b"b")
+                        + b"tR("
+                        + number(1)
+                        + b"("
+                        + number(2)
+                        + b"t"
+                        + dtype("O8", "|")
+                        + b"\x89]("
+                        + text("cat")
+                        + text("dog")
+                        + b"etb",
+                        3,
+                    ),
+                    "(2,)",
+                )
+            }
+        ),
+    ),
+)

@@ -4,66 +4,49 @@ from __future__ import annotations
 
 from benchmarks.scan.hostile.cases import Case, bad, twin
 from benchmarks.scan.hostile.file_bytes import field
+from benchmarks.scan.hostile.onnx_bytes import attribute, graph, model, node, tensor
 from benchmarks.scan.hostile.ordinary import vit
 
 DATA = "onnx.load and onnxruntime before their checks (CVE-2022-25882, CVE-2024-27318) read the file as weights"
 CARD = "# ONNX\n"
 
 
-def tensor(location: str | None = None, more: bytes = b"", name: str = "w") -> bytes:
-    """A TensorProto of six numbers, with its data inside or in the file of that name."""
-    body = field(1, 2) + field(1, 3) + field(2, 1) + field(8, name)
-    if location is None:
-        return body + field(9, bytes(24))
-    return body + more + field(13, field(1, "location") + field(2, location)) + field(14, 1)
-
-
-def node(kind: str, attributes: bytes = b"", domain: str = "") -> bytes:
-    """A NodeProto."""
-    return field(1, "x") + field(1, "w") + field(2, "y") + field(4, kind) + attributes + (field(7, domain) if domain else b"")
-
-
-def value(name: str) -> bytes:
-    """A ValueInfoProto of two by three floats."""
-    shape = field(1, field(1, 2)) + field(1, field(1, 3))
-    return field(1, name) + field(2, field(1, field(1, 1) + field(2, shape)))
-
-
-def graph(nodes: bytes = b"", initializers: bytes = b"") -> bytes:
-    """A GraphProto with one input and one output."""
-    inside = nodes or field(1, node("MatMul"))
-    return inside + field(2, "g") + initializers + field(11, value("x")) + field(12, value("y"))
-
-
-def model(body: bytes, more: bytes = b"", domains: tuple[str, ...] = ("",)) -> bytes:
-    """A ModelProto."""
-    sets = b"".join(field(8, (field(1, domain) if domain else b"") + field(2, 17)) for domain in domains)
-    return field(1, 8) + field(2, "pytorch") + field(7, body) + sets + more
-
-
-def attribute(name: str, number: int, kind: int, data: bytes | str | int) -> bytes:
-    """An AttributeProto in a node."""
-    return field(5, field(1, name) + field(20, kind) + field(number, data))
-
-
 def _outside(label: str, location: str, loader: str = DATA) -> Case:
-    return bad(label, loader, lambda: {"model.onnx": model(graph(initializers=field(5, tensor(location)))), "README.md": CARD})
+    return bad(
+        label, loader, lambda: {"model.onnx": model(graph(initializers=field(5, tensor(location)))), "README.md": CARD}
+    )
 
 
 def _model(label: str, body: bytes, loader: str = DATA) -> Case:
     return bad(label, loader, lambda: {"model.onnx": body, "README.md": CARD})
 
 
-BRANCH = field(1, node("If", attribute("then_branch", 6, 5, graph(initializers=field(5, tensor("../../x"))))
-                       + attribute("else_branch", 6, 5, graph())))  # fmt: skip
+BRANCH = field(
+    1,
+    node(
+        "If",
+        attribute("then_branch", 6, 5, graph(initializers=field(5, tensor("../../x"))))
+        + attribute("else_branch", 6, 5, graph()),
+    ),
+)
 CONSTANT = field(1, node("Constant", attribute("value", 5, 4, tensor("/etc/shadow"))))
 LAST = field(13, field(1, "location") + field(2, "w.bin"))
 SPARSE = field(15, field(1, tensor("../x")) + field(2, tensor()) + field(3, 6))
-FUNCTION = field(25, field(1, "F") + field(4, "x") + field(5, "y") + field(7, node("Constant", attribute("value", 5, 4,
-                 tensor("../../../x")))) + field(9, field(2, 17)) + field(10, "local"))  # fmt: skip
+FUNCTION = field(
+    25,
+    field(1, "F")
+    + field(4, "x")
+    + field(5, "y")
+    + field(7, node("Constant", attribute("value", 5, 4, tensor("../../../x"))))
+    + field(9, field(2, 17))
+    + field(10, "local"),
+)
 AZURE = node("AzureTextInvoker", attribute("model_uri", 4, 3, "http://127.0.0.1:9/x"), "com.microsoft.extensions")
-CONTEXT = node("EPContext", attribute("embed_mode", 3, 2, 0) + attribute("ep_cache_context", 4, 3, "../../../engine.bin"),
-               "com.microsoft")  # fmt: skip
+CONTEXT = node(
+    "EPContext",
+    attribute("embed_mode", 3, 2, 0) + attribute("ep_cache_context", 4, 3, "../../../engine.bin"),
+    "com.microsoft",
+)
 
 CASES: tuple[Case, ...] = (
     _outside("above-the-repo", "../../../../etc/passwd"),
@@ -73,18 +56,49 @@ CASES: tuple[Case, ...] = (
     _outside("windows-drive", "C:\\Users\\x.bin", "on Windows: " + DATA),
     _model("in-a-branch", model(graph(BRANCH))),
     _model("in-a-constant", model(graph(CONSTANT))),
-    _model("location-twice", model(graph(initializers=field(5, tensor("../../x", LAST)))), DATA + "; the last location counts"),
+    _model(
+        "location-twice",
+        model(graph(initializers=field(5, tensor("../../x", LAST)))),
+        DATA + "; the last location counts",
+    ),
     _model("sparse-values", model(graph(initializers=SPARSE))),
     _model("in-a-local-function", model(graph(field(1, node("F", domain="local"))), FUNCTION, ("", "local"))),
-    _model("calls-a-host", model(graph(field(1, AZURE)), domains=("", "com.microsoft.extensions")),
-           "onnxruntime with onnxruntime-extensions sends what the model is given to the address in model_uri"),
-    _model("compiled-context-outside", model(graph(field(1, CONTEXT)), domains=("", "com.microsoft")),
-           "onnxruntime's EPContext loads the compiled engine from that path into the device's driver"),
+    _model(
+        "calls-a-host",
+        model(graph(field(1, AZURE)), domains=("", "com.microsoft.extensions")),
+        "onnxruntime with onnxruntime-extensions sends what the model is given to the address in model_uri",
+    ),
+    _model(
+        "compiled-context-outside",
+        model(graph(field(1, CONTEXT)), domains=("", "com.microsoft")),
+        "onnxruntime's EPContext loads the compiled engine from that path into the device's driver",
+    ),
     # twins
-    twin("plain", "onnxruntime", lambda: {"model.onnx": model(graph(initializers=field(5, tensor()))), "README.md": CARD}),
-    twin("data-beside", "onnxruntime", lambda: {"model.onnx": model(graph(initializers=field(5, tensor("model.onnx_data")))),
-                                                 "model.onnx_data": bytes(24), "README.md": CARD}),
-    twin("contrib-operator", "onnxruntime", lambda: {"model.onnx": model(graph(field(1, node("FusedMatMul",
-        domain="com.microsoft"))), domains=("", "com.microsoft")), "README.md": CARD}),
-    twin("beside-transformers", "optimum", lambda: vit({"onnx/model.onnx": model(graph(initializers=field(5, tensor())))})),
-)  # fmt: skip
+    twin(
+        "plain", "onnxruntime", lambda: {"model.onnx": model(graph(initializers=field(5, tensor()))), "README.md": CARD}
+    ),
+    twin(
+        "data-beside",
+        "onnxruntime",
+        lambda: {
+            "model.onnx": model(graph(initializers=field(5, tensor("model.onnx_data")))),
+            "model.onnx_data": bytes(24),
+            "README.md": CARD,
+        },
+    ),
+    twin(
+        "contrib-operator",
+        "onnxruntime",
+        lambda: {
+            "model.onnx": model(
+                graph(field(1, node("FusedMatMul", domain="com.microsoft"))), domains=("", "com.microsoft")
+            ),
+            "README.md": CARD,
+        },
+    ),
+    twin(
+        "beside-transformers",
+        "optimum",
+        lambda: vit({"onnx/model.onnx": model(graph(initializers=field(5, tensor())))}),
+    ),
+)

@@ -1,15 +1,15 @@
-"""safetensors headers and indexes that lie. The reference parser refuses the first ones; others read them and differ."""
+"""safetensors headers and indexes that lie. The reference parser refuses some; others read them."""
 
 from __future__ import annotations
-
-import json
 
 from benchmarks.scan.hostile.cases import Case, bad, twin
 from benchmarks.scan.hostile.file_bytes import headed, safetensors
 from benchmarks.scan.hostile.ordinary import VIT, Repo, vit
 from benchmarks.scan.hostile.pickle_bytes import SYSTEM, torch_zip
 
-REFUSED = "safetensors refuses the file; readers of their own (candle forks, JavaScript, header helpers) read other memory"
+REFUSED = (
+    "safetensors refuses the file; readers of their own (candle forks, JavaScript, header helpers) read other memory"
+)
 
 
 def _w(start: int = 0, end: int = 24, shape: str = "[2,3]", kind: str = "F32", key: str = "w") -> str:
@@ -48,17 +48,49 @@ CASES: tuple[Case, ...] = (
     _index("shard-above-the-repo", "../../../other/model.safetensors", LEAVES),
     _index("shard-absolute", "/etc/passwd", LEAVES),
     _index("shard-of-windows", "..\\..\\x.safetensors", "on Windows: " + LEAVES),
-    bad("shard-that-is-a-pickle", "the shard has no .safetensors ending: transformers before 4.46 calls torch.load on it,"
-        " weights_only=False before 4.38", lambda: _with_pickled_shard()),
+    bad(
+        "shard-that-is-a-pickle",
+        "the shard has no .safetensors ending: transformers before 4.46 calls torch.load on it,"
+        " weights_only=False before 4.38",
+        lambda: _with_pickled_shard(),
+    ),
     # twins
-    twin("metadata-of-a-trainer", "safetensors", lambda: vit({"model.safetensors": safetensors(
-        {"classifier.weight": (2, 3), "classifier.bias": (2,)}, {"format": "pt", "modelspec.title": "x", "ss_epoch": "3"})})),
-    twin("empty-tensor-and-scalar", "safetensors", lambda: vit({"model.safetensors": safetensors(
-        {"classifier.weight": (2, 3), "num_batches_tracked": (), "empty": (0, 4)}, {"format": "pt"})})),
+    twin(
+        "metadata-of-a-trainer",
+        "safetensors",
+        lambda: vit(
+            {
+                "model.safetensors": safetensors(
+                    {"classifier.weight": (2, 3), "classifier.bias": (2,)},
+                    {"format": "pt", "modelspec.title": "x", "ss_epoch": "3"},
+                )
+            }
+        ),
+    ),
+    twin(
+        "empty-tensor-and-scalar",
+        "safetensors",
+        lambda: vit(
+            {
+                "model.safetensors": safetensors(
+                    {"classifier.weight": (2, 3), "num_batches_tracked": (), "empty": (0, 4)}, {"format": "pt"}
+                )
+            }
+        ),
+    ),
     twin("two-shards", "transformers", lambda: _shards()),
-    twin("half-and-bytes", "safetensors", lambda: vit({"model.safetensors": headed(
-        "{" + _w(0, 12, kind="BF16") + "," + _w(12, 18, kind="F8_E4M3", key="v") + "}", bytes(18))})),
-)  # fmt: skip
+    twin(
+        "half-and-bytes",
+        "safetensors",
+        lambda: vit(
+            {
+                "model.safetensors": headed(
+                    "{" + _w(0, 12, kind="BF16") + "," + _w(12, 18, kind="F8_E4M3", key="v") + "}", bytes(18)
+                )
+            }
+        ),
+    ),
+)
 
 
 def _with_pickled_shard() -> Repo:
@@ -71,5 +103,3 @@ def _shards() -> Repo:
     index = {"metadata": {"total_size": 32}, "weight_map": {"a": names[0], "b": names[1]}}
     shards = {name: safetensors({key: (2, 2)}, {"format": "pt"}) for name, key in zip(names, "ab", strict=True)}
     return {"config.json": VIT, "model.safetensors.index.json": index, **shards}
-
-

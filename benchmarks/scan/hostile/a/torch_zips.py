@@ -23,7 +23,7 @@ def _weights(label: str, body: bytes, loader: str = LOAD) -> Case:
 
 
 def _directory_first() -> bytes:
-    """Two roots; the directory names the evil one first, the bytes come last: torch takes the root of the first entry."""
+    """Two roots; the directory names the evil one first, and torch takes the root of its first entry."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", STORED) as archive:
         for path, data in {"archive/data.pkl": whole(WEIGHTS), "archive/version": b"3\n"}.items():
@@ -35,7 +35,7 @@ def _directory_first() -> bytes:
 
 
 def _second_end() -> bytes:
-    """A comment that holds a whole zip with offsets of its own: readers take the last end record, which is the evil one."""
+    """A comment that holds a whole zip with offsets of its own: readers take the last end record."""
     inner, front = BAD, GOOD
     at = inner.rindex(b"PK\x05\x06")
     start, length = struct.unpack("<I", inner[at + 16 : at + 20])[0], len(inner)
@@ -70,13 +70,18 @@ def _local_name(shown: str) -> bytes:
 
 
 def _script(body: str, constants: bytes = whole(b")")) -> bytes:
-    held = {"constants.pkl": constants, "code/__torch__.py": SCRIPT + body, "version": "6\n"}
+    held: dict[str, bytes | str] = {"constants.pkl": constants, "code/__torch__.py": SCRIPT + body, "version": "6\n"}
     data = whole(name("__torch__", "Net") + b")\x81" + table(training=b"\x89") + b"b")
     return zipped({f"net/{path}": value for path, value in ({"data.pkl": data} | held).items()}, STORED)
 
 
 def _package(pickled: bytes) -> bytes:
-    held = {".data/version": "6\n", ".data/extern_modules": "torch\n", "model/model.pkl": pickled, "byteorder": "little"}
+    held: dict[str, bytes | str] = {
+        ".data/version": "6\n",
+        ".data/extern_modules": "torch\n",
+        "model/model.pkl": pickled,
+        "byteorder": "little",
+    }
     return zipped({f"archive/{path}": data for path, data in held.items()}, STORED)
 
 
@@ -84,37 +89,115 @@ CASES: tuple[Case, ...] = (
     _weights("data-pkl", BAD),
     _weights("deflated", torch_zip(SYSTEM, compression=zipfile.ZIP_DEFLATED)),
     _weights("root-without-a-name", torch_zip(SYSTEM, root="x/y")),
-    _weights("capitals", BAD.replace(b"archive/data.pkl", b"archive/DATA.PKL"), "torch's reader (miniz) finds records"
-             " whatever their case: torch.load(weights_only=False) calls os.system"),
-    _weights("two-roots-evil-first-in-the-directory", _directory_first(), "the root is that of the directory's first entry"),
-    _weights("second-end-record-in-the-comment", _second_end(), "the last end record counts: the evil directory is read"),
+    _weights(
+        "capitals",
+        BAD.replace(b"archive/data.pkl", b"archive/DATA.PKL"),
+        "torch's reader (miniz) finds records whatever their case: torch.load(weights_only=False) calls os.system",
+    ),
+    _weights(
+        "two-roots-evil-first-in-the-directory", _directory_first(), "the root is that of the directory's first entry"
+    ),
+    _weights(
+        "second-end-record-in-the-comment", _second_end(), "the last end record counts: the evil directory is read"
+    ),
     _weights("local-name-differs", _local_name("archive/data.png"), "torch reads by the directory's name: os.system"),
     _weights("data-pkl-twice", _twice(), "readers of the directory take the last of both: os.system"),
-    bad("picture-in-front", "torch.jit.load and zipfile find the directory from the end", lambda: vit(
-        {"preview.pt": b"\x89PNG\r\n\x1a\n" + bytes(40) + BAD})),
-    bad("zip-in-a-zip", "unpacked by whoever needs it, then torch.load(weights_only=False)",
-        lambda: vit({"weights.zip": zipped({"run/model.pt": BAD})})),
-    bad("zip-in-a-zip-in-a-zip", "unpacked, then torch.load(weights_only=False)",
-        lambda: vit({"all.zip": zipped({"a/inner.zip": zipped({"model.bin": BAD})})})),
+    bad(
+        "picture-in-front",
+        "torch.jit.load and zipfile find the directory from the end",
+        lambda: vit({"preview.pt": b"\x89PNG\r\n\x1a\n" + bytes(40) + BAD}),
+    ),
+    bad(
+        "zip-in-a-zip",
+        "unpacked by whoever needs it, then torch.load(weights_only=False)",
+        lambda: vit({"weights.zip": zipped({"run/model.pt": BAD})}),
+    ),
+    bad(
+        "zip-in-a-zip-in-a-zip",
+        "unpacked, then torch.load(weights_only=False)",
+        lambda: vit({"all.zip": zipped({"a/inner.zip": zipped({"model.bin": BAD})})}),
+    ),
     bad("renamed-png", "torch.load does not look at names: os.system", lambda: vit({"assets/logo.png": BAD})),
     bad("renamed-tokenizer", "torch.load does not look at names: os.system", lambda: vit({"spiece.model": BAD})),
-    bad("package-pickle", "torch.package.PackageImporter.load_pickle calls os.system", lambda: vit({"net.pt": _package(EVIL)})),
-    bad("script-saves-a-file", "torch.jit.load compiles it, calling forward writes a file", lambda: vit({"net.pt": _script(
-        '    _0 = torch.save(x, "/tmp/x")\n    return x\n')})),
-    bad("script-maps-a-file", "torch.jit.load, forward: maps any file of the machine", lambda: vit({"net.pt": _script(
-        '    return torch.from_file("/etc/passwd", True, 4, dtype=0, layout=0, device="cpu", pin_memory=False)\n')})),
-    bad("export-with-sample-inputs", "torch.export.load before 2.6 unpickles sample_inputs with weights_only=False",
-        lambda: vit({"model.pt2": zipped({"m/archive_format": "pt2", "m/archive_version": "0", "m/models/model.json": "{}",
-                                          "m/data/sample_inputs/model.pt": BAD}, STORED)})),
+    bad(
+        "package-pickle",
+        "torch.package.PackageImporter.load_pickle calls os.system",
+        lambda: vit({"net.pt": _package(EVIL)}),
+    ),
+    bad(
+        "script-saves-a-file",
+        "torch.jit.load compiles it, calling forward writes a file",
+        lambda: vit({"net.pt": _script('    _0 = torch.save(x, "/tmp/x")\n    return x\n')}),
+    ),
+    bad(
+        "script-maps-a-file",
+        "torch.jit.load, forward: maps any file of the machine",
+        lambda: vit(
+            {
+                "net.pt": _script(
+                    '    return torch.from_file("/etc/passwd", True, 4, dtype=0, layout=0, device="cpu",'
+                    " pin_memory=False)\n"
+                )
+            }
+        ),
+    ),
+    bad(
+        "export-with-sample-inputs",
+        "torch.export.load before 2.6 unpickles sample_inputs with weights_only=False",
+        lambda: vit(
+            {
+                "model.pt2": zipped(
+                    {
+                        "m/archive_format": "pt2",
+                        "m/archive_version": "0",
+                        "m/models/model.json": "{}",
+                        "m/data/sample_inputs/model.pt": BAD,
+                    },
+                    STORED,
+                )
+            }
+        ),
+    ),
     # twins
     twin("own-root", "torch.load", lambda: vit_bin(torch_zip(WEIGHTS, root="pytorch_model"))),
-    twin("serialization-id", "torch.load", lambda: vit_bin(torch_zip(WEIGHTS, {".data/serialization_id": b"1" * 40,
-        ".format_version": b"1", ".storage_alignment": b"64"}))),
-    twin("checkpoint-with-numbers", "torch.load", lambda: vit({"last.ckpt": torch_zip(table(
-        epoch=number(3), global_step=number(900), state_dict=WEIGHTS, lr=b"G" + bytes(8)))})),
+    twin(
+        "serialization-id",
+        "torch.load",
+        lambda: vit_bin(
+            torch_zip(
+                WEIGHTS, {".data/serialization_id": b"1" * 40, ".format_version": b"1", ".storage_alignment": b"64"}
+            )
+        ),
+    ),
+    twin(
+        "checkpoint-with-numbers",
+        "torch.load",
+        lambda: vit(
+            {
+                "last.ckpt": torch_zip(
+                    table(epoch=number(3), global_step=number(900), state_dict=WEIGHTS, lr=b"G" + bytes(8))
+                )
+            }
+        ),
+    ),
     twin("weights-in-a-zip", "unpacked, torch.load", lambda: vit({"weights.zip": zipped({"run/model.pt": GOOD})})),
-    twin("pictures-in-a-zip", "unpacked", lambda: vit({"samples.zip": zipped(
-        {f"{side}/{index}.png": b"\x89PNG\r\n\x1a\n" + bytes(30) for side in ("cat", "dog") for index in range(3)})})),
+    twin(
+        "pictures-in-a-zip",
+        "unpacked",
+        lambda: vit(
+            {
+                "samples.zip": zipped(
+                    {
+                        f"{side}/{index}.png": b"\x89PNG\r\n\x1a\n" + bytes(30)
+                        for side in ("cat", "dog")
+                        for index in range(3)
+                    }
+                )
+            }
+        ),
+    ),
     twin("script", "torch.jit.load", lambda: vit({"net.pt": _script("    return torch.relu(x)\n")})),
-    twin("zip-with-a-comment", "unpacked", lambda: vit({"logs.zip": zipped({"log.txt": "loss 0.1\n"}, comment=b"run 7")})),
-)  # fmt: skip
+    twin(
+        "zip-with-a-comment", "unpacked", lambda: vit({"logs.zip": zipped({"log.txt": "loss 0.1\n"}, comment=b"run 7")})
+    ),
+)
