@@ -43,7 +43,6 @@ _LOCAL = re.compile(r"file:(?:///(?![/\\])|//localhost/|(?![/\\]{2}|\\))")
 _CLIMBS = re.compile(r"\.\.|%2e|\\")
 _TRUSTED = re.compile(r"--trusted-h\w*[=\s]+(\S{1,200})")
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
-_MOST_LINES = 20_000
 
 
 Kind = Literal["foreign", "unguarded", "local", "code"]
@@ -65,12 +64,17 @@ class Source:
 def foreign_sources(text: bytes) -> Iterator[Source]:
     """The addresses from which pip would install, but for package indexes that everybody uses."""
     for line in _lines(text):
-        for match in _TRUSTED.finditer(line):
-            known = match.group(1).lower().strip("\"'").split(":")[0] in _INDEXES
-            yield Source(match.group(0), "unguarded" if known else "foreign")
-        for match in _ADDRESS.finditer(line):
-            if kind := _kind(match.group(0)):
-                yield Source(match.group(0), kind)
+        yield from sources_in(line)
+
+
+def sources_in(line: str) -> Iterator[Source]:
+    """Those of one line, or of one value of a project file."""
+    for match in _TRUSTED.finditer(line):
+        known = match.group(1).lower().strip("\"'").split(":")[0] in _INDEXES
+        yield Source(match.group(0), "unguarded" if known else "foreign")
+    for match in _ADDRESS.finditer(line):
+        if kind := _kind(match.group(0)):
+            yield Source(match.group(0), kind)
 
 
 def _kind(address: str) -> Kind | None:
@@ -97,7 +101,7 @@ def _lines(text: bytes) -> Iterator[str]:
     """Lines as pip joins them: a backslash at the end goes on, what stands behind a number sign is left out."""
     plain = text.decode("utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
     joined: list[str] = []
-    for row in plain.splitlines()[:_MOST_LINES]:
+    for row in plain.splitlines():
         line = _COMMENT.sub("", row)
         if line.endswith("\\"):
             joined.append(line[:-1])

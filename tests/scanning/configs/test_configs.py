@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from hubclean.errors import FormatError
 from hubclean.scanning.configs.asking import Place, asks
 from hubclean.scanning.configs.fields_of_key import rows_of
 from hubclean.scanning.configs.loader_fields import FIELDS, LIBRARIES
+from hubclean.scanning.configs.project_files import project_sources
 from hubclean.scanning.configs.renaming import Renaming
 from hubclean.scanning.configs.requirements import foreign_sources
 from hubclean.scanning.engine import scan
@@ -112,6 +114,53 @@ def test_requirements_from_elsewhere(text: bytes, kind: str) -> None:
 )
 def test_ordinary_requirements(text: bytes) -> None:
     assert not list(foreign_sources(text))
+
+
+PROJECT = b"""
+[project]
+name = "x"
+dependencies = ["torch>=2", "y @ https://files.pythonhosted.org/y.whl"]
+urls = {Homepage = "https://evil.example"}
+[project.optional-dependencies]
+all = ["z @ git+https://github.com/a/z"]
+[tool.mypy]
+plugins = "https://evil.example"
+[tool.poetry.urls]
+Docs = "https://evil.example"
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        (PROJECT, ["code"]),
+        (PROJECT + b'[[tool.uv.index]]\nurl = "https://evil.example/simple"\n', ["code", "foreign"]),
+        (PROJECT + b'[tool.uv]\n"find-l\\u0069nks" = ["http://pypi.org/x"]\n', ["code", "unguarded"]),
+        (PROJECT + b'[[tool.poetry.source]]\nname = "a"\nurl = "https://evil.example"\n', ["code", "foreign"]),
+        (b'[build-system]\nrequires = ["a @ https://evil.example/a.whl"]\n', ["foreign"]),
+        (b'[dependency-groups]\ndev = ["a @ https://evil.example/a.whl"]\n', ["foreign"]),
+        (
+            b'[[source]]\nurl = "https://evil.example/simple"\nverify_ssl = false\n[packages]\ntorch = "*"\n',
+            ["foreign"],
+        ),
+        (b'[[source]]\nurl = "https://pypi.org/simple"\n[packages]\ntorch = "*"\n', []),
+        (b'index-url = "https://evil.example"\n', ["foreign"]),
+    ],
+)
+def test_what_a_project_installs_from(text: bytes, kinds: list[str]) -> None:
+    assert sorted(row.kind for row in project_sources(text)) == sorted(kinds)
+
+
+@pytest.mark.parametrize(
+    "text", [b"a = ", b"a" + b".a" * 300 + b" = 1", b"a = " + b"[" * 5000, b"\xff = 1", b"#" * 200_000]
+)
+def test_a_project_file_that_cannot_be_followed_is_said_to_be_so(text: bytes) -> None:
+    with pytest.raises(FormatError, match="project file"):
+        list(project_sources(text))
+
+
+def test_a_long_list_is_read_to_its_end() -> None:
+    assert list(foreign_sources(b"\n" * 50_000 + b"-i https://evil.example"))
 
 
 def test_what_installed_libraries_write_by_default_asks_for_nothing() -> None:
