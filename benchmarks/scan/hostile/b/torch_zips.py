@@ -72,25 +72,79 @@ CASES: tuple[Case, ...] = (
     _zip("backslashes", zipped({"..\\..\\x.bat": "rem"}), f"on Windows {UNPACK} write two folders above"),
     _zip("up-in-the-middle", zipped({"data/../../../x": "a"}), f"{UNPACK} write above the folder"),
     _zip("deep-pickle", zipped({"a/b/c/d/state": EVIL}), "unpacked, pickle.load"),
-    _zip("torch-zip-inside-torch-zip", torch_zip(WEIGHTS, {"extra/model.pt": BAD}), "model.extra files are loaded by torch.load",
-         "model.pt"),
-    bad("deflated-and-renamed-root", "torch.load(weights_only=False): os.system", lambda: vit_bin(torch_zip(SYSTEM, root="data.pkl",
-        compression=zipfile.ZIP_DEFLATED))),
+    _zip(
+        "torch-zip-inside-torch-zip",
+        torch_zip(WEIGHTS, {"extra/model.pt": BAD}),
+        "model.extra files are loaded by torch.load",
+        "model.pt",
+    ),
+    bad(
+        "deflated-and-renamed-root",
+        "torch.load(weights_only=False): os.system",
+        lambda: vit_bin(torch_zip(SYSTEM, root="data.pkl", compression=zipfile.ZIP_DEFLATED)),
+    ),
     bad("sizes-lie-in-the-local-record", "torch reads by the directory: os.system", lambda: vit_bin(_sizes_lie())),
-    bad("encrypted-only-in-the-directory", "torch's reader does not look at the flag of stored data: os.system",
-        lambda: vit_bin(_encrypted_flag())),
-    _zip("behind-a-script", _behind_bytes(), "zipfile corrects the offsets; torch.jit.load and unzip too", "installer.bin"),
-    bad("export-with-a-library", "torch._inductor.aoti_load_package maps the library and runs it", lambda: vit({"model.pt2": zipped(
-        {"m/archive_format": "pt2", "m/data/aotinductor/model/c.wrapper.so": ELF, "m/version": "0"}, STORED)})),
-    bad("export-of-2.1", "torch.export.load of 2.1 to 2.3 calls torch.load(weights_only=False) on the state", lambda: vit({
-        "exported.pt2": zipped({"serialized_exported_program.json": "{}", "serialized_state_dict.json": BAD, "version": "1.1"}, STORED)})),
+    bad(
+        "encrypted-only-in-the-directory",
+        "torch's reader does not look at the flag of stored data: os.system",
+        lambda: vit_bin(_encrypted_flag()),
+    ),
+    _zip(
+        "behind-a-script",
+        _behind_bytes(),
+        "zipfile corrects the offsets; torch.jit.load and unzip too",
+        "installer.bin",
+    ),
+    bad(
+        "export-with-a-library",
+        "torch._inductor.aoti_load_package maps the library and runs it",
+        lambda: vit(
+            {
+                "model.pt2": zipped(
+                    {"m/archive_format": "pt2", "m/data/aotinductor/model/c.wrapper.so": ELF, "m/version": "0"}, STORED
+                )
+            }
+        ),
+    ),
+    bad(
+        "export-of-2.1",
+        "torch.export.load of 2.1 to 2.3 calls torch.load(weights_only=False) on the state",
+        lambda: vit(
+            {
+                "exported.pt2": zipped(
+                    {"serialized_exported_program.json": "{}", "serialized_state_dict.json": BAD, "version": "1.1"},
+                    STORED,
+                )
+            }
+        ),
+    ),
     # twins
-    twin("zip-with-folders", "unzip", lambda: vit({"labels.zip": zipped({"labels/": "", "labels/0.txt": "0 0.5 0.5\n", "classes.txt":
-        "cat\n"})})),
-    twin("checkpoint-of-lightning", "torch.load", lambda: vit({"epoch=3.ckpt": torch_zip(table(epoch=number(3), state_dict=WEIGHTS,
-        callbacks=b"}", hyper_parameters=table(lr=b"G" + bytes(8))))})),
-    twin("two-torch-zips", "torch.load", lambda: vit({"a.pt": torch_zip(WEIGHTS, root="a"), "b.pth": torch_zip(WEIGHTS, root="b")})),
-    twin("mac-zip", "unzip", lambda: vit({"demo.zip": zipped({"demo/a.txt": "a", "__MACOSX/demo/._a.txt": b"\0\5\x16\7" + bytes(40)})})),
+    twin(
+        "zip-with-folders",
+        "unzip",
+        lambda: vit({"labels.zip": zipped({"labels/": "", "labels/0.txt": "0 0.5 0.5\n", "classes.txt": "cat\n"})}),
+    ),
+    twin(
+        "checkpoint-of-lightning",
+        "torch.load",
+        lambda: vit(
+            {
+                "epoch=3.ckpt": torch_zip(
+                    table(
+                        epoch=number(3), state_dict=WEIGHTS, callbacks=b"}", hyper_parameters=table(lr=b"G" + bytes(8))
+                    )
+                )
+            }
+        ),
+    ),
+    twin(
+        "two-torch-zips",
+        "torch.load",
+        lambda: vit({"a.pt": torch_zip(WEIGHTS, root="a"), "b.pth": torch_zip(WEIGHTS, root="b")}),
+    ),
+    twin(
+        "mac-zip",
+        "unzip",
+        lambda: vit({"demo.zip": zipped({"demo/a.txt": "a", "__MACOSX/demo/._a.txt": b"\0\5\x16\7" + bytes(40)})}),
+    ),
 )
-
-
