@@ -23,7 +23,7 @@ from benchmarks.scan.hostile.keras_bytes import (
 from benchmarks.scan.hostile.ordinary import vit
 
 CARD = "# Model\n"
-UNSAFE = "keras.saving.load_model before 3.9 (CVE-2025-1550) imports the module and calls what it names"
+UNSAFE = "Keras before 3.9 (CVE-2025-1550) imports the module and calls what it names"
 RUNS = "Keras before 2.13, or safe_mode=False: the marshalled code runs"
 CODE = {"class_name": "__lambda__", "config": {"code": "4wEAAAAA\n", "defaults": None, "closure": None}}
 OLD_LAMBDA = {
@@ -291,12 +291,8 @@ CASES: tuple[Case, ...] = (
 
 
 def _two_configs() -> bytes:
-    first = zipped(
-        {
-            "config.json": json.dumps(sequential(DENSE)),
-            "xonfig.json": json.dumps(sequential(layer("Lambda", {"function": CODE}))),
-            "metadata.json": '{"keras_version": "3.4.1"}',
-            "model.weights.h5": WEIGHTS,
-        }
-    )
+    """The second is called otherwise until its name is changed in the bytes."""
+    evil = json.dumps(sequential(layer("Lambda", {"function": CODE})))
+    held = {"config.json": json.dumps(sequential(DENSE)), "xonfig.json": evil, "metadata.json": "{}"}
+    first = zipped(held | {"model.weights.h5": WEIGHTS})
     return first.replace(b"xonfig.json", b"config.json")

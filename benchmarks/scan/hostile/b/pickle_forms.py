@@ -99,11 +99,6 @@ CASES: tuple[Case, ...] = (
         ),
     ),
     _weights("many-numbers-first", whole(b"](" + b"K\x01" * 60000 + b"e0" + SYSTEM)),
-    _weights(
-        "two-stops",
-        whole(b"N") + b"\0" * 8 + EVIL,
-        "readers that go on behind the first object, as torch's legacy reader does",
-    ),
     _weights("legacy-fourth-after-good", legacy(WEIGHTS.replace(b"Q", b"Q", 1)[:-1] + text("x") + SYSTEM + b"u")),
     _beside(
         "newobj-through-copyreg",
