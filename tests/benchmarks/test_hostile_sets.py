@@ -1,4 +1,4 @@
-"""The red team's cases are what they say: pickles reach their call, the sets share no file, twins are twins of a kind."""
+"""The red team's cases are what they say: raw pickles reach their effect, no repo is in both sets."""
 
 from __future__ import annotations
 
