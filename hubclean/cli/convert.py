@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubclean.cli.options import json_option, policy_options, print_result, subfolder_option
-from hubclean.cli.text.scan import headline
 from hubclean.escaping import printable
-from hubclean.scanning.converting import ConvertReport
+
+if TYPE_CHECKING:
+    from hubclean.scanning.converting import ConvertReport
 
 
 @click.command()
@@ -63,6 +64,8 @@ def convert(
 
 def render_convert(report: ConvertReport) -> str:
     """The report as text."""
+    from hubclean.cli.text.scan import headline
+
     lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     if report.conversion is None or report.refused:
         lines.append(f"nothing was converted: {printable(report.refused.why if report.refused else '', 600)}")

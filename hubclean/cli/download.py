@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubclean.cli.options import json_option, place_options, policy_options, print_result
-from hubclean.cli.text.scan import headline, loaded_line
 from hubclean.escaping import printable
-from hubclean.scanning.downloading import DownloadReport
+
+if TYPE_CHECKING:
+    from hubclean.scanning.downloading import DownloadReport
 
 
 def render_download(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
+    from hubclean.cli.text.scan import headline, loaded_line
+
     lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report.scan)}")
     if report.folder is None or report.refused:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from hubclean.cli.hf_extension import Registration
 from hubclean.cli.options import json_option, print_result
 from hubclean.escaping import printable
+
+if TYPE_CHECKING:
+    from hubclean.cli.hf_extension import Registration
 
 
 @click.command("hf-register")

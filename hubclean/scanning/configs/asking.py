@@ -12,7 +12,7 @@ from hubclean.records import Severity
 from hubclean.scanning.configs.fields_of_key import reads, rows_at
 from hubclean.scanning.configs.loader_fields import LoaderField
 from hubclean.scanning.configs.renaming import Renaming, in_labels
-from hubclean.scanning.named_code import target
+from hubclean.scanning.named_code import evaluated, is_called, target
 
 Path = tuple[str, ...]
 
@@ -106,6 +106,12 @@ def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
         yield from found
         if found:
             return
+    if isinstance(value, str) and is_called(value, path):
+        what = f"{_shown(path, value, place)}: whoever makes what a config names runs it"
+        yield Ask("HC-CFG-001", "high", what, "code", True)
+    if isinstance(value, str) and (reached := evaluated(value)):
+        what = f"{_shown(path, value, place)}: an expression that MONAI evaluates, which reaches for {reached[:40]!r}"
+        yield Ask("HC-CFG-001", "high", what, "code", True)
     if isinstance(value, str) and len(value) <= LONGEST_REFERENCE and _CODE_REFERENCE.match(value):
         yield Ask("HC-CFG-001", "high", f"{_shown(path, value, place)}: code of another repo", "code")
 

@@ -127,8 +127,11 @@ def components(file: str, root: object) -> Iterator[Ask]:
 
 def _pipeline(root: dict[str, object]) -> Iterator[Ask]:
     """A component is ``[library, class]``; a library of the repo's own is a Python file of the repo."""
-    for key, value in root.items():
-        if not isinstance(value, list) or len(value) not in (2, 3) or not isinstance(value[0], str):
+    rows = [(key, value) for key, value in root.items() if isinstance(value, list) and len(value) in (2, 3)]
+    # A component of modular pipelines says in a third place where it comes from, and its library and class once more.
+    hints = [(f"{key}.type_hint", value[2].get("type_hint")) for key, value in rows if isinstance(value[-1], dict)]
+    for key, value in [*rows, *hints]:
+        if not isinstance(value, list) or not value or not isinstance(value[0], str):
             continue
         if value[0].split(".")[0] not in _LIBRARIES and value[0] not in _PIPELINES:
             what = f"{key[:80]} is {json.dumps(value)[:120]}: a class from a file of the repo, or of any package"

@@ -47,6 +47,7 @@ _SIGNATURES: tuple[tuple[str, int, bytes], ...] = (
     ("pdf", 0, b"%PDF-"),
     ("tar", 257, b"ustar"),
 )
+_WRITTEN = ("lfs-pointer", "executable", "pdf")  # formats that may be plain text from end to end
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 
 
@@ -62,10 +63,12 @@ def sniff(head: bytes, size: int) -> str:
         return "empty"
     if _is_safetensors(head, size):
         return "safetensors"
+    # A text may begin with "BM25" or "GGUF"; no binary format does without a control sign in its first bytes.
+    text = _is_text(head, cut=len(head) < size)
     for name, offset, signature in _SIGNATURES:
-        if head.startswith(signature, offset):
+        if head.startswith(signature, offset) and (not text or name in _WRITTEN):
             return name
-    if kind := inert(head, size):
+    if (kind := inert(head, size)) and not text:
         return kind
     if len(head) > 1 and head[0] == 0x80 and head[1] <= 5:
         return "pickle"
@@ -79,7 +82,7 @@ def sniff(head: bytes, size: int) -> str:
         return "coreml"
     if any(head.startswith(HDF5, at) for at in HDF5_PLACES):
         return "hdf5"
-    if _is_text(head, cut=len(head) < size):
+    if text:
         return "json" if head.lstrip()[:1] in (b"{", b"[") else "text"
     return "unknown"
 

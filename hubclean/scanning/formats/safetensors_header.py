@@ -231,11 +231,19 @@ def _missing_bytes() -> str:
     raise AssertionError("safetensors accepts a file without its tensors")
 
 
+_LEAVES = re.compile(r"^\s*[/\\~]|(^|[/\\])\s*\.\.\s*([/\\]|$)|^\s*[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+class LeavesRepo(FormatError):
+    """An index that names a file outside the repo."""
+
+
 def parse_index(text: bytes) -> dict[str, str]:
     """The shard of every tensor from a ``*.safetensors.index.json``; shard names are bare file names.
 
     Raises:
         FormatError: not such an index, a tensor given twice, or a shard outside the index's own folder.
+        LeavesRepo: a shard outside the repo.
     """
     try:
         root, twice = read_json(text)
@@ -247,6 +255,8 @@ def parse_index(text: bytes) -> dict[str, str]:
     if twice:
         raise FormatError(f"the index gives {json.dumps(twice[0][0])} twice")
     for shard in shards.values():
+        if _LEAVES.search(shard):
+            raise LeavesRepo(f"the index names a shard outside the repo: {json.dumps(shard)}")
         if not shard or shard in (".", "..") or any(sign in shard for sign in "/\\:\0"):
             raise FormatError(f"the index names a shard outside its folder: {json.dumps(shard)}")
     return shards

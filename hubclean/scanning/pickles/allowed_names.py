@@ -20,18 +20,20 @@ _MODULES_TEXT = """
 os posix nt ntpath posixpath nturl2path sys subprocess _posixsubprocess pty popen2 commands importlib imp _imp
 _frozen_importlib _frozen_importlib_external runpy pkgutil zipimport code codeop codecs _io io fileinput shutil
 tempfile pathlib glob socket _socket socketserver ssl http httplib urllib urllib2 urllib3 requests httpx aiohttp
-ftplib smtplib imaplib poplib nntplib telnetlib xmlrpc webbrowser asyncio multiprocessing concurrent threading
-_thread thread signal ctypes _ctypes cffi mmap pip ensurepip venv setuptools distutils _distutils_hack pickle
-cPickle _pickle cloudpickle dill joblib shelve marshal types new functools _functools operator _operator inspect
-pydoc pydoc_data pdb bdb cProfile profile pstats timeit trace idlelib lib2to3 test unittest doctest logging uuid
-mailcap platform _aix_support _osx_support _pyrepl pyrepl sysconfig site gc faulthandler builtins __builtin__
-_interpreters _xxsubinterpreters interpreters ast string typing weakref atexit contextlib readline curses turtle
-sqlite3 dbm zipfile tarfile getpass linecache tokenize IPython pandas.io huggingface_hub fickling picklescan
-modelscan antigravity __main__ nose pytest _pytest py torch.hub torch.jit torch.utils torch.package
+ftplib smtplib imaplib poplib nntplib telnetlib xmlrpc webbrowser asyncio multiprocessing concurrent threading _thread
+thread signal ctypes _ctypes cffi mmap pip ensurepip venv setuptools distutils _distutils_hack pickle cPickle _pickle
+cloudpickle dill joblib shelve marshal types new functools _functools operator _operator inspect pydoc pydoc_data pdb
+bdb cProfile profile pstats timeit trace idlelib lib2to3 test unittest doctest logging uuid mailcap platform
+_aix_support _osx_support _pyrepl pyrepl sysconfig site gc faulthandler builtins __builtin__ _interpreters
+_xxsubinterpreters interpreters ast string typing weakref atexit contextlib readline curses turtle sqlite3 dbm zipfile
+tarfile getpass linecache tokenize IPython pandas.io huggingface_hub fickling picklescan modelscan gzip bz2 lzma
+mailbox netrc wsgiref cgi cgitb filecmp wave aifc sunau sndhdr imghdr termios tty winreg _winreg _winapi msvcrt
+winsound pipes tkinter Tkinter compileall py_compile modulefinder zipapp symtable gettext plistlib selectors select
+xml.sax xml.dom pyexpat antigravity __main__ nose pytest _pytest py torch.hub torch.jit torch.utils torch.package
 torch._dynamo torch._inductor torch.fx torch.distributed.rpc torch.distributed.run torch.distributed.launch
-torch.distributed.elastic torch.multiprocessing torch.serialization torch.load torch.storage torch.ops
-torch._ops torch.cpp_extension numpy.f2py numpy.testing numpy.distutils numpy.ctypeslib numpy.lib numpy.load
-numpy.loads numpy.save numpy.compat keras.utils tensorflow.io
+torch.distributed.elastic torch.multiprocessing torch.serialization torch.load torch.storage torch.ops torch._ops
+torch.cpp_extension numpy.f2py numpy.testing numpy.distutils numpy.ctypeslib numpy.lib numpy.load numpy.loads
+numpy.save numpy.compat keras.utils tensorflow.io
 """
 _MODULES = frozenset(_MODULES_TEXT.split())
 _CALLS = frozenset(

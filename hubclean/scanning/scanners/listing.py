@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
@@ -81,11 +82,18 @@ class Listing:
         yield from each(files, judge)
 
 
+_STREAM = re.compile(r":\$(data|index_allocation|bitmap)$", re.IGNORECASE)
+# Pictographs that a joiner makes one of, as families and flags are spelled.
+_JOINED = re.compile("(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff])")
+
+
 def _name(entry: RepoEntry, alike: Counter[str], paths: frozenset[str]) -> Judgement:
     parts = entry.path.replace("\\", "/").split("/")
     if entry.path.startswith(("/", "\\", "~")) or ".." in parts or parts[0][1:2] == ":":
         yield finding(Problem("HC-REP-004", "the file's name leaves the folder of the repo"), entry.path)
-    if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in entry.path):
+    if _STREAM.search(entry.path):
+        yield finding(Problem("HC-REP-004", "the name of a stream of another file, as Windows has them"), entry.path)
+    if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in _JOINED.sub("", entry.path)):
         yield finding(Problem("HC-REP-004", "control or direction characters in the file's name"), entry.path)
     if real := name_of_a_loader(entry.path):
         yield from _disguise(entry, real, paths)

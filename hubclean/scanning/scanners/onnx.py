@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -36,6 +37,8 @@ _BUILT_IN = {
     "com.ms.internal.nhwc",
     "org.pytorch.aten",
 }
+# Of onnxruntime-extensions, domain com.microsoft.extensions: they ask the service whose address the node holds.
+_CALLS_OUT = re.compile(r"(Azure|OpenAI)\w*(Invoker|To(Text|Audio|Image|Speech))$", re.IGNORECASE)
 _PYTHON = ("pyop", "pyopmulti", "pythonop", "pythonopgrad", "pycustomop", "pyfunc")
 _KEYS = ("location", "offset", "length", "checksum", "basepath")  # of onnx; onnxruntime writes prepacked_* too
 _PATHS = ("location", "basepath")
@@ -162,6 +165,9 @@ def _operators(model: OnnxModel) -> Iterator[Problem]:
         python = any(part.rstrip("_0123456789") in _PYTHON for part in parts)
         if python and (domain, kind) not in local:
             yield Problem("HC-NET-002", f"operator {shown} calls a Python function ({count} nodes)", at)
+        elif _CALLS_OUT.match(kind) and (domain, kind) not in local:
+            what = f"operator {shown} sends what the model is given to an address ({count} nodes)"
+            yield Problem("HC-NET-002", what, at)
         elif domain not in _BUILT_IN and (domain, kind) not in local:
             yield Problem("HC-NET-001", f"operator {shown} ({count} nodes), which no runtime has by itself", at)
 

@@ -21,6 +21,7 @@ from hubclean.scanning.scanners import Judgement, each, not_checked
 
 _WORD = re.compile(r"""["/.]([^"/.\n]{1,255}+)(?=\.\w)""")
 _SIGNS = re.compile(r"""["/.]""")
+_GENERATES = re.compile(r"(^|/)custom_generate/generate\.py$")
 _LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
 # Python's own parser takes the square of their number for the fields of one f-string, and for the parts of one name.
 _MOST_BRACES = 8000
@@ -32,7 +33,8 @@ _CHAIN = re.compile(rb"(?<![\w\x80-\xff.])" + _PART + rb"(?:" + _BLANK + rb"\." 
 class PythonFiles:
     """Lists Python files with what they import; hubclean never runs them and never calls them harmless.
 
-    HC-PY-001: medium, high when a JSON file of the repo names the module as code to load.
+    HC-PY-001: medium, high when a JSON file of the repo names the module as code to load, or transformers runs it for
+    its name.
     """
 
     name: ClassVar[str] = "python-files"
@@ -48,18 +50,23 @@ class PythonFiles:
         def judge(entry: RepoEntry) -> Judgement:
             module = entry.path.rsplit("/", 1)[-1].removesuffix(".py")
             pointed = all(part in named for part in _SIGNS.split(module) if part)
-            severity: Severity = "high" if pointed else "medium"
+            how = " that a config names as code to load" if pointed else _by_place(entry.path)
+            severity: Severity = "high" if how else "medium"
             if entry.size > self.max_bytes:
                 what = "a Python file, too long to be read"
                 yield finding(Problem("HC-PY-001", what, advice="do not run it", severity=severity), entry.path)
                 yield from not_checked(entry, f"more than {self.max_bytes} bytes of Python")
                 return
-            what = "a Python file" + (" that a config names as code to load" if pointed else "")
-            what += f"; imports: {_imports(reader.read(entry.path, self.max_bytes))}"
+            what = f"a Python file{how}; imports: {_imports(reader.read(entry.path, self.max_bytes))}"
             advice = "read it before you pass trust_remote_code=True"
             yield finding(Problem("HC-PY-001", what, advice=advice, severity=severity), entry.path)
 
         yield from each(python, judge)
+
+
+def _by_place(path: str) -> str:
+    """What runs a file because of its name; from a folder without asking, before transformers 5."""
+    return " that generate(custom_generate=...) runs" if _GENERATES.search(path) else ""
 
 
 def _named(reader: Reader, files: tuple[RepoEntry, ...]) -> frozenset[str]:

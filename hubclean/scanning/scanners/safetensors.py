@@ -17,6 +17,7 @@ from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.safetensors_header import (
     MAX_HEADER,
+    LeavesRepo,
     SafetensorsHeader,
     index_problems,
     parse_index,
@@ -89,7 +90,8 @@ def _index(reader: Reader, entry: RepoEntry, headers: dict[str, SafetensorsHeade
     try:
         shards = parse_index(reader.read(entry.path, MAX_HEADER))
     except FormatError as error:
-        yield finding(Problem("HC-ST-004", str(error), advice=advice), entry.path)
+        leaves = isinstance(error, LeavesRepo) or None
+        yield finding(Problem("HC-ST-004", str(error), advice=advice, hostile=leaves), entry.path)
         return
     names = set(shards.values())
     if reader.alone:

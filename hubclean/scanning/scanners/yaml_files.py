@@ -12,7 +12,7 @@ from hubclean.registry import Doc
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.templates import LONGEST_TEMPLATES, TEMPLATE_ADVICE, template_faults
 from hubclean.scanning.formats.yaml_configs.events import LONGEST, YamlFile, decoded, may_ask, read_yaml
-from hubclean.scanning.formats.yaml_configs.targets import raw_problems, yaml_problems
+from hubclean.scanning.formats.yaml_configs.targets import mlflow_problems, raw_problems, yaml_problems
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, judged, not_checked
@@ -25,8 +25,9 @@ class YamlFiles:
     """Follows YAML by PyYAML's events, so that no spelling hides a tag, and constructs nothing of it.
 
     HC-CFG-001: a ``!!python/`` tag, ``!new:``, ``!name:``, ``!apply:`` or ``!module:`` of HyperPyYAML, Hydra's
-    ``_target_``; HC-CFG-003: an ``!include:`` from outside; HC-CFG-004: a chat template that does not stay with its
-    messages; HC-CFG-005: too long. Text without a sign that any of these needs is not parsed.
+    ``_target_``, a function that runs commands under any key, an expression of MONAI's, the code that an ``MLmodel``
+    has mlflow import; HC-CFG-003: an ``!include:`` from outside; HC-CFG-004: a chat template that does not stay with
+    its messages; HC-CFG-005: too long. Text without a sign that any of these needs is not parsed.
     """
 
     name: ClassVar[str] = "yaml-files"
@@ -45,7 +46,14 @@ class YamlFiles:
             else:
                 yield from _judged(entry, reader.read(entry.path, self.max_bytes))
 
-        yield from each([entry for entry in files if entry.size and suffix(entry.path) in self.handles], judge)
+        yield from each([entry for entry in files if entry.size and self._is_yaml(entry.path)], judge)
+
+    def _is_yaml(self, path: str) -> bool:
+        return suffix(path) in self.handles or _is_mlflow(path)
+
+
+def _is_mlflow(path: str) -> bool:
+    return path.rsplit("/", 1)[-1] == "MLmodel"
 
 
 def _judged(entry: RepoEntry, body: bytes) -> Judgement:
@@ -58,7 +66,8 @@ def _judged(entry: RepoEntry, body: bytes) -> Judgement:
     if "\0" in text:
         yield from not_checked(entry, "YAML with zero bytes")
         return
-    if not may_ask(text):
+    mlflow = _is_mlflow(entry.path)
+    if not mlflow and not may_ask(text):
         yield from judged(entry, [], [], said)
         return
     if len(text) > LONGEST:
@@ -66,9 +75,9 @@ def _judged(entry: RepoEntry, body: bytes) -> Judgement:
         file = YamlFile(broken=what)
     else:
         file = read_yaml(text)
-    found = yaml_problems(file)
+    found = yaml_problems(file) | (mlflow_problems(file) if mlflow else {})
     unchecked = []
-    if file.broken and may_ask(text[file.stop :]):
+    if file.broken and (mlflow or may_ask(text[file.stop :])):
         found |= {problem: at for problem, at in raw_problems(text, file.stop).items() if problem not in found}
         unchecked = [f"YAML of which not all can be followed: {file.broken}"]
     yield from judged(entry, [*_placed(text, found), *_templates(file)], unchecked, said)

@@ -81,6 +81,7 @@ def test_a_bad_twin_is_a_finding(place: Path) -> None:
         (layer("Lambda", function={"class_name": "__lambda__", "config": {"code": "4w"}}), "HC-KER-001", "critical"),
         (layer("JaxLayer", call_fn={"class_name": "__lambda__", "config": {}}), "HC-KER-001", "critical"),
         (layer("Lambda", module=None, output_shape_type="lambda", function="a"), "HC-KER-001", "critical"),
+        (layer("Lambda", function_type="function", function="system", module="os"), "HC-KER-002", "critical"),
         (layer("TFOpLambda", module=None, function="io.read_file"), "HC-KER-003", "high"),
         (layer("TFOpLambda", module=None, function="raw_ops.WriteFile"), "HC-KER-003", "high"),
         (layer("TFOpLambda", module=None, function="numpy_function"), "HC-KER-003", "high"),

@@ -114,6 +114,8 @@ def test_keys_and_numbers_that_bend_a_loader_are_found(tmp_path: Path, entries: 
         ("Mine", "org.example", "HC-NET-001"),
         ("Block", "pkg.blocks", "HC-NET-001"),
         ("PyOp", "ai.onnx.contrib", "HC-NET-002"),
+        ("AzureTextInvoker", "com.microsoft.extensions", "HC-NET-002"),
+        ("OpenAIAudioToText", "ai.onnx.contrib", "HC-NET-002"),
         ("PythonOp", "com.microsoft", "HC-NET-002"),
         ("PyOp_1", "", "HC-NET-002"),
         ("Mine", "pyopmulti_2", "HC-NET-002"),

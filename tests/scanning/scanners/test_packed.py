@@ -78,11 +78,22 @@ def test_streams_are_judged(path: str, pack: object, tmp_path: Path) -> None:
     assert (bad.exit_code, bad.findings[0].rule) == (1, "HC-PKL-001")
 
 
-@pytest.mark.parametrize("body", [tarred({"../../x": b"a"}), tarred({"/etc/x": b"a"}), tarred({}, link="/etc/passwd")])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(tarred({"../../x": b"a"}), tarred({"/etc/x": b"a"}), tarred({}, link="/etc/passwd")),
+        *(tarred({}, link="a/../../x"), tarred({}, link="C:/x"), tarred({}, link="a\\..\\x")),
+    ],
+)
 def test_paths_and_links_that_leave(body: bytes, tmp_path: Path) -> None:
     report = judged(tmp_path, "a.tar", body)
     assert report.exit_code == 1
     assert "HC-ZIP-002" in {row.rule for row in report.findings}
+
+
+def test_a_link_to_a_neighbour_is_ordinary(tmp_path: Path) -> None:
+    report = judged(tmp_path, "a.tar", tarred({"run/epoch_3.txt": b"a"}, link="run/epoch_3.txt"))
+    assert (report.exit_code, report.findings) == (0, ())
 
 
 def test_bombs_are_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,4 +88,9 @@ def test_an_index_that_disagrees_is_a_finding(tmp_path: Path, weight_map: dict[s
 def test_an_index_of_any_variant_is_judged(tmp_path: Path, path: str) -> None:
     body = json.dumps({"weight_map": {"a": "../../evil.bin"}}).encode()
     findings, _ = judge("safetensors-header", tmp_path, {path: body})
-    assert [row.rule for row in findings] == ["HC-ST-004"]
+    assert [(row.rule, row.hostile) for row in findings] == [("HC-ST-004", True)]
+
+
+def test_an_index_that_names_a_subfolder_is_told_and_not_hostile(tmp_path: Path) -> None:
+    findings, _ = judge("safetensors-header", tmp_path, shards(a="parts/model-1.safetensors"))
+    assert [(row.rule, row.hostile) for row in findings] == [("HC-ST-004", False)]

@@ -38,6 +38,13 @@ CALLS = [
     "a: !name:torch.load",
     "a: !apply:torch.hub.load [x]",
     "a: !module:custom",
+    "model: {target: os.system, params: {command: id}}",
+    "metrics:\n- _component_: subprocess:run",
+    "a: builtins.eval",
+    "x: $import os; os.system('id')",
+    'x: \'$@y and __import__("os").system("id")\'',
+    "x: [a, $subprocess.run('id')]",
+    "x: ${'a':eval('1')}",
     "a: [\n!!python/name:os.system",
 ]
 
@@ -84,6 +91,11 @@ def test_what_is_worth_a_look_is_told_and_not_hostile(tmp_path: Path, text: str,
         "# !!python/name:os.system\na: '!!python/name:os.system'\nb: |\n  _target_: os.system",
         "chat_template: |\n  {% for m in messages %}{{ m['content'] }}{% endfor %}",
         "class_path: torch.optim.Adam",
+        "forbidden_calls: [os.system, builtins.eval]\nblocked:\n  names: subprocess.run",
+        "text: never call os.system here\nmodule: os.system_of_units",
+        "imports: [$import os, $import glob]\nx: $os.path.join(@root, 'a')\nz: $@net#__local_refs",
+        "y: $torch.device('cuda:0')",
+        "a: ${eval:'2 * ${b}'}\nb: $PRICE\nc: costs $5",
         "{{ if .a }}: broken\n\t- but plain",
         "- " * 100,
     ],
@@ -91,6 +103,22 @@ def test_what_is_worth_a_look_is_told_and_not_hostile(tmp_path: Path, text: str,
 def test_plain_data_is_ok(tmp_path: Path, text: str) -> None:
     findings, verdicts = judge("yaml-files", tmp_path, {"params.yml": text.encode()})
     assert (findings, verdicts["params.yml"].state) == ([], "ok")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("flavors: {python_function: {loader_module: mlflow.sklearn, model_path: model.pkl}}", 0),
+        ("flavors:\n  python_function:\n    loader_module: mlflow.pytorch\n    code: null\n", 0),
+        ("flavors:\n  python_function:\n    loader_module: evil\n    data: x\n", 1),
+        ("flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    code: code\n", 1),
+        ("flavors:\n  python_function:\n    loader_module: mlflow.pyfunc.model\n    model_code_path: m.py\n", 1),
+    ],
+)
+def test_what_an_mlmodel_has_mlflow_import(tmp_path: Path, text: str, found: int) -> None:
+    findings, verdicts = judge("yaml-files", tmp_path, {"sub/MLmodel": text.encode()})
+    assert [(row.rule, row.severity) for row in findings] == [("HC-CFG-001", "high")] * found
+    assert ("sub/MLmodel" in verdicts) is not bool(found)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from typing import Any
 from hubclean.scanning.budget import spend
 from hubclean.scanning.formats.strict_json import JsonProblem, read_json
 from hubclean.scanning.formats.tensorflow.keras_names import plain_operation, standing
+from hubclean.scanning.pickles.allowed_names import is_dangerous
 from hubclean.scanning.rules import Problem
 
 _LOOKUPS = ("StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization")
@@ -132,6 +133,10 @@ def _code(value: dict[str, Any]) -> Iterator[Row]:
     function = inner.get("function")
     if isinstance(function, list):
         yield "HC-KER-001", "a Lambda layer with marshalled bytecode", None
+    elif (
+        isinstance(function, str) and isinstance(module := inner.get("module"), str) and is_dangerous(module, function)
+    ):
+        yield "HC-KER-002", f"a Lambda layer calls {module[:80]}.{function[:80]}, of Python itself", "critical"
     elif isinstance(function, str):
         yield "HC-KER-002", f"a Lambda layer calls {function[:80]!r}, which the loading program has to have", "medium"
 

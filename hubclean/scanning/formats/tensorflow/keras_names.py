@@ -197,6 +197,7 @@ _TENSOR_TYPES = re.compile(
     r"^(Tensor|Sparse|Ragged|Indexed|Bounded|Variable|Optional|None|Dataset|Iterator|Resource)\w*(Spec|Shape|Tensor)$|^DType$|^TensorShape(V1)?$"
     r"|^(List|_Dict|_Tuple)Wrapper$"
 )
+_BESIDE_PYTHON = ("posix", "nt", "test", "pip", "setuptools", "pkg_resources", "_distutils_hack")
 _BESIDE_KERAS = ("keras_hub", "keras_nlp", "keras_cv", "keras_tuner")
 
 
@@ -220,7 +221,7 @@ def standing(module: str | None, name: str, function: bool, registered: str) -> 
         return _of_keras(room, name, function)
     if root in _BESIDE_KERAS and not function and name[:1].isupper() and ".utils" not in module:
         return "own"
-    if root in sys.stdlib_module_names or root in ("posix", "nt"):
+    if root in sys.stdlib_module_names or root in _BESIDE_PYTHON:
         return "dangerous"
     if root == "tensorflow" and not function and _TENSOR_TYPES.match(name):
         return "own"

@@ -9,13 +9,16 @@ Source: ``yaml/scanner.py``, ``yaml/parser.py`` and ``yaml/reader.py`` of PyYAML
 from __future__ import annotations
 
 import codecs
+import re
 from dataclasses import dataclass, field
 
 from hubclean.scanning.budget import spend
+from hubclean.scanning.named_code import names_calls
 
 LONGEST = 1 << 20  # signs that are followed
 DEEPEST = 64
 # A tag has an exclamation mark, an escape a backslash; keys are spelled out otherwise.
+_EVALUATED = re.compile(r"""[:\-\[,"'\s]\$[A-Za-z_@(\[{]""")  # MONAI's expressions; ``${`` alone is OmegaConf's
 _SIGNS = ("!", "\\", "_target_", "class_path", "chat_template")
 
 
@@ -72,7 +75,7 @@ def decoded(text: bytes) -> str:
 
 def may_ask(text: str) -> bool:
     """Whether there is a sign in it without which no tag, target or template is there."""
-    return any(sign in text for sign in _SIGNS)
+    return any(sign in text for sign in _SIGNS) or names_calls(text) or _EVALUATED.search(text) is not None
 
 
 def read_yaml(text: str) -> YamlFile:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from hubclean.records import Severity
 from hubclean.scanning.formats.yaml_configs.events import Pair, YamlFile
-from hubclean.scanning.named_code import target
+from hubclean.scanning.named_code import evaluated, is_called, target
 from hubclean.scanning.pickles.allowed_names import is_allowed, is_dangerous
 from hubclean.scanning.pickles.record_names import kind_of
 from hubclean.scanning.rules import Problem
@@ -52,8 +52,40 @@ def yaml_problems(file: YamlFile) -> dict[Problem, int]:
             found.setdefault(problem, tag.at)
     whole = functools.cache(lambda: _spelled(file.pairs))
     for pair in file.pairs:
-        if pair.keys[-1] in ("_target_", "class_path") and (problem := _target(pair, whole)) is not None:
+        if (problem := _of_pair(pair, whole)) is not None:
             found.setdefault(problem, pair.at)
+    return found
+
+
+def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]]) -> Problem | None:
+    if pair.keys[-1] in ("_target_", "class_path"):
+        return _target(pair, spelled)
+    shown = f"{pair.keys[-1][:80]} is {pair.value[:120]!r} in YAML"
+    if is_called(pair.value, pair.keys):
+        what = f"{shown}: whoever makes what a config names runs it"
+        return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
+    if reached := evaluated(pair.value):
+        what = f"{shown}: an expression that MONAI evaluates, which reaches for {reached[:40]!r}"
+        return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
+    return None
+
+
+def mlflow_problems(file: YamlFile) -> dict[Problem, int]:
+    """What ``mlflow.pyfunc.load_model`` imports and runs because an ``MLmodel`` says so, without asking.
+
+    Source: mlflow 3 ``pyfunc/__init__.py`` (``loader_module``), ``utils/model_utils.py`` (``code`` goes onto
+    ``sys.path``), ``models/model.py`` (``model_code_path``).
+    """
+    found = {}
+    for pair in file.pairs:
+        key, value = pair.keys[-1], pair.value.strip()
+        if key == "loader_module" and not value.startswith("mlflow."):
+            what = "mlflow imports this module and calls it"
+        elif key in ("code", "model_code_path") and value not in ("", "null", "~"):
+            what = "mlflow imports or runs Python files of the repo"
+        else:
+            continue
+        found[Problem("HC-CFG-001", f"{key} is {value[:120]!r}: {what}", advice=ADVICE)] = pair.at
     return found
 
 
