@@ -95,3 +95,9 @@ def saved_model(*operations: str, library: bool = False) -> bytes:
     else:
         graph = plain + b"".join(field(1, node) for node in nodes)
     return field(1, 1) + field(2, field(1, field(4, "serve")) + field(2, graph))
+
+
+def with_attribute(kind: str, key: str, value: str) -> bytes:
+    """saved_model.pb with one node that has a text as attribute."""
+    node = field(1, "n") + field(2, kind) + field(5, field(1, key) + field(2, field(2, value)))
+    return field(1, 1) + field(2, field(1, field(4, "serve")) + field(2, field(1, node)))
