@@ -1,37 +1,28 @@
 """What a name or an expression in a config may do to whoever makes it: Hydra's targets, MONAI's expressions.
 
-Sources: Hydra ``_instantiate2.py``; MONAI 1.5 ``bundle/config_item.py`` (``ConfigExpression``: what begins with a
-dollar sign is evaluated).
+Sources: Hydra ``_instantiate2.py``; YOLOv5 ``models/yolo.py`` (``parse_model``); MONAI 1.5 ``bundle/config_item.py``
+(``ConfigExpression``: what begins with a dollar sign is evaluated).
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Sequence
 
 from hubclean.records import Severity
 from hubclean.scanning.pickles.allowed_names import is_dangerous
+from hubclean.scanning.pickles.called_names import CALLED
 
 _LIBRARIES = (
     *("torch", "torchvision", "timm", "transformers", "diffusers", "lightning", "pytorch_lightning", "monai"),
     *("torchmetrics", "albumentations", "kornia", "segmentation_models_pytorch"),
 )
-# What nobody names in a config but to have it called, whatever the key: instantiators differ in their keys alone.
-_CALLED = re.compile(
-    r"""(?:(?:os|posix|nt)[.:](?:system|popen\d?|startfile|posix_spawnp?|(?:exec|spawn)[lv]p?e?)
-    |subprocess[.:](?:Popen|run|call|check_call|check_output|getoutput|getstatusoutput)
-    |commands[.:](?:getoutput|getstatusoutput)
-    |(?:builtins|__builtin__|__builtins__)[.:](?:eval|exec|execfile|compile|__import__|open|getattr|input|breakpoint)
-    |importlib[.:](?:import_module|__import__|reload)|runpy[.:]run_(?:path|module)|pty[.:]spawn
-    |(?:_?pickle|cPickle|dill|cloudpickle|marshal|joblib)[.:]loads?|torch[.:]hub[.:]load|shutil[.:]rmtree
-    |asyncio[.:]create_subprocess_(?:shell|exec)|urllib[.:]request[.:]url(?:open|retrieve)|webbrowser[.:]open
-    |timeit[.:](?:timeit|repeat)|cProfile[.:]run|code[.:]interact|ctypes[.:](?:CDLL|cdll[.:]LoadLibrary|WinDLL))""",
-    re.VERBOSE,
-)
 _LISTED = re.compile(
     r"forbid|block|deny|denied|ban(ned)?$|unsafe|danger|disallow|blacklist|exclude|ignore", re.IGNORECASE
 )
-_WORDS = frozenset({"name", "title", "text", "description", "label", "comment", "word", "token", "content"})
+WORDS = frozenset({"name", "title", "text", "description", "label", "comment", "word", "token", "content"})
+_LONGEST_CODE = 2000
 _REACHED = "subprocess|importlib|runpy|pty|ctypes|socket|urllib|requests|marshal|pickle"
 _EXPRESSION = re.compile(
     rf"""\b(?:os|posix|nt)\s*\.\s*(?:system|popen|startfile|(?:posix_)?spawn\w*|exec[lv]\w*)\b
@@ -47,20 +38,36 @@ def is_called(value: str, path: Sequence[str]) -> bool:
 
     A key that asks for anybody's words, and a list of what is forbidden, mean none.
     """
-    if len(value) > 60 or not _CALLED.fullmatch(value.strip()):
+    if len(value) > 60 or not CALLED.fullmatch(value.strip()):
         return False
-    return path[-1:] != () and path[-1].lower() not in _WORDS and not any(map(_LISTED.search, path))
+    return path[-1:] != () and path[-1].lower() not in WORDS and not any(map(_LISTED.search, path))
 
 
 def names_calls(text: str) -> bool:
     """Whether a name of that kind stands anywhere in a text."""
-    return _CALLED.search(text) is not None
+    return CALLED.search(text) is not None
 
 
 def evaluated(value: str) -> str:
-    """What an expression of MONAI's would reach for that no model needs; empty if it is none, or reaches nothing."""
-    found = _EXPRESSION.search(value) if value.startswith("$") else None
-    return found.group() if found else ""
+    """What an expression would reach for that no model needs; empty if it is none, or reaches nothing.
+
+    MONAI evaluates what begins with a dollar sign; YOLO's models evaluate the names of their layers, which are taken
+    for code where all of a text is code that calls something.
+    """
+    found = _EXPRESSION.search(value)
+    if found and (value.startswith("$") or _is_code(value)):
+        return found.group()
+    return ""
+
+
+def _is_code(text: str) -> bool:
+    if len(text) > _LONGEST_CODE or "(" not in text:
+        return False
+    try:
+        tree = ast.parse(text.strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return all(isinstance(node, (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)) for node in tree.body)
 
 
 def target(path: str) -> tuple[Severity, bool]:

@@ -108,6 +108,10 @@ BENIGN: list[tuple[str, Files]] = [
     ("keras", {"results.json": {"model": {"class_name": "my_net", "config": {"lr": 0.1}, "module": "nets"}}}),
     ("named", {"config.json": {**VIT, "id2label": {"0": "os.system", "1": "builtins.eval"}}}),
     ("named", {"config.json": {**VIT, "name": "os.system", "tokens": [{"content": "builtins.eval"}]}}),
+    ("transformers", {"preprocessor_config.json": {"tesseract_config": "--psm 6 --oem 3", "ocr_lang": None}}),
+    ("transformers", {"tokenizer_config.json": {"mecab_kwargs": {"mecab_dic": "unidic_lite"}, "sp_model_kwargs": {}}}),
+    ("named", {"samples.json": {"text": "__import__('os').system('id')", "prompt": "never call eval(x) in it"}}),
+    ("names", {"My film \u29f8 part 2.mp4.txt": b"a\n"}),
     ("named", {"tools.json": {"blocklist": ["os.system", "subprocess.Popen"], "text": "os.system"[:4]}}),
     ("named", {"configs/inference.json": {"imports": ["$import glob", "$import os"], "x": "$os.path.join(@a, 'b')"}}),
     (

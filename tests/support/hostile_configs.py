@@ -131,6 +131,13 @@ HOSTILE: list[tuple[str, Files]] = [
     ("named", {"configs/inference.json": {"imports": ["$import os"], "run": ["$os.system('id')"]}}),
     ("named", {"configs/train.json": {"x": "$@net if True else __import__('pty').spawn('sh')"}}),
     ("diffusers", {"modular_model_index.json": {"unet": [None, None, {"type_hint": ["evil", "Net"]}]}}),
+    ("named", {"model.json": {"backbone": [[-1, 1, "__import__('os').system('id')", []]]}}),
+    ("transformers", {"preprocessor_config.json": {"tesseract_config": "--psm 6 -c debug_file=/tmp/x"}}),
+    ("transformers", {"tokenizer_config.json": {"mecab_kwargs": {"mecab_option": "-r /tmp/x"}}}),
+    ("transformers", {"tokenizer_config.json": {"mecab_kwargs": {"mecab_dic": "../../x"}}}),
+    ("transformers", {"tokenizer_config.json": {"sp_model_kwargs": {"model_file": "/etc/passwd"}}}),
+    ("open_clip", {"open_clip_config.json": {"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"bpe_path": "/etc/x"}}}}}),
+    ("names", {"onnx\u2215model.onnx": b"a\n"}),
     # names
     ("names", {"Config.json": {**VIT, "hidden_size": 16}}),
     ("names", {"config.json ": {**VIT, "hidden_size": 16}}),

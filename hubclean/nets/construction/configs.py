@@ -26,7 +26,18 @@ _COUNTED = re.compile(
 _ATTENTIONS = frozenset({None, True, False, "eager", "sdpa", "flash_attention_2", "flex_attention"})
 # What stops the loading if it asks for anything, and what is left out: no library of ours needs it.
 _STOPS: tuple[Reads, ...] = ("code", "switch", "builder")
-_LEFT_OUT: tuple[Reads, ...] = ("alias", "code", "switch", "builder", "weights", "base", "data", "member", "path")
+_LEFT_OUT: tuple[Reads, ...] = (
+    "alias",
+    "code",
+    "switch",
+    "builder",
+    "weights",
+    "base",
+    "data",
+    "member",
+    "options",
+    "path",
+)
 _NO_SHAPE: tuple[Reads, ...] = ("code", "switch", "builder", "weights", "base", "data", "name")
 _WORD = re.compile(r"[\w.+\- ]{0,100}")
 _PRETRAINED = frozenset(

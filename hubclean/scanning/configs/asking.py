@@ -12,7 +12,7 @@ from hubclean.records import Severity
 from hubclean.scanning.configs.fields_of_key import reads, rows_at
 from hubclean.scanning.configs.loader_fields import LoaderField
 from hubclean.scanning.configs.renaming import Renaming, in_labels
-from hubclean.scanning.named_code import evaluated, is_called, target
+from hubclean.scanning.named_code import WORDS, evaluated, is_called, target
 
 Path = tuple[str, ...]
 
@@ -109,8 +109,8 @@ def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
     if isinstance(value, str) and is_called(value, path):
         what = f"{_shown(path, value, place)}: whoever makes what a config names runs it"
         yield Ask("HC-CFG-001", "high", what, "code", True)
-    if isinstance(value, str) and (reached := evaluated(value)):
-        what = f"{_shown(path, value, place)}: an expression that MONAI evaluates, which reaches for {reached[:40]!r}"
+    if isinstance(value, str) and key.lower() not in WORDS and (reached := evaluated(value)):
+        what = f"{_shown(path, value, place)}: an expression for a loader to evaluate, reaching for {reached[:40]!r}"
         yield Ask("HC-CFG-001", "high", what, "code", True)
     if isinstance(value, str) and len(value) <= LONGEST_REFERENCE and _CODE_REFERENCE.match(value):
         yield Ask("HC-CFG-001", "high", f"{_shown(path, value, place)}: code of another repo", "code")
@@ -219,6 +219,13 @@ def _member(row: LoaderField, path: Path, key: str, value: object, place: Place)
             yield Ask("HC-CFG-003", "high", f"{shown}: {leaves} in a loader's field", "redirect")
 
 
+def _options(row: LoaderField, path: Path, key: str, value: object, place: Place) -> Iterator[Ask]:
+    """Options that are handed to another program or library as one text."""
+    if isinstance(value, str) and any(foreign(word) for word in re.split(r"[\s=]", value)):
+        shown = _shown(path, value, place)
+        yield Ask("HC-CFG-003", "high", f"{shown}: options that name a file outside the repo", "redirect")
+
+
 def _path(row: LoaderField, path: Path, key: str, value: object, place: Place) -> Iterator[Ask]:
     if isinstance(value, str) and _UPWARDS.search(value):
         yield Ask("HC-CFG-003", "high", f"{_shown(path, value, place)}: a path outside the repo", "redirect")
@@ -234,6 +241,7 @@ _READS: dict[str, Callable[[LoaderField, Path, str, object, Place], Iterator[Ask
     "base": _weights,
     "data": _data,
     "member": _member,
+    "options": _options,
     "path": _path,
 }
 

@@ -19,6 +19,7 @@ Reads = Literal[
     "base",  # the same, and honest repos of the library name another repo there
     "data",  # another repo, folder or file is read as plain data: names of classes, a font
     "member",  # a file of the repo, by a name that is joined to its folder
+    "options",  # words for another program, which may name files
     "name",  # a name of timm's registry, which loads elsewhere if a scheme stands in front
     "path",  # a path by its key, of any library: foreign only if it climbs out of the repo
     "alias",  # other keys get another meaning
@@ -156,6 +157,28 @@ FIELDS: tuple[LoaderField, ...] = (
         under="chat_template",
         anywhere=True,
     ),
+    LoaderField(
+        "transformers",
+        ("tesseract_config", "mecab_option"),
+        "options",
+        "models/layoutlmv3/image_processing_layoutlmv3, models/bert_japanese: handed to the program",
+        anywhere=True,
+    ),
+    LoaderField(
+        "transformers",
+        ("model_file", "model_proto", "extra_options"),
+        "member",
+        "SentencePieceProcessor(**sp_model_kwargs) of slow tokenizers",
+        under="sp_model_kwargs",
+        anywhere=True,
+    ),
+    LoaderField(
+        "transformers",
+        ("mecab_dic", "sudachi_config_path", "sudachi_resource_dir", "sudachi_dict_type"),
+        "member",
+        "models/bert_japanese: MecabTokenizer, SudachiTokenizer",
+        anywhere=True,
+    ),
     LoaderField("transformers", ("adapter",), "member", "pipelines/decision: subfolder of an adapter"),
     # timm
     LoaderField("timm", ("hf_hub_id",), "weights", "models/_builder._resolve_pretrained_source"),
@@ -247,6 +270,7 @@ FIELDS: tuple[LoaderField, ...] = (
         "hf_model.HFTextEncoder, factory.get_tokenizer",
         files=("open_clip_config.json",),
     ),
+    LoaderField("open_clip", ("bpe_path",), "member", "tokenizer.SimpleTokenizer", anywhere=True),
     # Hydra, OmegaConf, and words of many trainers for the same
     LoaderField("hydra", ("_target_", "custom_objects"), "code", "hydra.utils.instantiate"),
     LoaderField(

@@ -48,11 +48,16 @@ class ArrayHeader:
     odd: str
     itemsize: int | None = None
 
+    @property
+    def stop(self) -> int | None:
+        """Where the array ends, counted from its beginning; ``None`` where the spelling does not tell."""
+        return None if self.itemsize is None else self.start + prod(self.shape) * self.itemsize
+
     def differs(self, size: int) -> str:
         """How a file of ``size`` bytes is not as long as its array: other bytes behind it, or some missing."""
-        if self.itemsize is None:
+        length = self.stop
+        if length is None:
             return "an array of a type whose size is not told here, so that what lies behind it was not looked at"
-        length = self.start + prod(self.shape) * self.itemsize
         if size > length:
             return f"{size - length:,} bytes behind the array were not looked at"
         return f"the array needs {length:,} bytes, there are {size:,}" if size < length else ""

@@ -5,6 +5,7 @@
 * ``opcodes``: opcodes from bytes.
 * ``values``: what a pickle describes, inert.
 * ``allowed_names``: which names it may refer to: ``allowed_names.json``.
+* ``called_names``: functions that run commands or code, whoever calls them.
 * ``record_names``: the second list, of plain records and trainers' states: ``state_names.json``.
 * ``libraries``: names of data libraries beside models: estimators, tables.
 * ``odd_calls``: what listed names can be made to do by odd arguments.

@@ -18,11 +18,20 @@ _TENSORS = ("torch._utils._rebuild", "torch._tensor._rebuild", "torch.nn.paramet
 _BUILT = (*_TENSORS, *DICTS, "torch.", "numpy.")
 
 
+_WAYS = frozenset({"w", "wb", "w+", "wb+", "a", "ab", "a+", "x", "xb", "r+", "rb+", "wt", "at", "truncate"})
+
+
+def _opens(value: Value) -> bool:
+    """Whether an argument is a path, an address, or a way to open a file; the value of a plain enum is none."""
+    return isinstance(value, str) and ("/" in value or "\\" in value or value in _WAYS)
+
+
 class Calls(Stack):
     """A ``Stack`` that knows names, calls and states.
 
     Attributes:
         called_names: ``id`` of the references that are called or handed to a call.
+        openers: of those, the ones that are called with a text that names a place or a way to open one.
         uses: by ``id``, the worst use of a name that is called: see ``record_names.use_of``.
         persistents: values kept outside.
         inner: whole torch files inside the stream, each with the offset of the call that reads it.
@@ -32,6 +41,7 @@ class Calls(Stack):
     def __init__(self, note: Note) -> None:
         super().__init__(note)
         self.called_names: set[int] = set()
+        self.openers: set[int] = set()
         self.uses: dict[int, Use] = {}
         self.persistents: list[Persistent] = []
         self.inner: list[tuple[int, bytes]] = []
@@ -100,6 +110,8 @@ class Calls(Stack):
         made = Made(maker, arguments, self._at, new=new)
         if isinstance(maker, Name):
             self.called_names.add(id(maker))
+            if not new and any(map(_opens, given)):
+                self.openers.add(id(maker))
             self._used(maker, use_of(made))
             if (body := inner_file(made)) is not None:
                 self.inner.append((self._at, body))

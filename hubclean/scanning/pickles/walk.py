@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from hubclean.scanning.budget import spend
 from hubclean.scanning.pickles.allowed_names import is_dangerous
+from hubclean.scanning.pickles.called_names import runs
 from hubclean.scanning.pickles.calls import Calls
 from hubclean.scanning.pickles.libraries.known import makers
 from hubclean.scanning.pickles.opcodes import BrokenStream, Loose, NeedMore, Op, SecondReader, read_ops
@@ -42,6 +43,7 @@ class NameUse:
     """A name that a stream refers to: how often, where first, and whether it is called or handed to a call.
 
     ``plain``: it is of the second list and only makes plain records. ``refers``: what it makes is a mere reference.
+    ``opens``: it is called with a path or a way to open one.
     """
 
     module: str
@@ -52,6 +54,7 @@ class NameUse:
     allowed: bool
     plain: bool = False
     refers: bool = False
+    opens: bool = False
 
 
 @dataclass(slots=True)
@@ -99,8 +102,10 @@ class Walk:
                 rows.append(Problem("HC-PKL-001", what, use.offset))
             elif not unknown or (dangerous and not use.refers):
                 what = f"refers to {path}{times}, which is not on the list of names that weights need"
-                # Classes hold the state of a training; a foreign function that is called may do anything.
-                foreign = use.called and _is_function(use.name) and (use.module, use.name) not in makers()
+                # Classes hold the state of a training; a foreign function that is called may do anything, a class that
+                # is given a path opens it, and a function that runs commands is there to be called later.
+                called = use.called and (use.opens or _is_function(use.name))
+                foreign = (called and (use.module, use.name) not in makers()) or runs(use.module, use.name)
                 said = REFUSED if dangerous and not use.refers else ""
                 rows.append(Problem("HC-PKL-002", what, use.offset, said, hostile=foreign))
         if plain:
@@ -287,6 +292,7 @@ def _uses(stack: Calls, watch: _Watch) -> tuple[NameUse, ...]:
             all(use.allowed for use in uses),
             all(is_plain(use.kind, stack.uses.get(id(use))) for use in uses),
             all(stack.uses.get(id(use)) in (Use.PROPER, Use.REFERS) for use in uses),
+            any(id(use) in stack.openers for use in uses),
         )
         for (module, name), uses in list(rows.items())[: 2 * _MOST_NAMES]
     )

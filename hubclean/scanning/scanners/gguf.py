@@ -52,6 +52,8 @@ def _judged(entry: RepoEntry, found: GgufFile) -> Judgement:
         for what in dict.fromkeys(template_faults(text))
     ]
     unchecked = [f"tensors of type {kind}, whose size is not known here" for kind in sorted(found.unknown)]
+    if found.twice:
+        unchecked.append(f"the key {found.twice[:60]!r} is given twice: readers may take either")
     said = f"GGUF of architecture {found.architecture[:40] or 'unsaid'}: {len(found.keys)} keys"
     said += f", {len(found.templates)} chat templates parsed" if found.templates else ""
     yield from judged(entry, problems, unchecked, f"{said}, {found.tensors} tensors inside the file")

@@ -82,6 +82,12 @@ class Listing:
         yield from each(files, judge)
 
 
+# Titles of films are saved so; files that loaders open are not.
+_SLASHES = re.compile(
+    r"[\u2044\u2215\u29f8\u2571][^/]*\.(json|safetensors|bin|pt|pth|ckpt|onnx|py|pkl|pickle|h5|keras|np[yz]|gguf|msgpack|ya?ml"
+    r"|jinja|model)$",
+    re.IGNORECASE,
+)
 _STREAM = re.compile(r":\$(data|index_allocation|bitmap)$", re.IGNORECASE)
 # Pictographs that a joiner makes one of, as families and flags are spelled.
 _JOINED = re.compile("(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff])")
@@ -91,6 +97,8 @@ def _name(entry: RepoEntry, alike: Counter[str], paths: frozenset[str]) -> Judge
     parts = entry.path.replace("\\", "/").split("/")
     if entry.path.startswith(("/", "\\", "~")) or ".." in parts or parts[0][1:2] == ":":
         yield finding(Problem("HC-REP-004", "the file's name leaves the folder of the repo"), entry.path)
+    if _SLASHES.search(entry.path):
+        yield finding(Problem("HC-REP-004", "a sign in the file's name that only looks like a slash"), entry.path)
     if _STREAM.search(entry.path):
         yield finding(Problem("HC-REP-004", "the name of a stream of another file, as Windows has them"), entry.path)
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in _JOINED.sub("", entry.path)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -17,6 +18,8 @@ from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, judged, not_checked
 
+# Without an ending, as scripts name what they dump by ``yaml.dump``.
+_BARE = re.compile(r"(^|/)[\w-]*(param|config|conf|opts?|options|args|setting|train)[\w-]*$", re.IGNORECASE)
 _TEMPLATES = ("chat_template", "chat_template_jinja")  # how keys end
 
 
@@ -49,7 +52,7 @@ class YamlFiles:
         yield from each([entry for entry in files if entry.size and self._is_yaml(entry.path)], judge)
 
     def _is_yaml(self, path: str) -> bool:
-        return suffix(path) in self.handles or _is_mlflow(path)
+        return suffix(path) in self.handles or _is_mlflow(path) or _BARE.search(path) is not None
 
 
 def _is_mlflow(path: str) -> bool:

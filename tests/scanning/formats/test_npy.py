@@ -83,7 +83,7 @@ def test_plain_types_are_silent(tmp_path: Path, descr: str, version: int) -> Non
     assert verdicts["a.npy"].state == ("ok" if size else "unchecked")
 
 
-@pytest.mark.parametrize(("data", "shape"), [(bytes(4) + EVIL, "(1,)"), (bytes(4), "(2,)"), (b"", "(1 ,1)")])
+@pytest.mark.parametrize(("data", "shape"), [(bytes(9), "(1,)"), (bytes(4), "(2,)"), (b"", "(1 ,1)")])
 def test_what_lies_behind_an_array_or_is_missing_is_not_checked(tmp_path: Path, data: bytes, shape: str) -> None:
     files = {"a.npy": npy("'<f4'", data, shape), "b.npz": zipped(**{"a.npy": npy("'<f4'", data, shape)})}
     assert {row.path: row.state for row in scan(written(tmp_path, files)).files} == dict.fromkeys(files, "unchecked")
@@ -136,6 +136,17 @@ def test_a_header_that_numpy_would_not_write_is_no_plain_array(tmp_path: Path, b
 
 def test_python_2_wrote_long_numbers() -> None:
     assert read_array_header(npy("'<f4'", shape="(3L, 4L)")).shape == (3, 4)
+
+
+def test_arrays_and_pickles_behind_an_array_are_judged(tmp_path: Path) -> None:
+    plain = npy("'<f4'", bytes(4), "(1,)")
+    for behind in (npy("'|O'", EVIL), plain * 3 + npy("'|O'", EVIL), EVIL):
+        findings, _ = judge("arrays", tmp_path, {"a.npy": plain + behind})
+        calls = [row for row in findings if row.rule == "HC-PKL-001"]
+        assert [row.offset for row in calls] == [(plain + behind).index(b"cos\n")]
+    findings, verdicts = judge("arrays", tmp_path, {"a.npy": plain * 3})
+    assert (findings, verdicts["a.npy"].state, "3 arrays" in verdicts["a.npy"].reason) == ([], "ok", True)
+    assert judge("arrays", tmp_path, {"a.npy": plain * 65})[1]["a.npy"].state == "unchecked"
 
 
 def test_what_an_array_of_objects_calls_is_told_with_its_place(tmp_path: Path) -> None:

@@ -187,6 +187,25 @@ def test_estimators_hold_state_and_what_tables_rebuild_is_not_hostile() -> None:
     assert not any(is_dangerous(*pair) for pair in estimators())
 
 
+@pytest.mark.parametrize(
+    ("body", "hostile"),
+    [
+        (call("h5py", "File", text("model.bin"), text("w")), True),
+        (call("tensorboardX", "SummaryWriter", text("runs/x")), True),
+        (call("mylib", "Client", text("https://evil.example")), True),
+        (call("mylib", "Strategy", text("steps")), False),  # as an enum is pickled
+        (name("mylib", "Layer") + b")\x81" + text("a/b") + b"b", False),
+        (name("subprocess", "getoutput"), True),
+        (name("builtins", "getattr"), False),
+        (name("functools", "partial"), False),
+    ],
+)
+def test_a_class_that_is_given_a_path_and_a_function_that_runs_commands_are_hostile(body: bytes, hostile: bool) -> None:
+    rows = [row for row in read_pickles(BytesSource(stream(body, 4))).problems if row.rule == "HC-PKL-002"]
+    assert rows
+    assert any(row.hostile for row in rows) is hostile
+
+
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_the_metadata_of_a_distributed_checkpoint_is_a_plain_record(tmp_path: Path) -> None:
     import torch.distributed.checkpoint as dcp

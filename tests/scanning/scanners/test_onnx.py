@@ -82,6 +82,11 @@ LEAVING = {
 }  # fmt: skip
 
 
+LEAVING["an engine whose mode is not said"] = onnx(
+    graph((1, node("EPContext", "com.microsoft", message((1, "ep_cache_context"), (4, "/tmp/engine.bin")))))
+)
+
+
 @pytest.mark.parametrize("where", LEAVING)
 def test_tensors_outside_the_repo_are_found_wherever_they_hang(tmp_path: Path, where: str) -> None:
     findings, _ = judge("onnx", tmp_path, {"model.onnx": LEAVING[where], "w.bin": bytes(64)})

@@ -109,11 +109,12 @@ TEMPLATE = "{{ ''.__class__.__mro__[1].__subclasses__() }}"
         text("tokenizer.chat_template") + struct.pack("<I", 8) + text(TEMPLATE),
         text("tokenizer.chat_template.tool") + struct.pack("<I", 8) + text(TEMPLATE),
         text("tokenizer.chat_template") + struct.pack("<IIQ", 9, 8, 1) + text(TEMPLATE),
+        (text("tokenizer.chat_template") + struct.pack("<I", 8)).join([b"", text("x"), text(TEMPLATE)]),
     ],
 )
 @pytest.mark.parametrize("path", ["m.gguf", "model"])
 def test_templates_of_gguf_are_judged(tmp_path: Path, key: bytes, path: str) -> None:
-    findings, _ = judge("gguf", tmp_path, {path: gguf(key, 1)})
+    findings, _ = judge("gguf", tmp_path, {path: gguf(key, key.count(b"tokenizer."))})
     assert "HC-CFG-004" in [found.rule for found in findings]
 
 

@@ -45,6 +45,8 @@ CALLS = [
     'x: \'$@y and __import__("os").system("id")\'',
     "x: [a, $subprocess.run('id')]",
     "x: ${'a':eval('1')}",
+    "backbone:\n- [-1, 1, \"__import__('os').system('id')\", []]",
+    "a: {_target_: '${oc.env:NOT_SET,os.system}'}",
     "a: [\n!!python/name:os.system",
 ]
 
@@ -95,6 +97,8 @@ def test_what_is_worth_a_look_is_told_and_not_hostile(tmp_path: Path, text: str,
         "text: never call os.system here\nmodule: os.system_of_units",
         "imports: [$import os, $import glob]\nx: $os.path.join(@root, 'a')\nz: $@net#__local_refs",
         "y: $torch.device('cuda:0')",
+        "backbone:\n- [-1, 1, nn.Conv2d, [64, 6, 2, 2]]\n- [-1, 1, 'nn.Upsample(None, 2)', [None, 2, nearest]]",
+        "text: \"__import__('os').system('id')\"\nnote: call eval(x) and __init__ never\nname: __main__",
         "a: ${eval:'2 * ${b}'}\nb: $PRICE\nc: costs $5",
         "{{ if .a }}: broken\n\t- but plain",
         "- " * 100,
@@ -103,6 +107,12 @@ def test_what_is_worth_a_look_is_told_and_not_hostile(tmp_path: Path, text: str,
 def test_plain_data_is_ok(tmp_path: Path, text: str) -> None:
     findings, verdicts = judge("yaml-files", tmp_path, {"params.yml": text.encode()})
     assert (findings, verdicts["params.yml"].state) == ([], "ok")
+
+
+def test_a_dump_without_an_ending_is_read(tmp_path: Path) -> None:
+    body = b"lr: 0.1\nx: !!python/object/apply:os.system [id]\n"
+    findings, _ = judge("yaml-files", tmp_path, {"runs/hparams": body, "LICENSE": body})
+    assert [(row.path, row.severity) for row in findings] == [("runs/hparams", "high")]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ class GgufFile:
 
     Args:
         templates: name of the key and text of every chat template. unknown: types of tensors whose sizes are not known.
+        twice: a key that is given more than once.
     """
 
     version: int = 0
@@ -55,6 +56,7 @@ class GgufFile:
     tensors: int = 0
     alignment: int = 32
     unknown: set[int] = field(default_factory=set)
+    twice: str = ""
 
 
 class _Bytes:
@@ -138,7 +140,7 @@ def _key(rows: _Bytes, found: GgufFile) -> None:
     at = rows.at
     key = rows.text().decode("utf-8", "replace")
     if key in found.keys:
-        raise BrokenGguf(f"the key {key[:60]!r} is given twice: readers may take either")
+        found.twice = found.twice or key
     found.keys.add(key)
     kind, template = rows.number(4), "chat_template" in key
     if kind == _STRING:

@@ -115,8 +115,10 @@ def _node(model: OnnxModel, frame: Frame) -> None:
     model.places.setdefault((domain, kind), frame.start)
     if kind == _CONTEXT and len(model.compiled) < MOST_KINDS:
         said = dict(frame.found)
-        if said.get("embed_mode", "1") == "0" and "ep_cache_context" in said:
-            model.compiled.append((said["ep_cache_context"], frame.start))
+        context = said.get("ep_cache_context", "")
+        # Embedded, it is the bytes of the engine; a path among them is read by those who do not look at the mode.
+        if context and (said.get("embed_mode", "1") == "0" or (len(context) < 400 and context.isprintable())):
+            model.compiled.append((context, frame.start))
 
 
 def _tensor(model: OnnxModel, frame: Frame) -> None:

@@ -18,7 +18,8 @@ from hubclean.scanning.named_code import names_calls
 LONGEST = 1 << 20  # signs that are followed
 DEEPEST = 64
 # A tag has an exclamation mark, an escape a backslash; keys are spelled out otherwise.
-_EVALUATED = re.compile(r"""[:\-\[,"'\s]\$[A-Za-z_@(\[{]""")  # MONAI's expressions; ``${`` alone is OmegaConf's
+# MONAI's expressions (``${`` alone is OmegaConf's), and code that YOLO evaluates.
+_EVALUATED = re.compile(r"""[:\-\[,"'\s]\$[A-Za-z_@(\[{]|__[a-z]+__|\b(?:eval|exec|compile|getattr)\s*\(""")
 _SIGNS = ("!", "\\", "_target_", "class_path", "chat_template")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from hubclean.records import Severity
 from hubclean.scanning.formats.yaml_configs.events import Pair, YamlFile
-from hubclean.scanning.named_code import evaluated, is_called, target
+from hubclean.scanning.named_code import WORDS, evaluated, is_called, names_calls, target
 from hubclean.scanning.pickles.allowed_names import is_allowed, is_dangerous
 from hubclean.scanning.pickles.record_names import kind_of
 from hubclean.scanning.rules import Problem
@@ -64,8 +64,8 @@ def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]]) -> Problem | Non
     if is_called(pair.value, pair.keys):
         what = f"{shown}: whoever makes what a config names runs it"
         return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
-    if reached := evaluated(pair.value):
-        what = f"{shown}: an expression that MONAI evaluates, which reaches for {reached[:40]!r}"
+    if pair.keys[-1].lower() not in WORDS and (reached := evaluated(pair.value)):
+        what = f"{shown}: an expression for a loader to evaluate, reaching for {reached[:40]!r}"
         return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
     return None
 
@@ -155,7 +155,7 @@ def _target(pair: Pair, spelled: Callable[[], frozenset[str]]) -> Problem | None
     dangerous = bool(name) and is_dangerous(module or "builtins", name)
     if "${" in value:  # put together when it is read: of parts that may be anything
         whole = value.startswith("${") and value.endswith("}") and value.count("${") == 1
-        dangerous = not whole or bool(spelled())
+        dangerous = not whole or names_calls(value) or bool(spelled())
     if key == "class_path" and not dangerous:
         return None
     what = f"{key} is {value[:120]!r} in YAML: what it names is imported and called"
