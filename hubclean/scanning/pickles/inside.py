@@ -41,7 +41,11 @@ def _unwrapped(body: bytes) -> bytes:
             if kind is None:
                 break
             body = unpacked(kind, body, LONGEST_INSIDE)
-        except (ValueError, BrokenPacking, Bomb, BudgetError):
+        except BrokenPacking as error:  # loaders have unpickled that much by then
+            if not error.body:
+                break
+            body = error.body
+        except (ValueError, Bomb, BudgetError):
             break
     return body
 
