@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 
 import lz4.frame
 import pytest
@@ -55,3 +56,20 @@ def test_a_cut_frame_is_refused() -> None:
     with pytest.raises(BrokenPacking, match="cut") as caught:
         unpacked("lz4", lz4.frame.compress(b"some text" * 9)[:-6], 1 << 20)
     assert isinstance(caught.value.__cause__, FormatError)
+
+
+def test_small_linked_blocks_cost_what_they_hold() -> None:
+    """Blocks of no byte behind a full window: the window is not copied for each of them."""
+    full = (1 << 31 | 65536).to_bytes(4, "little") + bytes(65536)
+    frame = b"\x04\x22\x4d\x18\x40\x40\0" + full + b"\0\0\0\x80" * 30_000 + bytes(4)
+    before = time.process_time()
+    assert unpacked("lz4", frame, 1 << 20) == bytes(65536)
+    assert time.process_time() - before < 1
+
+
+def test_matches_of_linked_blocks_reach_64_kib_back() -> None:
+    body = bytes(range(256)) * 3000
+    assert (
+        unpacked("lz4", lz4.frame.compress(body, block_linked=True, block_size=lz4.frame.BLOCKSIZE_MAX64KB), 1 << 20)
+        == body
+    )

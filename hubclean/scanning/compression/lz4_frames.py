@@ -1,7 +1,7 @@
 """LZ4 frames, unpacked block by block: joblib writes pickles so (``compress="lz4"``).
 
-Source: LZ4 Frame Format 1.6.4 and LZ4 Block Format. No library of Python's own reads it; frames with a dictionary and
-the older legacy frames are not read, checksums are not compared.
+Source: LZ4 Frame Format 1.6.4, LZ4 Block Format. No library of Python's own reads it. A frame that names a dictionary
+is read as far as it does without, as liblz4 does; the older legacy frames are not read, checksums are not compared.
 """
 
 from __future__ import annotations
@@ -17,31 +17,48 @@ _LARGEST = {4: 64 << 10, 5: 256 << 10, 6: 1 << 20, 7: 4 << 20}
 
 
 def frame_blocks(data: bytes, at: int) -> Iterator[tuple[bytes, int]]:
-    """What each block of the frame at ``at`` unpacks to, and how far its packed bytes go.
+    """What each block of the frame at ``at`` unpacks to, and how far its packed bytes go; of one to be skipped none.
 
     Raises:
-        FormatError: no frame, one with a dictionary, or one that is cut or broken.
+        FormatError: no frame, or one that is cut or broken, or whose matches reach into a dictionary.
     """
+    if skippable(data, at):
+        size = int.from_bytes(_exactly(data, at + 4, 4), "little")
+        yield b"", at + 8 + len(_exactly(data, at + 8, size))
+        return
     head = data[at : at + 7]
     if head[:4] != MAGIC or len(head) < 7 or head[4] >> 6 != 1:
         raise FormatError("no LZ4 frame")
     flags, largest = head[4], _LARGEST.get(head[5] >> 4 & 7)
-    if flags & 1 or largest is None:
-        raise FormatError("an LZ4 frame with a dictionary, or of no known block size")
-    at += 6 + 8 * bool(flags & 8) + 1
+    if largest is None:
+        raise FormatError("an LZ4 frame of no known block size")
+    at += 6 + 8 * bool(flags & 8) + 4 * bool(flags & 1) + 1
     behind = 4 * bool(flags & 16)  # the checksum of a block
-    window = b""
+    out = bytearray()  # what matches may reach; of older bytes only now and then taken off, so that blocks may be small
     while True:
+        spend()
         size = int.from_bytes(_exactly(data, at, 4), "little")
         at += 4
         if not size:
             break
         body = _exactly(data, at, size & 0x7FFFFFFF)
         at += len(body) + behind
-        part = body if size >> 31 else _block(body, b"" if flags & 32 else window, largest)
-        window = (window + part)[-_WINDOW:]
-        yield part, at
+        if flags & 32:  # blocks that stand alone
+            out.clear()
+        elif len(out) > 4 * _WINDOW:
+            del out[:-_WINDOW]
+        start = len(out)
+        if size >> 31:
+            out += body
+        else:
+            _block(body, out, largest)
+        yield bytes(out[start:]), at
     yield b"", at + 4 * bool(flags & 4)
+
+
+def skippable(data: bytes, at: int) -> bool:
+    """Whether a frame begins there that readers pass over: application data, with any content."""
+    return 0x50 <= int.from_bytes(data[at : at + 1], "little") <= 0x5F and data.startswith(b"\x2a\x4d\x18", at + 1)
 
 
 def _exactly(data: bytes, at: int, size: int) -> bytes:
@@ -50,8 +67,9 @@ def _exactly(data: bytes, at: int, size: int) -> bytes:
     return data[at : at + size]
 
 
-def _block(body: bytes, window: bytes, most: int) -> bytes:
-    out, at = bytearray(window), 0
+def _block(body: bytes, out: bytearray, most: int) -> None:
+    """Unpack a block behind ``out``."""
+    at, begin = 0, len(out)
     while at < len(body):
         spend()
         token = body[at]
@@ -63,14 +81,13 @@ def _block(body: bytes, window: bytes, most: int) -> bytes:
         back = int.from_bytes(_exactly(body, at, 2), "little")
         length, at = _length(body, at + 2, token & 15)
         length += 4
-        if not 0 < back <= len(out) or len(out) - len(window) + length > most:
+        if not 0 < back <= len(out) or len(out) - begin + length > most:
             raise FormatError("an LZ4 match that reaches outside")
         start = len(out) - back
         piece = bytes(out[start : start + min(length, back)])
         out += (piece * (length // back + 1))[:length] if length > back else piece
-    if len(out) - len(window) > most:
+    if len(out) - begin > most:
         raise FormatError("an LZ4 block larger than it may be")
-    return bytes(out[len(window) :])
 
 
 def _length(body: bytes, at: int, first: int) -> tuple[int, int]:

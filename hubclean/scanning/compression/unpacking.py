@@ -6,9 +6,12 @@ Sources: RFC 1950, RFC 1952, the formats of bzip2, xz and zstd; ``joblib/compres
 from __future__ import annotations
 
 import bz2
+import contextlib
 import importlib
 import importlib.util
 import lzma
+import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +23,9 @@ from hubclean.scanning.compression import lz4_frames
 STREAMS = ("gzip", "bzip2", "xz", "zstd", "lz4", "zlib", "lzma")
 BOMB = 500  # a stream that grows by more than this, beyond all that is unpacked, is made to fill memories
 BOMB_SIZE = 10 << 20  # less harms nobody
-_STEP = 1 << 20
+_STEP, _PAGE = 1 << 20, 4096
+_NO_ZERO = re.compile(rb"[^\0]")
+_FAULTS = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, MemoryError)
 _FIRST = 256  # packed bytes that are given first
 _LZMA_MEMORY = 256 << 20
 SIGNATURES = {
@@ -33,7 +38,14 @@ SIGNATURES = {
 
 
 class BrokenPacking(Exception):
-    """The stream cannot be unpacked, or something lies behind it."""
+    """The stream cannot be unpacked, or something lies behind it.
+
+    ``body`` is what it holds up to there: loaders have read, and unpickled, that much before they notice.
+    """
+
+    def __init__(self, what: str, body: bytes = b"") -> None:
+        super().__init__(what)
+        self.body = body
 
 
 class Bomb(Exception):
@@ -56,7 +68,7 @@ def packing(content: str, head: bytes, named: bool) -> str | None:
 
 
 def unpacked(kind: str, data: bytes, most: int) -> bytes:
-    """All that a stream holds, of all its members one behind the other.
+    """All that a stream holds, of all its members one behind the other, with zeros between them or not.
 
     Raises:
         BrokenPacking, Bomb: see there. BudgetError: it holds more than ``most`` bytes, or Python has no zstd.
@@ -64,6 +76,7 @@ def unpacked(kind: str, data: bytes, most: int) -> bytes:
     rows: list[bytes] = []
     size = at = 0
     while at < len(data):
+        begin, whole = at, len(rows)
         try:
             steps = lz4_frames.frame_blocks(data, at) if kind == "lz4" else _parts(kind, _opened(kind), data, at)
             while (step := next(steps, None)) is not None:
@@ -76,29 +89,66 @@ def unpacked(kind: str, data: bytes, most: int) -> bytes:
                         if size > max(BOMB * len(data), BOMB_SIZE)
                         else BudgetError(f"it unpacks to more than {most:,} bytes")
                     )
-        except (zlib.error, lzma.LZMAError, FormatError, OSError, EOFError, ValueError, MemoryError) as error:
-            raise BrokenPacking(f"the stream is broken: {error}") from error
-        if data[at : at + 1] == b"\0" and not data[at:].strip(b"\0"):
-            break  # padding
-        if at < len(data) and not data.startswith(SIGNATURES.get(kind, b"?"), at):
-            raise BrokenPacking(f"{len(data) - at:,} bytes behind the stream")
+        except (*_FAULTS, FormatError) as error:
+            held = rows if kind == "lz4" else [*rows[:whole], _before_fault(kind, data, begin, most)]
+            raise BrokenPacking(f"the stream is broken: {error}", b"".join(held)) from error
+        except BrokenPacking as error:
+            raise BrokenPacking(str(error), b"".join(rows)) from error
+        behind = _NO_ZERO.search(data, at)
+        if behind is None:
+            break  # padding, or the end
+        if not _begins(kind, data, behind.start()):
+            raise BrokenPacking(f"{len(data) - at:,} bytes behind the stream", b"".join(rows))
+        at = behind.start()
     return b"".join(rows)
 
 
-def _parts(kind: str, stream: Any, data: bytes, at: int) -> Iterator[tuple[bytes, int]]:
-    """What one stream from ``at`` on unpacks to, a megabyte at most at once, and how far its packed bytes go.
+def _begins(kind: str, data: bytes, at: int) -> bool:
+    """Whether one more stream of the kind begins there."""
+    if kind in SIGNATURES:
+        return data.startswith(SIGNATURES[kind], at) or (kind == "lz4" and lz4_frames.skippable(data, at))
+    return packing("unknown", data[at : at + 16], named=True) == kind
+
+
+def _before_fault(kind: str, data: bytes, at: int, most: int) -> bytes:
+    """What a stream gives before it breaks: Python's decompressors keep back all of the step that ends in the fault.
+
+    It is read once more by pages, and a third time with the page of the fault byte by byte.
+    """
+    pages = sum(map(len, _until_fault(kind, data, at, most, most)))
+    return b"".join(_until_fault(kind, data, at, most, pages))
+
+
+def _until_fault(kind: str, data: bytes, at: int, most: int, pages: int) -> list[bytes]:
+    rows: list[bytes] = []
+    size = 0
+    with contextlib.suppress(*_FAULTS, BrokenPacking):
+        for part, _ in _parts(kind, _opened(kind), data, at, _PAGE, pages):
+            rows.append(part)
+            size += len(part)
+            if size > most:
+                break
+    return rows
+
+
+def _parts(
+    kind: str, stream: Any, data: bytes, at: int, page: int = _STEP, pages: int = sys.maxsize
+) -> Iterator[tuple[bytes, int]]:
+    """What one stream from ``at`` on unpacks to, ``page`` bytes at most at once, and how far its packed bytes go.
 
     It is fed little first and then more, so that what lies behind a short stream is not copied for each of many.
+    Behind ``pages`` bytes it gives one at a time.
     """
-    given, step = b"", _FIRST
+    given, step, size = b"", _FIRST, 0
     while not stream.eof:
         spend()
         fresh = data[at : at + step] if not given and getattr(stream, "needs_input", True) else b""
-        at, step = at + len(fresh), min(2 * step, _STEP)
-        part = stream.decompress(given or fresh, _STEP)
+        at, step = at + len(fresh), min(2 * step, 16 * page, _STEP)
+        part = stream.decompress(given or fresh, page if size < pages else 1)
         given = stream.unconsumed_tail if kind in ("gzip", "zlib") else b""
         if not part and not given and not fresh and not stream.eof:
             raise BrokenPacking("the stream is cut")
+        size += len(part)
         yield part, at - len(stream.unused_data if stream.eof else b"")
 
 

@@ -66,7 +66,12 @@ class Directory:
 
 def has_end_record(tail: bytes) -> bool:
     """Whether a file that ends in ``tail`` may be taken for a zip by readers that look at the end."""
-    return tail.rfind(_END, max(0, len(tail) - (1 << 16) - 22)) >= 0 and len(tail) - tail.rfind(_END) >= 22
+    return _last_end(tail[-(1 << 16) - 22 :]) >= 0
+
+
+def _last_end(window: bytes) -> int:
+    """Where the last end record begins that has room for its 22 bytes: miniz passes over what is nearer to the end."""
+    return window.rfind(_END, 0, max(0, len(window) - 18))
 
 
 def read_directory(source: Source) -> Directory:
@@ -77,11 +82,11 @@ def read_directory(source: Source) -> Directory:
         BudgetError: more members or bytes of directory than are looked at.
     """
     window = tail(source)
-    if window.rfind(_END) < 0 and len(window) < min(source.size, TAIL):  # a long comment
+    if _last_end(window) < 0 and len(window) < min(source.size, TAIL):  # a long comment
         window = source.at(max(0, source.size - TAIL), source.size)
     base = source.size - len(window)
-    at = window.rfind(_END)
-    if at < 0 or at + 22 > len(window):
+    at = _last_end(window)
+    if at < 0:
         raise BrokenZip("a zip without its end record: cut, or made so that readers disagree", source.size)
     problems: list[Problem] = []
     _, disk, first_disk, here, count, size, offset, comment = struct.unpack_from("<4s4H2LH", window, at)

@@ -24,7 +24,7 @@ _PUSHED = frozenset(_PUSHED_TEXT.split())
 _TEXTS = frozenset(
     name for name in _PUSHED if "STRING" in name or "BYTES" in name or "UNICODE" in name or "ARRAY" in name
 )
-MOST_INSIDE, LONGEST_INSIDE, _SHORTEST = 32, 4 << 20, 12
+MOST_INSIDE, _SHORTEST = 10_000, 12
 _BEGINS = (*"\x80c(]})", 0x80, *b"c(]})")  # of pickles, as text and as bytes
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
 BASE64 = b"gA"  # how a pickle of protocol 2 or later begins in it
@@ -85,16 +85,20 @@ class Stack:
             self.exhausted = True
 
     def _look_inside(self, text: str | bytes) -> None:
-        """Keep a constant that begins as a pickle does, or as one that is compressed or written in base64: loaders
-        that unpickle the bytes of a pickle exist."""
-        if len(self.inside) >= MOST_INSIDE or len(text) > LONGEST_INSIDE:
+        """Keep a constant that begins as a pickle does and may name something, or one that is compressed or written in
+        base64: loaders that unpickle the bytes of a pickle exist."""
+        if isinstance(text, str):
+            packed, named = text.startswith(_TEXT_BEGINNINGS), "\n" in text or "\x93" in text
+        else:
+            packed, named = text.startswith(_BEGINNINGS), b"\n" in text or b"\x93" in text
+        if not packed and not (named and text[0] in _BEGINS):
             return
-        packed = text.startswith(_TEXT_BEGINNINGS) if isinstance(text, str) else text.startswith(_BEGINNINGS)
-        if packed or text[0] in _BEGINS:
-            try:
-                self.inside.append((self._at, text if isinstance(text, bytes) else text.encode("latin-1")))
-            except UnicodeEncodeError:
-                return  # no bytes are written so
+        if len(self.inside) > MOST_INSIDE:  # one more than are looked at says that there are more
+            return
+        try:
+            self.inside.append((self._at, text if isinstance(text, bytes) else text.encode("latin-1")))
+        except UnicodeEncodeError:
+            return  # no bytes are written so
 
     def _say(self, rule: str, what: str) -> None:
         self._note(rule, what, self._at)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from hubclean.errors import BudgetError, TransportError
 from hubclean.scanning.pickles import walk
-from hubclean.scanning.pickles.inside import problems_inside
+from hubclean.scanning.pickles.inside import judged_inside
 from hubclean.scanning.pickles.opcodes import NeedMore
 from hubclean.scanning.pickles.sparse_tensors import check_sparse
 from hubclean.scanning.pickles.torch_tensors import RecordError, Storage, check_tensors, storage_of, text_of
@@ -76,13 +76,15 @@ def read_pickles(
         HubcleanError: nothing could be read at all.
     """
     file = PickleFile()
-    data = head(source, SMALL)
+    data, left_out = head(source, SMALL), ""
     left = walk.MOST_OPCODES if most is None else most
     at = 0
     while len(file.walks) < MOST_STREAMS:
         at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
-        file.problems += [*last.problems, *last.name_problems(allow, unknown), *problems_inside(last)]
+        held, passed = judged_inside(last)
+        left_out = left_out or passed
+        file.problems += [*last.problems, *last.name_problems(allow, unknown), *held]
         _judge_inner(file, last, allow, left, unknown, depth)
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
             file.kind = "torch (legacy)"
@@ -93,6 +95,7 @@ def read_pickles(
         _judge_legacy(file, source, at)
     elif not file.unchecked:
         _judge_raw(file, source, at, data)
+    file.unchecked = file.unchecked or left_out
     return file
 
 

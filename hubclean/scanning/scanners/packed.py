@@ -77,6 +77,7 @@ class Packed:
 
 
 def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judgement:
+    broken: list[str] = []
     try:
         body = unpacked(kind, reader.read_range(entry.path, 0, entry.size), scanners.MOST_UNPACKED - inside.spent.size)
     except Bomb:
@@ -85,14 +86,16 @@ def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judg
         yield from not_checked(entry, "it was not unpacked")
         return
     except BrokenPacking as error:
-        yield from not_checked(entry, f"a {kind} stream: {error}")
-        return
+        body, broken = error.body, [f"a {kind} stream: {error}"]
+        if not body:
+            yield from not_checked(entry, broken[0])
+            return
     inside.spent.size += len(body)
     grow(len(body))
-    name = _inner(entry.path)
-    yield from judge_members(
-        reader, entry, Members(reader, inside, [(name, BytesSource(body), 0, len(body))]), [], [], kind
-    )
+    members = Members(reader, inside, [(_inner(entry.path), BytesSource(body), 0, len(body))])
+    for row in judge_members(reader, entry, members, [], list(broken), kind):
+        if not broken or isinstance(row, FileVerdict) or row.hostile:  # that it is cut is no malice by itself
+            yield row
 
 
 def _inner(path: str) -> str:

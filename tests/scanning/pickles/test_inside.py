@@ -49,3 +49,53 @@ def test_words_that_begin_so_are_words(tmp_path: Path) -> None:
 def test_a_bomb_in_a_constant_is_left(tmp_path: Path) -> None:
     body = pickle.dumps([zlib.compress(bytes(64 << 20))])
     assert scan(written(tmp_path, {"a.pkl": body}) / "a.pkl").exit_code == 0
+
+
+def opcodes_before(count: int) -> bytes:
+    """The hostile pickle behind so many opcodes that leave nothing."""
+    return EVIL[:2] + b"](" + b"K\x01" * count + b"e0" + EVIL[2:]
+
+
+def deep(body: bytes, levels: int) -> bytes:
+    for _ in range(levels):
+        body = pickle.dumps({"x": body})
+    return body
+
+
+DECOYS = [pickle.dumps({"n": number, "os\nx": 1}) for number in range(40)]
+CAPTIONS = [f"cats number {number}\nand more" for number in range(200)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param([*DECOYS, EVIL], id="behind 40 harmless ones"),
+        pytest.param([*CAPTIONS, EVIL], id="behind many texts"),
+        pytest.param([EVIL + bytes(5 << 20)], id="in front of 5 MB"),
+        pytest.param([opcodes_before(60_000)], id="behind 60,000 opcodes"),
+        pytest.param([deep(EVIL, 6)], id="six deep"),
+        pytest.param([gzip.compress(EVIL) + b"junk"], id="in a stream with junk behind"),
+    ],
+)
+def test_none_is_passed_over_in_silence(value: list[bytes], tmp_path: Path) -> None:
+    report = scan(written(tmp_path, {"a.pkl": pickle.dumps(value)}) / "a.pkl")
+    assert report.exit_code == 1
+    assert "HC-PKL-001" in {row.rule for row in report.findings}
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        pytest.param([b"cos\nx" + b"%07d" % number for number in range(10_100)], "constants may be pickles", id="many"),
+        pytest.param([deep(b"cos\nsystem\n0N.", 12)], "deeper than", id="deep"),
+        pytest.param([zlib.compress(bytes(3 << 20))] * 30, "larger than all need", id="large"),
+    ],
+)
+def test_beyond_the_bounds_is_not_checked(value: list[bytes], why: str, tmp_path: Path) -> None:
+    report = scan(written(tmp_path, {"a.pkl": pickle.dumps([bytes(bytearray(one)) for one in value])}) / "a.pkl")
+    assert report.exit_code == 2
+    assert why in report.files[0].reason
+
+
+def test_texts_of_a_data_set_are_texts(tmp_path: Path) -> None:
+    assert scan(written(tmp_path, {"a.pkl": pickle.dumps(CAPTIONS * 5)}) / "a.pkl").exit_code == 0

@@ -42,3 +42,12 @@ def test_a_pickle_behind_a_long_constant(name: str, length: int, opcode: bytes, 
     words = b" " * length if opcode.startswith(b"V") else length.to_bytes(4, "little") + b" " * length
     report = scan(written(tmp_path, {"config.json": CONFIG, name: opcode % words + EVIL[2:]}))
     assert (report.exit_code, "HC-PKL-001" in {row.rule for row in report.findings}) == (1, True)
+
+
+@pytest.mark.parametrize(("name", "front"), [("x.pt", b""), ("x.png", b"\x89PNG\r\n\x1a\n" + bytes(100))])
+@pytest.mark.parametrize("comment", [b"PK\x05\x06", b"PK\x05\x06" + bytes(17)])
+def test_an_end_record_without_room_is_passed_over(name: str, front: bytes, comment: bytes, tmp_path: Path) -> None:
+    """miniz, and so ``torch.load``, goes on to the record before; what begins within the last 21 bytes is none."""
+    whole = front + zipped(0)[:-2] + len(comment).to_bytes(2, "little") + comment
+    report = scan(written(tmp_path, {"config.json": CONFIG, name: whole}))
+    assert (report.exit_code, "HC-PKL-001" in {row.rule for row in report.findings}) == (1, True)

@@ -78,6 +78,64 @@ def test_streams_are_judged(path: str, pack: object, tmp_path: Path) -> None:
     assert (bad.exit_code, bad.findings[0].rule) == (1, "HC-PKL-001")
 
 
+SKIPPED = b"\x50\x2a\x4d\x18\x04\0\0\0abcd"  # a frame of LZ4 that readers pass over
+
+
+def with_dictionary(body: bytes) -> bytes:
+    """An LZ4 frame that names a dictionary, which nobody needs to read it."""
+    frame = lz4.frame.compress(body, store_size=False)
+    return frame[:4] + bytes([frame[4] | 1]) + frame[5:6] + b"\1\0\0\0" + frame[6:]
+
+
+BROKEN = [
+    ("s.pkl.gz", lambda body: gzip.compress(body) + b"junk"),
+    ("s.pkl.gz", lambda body: gzip.compress(body)[:-8]),
+    ("s.pkl.gz", lambda body: gzip.compress(body)[:-8] + bytes(8)),
+    ("s.pkl.bz2", lambda body: bz2.compress(body) + b"junk"),
+    ("s.pkl.xz", lambda body: lzma.compress(body) + b"junkjunk"),
+    ("s.pkl.xz", lambda body: lzma.compress(body)[:-12]),
+    ("s.joblib", lambda body: zlib.compress(body) + b"junk"),
+    ("s.joblib", lambda body: zlib.compress(body)[:-4]),
+    ("s.joblib", lambda body: zlib.compress(body)[:-4] + bytes(4)),
+    ("s.joblib", lambda body: lzma.compress(body, lzma.FORMAT_ALONE) + b"junkjunk"),
+    ("s.joblib", lambda body: lz4.frame.compress(body) + b"junkjunk"),
+    ("s.joblib", lambda body: lz4.frame.compress(body, content_checksum=True)[:-5]),
+]
+SEVERAL = [
+    ("s.pkl.gz", lambda body: gzip.compress(body[:3]) + bytes(8) + gzip.compress(body[3:])),
+    ("s.joblib", lambda body: zlib.compress(body[:3]) + zlib.compress(body[3:])),
+    ("s.joblib", lambda body: lz4.frame.compress(body[:3]) + SKIPPED + lz4.frame.compress(body[3:])),
+    ("s.joblib", with_dictionary),
+]
+
+
+@pytest.mark.parametrize(("path", "pack"), BROKEN)
+def test_what_a_broken_stream_gives_is_judged(path: str, pack: object, tmp_path: Path) -> None:
+    """Readers give, and loaders unpickle, what lies before the fault; that it is broken is no malice by itself."""
+    assert callable(pack)
+    beside = {"config.json": b"{}", "model.safetensors": safetensors()}
+    bad = scan(written(tmp_path / "bad", {**beside, path: pack(EVIL)}))
+    assert (bad.exit_code, bad.findings[0].rule) == (1, "HC-PKL-001")
+    good = scan(written(tmp_path / "good", {**beside, path: pack(stream(b"}"))}))
+    assert good.exit_code != 1
+    assert any(row.path == path and row.state == "unchecked" for row in good.files)
+
+
+@pytest.mark.parametrize(("path", "pack"), SEVERAL)
+def test_streams_that_readers_join_are_joined(path: str, pack: object, tmp_path: Path) -> None:
+    assert callable(pack)
+    assert judged(tmp_path / "good", path, pack(stream(b"}"))).exit_code == 0
+    bad = judged(tmp_path / "bad", path, pack(EVIL))
+    assert (bad.exit_code, bad.findings[0].rule) == (1, "HC-PKL-001")
+
+
+def test_the_last_page_before_a_fault_is_judged(tmp_path: Path) -> None:
+    """A long stream, with the call just before a wrong check sum."""
+    call = EVIL[2:-1] if EVIL.startswith(b"\x80") else EVIL[:-1]
+    packed_up = zlib.compress(b"\x80\x02" + b"N0" * 9000 + call + b"0N.")
+    assert judged(tmp_path, "s.joblib", packed_up[:-4] + bytes(4)).exit_code == 1
+
+
 @pytest.mark.parametrize(
     "body",
     [
