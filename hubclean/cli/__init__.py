@@ -2,6 +2,7 @@
 
 * ``main``: the group: every failure is one sentence and exit code 2. Start here.
 * ``options``: options that several commands share, how they open a session and print a result.
+* ``policy``: what may pass and who loads: options and their file.
 * ``progress_bars``: bars on stderr for long work.
 * ``scan``: ``hubclean scan``: one target or many, four formats, one exit code.
 * ``download``: ``hubclean download``.

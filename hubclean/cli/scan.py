@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +20,14 @@ from hubclean.cli.options import (
     label_options,
     model_options,
     place_options,
-    policy_options,
     session,
 )
+from hubclean.cli.policy import judged_by, policy_options, taken
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
     from hubclean.scanning.document import ScanDocument, TargetScan
+    from hubclean.scanning.policy.effective import Policy
 
 MOST_TARGETS = 10_000
 MOST_FOLLOWED = 4
@@ -89,9 +91,6 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 def scan(
     targets: tuple[str, ...],
     listed: Path | None,
-    fail_on: str,
-    allow: tuple[str, ...],
-    allow_unchecked: tuple[str, ...],
     form: str,
     quiet: bool,
     **rest: Any,
@@ -102,8 +101,7 @@ def scan(
     loaded, or a hostile one in any file. 2: something to be loaded was not checked, or there is nothing to load. Of
     several targets, findings in one give 1, and no verdict on one gives 2.
     """
-    from hubclean.scanning.document import ScanDocument, worst
-    from hubclean.scanning.pickles.allowed_names import check_names
+    from hubclean.scanning.document import document_of
 
     names = (*targets, *(_listed(listed) if listed else ()))
     if not names:
@@ -111,23 +109,19 @@ def scan(
     if len(names) > 1 and (rest["revision"] or rest["deep"]):
         raise click.UsageError("--revision and --deep go with one target.")
     names = _with_folders(names) if rest["with_folder"] else names
-    check_names(allow)
-    static = {"gate": fail_on, "allow": allow, "allow_unchecked": allow_unchecked, "loader": rest["loader"]}
-    static |= {"variant": rest["variant"], "subfolder": rest["subfolder"], "deadline": rest["deadline"]}
+    search, wishes = taken(rest)
     form = "json" if rest["as_json"] else form
     shown = form == "text" and not quiet
-    rows = [_one(name, static, rest, alone=len(names) == 1, shown=shown) for name in names]
+    policies = [search.policy(name, wishes) for name in names]  # whatever is wrong with them, before any work
+    rows = [
+        _one(name, policy, rest, alone=len(names) == 1, shown=shown)
+        for name, policy in zip(names, policies, strict=True)
+    ]
     if rest["follow"]:
-        more = {**static, "loader": None, "variant": None, "subfolder": ""}
-        rows += [_one(name, more, rest | {"revision": None}, alone=False, shown=shown) for name in _bases(rows, names)]
-    document = ScanDocument(
-        fail_on,  # type: ignore[arg-type]
-        allow_unchecked,
-        tuple(sorted(set(allow))),
-        worst([row.exit_code for row in rows]),
-        tuple(rows),
-        rest["deadline"],
-    )
+        wishes, more = replace(wishes, loader=None), rest | {"revision": None, "variant": None, "subfolder": ""}
+        bases = _bases(rows, names)
+        rows += [_one(name, search.policy(name, wishes), more, alone=False, shown=shown) for name in bases]
+    document = document_of(rows, rest["deadline"])
     _print(document, form, quiet)
     sys.exit(document.exit_code)
 
@@ -179,17 +173,18 @@ def _listed(place: Path) -> tuple[str, ...]:
     return names
 
 
-def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool, shown: bool) -> TargetScan:
+def _one(target: str, policy: Policy, rest: dict[str, Any], alone: bool, shown: bool) -> TargetScan:
     """Scan one target; alone, its failure ends the command, among many it is a row of the table."""
     from hubclean.errors import HubcleanError
     from hubclean.scanning.document import TargetScan, target_scan
     from hubclean.scanning.engine import scan as run
 
+    static = {key: rest[key] for key in ("variant", "subfolder", "deadline")} | judged_by(policy)
     try:
         from hubclean.hub.deadline import within
         from hubclean.hub.targets import open_target
 
-        with within(static["deadline"]):
+        with within(rest["deadline"]):
             repo = open_target(target, rest["revision"])
             report = run(repo, **static, progress=_bars(repo))
         if rest["deep"]:
@@ -197,10 +192,10 @@ def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool,
     except (HubcleanError, OSError) as error:
         if alone:
             raise
-        return TargetScan(target, 2, str(error) or type(error).__name__)
+        return TargetScan(target, 2, str(error) or type(error).__name__, policy=policy)
     if shown:
-        _show(report, rest["verbose"], last=alone)
-    return target_scan(target, report)
+        _show(report, policy, rest["verbose"], last=alone)
+    return target_scan(target, report, policy)
 
 
 def _bars(repo: Any) -> Any:
@@ -222,12 +217,12 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 
-def _show(report: ScanReport, verbose: bool, last: bool) -> None:
+def _show(report: ScanReport, policy: Policy, verbose: bool, last: bool) -> None:
     from hubclean.cli.text.scan import render_scan
 
     on_terminal = bool(sys.stdout and sys.stdout.isatty())
     width = shutil.get_terminal_size().columns if on_terminal else 0
-    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose)
+    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose, policy=policy)
     click.echo(text + ("" if last else "\n"))
 
 

@@ -10,6 +10,7 @@
 * ``compression``: compressed streams, in memory.
 * ``formats``: other files, read by ourselves.
 * ``configs``: what loaders read of configs: one table of fields.
+* ``policy``: what a team lets pass: ``hubclean.toml`` under flags.
 * ``document``: what ``scan --json`` prints.
 * ``sarif``: SARIF 2.1.0.
 * ``cyclonedx``: CycloneDX 1.6.

@@ -21,6 +21,7 @@ from hubclean.scanning.formats.strict_json import JsonProblem, read_json
 from hubclean.scanning.formats.torch_to_safetensors import INDEX, main_pickle, parts, to_safetensors
 from hubclean.scanning.pickles.state_dict import Sought
 from hubclean.scanning.pickles.tensor_names import Architecture, best_fit, first_parts
+from hubclean.scanning.policy.effective import Policy
 from hubclean.scanning.refusal import Refusal, refusal_of_files
 from hubclean.whole_folder import check_free, whole_folder
 from hubclean.wording import call
@@ -36,6 +37,7 @@ class ConvertReport:
     Args:
         folder: ``None`` when nothing was written; ``refused`` says why.
         files: path, size and sha256 of every file written, the record of the conversion not among them.
+        policy: what the scan judged by, and where each value came from, where somebody worked it out.
     """
 
     scan: ScanReport
@@ -43,6 +45,7 @@ class ConvertReport:
     files: tuple[FileHash, ...] = ()
     conversion: Conversion | None = None
     refused: Refusal | None = None
+    policy: Policy | None = None
 
     @property
     def exit_code(self) -> int:

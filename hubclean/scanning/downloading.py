@@ -14,6 +14,7 @@ from hubclean.records import FileHash, Loader, ScanReport, Severity
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.names import LICENCES, PICKLE_NAMES, is_pickled_weights, suffix
 from hubclean.scanning.load_sets.other_files import in_checkpoint
+from hubclean.scanning.policy.effective import Policy
 from hubclean.scanning.refusal import Refusal, refusal, unfit
 from hubclean.whole_folder import check_free, whole_folder
 
@@ -36,6 +37,7 @@ class DownloadReport:
     Args:
         folder: ``None`` when nothing was downloaded; ``refused`` says why.
         files: path, size and sha256 of every downloaded file, checked against the pinned commit.
+        policy: what the scan judged by, and where each value came from, where somebody worked it out.
     """
 
     scan: ScanReport
@@ -43,6 +45,7 @@ class DownloadReport:
     files: tuple[FileHash, ...]
     left_out: tuple[LeftOut, ...]
     refused: Refusal | None = None
+    policy: Policy | None = None
 
     @property
     def exit_code(self) -> int:

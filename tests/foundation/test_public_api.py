@@ -63,9 +63,12 @@ def test_no_function_hides_its_arguments() -> None:
 @pytest.mark.parametrize(
     ("public", "inner"),
     [
-        (hubclean.scan, _arguments(scan) | {row.name for row in fields(DeepOptions)} | {"deep", "data", "session"}),
-        (hubclean.download, _arguments(download)),
-        (hubclean.convert, _arguments(convert) - {"architecture"}),  # what the config builds is found here
+        (
+            hubclean.scan,
+            _arguments(scan) | {row.name for row in fields(DeepOptions)} | {"deep", "data", "session", "config"},
+        ),
+        (hubclean.download, _arguments(download) | {"config"}),
+        (hubclean.convert, _arguments(convert) - {"architecture"} | {"config"}),  # what the config builds is found here
         (hubclean.push, _arguments(push)),
         (hubclean.guard, {row.name for row in fields(GuardOptions)}),
         (hubclean.open_session, _arguments(open_session)),
@@ -73,7 +76,7 @@ def test_no_function_hides_its_arguments() -> None:
             hubclean.clean,
             # Not for the public: a defense that is made already, and the command of another program.
             {row.name for row in fields(CleanOptions)} - {"ready", "command"}
-            | {"target", "data", "out", "revision", "session"},
+            | {"target", "data", "out", "revision", "session", "config"},
         ),
     ],
 )

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 
 from hubclean.cli.text.layout import paint, plural
+from hubclean.cli.text.policy import policy_lines
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
 from hubclean.records import SEVERITIES, DetectionReport, FileState, FileVerdict, Finding, ScanReport
 from hubclean.scanning.configs.loader_fields import LIBRARIES
 from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
+from hubclean.scanning.policy.effective import Policy
 from hubclean.scanning.refusal import nothing_loadable
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
@@ -26,7 +28,12 @@ _WORST = 3  # findings of one rule in one file, written out
 
 
 def render_scan(
-    report: ScanReport, colour: bool = False, width: int = 0, named: bool = False, verbose: bool = False
+    report: ScanReport,
+    colour: bool = False,
+    width: int = 0,
+    named: bool = False,
+    verbose: bool = False,
+    policy: Policy | None = None,
 ) -> str:
     """The scan as text: counts and what will be loaded first, then findings, files not checked, cost, exit code.
 
@@ -36,9 +43,11 @@ def render_scan(
         width: columns of the terminal, at which findings are wrapped; 0 keeps each on one line, for ``grep``.
         named: whether every finding names the repo too, for output of many.
         verbose: every finding and every file on a line of its own.
+        policy: what it was judged by.
     """
     lines = [paint(headline(report), "1", colour), f"  origin: {printable(report.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report)}")
+    lines += [f"  {line}" for line in (policy_lines(policy) if policy else [])]
     lines += [f"  base model {printable(name, 200)} is loaded, too: --follow scans it" for name in report.load_set.base]
     if report.findings:
         lines += ["", *_findings(report, colour, width, named, verbose)]
@@ -198,6 +207,8 @@ def render_table(document: ScanDocument) -> str:
         lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
         if scan.error:
             lines.append(f"{'':<6}{printable(scan.error, 1000)}")
+    expired = dict.fromkeys(line for scan in document.scans for line in policy_lines(scan.policy) if "EXPIRED" in line)
+    lines += ["", *expired] if expired else []
     return "\n".join([*lines, "", f"exit code {document.exit_code} over {plural(len(document.scans), 'target')}"])
 
 
