@@ -83,6 +83,8 @@ def clean(
     anew, work on 5 % of the images at most, detection on the written net finds nothing, and nothing comes back when it
     is fine-tuned. 1: written, but a trigger still works, or is only covered up. 2: not written, or without a verdict.
     """
+    search, wishes = taken(rest)
+    policy = search.policy(target, wishes)
     from hubclean.cleansing.options import CleanOptions
     from hubclean.cleansing.pipeline import clean as run
     from hubclean.cli.text.clean import render_clean
@@ -106,8 +108,6 @@ def clean(
         "base",
         *LABELS,
     )
-    search, wishes = taken(rest)
-    policy = search.policy(target, wishes)
     named = ("subfolder", "image_column", "label_column")
     options = CleanOptions(
         **{key: rest[key] for key in (*keys, *named)}, **judged_by(policy), sizes=sizes, planted=stamps
