@@ -11,6 +11,7 @@
 * ``clean``: ``hubclean clean``.
 * ``push``: ``hubclean push``.
 * ``ballots``: ``hubclean rank``, ``tally``, ``feedback``.
+* ``rules``: ``hubclean rules``, ``scan --explain``.
 * ``methods``: ``hubclean methods``.
 * ``bench``: ``hubclean bench``.
 * ``demo``: ``hubclean demo``.

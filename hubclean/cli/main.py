@@ -22,6 +22,7 @@ from hubclean.cli.download import download
 from hubclean.cli.hf_register import hf_register
 from hubclean.cli.methods import methods
 from hubclean.cli.push import push
+from hubclean.cli.rules import rules
 from hubclean.cli.scan import scan
 from hubclean.cli.site import site
 from hubclean.version import __version__
@@ -79,7 +80,7 @@ def main() -> None:
 COMMANDS = (
     *(scan, download, convert, site, clean),
     *(ballots.rank, ballots.tally, ballots.feedback),
-    *(push, hf_register, methods, bench, demo),
+    *(push, hf_register, rules, methods, bench, demo),
 )
 for command in COMMANDS:
     main.add_command(command)

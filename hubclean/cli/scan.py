@@ -23,6 +23,7 @@ from hubclean.cli.options import (
     session,
 )
 from hubclean.cli.policy import judged_by, policy_options, taken
+from hubclean.cli.rules import explain_option
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -63,6 +64,7 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
     type=click.Choice(["text", "json", "sarif", "cyclonedx"]),
     help="SARIF 2.1.0 is for code scanning, CycloneDX 1.6 is a bill of materials.",
 )
+@explain_option
 @click.option("-v", "--verbose", is_flag=True, help="Every finding and every file, not grouped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print counts only: a line for one target, a table for many.")
 @click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")

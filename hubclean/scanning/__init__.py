@@ -10,6 +10,7 @@
 * ``compression``: compressed streams, in memory.
 * ``formats``: other files, read by ourselves.
 * ``configs``: what loaders read of configs: one table of fields.
+* ``rule_texts``: why a rule is there, an example, what to do: ``rules.toml``.
 * ``policy``: what a team lets pass: ``hubclean.toml`` under flags.
 * ``document``: what ``scan --json`` prints.
 * ``sarif``: SARIF 2.1.0.
