@@ -11,6 +11,7 @@ from hubclean.errors import strings
 if TYPE_CHECKING:
     from hubclean.hub.repos import Repo
     from hubclean.records import Loader, Severity
+    from hubclean.scanning.policy.baseline import Baseline
     from hubclean.scanning.policy.effective import Policy
 
 
@@ -21,6 +22,7 @@ def policy_of(
     loader: Loader | None,
     allow: Sequence[str],
     allow_unchecked: Sequence[str],
+    baseline: str | Path | None = None,
 ) -> Policy:
     """The policy of a target: a call's arguments over the file that it names; without one no file is read.
 
@@ -32,4 +34,15 @@ def policy_of(
 
     search = Search(off=True) if config is None else Search(Path(config))
     names, patterns = strings("allow", allow), strings("allow_unchecked", allow_unchecked)
-    return search.policy(target, Wishes(gate, loader, names, patterns))
+    return search.policy(target, Wishes(gate, loader, names, patterns, str(baseline or "")))
+
+
+def accepted_by(policy: Policy) -> Baseline | None:
+    """The accepted findings that a policy names.
+
+    Raises:
+        OptionError: they cannot be read.
+    """
+    from hubclean.scanning.policy.baseline import read_baseline
+
+    return read_baseline(Path(policy.baseline)) if policy.baseline else None

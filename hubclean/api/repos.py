@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from hubclean.api.policies import policy_of
+from hubclean.api.policies import accepted_by, policy_of
 from hubclean.errors import strings
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def scan(
     labels_by: Literal["name", "number", "position"] | None = None,
     accept_accuracy: bool = False,
     config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -76,6 +77,7 @@ def scan(
         label_map, labels_by, accept_accuracy: for ``deep``, as for ``clean``.
         config: a file of settings (``hubclean.toml``) for ``gate``, ``loader`` and what may pass; arguments win over
             it, and what they allow adds up. Without it no file is read, wherever the script runs.
+        baseline: a file of accepted findings that ``hubclean baseline`` wrote; without it that of ``config``, if any.
 
     Returns:
         The report; ``report.exit_code`` is that of the command: 0 clean, 1 findings, 2 no verdict.
@@ -88,7 +90,7 @@ def scan(
     from hubclean.scanning import engine
 
     detectors, given = strings("detectors", detectors), strings("given", given)
-    policy = policy_of(target, config, gate, loader, allow, allow_unchecked)
+    policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
     with within(deadline):
         repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
         report = engine.scan(
@@ -97,6 +99,7 @@ def scan(
             allow=policy.allow,
             allow_unchecked=policy.allow_unchecked,
             loader=policy.loader,
+            baseline=accepted_by(policy),
             variant=variant,
             subfolder=subfolder,
             deadline=deadline,
@@ -128,6 +131,7 @@ def download(
     subfolder: str = "",
     progress: Progress | None = None,
     config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> DownloadReport:
     """Scan a repo, then fetch what will be loaded, every byte checked, into a folder that appears whole or not at all.
 
@@ -136,7 +140,8 @@ def download(
     (0, ['config.json', 'model.safetensors'])
 
     Args:
-        target, revision, gate, allow, allow_unchecked, loader, variant, subfolder, progress, config: as for ``scan``.
+        target, revision, gate, allow, allow_unchecked, loader, variant, subfolder, progress: as for ``scan``.
+        config, baseline: as for ``scan``.
         out: folder to write; without it, one named like the model in the current folder.
 
     Raises:
@@ -145,7 +150,7 @@ def download(
     from hubclean.scanning import downloading
 
     place = None if out is None else Path(out)
-    policy = policy_of(target, config, gate, loader, allow, allow_unchecked)
+    policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
     report = downloading.download(
         target,
         place,
@@ -154,6 +159,7 @@ def download(
         allow=policy.allow,
         allow_unchecked=policy.allow_unchecked,
         loader=policy.loader,
+        baseline=accepted_by(policy),
         variant=variant,
         subfolder=subfolder,
         progress=progress,
@@ -177,6 +183,7 @@ def convert(
     unknown: bool = False,
     progress: Progress | None = None,
     config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, unpickling nothing.
 
@@ -185,7 +192,7 @@ def convert(
     (0, ['config.json', 'model.safetensors'])
 
     Args:
-        target, revision, gate, allow, allow_unchecked, loader, progress, config: as for ``scan``.
+        target, revision, gate, allow, allow_unchecked, loader, progress, config, baseline: as for ``scan``.
         out: folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
@@ -200,7 +207,7 @@ def convert(
     from hubclean.nets.expected_names import architecture_of
     from hubclean.scanning import converting
 
-    policy = policy_of(target, config, gate, loader, allow, allow_unchecked)
+    policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
     report = converting.convert(
         target,
         Path(out),
@@ -213,6 +220,7 @@ def convert(
         allow=policy.allow,
         allow_unchecked=policy.allow_unchecked,
         loader=policy.loader,
+        baseline=accepted_by(policy),
         unknown=unknown,
         architecture=architecture_of,
         progress=progress,
@@ -229,6 +237,7 @@ def guard(
     unscanned: Sequence[str] = (),
     on_report: Callable[[ScanReport], None] | None = None,
     config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> Guard:
     """``with hubclean.guard():`` downloads of ``huggingface_hub``, timm and transformers scan first and refuse.
 
@@ -237,7 +246,8 @@ def guard(
     ...     folder = snapshot_download("org/model")
 
     Args:
-        gate, allow, allow_unchecked, loader, config: as for ``scan``; each file is judged when it is asked for.
+        gate, allow, allow_unchecked, loader: as for ``scan``; each file is judged when it is asked for.
+        config, baseline: as for ``scan``.
         unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
         on_report: called once with the report of every scan, before the repo passes or is refused.
 
@@ -256,5 +266,6 @@ def guard(
             on_report=on_report,
             loader=loader,
             config=config,
+            baseline=baseline,
         )
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def clean(
     is fine-tuned. 1: written, but a trigger still works, or is only covered up. 2: not written, or without a verdict.
     """
     search, wishes = taken(rest)
-    policy = search.policy(target, wishes)
+    policy = replace(search.policy(target, wishes), baseline="")  # what is published has no accepted findings
     from hubclean.cleansing.options import CleanOptions
     from hubclean.cleansing.pipeline import clean as run
     from hubclean.cli.text.clean import render_clean

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hubclean.cli.options import json_option, print_result, subfolder_option
-from hubclean.cli.policy import judged_by, policy_options, taken
+from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.cli.text.policy import policy_lines
 from hubclean.cli.text.scan import headline
 from hubclean.escaping import printable
@@ -32,6 +32,7 @@ from hubclean.scanning.converting import ConvertReport
 )
 @subfolder_option
 @policy_options
+@baseline_option
 @click.option(
     "--allow-unknown",
     is_flag=True,
@@ -59,7 +60,7 @@ def convert(
 
     search, wishes = taken(rest)
     policy = search.policy(target, wishes)
-    options = {"revision": revision, "file": file, "key": key, **rest, **judged_by(policy)}
+    options = {"revision": revision, "file": file, "key": key, **rest, **judged_by(policy), "baseline": search.baseline(policy)}
     report = run(target, out, **options, unknown=allow_unknown, architecture=architecture_of, progress=Bars())
     report = replace(report, policy=policy)
     print_result(report, as_json, lambda: render_convert(report))

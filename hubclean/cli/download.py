@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hubclean.cli.options import json_option, place_options, print_result
-from hubclean.cli.policy import judged_by, policy_options, taken
+from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.cli.text.policy import policy_lines
 from hubclean.cli.text.scan import headline, loaded_line
 from hubclean.escaping import printable
@@ -43,6 +43,7 @@ def render_download(report: DownloadReport) -> str:
     help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
 )
 @policy_options
+@baseline_option
 @place_options
 @json_option
 def download(target: str, revision: str | None, out: Path | None, as_json: bool, **rest: Any) -> None:
@@ -57,7 +58,8 @@ def download(target: str, revision: str | None, out: Path | None, as_json: bool,
 
     search, wishes = taken(rest)
     policy = search.policy(target, wishes)
-    report = run(target, out, revision=revision, progress=Bars(), **rest, **judged_by(policy))
+    options = {**rest, **judged_by(policy), "baseline": search.baseline(policy)}
+    report = run(target, out, revision=revision, progress=Bars(), **options)
     report = replace(report, policy=policy)
     print_result(report, as_json, lambda: render_download(report))
     sys.exit(report.exit_code)

@@ -59,6 +59,16 @@ def policy_options(command: F) -> F:
     return command
 
 
+def baseline_option(command: F) -> F:
+    """``--baseline`` of commands whose result is not published."""
+    return click.option(
+        "--baseline",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Accepted findings, which do not count while their files are unchanged (see hubclean baseline).",
+    )(command)
+
+
 def taken(options: dict[str, Any]) -> tuple[Search, Wishes]:
     """Take the options out of a command's arguments: where settings come from, and what was asked for.
 
@@ -70,8 +80,9 @@ def taken(options: dict[str, Any]) -> tuple[Search, Wishes]:
     from hubclean.scanning.policy.search import Search
 
     gate, loader, allow, unchecked, config, off = (options.pop(name) for name in _NAMES)
+    baseline = options.pop("baseline", None)
     check_names(allow)
-    return Search(config, off), Wishes(gate, loader, allow, unchecked)
+    return Search(config, off), Wishes(gate, loader, allow, unchecked, str(baseline or ""))
 
 
 def judged_by(policy: Policy) -> dict[str, Any]:

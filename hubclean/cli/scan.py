@@ -22,13 +22,15 @@ from hubclean.cli.options import (
     place_options,
     session,
 )
-from hubclean.cli.policy import judged_by, policy_options, taken
+from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.cli.rules import explain_option
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
     from hubclean.scanning.document import ScanDocument, TargetScan
-    from hubclean.scanning.policy.effective import Policy
+    from hubclean.scanning.policy.baseline import Baseline
+    from hubclean.scanning.policy.effective import Policy, Wishes
+    from hubclean.scanning.policy.search import Search
 
 MOST_TARGETS = 10_000
 MOST_FOLLOWED = 4
@@ -45,6 +47,7 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
     help="File with more targets, one a line; # starts a comment.",
 )
 @policy_options
+@baseline_option
 @place_options
 @click.option("--with-folder", is_flag=True, help="A file stands for the model in whose folder it lies, if one does.")
 @click.option(
@@ -114,15 +117,13 @@ def scan(
     search, wishes = taken(rest)
     form = "json" if rest["as_json"] else form
     shown = form == "text" and not quiet
-    policies = [search.policy(name, wishes) for name in names]  # whatever is wrong with them, before any work
-    rows = [
-        _one(name, policy, rest, alone=len(names) == 1, shown=shown)
-        for name, policy in zip(names, policies, strict=True)
-    ]
+    judged = _judged(names, search, wishes)  # whatever is wrong with settings is told before any work
+    rows = [_one(name, *by, rest, alone=len(names) == 1, shown=shown) for name, by in zip(names, judged, strict=True)]
     if rest["follow"]:
         wishes, more = replace(wishes, loader=None), rest | {"revision": None, "variant": None, "subfolder": ""}
         bases = _bases(rows, names)
-        rows += [_one(name, search.policy(name, wishes), more, alone=False, shown=shown) for name in bases]
+        judged = _judged(bases, search, wishes)
+        rows += [_one(name, *by, more, alone=False, shown=shown) for name, by in zip(bases, judged, strict=True)]
     document = document_of(rows, rest["deadline"])
     _print(document, form, quiet)
     sys.exit(document.exit_code)
@@ -175,13 +176,23 @@ def _listed(place: Path) -> tuple[str, ...]:
     return names
 
 
-def _one(target: str, policy: Policy, rest: dict[str, Any], alone: bool, shown: bool) -> TargetScan:
+def _judged(
+    names: tuple[str, ...], search: Search, wishes: Wishes
+) -> list[tuple[Policy, Baseline | None]]:
+    """By what each target is judged."""
+    policies = [search.policy(name, wishes) for name in names]
+    return [(policy, search.baseline(policy)) for policy in policies]
+
+
+def _one(
+    target: str, policy: Policy, baseline: Baseline | None, rest: dict[str, Any], alone: bool, shown: bool
+) -> TargetScan:
     """Scan one target; alone, its failure ends the command, among many it is a row of the table."""
     from hubclean.errors import HubcleanError
     from hubclean.scanning.document import TargetScan, target_scan
     from hubclean.scanning.engine import scan as run
 
-    static = {key: rest[key] for key in ("variant", "subfolder", "deadline")} | judged_by(policy)
+    static = {key: rest[key] for key in ("variant", "subfolder", "deadline")} | judged_by(policy) | {"baseline": baseline}
     try:
         from hubclean.hub.deadline import within
         from hubclean.hub.targets import open_target

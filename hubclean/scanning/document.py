@@ -53,6 +53,8 @@ class TargetScan:
         load_set: the files that the exit code is about.
         images: which images the deep stage took and which it left, in one line.
         policy: what it was judged by, and where each value came from.
+        accepted: findings, among the others, that do not count by a baseline's word.
+        stale: the baseline's entries for it that accept nothing any more.
     """
 
     target: str
@@ -70,6 +72,8 @@ class TargetScan:
     load_set: LoadSet = EVERY_FILE
     images: str = ""
     policy: Policy = _BY_DEFAULT
+    accepted: tuple[Accepted, ...] = ()
+    stale: tuple[Stale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def target_scan(target: str, report: ScanReport, policy: Policy = _BY_DEFAULT) -
         report.load_set,
         report.images,
         policy,
+        report.accepted,
+        report.stale,
     )
 
 

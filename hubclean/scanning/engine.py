@@ -23,6 +23,8 @@ from hubclean.scanning.formats.safetensors_header import header_bytes
 from hubclean.scanning.load_sets.choosing import load_set
 from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
+from hubclean.scanning.policy.baseline import Baseline, accept
+from hubclean.scanning.policy.contents import Contents
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.scanners import Scanner, handled_by, not_checked
 
@@ -45,6 +47,7 @@ def scan(
     subfolder: str = "",
     deadline: float = deadlines.SECONDS,
     progress: Progress | None = None,
+    baseline: Baseline | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded. The exit code is about what will be loaded of it.
 
@@ -59,6 +62,7 @@ def scan(
         variant, subfolder: as of ``from_pretrained``.
         deadline: seconds for the whole scan; what was not judged by then is not checked.
         progress: told of every file read.
+        baseline: findings that were accepted and do not count while their files are what they were.
 
     Raises:
         TargetError, AccessError: the target is not understood, or not there, or not allowed.
@@ -86,18 +90,19 @@ def scan(
             budget.files.clear()
             findings, verdicts = _judge(_scanners(), reader, files)
         loaded = load_set(reader, asked)
-    return ScanReport(
-        origin=replace(repo.ref, subfolder=subfolder.strip("/")),
-        gate=gate,
-        files=verdicts,
-        findings=findings,
-        allowed_unchecked=tuple(allow_unchecked),
-        requests=reader.requests,
-        bytes_read=reader.bytes_read,
-        seconds=round(time.monotonic() - started, 3),
-        allowed_names=tuple(sorted(set(allow))),
-        load_set=loaded,
-    )
+        report = ScanReport(
+            origin=replace(repo.ref, subfolder=subfolder.strip("/")),
+            gate=gate,
+            files=verdicts,
+            findings=findings,
+            allowed_unchecked=tuple(allow_unchecked),
+            requests=reader.requests,
+            bytes_read=reader.bytes_read,
+            seconds=round(time.monotonic() - started, 3),
+            allowed_names=tuple(sorted(set(allow))),
+            load_set=loaded,
+        )
+        return accept(report, baseline, Contents(repo, reader.read)) if baseline else report
 
 
 def _scanners() -> dict[str, Any]:

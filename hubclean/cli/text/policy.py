@@ -16,6 +16,8 @@ def policy_lines(policy: Policy) -> list[str]:
         for name, value in (("fail-on", policy.gate), ("for", policy.loader))
         if policy.sources[name] != DEFAULT
     ]
+    if policy.baseline:
+        said.append(f"baseline {printable(policy.baseline, 300)} ({printable(policy.sources['baseline'], 200)})")
     said += [_allowance(row) for row in policy.allowances if not row.expired]
     if policy.file and not said:
         said = [f"nothing for this target in {printable(policy.file, 300)}"]

@@ -28,6 +28,7 @@ class GuardOptions:
         unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
         on_report: called once with the report of every scan, before the repo passes or is refused.
         config: a file of settings (``hubclean.toml``), over which the others win; without it, none is read.
+        baseline: a file of accepted findings.
 
     Raises:
         OptionError: a gate, a name or a type that there is not.
@@ -40,6 +41,7 @@ class GuardOptions:
     on_report: Callable[[ScanReport], None] | None = None
     loader: Loader | None = None
     config: str | Path | None = None
+    baseline: str | Path | None = None
 
     def __post_init__(self) -> None:
         hold_several(self, str, "allow", "allow_unchecked", "unscanned")
@@ -53,7 +55,7 @@ class GuardOptions:
     @property
     def wishes(self) -> Wishes:
         """What was asked for over a file of settings."""
-        return Wishes(self.gate, self.loader, self.allow, self.allow_unchecked)
+        return Wishes(self.gate, self.loader, self.allow, self.allow_unchecked, str(self.baseline or ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from hubclean.hub.repos import LocalRepo, Repo, RepoEntry
 from hubclean.records import ScanReport
 from hubclean.scanning.engine import scan
 from hubclean.scanning.guard.options import GuardedCall, GuardOptions
+from hubclean.scanning.policy.baseline import read_baseline
 from hubclean.scanning.policy.effective import effective
 from hubclean.scanning.policy.settings import read_settings
 from hubclean.scanning.refusal import refusal_of_files, unfit
@@ -39,6 +40,8 @@ class Verdicts:
     def __init__(self, options: GuardOptions) -> None:
         self.options = options
         self._settings = None if options.config is None else read_settings(Path(options.config))
+        place = effective(options.wishes, self._settings).baseline
+        self._baseline = read_baseline(Path(place)) if place else None
         self._commits: dict[tuple[str, str, str], str] = {}
         self._verdicts: dict[tuple[str, str, str], Verdict] = {}
         self._folders: dict[Path, tuple[Hashable, ScanReport]] = {}
@@ -160,6 +163,7 @@ class Verdicts:
             allow=policy.allow,
             allow_unchecked=policy.allow_unchecked,
             loader=policy.loader,
+            baseline=self._baseline,
         )
 
     def _tell(self, report: ScanReport | None) -> None:

@@ -2,6 +2,7 @@
 
 * ``effective``: the policy of one target. Start here.
 * ``settings``: ``hubclean.toml`` or ``[tool.hubclean]``, read strictly.
+* ``baseline``: findings that were accepted, void as soon as their file changes; ``contents`` by what that is seen.
 * ``search``: the settings that hold where somebody stands, and never those of the target itself.
 """
 
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 from hubclean.surface import lazily
 
 if TYPE_CHECKING:
+    from hubclean.scanning.policy.baseline import Baseline as Baseline
+    from hubclean.scanning.policy.baseline import read_baseline as read_baseline
     from hubclean.scanning.policy.effective import Allowance as Allowance
     from hubclean.scanning.policy.effective import Policy as Policy
     from hubclean.scanning.policy.effective import Wishes as Wishes
@@ -20,17 +23,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Allowance",
+    "Baseline",
     "Policy",
     "Search",
     "Settings",
     "Wishes",
     "effective",
+    "read_baseline",
     "read_settings",
 ]
 
 if not TYPE_CHECKING:
     __getattr__ = lazily(
         __name__,
+        baseline="Baseline read_baseline",
         effective="Allowance Policy Wishes effective",
         search="Search",
         settings="Settings read_settings",

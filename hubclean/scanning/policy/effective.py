@@ -22,6 +22,7 @@ class Wishes:
     loader: Loader | None = None
     allow: tuple[str, ...] = ()
     allow_unchecked: tuple[str, ...] = ()
+    baseline: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Policy:
         gate: the severity from which a finding counts.
         loader: who loads; ``None`` takes the one that the repo is for.
         allowances: all of them, also the expired ones, which do not count.
-        sources: of ``fail-on`` and ``for``: a flag, a part of the file, or ``default``.
+        baseline: the file of accepted findings; empty for none.
+        sources: of ``fail-on``, ``for`` and ``baseline``: a flag, a part of the file, or ``default``.
         file: the file of settings that was read; empty for none.
         not_read: a file of settings that was found, but lies in the target itself, so that nobody believed it.
     """
@@ -59,7 +61,8 @@ class Policy:
     gate: Severity = "high"
     loader: Loader | None = None
     allowances: tuple[Allowance, ...] = ()
-    sources: dict[str, str] = field(default_factory=lambda: {"fail-on": DEFAULT, "for": DEFAULT})
+    sources: dict[str, str] = field(default_factory=lambda: dict.fromkeys(("fail-on", "for", "baseline"), DEFAULT))
+    baseline: str = ""
     file: str = ""
     not_read: str = ""
 
@@ -112,11 +115,16 @@ def effective(
         allowances += _of_file("allow-unchecked", rules.where, rules.unchecked, day)
     gate = (wishes.gate, option("gate")) if wishes.gate else gate
     loader = (wishes.loader, option("loader")) if wishes.loader else loader
+    baseline = ("", DEFAULT)
+    if settings and settings.baseline:
+        baseline = (settings.baseline, settings.shown)
+    baseline = (wishes.baseline, option("baseline")) if wishes.baseline else baseline
     return Policy(
         gate[0],
         loader[0],
         tuple(dict.fromkeys(allowances)),
-        {"fail-on": gate[1], "for": loader[1]},
+        {"fail-on": gate[1], "for": loader[1], "baseline": baseline[1]},
+        baseline[0],
         settings.shown if settings else "",
         not_read,
     )

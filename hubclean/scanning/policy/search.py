@@ -14,6 +14,7 @@ from hubclean.errors import OptionError, TargetError
 from hubclean.escaping import printable
 from hubclean.hub.repos import Repo
 from hubclean.hub.targets import parse_target
+from hubclean.scanning.policy.baseline import Baseline, read_baseline
 from hubclean.scanning.policy.effective import Policy, Wishes, effective
 from hubclean.scanning.policy.settings import OWN_FILE, SHARED_FILE, Settings, has_settings, read_settings
 
@@ -35,6 +36,7 @@ class Search:
     off: bool = False
     start: Path | None = None
     _read: dict[Path, Settings] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _accepted: dict[str, Baseline] = field(default_factory=dict, init=False, repr=False, compare=False)
     _found: list[Path] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -49,6 +51,18 @@ class Search:
         """
         settings, not_read = self.settings(target)
         return effective(wishes, settings, repo_id_of(target), not_read=not_read)
+
+    def baseline(self, policy: Policy) -> Baseline | None:
+        """The accepted findings that a policy names.
+
+        Raises:
+            OptionError: they cannot be read.
+        """
+        if not policy.baseline:
+            return None
+        if policy.baseline not in self._accepted:
+            self._accepted[policy.baseline] = read_baseline(Path(policy.baseline))
+        return self._accepted[policy.baseline]
 
     def settings(self, target: str | Path | Repo) -> tuple[Settings | None, str]:
         """The settings for a target, and the name of a file that was passed over because it lies in the target."""

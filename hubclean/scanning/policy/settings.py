@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import fnmatch
+import os
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -72,11 +73,13 @@ class Settings:
         place: where it lies.
         shown: how it is called in a report: relative to the folder in which the command was called.
         rules: what holds for all targets, then what ``[[repos]]`` say, in their order.
+        baseline: the file of accepted findings that it names, as seen from the working directory; empty for none.
     """
 
     place: Path
     shown: str
     rules: tuple[Rules, ...]
+    baseline: str = ""
 
 
 class _Table:
@@ -147,7 +150,10 @@ def read_settings(place: Path, shown: str | None = None) -> Settings:
         if (value := _tool(value)) is None:
             raise OptionError(f"{shown} has no table [tool.hubclean]")
         shown = f"{shown} [tool.hubclean]"
-    return Settings(place, shown, _rules_of(shown, value))
+    top = _Table(shown, value, ("fail-on", "for", "baseline", "allow", "allow-unchecked", "repos"))
+    named = top.text("baseline")
+    baseline = os.path.relpath(place.absolute().parent / named) if named else ""
+    return Settings(place, shown, (_rules(top), *top.rows("repos", _of_repos)), baseline)
 
 
 def has_settings(place: Path, shown: str) -> bool:
@@ -176,11 +182,6 @@ def _loaded(place: Path, shown: str) -> dict[str, Any]:
         return tomllib.loads(body.decode("utf-8-sig"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise OptionError(f"{shown} is no TOML: {printable(str(error) or 'nested too deep', 200)}") from error
-
-
-def _rules_of(shown: str, value: Any) -> tuple[Rules, ...]:
-    top = _Table(shown, value, ("fail-on", "for", "allow", "allow-unchecked", "repos"))
-    return (_rules(top), *top.rows("repos", _of_repos))
 
 
 def _of_repos(where: str, value: Any) -> Rules:
