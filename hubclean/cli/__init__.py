@@ -5,6 +5,8 @@
 * ``policy``: what may pass and who loads: options and their file.
 * ``progress_bars``: bars on stderr for long work.
 * ``scan``: ``hubclean scan``: one target or many, four formats, one exit code.
+* ``targets``: targets as they are named.
+* ``baseline``: ``hubclean baseline``.
 * ``download``: ``hubclean download``.
 * ``convert``: ``hubclean convert``.
 * ``site``: ``hubclean site``.

@@ -60,7 +60,8 @@ def convert(
 
     search, wishes = taken(rest)
     policy = search.policy(target, wishes)
-    options = {"revision": revision, "file": file, "key": key, **rest, **judged_by(policy), "baseline": search.baseline(policy)}
+    options = {"revision": revision, "file": file, "key": key, **rest, **judged_by(policy)}
+    options |= {"baseline": search.baseline(policy)}
     report = run(target, out, **options, unknown=allow_unknown, architecture=architecture_of, progress=Bars())
     report = replace(report, policy=policy)
     print_result(report, as_json, lambda: render_convert(report))

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from hubclean.cli import ballots
+from hubclean.cli.baseline import baseline
 from hubclean.cli.bench import bench
 from hubclean.cli.clean import clean
 from hubclean.cli.convert import convert
@@ -78,7 +79,7 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(scan, download, convert, site, clean),
+    *(scan, baseline, download, convert, site, clean),
     *(ballots.rank, ballots.tally, ballots.feedback),
     *(push, hf_register, rules, methods, bench, demo),
 )

@@ -24,6 +24,7 @@ from hubclean.cli.options import (
 )
 from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.cli.rules import explain_option
+from hubclean.cli.targets import listed_in, with_folders
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -32,9 +33,7 @@ if TYPE_CHECKING:
     from hubclean.scanning.policy.effective import Policy, Wishes
     from hubclean.scanning.policy.search import Search
 
-MOST_TARGETS = 10_000
 MOST_FOLLOWED = 4
-_MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 
 
 @click.command()
@@ -108,12 +107,12 @@ def scan(
     """
     from hubclean.scanning.document import document_of
 
-    names = (*targets, *(_listed(listed) if listed else ()))
+    names = (*targets, *(listed_in(listed) if listed else ()))
     if not names:
         raise click.UsageError("Missing argument 'TARGET...': name a target, or --from FILE.")
     if len(names) > 1 and (rest["revision"] or rest["deep"]):
         raise click.UsageError("--revision and --deep go with one target.")
-    names = _with_folders(names) if rest["with_folder"] else names
+    names = with_folders(names) if rest["with_folder"] else names
     search, wishes = taken(rest)
     form = "json" if rest["as_json"] else form
     shown = form == "text" and not quiet
@@ -129,56 +128,13 @@ def scan(
     sys.exit(document.exit_code)
 
 
-def _with_folders(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Files replaced by the nearest folder above them that a library would load."""
-    from hubclean.hub.repos import LocalRepo
-    from hubclean.scanning.engine import reader_of
-    from hubclean.scanning.load_sets.choosing import load_set
-
-    known: dict[Path, bool] = {}
-
-    def is_model(folder: Path) -> bool:
-        if folder not in known:
-            known[folder] = any((folder / name).is_file() for name in _MODEL_CONFIGS)
-            if known[folder]:
-                repo = LocalRepo(folder)
-                known[folder] = load_set(reader_of(repo, repo.files())).loader not in ("all", "torch")
-        return known[folder]
-
-    here = Path.cwd()
-    found = []
-    for name in names:
-        place = Path(name)
-        above = [folder for folder in place.parents if not place.is_absolute() or folder.is_relative_to(here)]
-        folder = next((folder for folder in above if is_model(folder)), None) if place.is_file() else None
-        found.append(name if folder is None else str(folder))
-    return tuple(dict.fromkeys(found))
-
-
 def _bases(rows: list[TargetScan], names: tuple[str, ...]) -> tuple[str, ...]:
     """The repos of a Hub from which the scanned ones load, too: one level, few, and never a path of this disk."""
     named = dict.fromkeys(base for row in rows for base in row.load_set.base)
     return tuple(f"hf://{base.removeprefix('hf://')}" for base in named if base not in names)[:MOST_FOLLOWED]
 
 
-def _listed(place: Path) -> tuple[str, ...]:
-    """The targets of a file, without comments and empty lines."""
-    from hubclean.errors import OptionError
-    from hubclean.escaping import printable
-
-    try:
-        lines = place.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise OptionError(f"{printable(str(place))} is not UTF-8 text") from error
-    names = tuple(line for line in (line.split(" #")[0].strip() for line in lines) if line and line[0] != "#")
-    if not names or len(names) > MOST_TARGETS:
-        raise OptionError(f"{printable(str(place))} names {len(names)} targets; 1 to {MOST_TARGETS} are scanned")
-    return names
-
-
-def _judged(
-    names: tuple[str, ...], search: Search, wishes: Wishes
-) -> list[tuple[Policy, Baseline | None]]:
+def _judged(names: tuple[str, ...], search: Search, wishes: Wishes) -> list[tuple[Policy, Baseline | None]]:
     """By what each target is judged."""
     policies = [search.policy(name, wishes) for name in names]
     return [(policy, search.baseline(policy)) for policy in policies]
@@ -192,7 +148,8 @@ def _one(
     from hubclean.scanning.document import TargetScan, target_scan
     from hubclean.scanning.engine import scan as run
 
-    static = {key: rest[key] for key in ("variant", "subfolder", "deadline")} | judged_by(policy) | {"baseline": baseline}
+    static = {key: rest[key] for key in ("variant", "subfolder", "deadline")}
+    static |= {**judged_by(policy), "baseline": baseline}
     try:
         from hubclean.hub.deadline import within
         from hubclean.hub.targets import open_target

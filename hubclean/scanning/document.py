@@ -14,6 +14,7 @@ from hubclean.measurements import DetectionReport, Judgement
 from hubclean.records import (
     EVERY_FILE,
     SEVERITIES,
+    Accepted,
     FileVerdict,
     Finding,
     LoadSet,
@@ -21,6 +22,7 @@ from hubclean.records import (
     ScanReport,
     Severity,
     Skipped,
+    Stale,
 )
 from hubclean.scanning.configs.loader_fields import LIBRARIES
 from hubclean.scanning.policy.effective import Policy

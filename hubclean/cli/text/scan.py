@@ -51,6 +51,9 @@ def render_scan(
     lines += [f"  base model {printable(name, 200)} is loaded, too: --follow scans it" for name in report.load_set.base]
     if report.findings:
         lines += ["", *_findings(report, colour, width, named, verbose)]
+    if report.stale:
+        lines += ["", "STALE in the baseline, accepts nothing -> hubclean baseline drops it"]
+        lines += [f"  {row.rule} {printable(row.path)}: {printable(row.why, 300)}" for row in report.stale]
     if any(file.state == "unchecked" for file in report.files):
         lines += ["", *_unchecked(report, verbose)]
     if report.detections:
@@ -97,10 +100,13 @@ def loaded_line(report: ScanReport) -> str:
 def _states(report: ScanReport, files: Sequence[FileVerdict]) -> str:
     """``3 of 3 ok``, or what the others are."""
     bad = {row.path for row in report.at_gate}
+    taken = {row.finding.path for row in report.accepted} - bad
     unchecked = sum(file.state == "unchecked" and file.path not in bad for file in files)
     found = sum(file.path in bad for file in files)
-    text = f"{len(files) - found - unchecked} of {len(files)} ok"
-    return text + (f", {found} with findings" if found else "") + (f", {unchecked} not checked" if unchecked else "")
+    accepted = sum(file.path in taken and file.state != "unchecked" for file in files)
+    text = f"{len(files) - found - unchecked - accepted} of {len(files)} ok"
+    text += (f", {found} with findings" if found else "") + (f", {accepted} accepted" if accepted else "")
+    return text + (f", {unchecked} not checked" if unchecked else "")
 
 
 def _other_states(files: Sequence[FileVerdict]) -> str:
@@ -126,6 +132,7 @@ def counted(scan: TargetScan) -> str:
         text += f"; {scan.counts.ok} ok"
     else:
         text = f"no static finding in {total - unchecked} of {plural(total, 'file')}"
+    text += f"; {plural(len(scan.accepted), 'finding')} accepted" if scan.accepted else ""
     return text + (f"; {unchecked} not checked" if unchecked else "")
 
 
@@ -137,17 +144,19 @@ def _findings(report: ScanReport, colour: bool, width: int, named: bool, verbose
     rows = [row for row in report.findings if row.severity != "info" or row.rule not in ("HC-INC-001", "HC-FMT-002")]
     lines = [f"{'SEVERITY':<8}  {'RULE':<10}  FILE: WHAT -> WHAT TO DO"] if rows else []
     origin = f"{printable(str(report.origin), 300)}/" if named else ""
-    counting = set(report.at_gate)
+    counting, accepted = set(report.at_gate), {row.finding: row.reason for row in report.accepted}
     groups: dict[object, list[Finding]] = {}
     for row in rows:  # the worst come first
-        key = (row.path, row.rule, row.severity, row in counting)
+        key = (row.path, row.rule, row.severity, row in counting, accepted.get(row))
         groups.setdefault(row if verbose else key, []).append(row)
     for group in groups.values():
         row = group[0]
-        severity = paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
+        said = "accepted" if row in accepted else row.severity
+        severity = paint(f"{said:<8}", _COLOURS["info" if row in accepted else row.severity], colour)
         aside = "" if row in counting or report.load_set.holds(row.path) or row.path == "." else " (not loaded)"
         text = f"{printable(row.rule):<10}  {origin}{_place(group)}{aside}: {_seen(group)}"
-        text += f" -> {printable(row.advice, 300)}"
+        todo = f"{row.severity}, accepted: {accepted[row]}" if row in accepted else row.advice
+        text += f" -> {printable(todo, 300)}"
         wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
         lines.append(f"{severity}  " + f"\n{'':<22}".join(wrapped))
     return lines
@@ -238,6 +247,11 @@ def _exit(report: ScanReport) -> str:
 
 
 def _meaning(report: ScanReport) -> str:
+    if report.accepted and not report.exit_code:
+        return (
+            f"exit code 0: nothing that counts was found at or above {report.gate} but what the baseline accepts"
+            f" ({plural(len(report.accepted), 'finding')})"
+        )
     if report.exit_code == 2 and not report.load_set.loadable:
         return f"exit code 2: no verdict, because {nothing_loadable(report)}"
     if report.exit_code:

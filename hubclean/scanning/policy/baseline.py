@@ -125,13 +125,15 @@ def entries_of(report: ScanReport, contents: Contents, reason: str, expires: str
     return tuple(rows.values())
 
 
-def merged(before: Baseline, scanned: Iterable[ScanReport], found: Iterable[Entry]) -> Baseline:
+def merged(
+    before: Baseline, scanned: Iterable[ScanReport], found: Iterable[Entry], today: datetime.date | None = None
+) -> Baseline:
     """A baseline brought up to date: of the repos scanned what was found, of the others what it held.
 
-    What was accepted before keeps its reason and its day.
+    What was accepted before keeps its reason and its day, unless that has passed.
     """
-    reports = tuple(scanned)
-    known = {_same(entry): entry for entry in before.accepted}
+    day, reports = _day(today), tuple(scanned)
+    known = {_same(entry): entry for entry in before.accepted if not entry.expires or entry.expires >= day}
     kept = [entry for entry in before.accepted if not any(entry.is_of(report) for report in reports)]
     rows = {_same(entry): known.get(_same(entry), entry) for entry in (*kept, *found)}
     return Baseline(tuple(sorted(rows.values(), key=lambda row: (row.repo.lower(), row.path, row.rule, row.sha256))))
@@ -145,7 +147,7 @@ def accept(
     report: ScanReport, baseline: Baseline, contents: Contents, today: datetime.date | None = None
 ) -> ScanReport:
     """The report with what the baseline accepts, and with those of the repo's entries that no longer fit."""
-    day = (today or datetime.datetime.now(datetime.UTC).date()).isoformat()
+    day = _day(today)
     mine = [entry for entry in baseline.accepted if entry.is_of(report)]
     of_file: dict[tuple[str, str], list[Entry]] = {}
     for entry in mine:
@@ -162,6 +164,10 @@ def accept(
                 break
     stale = tuple(Stale(entry.rule, entry.path, why[entry]) for entry in mine if entry not in used)
     return replace(report, accepted=tuple(accepted), stale=stale)
+
+
+def _day(today: datetime.date | None) -> str:
+    return (today or datetime.datetime.now(datetime.UTC).date()).isoformat()
 
 
 def _void(entry: Entry, severity: Severity, hostile: bool, contents: Contents, day: str) -> str:
