@@ -49,6 +49,7 @@ def scan(
     accept_accuracy: bool = False,
     config: str | Path | None = None,
     baseline: str | Path | None = None,
+    cache: bool = False,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -78,6 +79,7 @@ def scan(
         config: a file of settings (``hubclean.toml``) for ``gate``, ``loader`` and what may pass; arguments win over
             it, and what they allow adds up. Without it no file is read, wherever the script runs.
         baseline: a file of accepted findings that ``hubclean baseline`` wrote; without it that of ``config``, if any.
+        cache: take the verdict that was kept of the same commit and policy, or keep this one (``docs/scan/policy.md``).
 
     Returns:
         The report; ``report.exit_code`` is that of the command: 0 clean, 1 findings, 2 no verdict.
@@ -87,14 +89,17 @@ def scan(
     """
     from hubclean.hub.deadline import within
     from hubclean.hub.targets import open_target
-    from hubclean.scanning import engine
+    from hubclean.scanning.verdict_cache import VerdictCache, default_folder, scan_once
 
     detectors, given = strings("detectors", detectors), strings("given", given)
     policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
     with within(deadline):
         repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-        report = engine.scan(
+        folder = default_folder() if cache else None
+        report, _ = scan_once(
             repo,
+            VerdictCache(folder) if folder else None,
+            progress,
             gate=policy.gate,
             allow=policy.allow,
             allow_unchecked=policy.allow_unchecked,
@@ -103,7 +108,6 @@ def scan(
             variant=variant,
             subfolder=subfolder,
             deadline=deadline,
-            progress=progress,
         )
     if not deep:
         return report

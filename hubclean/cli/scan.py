@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from hubclean.scanning.policy.baseline import Baseline
     from hubclean.scanning.policy.effective import Policy, Wishes
     from hubclean.scanning.policy.search import Search
+    from hubclean.scanning.verdict_cache import VerdictCache
 
 MOST_FOLLOWED = 4
 
@@ -66,6 +67,7 @@ MOST_FOLLOWED = 4
     type=click.Choice(["text", "json", "sarif", "cyclonedx"]),
     help="SARIF 2.1.0 is for code scanning, CycloneDX 1.6 is a bill of materials.",
 )
+@click.option("--no-cache", is_flag=True, help="Neither take nor keep a verdict on an unchanged commit.")
 @explain_option
 @click.option("-v", "--verbose", is_flag=True, help="Every finding and every file, not grouped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print counts only: a line for one target, a table for many.")
@@ -146,7 +148,7 @@ def _one(
     """Scan one target; alone, its failure ends the command, among many it is a row of the table."""
     from hubclean.errors import HubcleanError
     from hubclean.scanning.document import TargetScan, target_scan
-    from hubclean.scanning.engine import scan as run
+    from hubclean.scanning.verdict_cache import scan_once
 
     static = {key: rest[key] for key in ("variant", "subfolder", "deadline")}
     static |= {**judged_by(policy), "baseline": baseline}
@@ -156,7 +158,7 @@ def _one(
 
         with within(rest["deadline"]):
             repo = open_target(target, rest["revision"])
-            report = run(repo, **static, progress=_bars(repo))
+            report, kept = scan_once(repo, _cache(rest), _bars(repo), **static)
         if rest["deep"]:
             report = _deepened(repo, report, rest)
     except (HubcleanError, OSError) as error:
@@ -164,8 +166,16 @@ def _one(
             raise
         return TargetScan(target, 2, str(error) or type(error).__name__, policy=policy)
     if shown:
-        _show(report, policy, rest["verbose"], last=alone)
+        _show(report, policy, rest["verbose"], last=alone, kept=kept)
     return target_scan(target, report, policy)
+
+
+def _cache(rest: dict[str, Any]) -> VerdictCache | None:
+    """The verdicts kept on this machine, unless they are not wanted."""
+    from hubclean.scanning.verdict_cache import VerdictCache, default_folder
+
+    folder = None if rest["no_cache"] else default_folder()
+    return VerdictCache(folder) if folder else None
 
 
 def _bars(repo: Any) -> Any:
@@ -187,12 +197,12 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 
-def _show(report: ScanReport, policy: Policy, verbose: bool, last: bool) -> None:
+def _show(report: ScanReport, policy: Policy, verbose: bool, last: bool, kept: bool) -> None:
     from hubclean.cli.text.scan import render_scan
 
     on_terminal = bool(sys.stdout and sys.stdout.isatty())
     width = shutil.get_terminal_size().columns if on_terminal else 0
-    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose, policy=policy)
+    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose, policy=policy, kept=kept)
     click.echo(text + ("" if last else "\n"))
 
 

@@ -17,6 +17,7 @@
 * ``cyclonedx``: CycloneDX 1.6.
 * ``named_code``: what a target in a config may do.
 * ``load_sets``: what will be loaded.
+* ``verdict_cache``: verdicts on commits of a Hub that were kept; ``verdict_key`` what they depend on.
 * ``refusal``: which files may be loaded, and why the others may not.
 * ``downloading``: ``download``: what is needed and was judged.
 * ``converting``: ``convert``: pickles to safetensors.

@@ -34,6 +34,7 @@ def render_scan(
     named: bool = False,
     verbose: bool = False,
     policy: Policy | None = None,
+    kept: bool = False,
 ) -> str:
     """The scan as text: counts and what will be loaded first, then findings, files not checked, cost, exit code.
 
@@ -44,6 +45,7 @@ def render_scan(
         named: whether every finding names the repo too, for output of many.
         verbose: every finding and every file on a line of its own.
         policy: what it was judged by.
+        kept: whether the verdict is an earlier scan's of the same commit, kept on this machine.
     """
     lines = [paint(headline(report), "1", colour), f"  origin: {printable(report.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report)}")
@@ -65,7 +67,11 @@ def render_scan(
     if report.judgement:
         lines += [*judged(report.judgement)]
     lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
-    lines += ["", f"{plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
+    cost = f"{plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"
+    lines += [
+        "",
+        f"the verdict that was kept of this commit, made with {cost}; --no-cache scans again" if kept else cost,
+    ]
     if not report.detections:
         lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
     if not report.exit_code:
