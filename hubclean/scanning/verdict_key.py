@@ -52,7 +52,7 @@ def key_of(repo: Repo, options: Mapping[str, Any]) -> VerdictKey | None:
     """
     from hubclean.hub.hub_repo import HubRepo
 
-    if not isinstance(repo, HubRepo) or importlib.metadata.entry_points(group="hubclean.scanners"):
+    if not isinstance(repo, HubRepo) or scanners_of_others():
         return None
     said = {name: options.get(name) for name in ("gate", "loader", "variant", "subfolder")}
     said |= {name: sorted(options.get(name) or ()) for name in ("allow", "allow_unchecked")}
@@ -71,18 +71,29 @@ def key_of(repo: Repo, options: Mapping[str, Any]) -> VerdictKey | None:
     )
 
 
+@cache
+def scanners_of_others() -> tuple[str, ...]:
+    """The scanners that other packages bring, looked up once: that takes as long as all the rest."""
+    return tuple(entry.value for entry in importlib.metadata.entry_points(group="hubclean.scanners"))
+
+
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 @cache
 def _code() -> str:
-    """Of the files of the package that judge, and of what they parse with."""
-    package, digest = Path(__file__).parents[1], hashlib.sha256(sys.version.encode())
+    digest = hashlib.sha256(f"{sys.version}\0{code_of(Path(__file__).parents[1])}".encode())
+    for name in _PARSERS:
+        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
+    return digest.hexdigest()
+
+
+def code_of(package: Path) -> str:
+    """A hash of the files of the package that judge, its tables among them."""
+    digest = hashlib.sha256()
     places = [*package.glob("*.py"), *(place for part in _PARTS for place in (package / part).rglob("*"))]
     for place in sorted(place for place in places if place.suffix in (".py", ".json", ".toml") and place.is_file()):
         body = place.read_bytes()
         digest.update(f"{place.relative_to(package)}\0{len(body)}\0".encode() + body)
-    for name in _PARSERS:
-        digest.update(f"{name} {importlib.metadata.version(name)}\0".encode())
     return digest.hexdigest()

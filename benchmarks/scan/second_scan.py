@@ -1,0 +1,138 @@
+"""What the second scan of an unchanged repo costs, with the verdict that was kept: wire requests and milliseconds.
+
+PYTHONPATH=.:tests python -m benchmarks.scan.second_scan --out benchmarks/results/scan_second.json
+
+A Hub on loopback serves two repos: a small vision model of six files, and one of 400 files. ``command`` is the whole of
+``hubclean scan -q`` in a process of its own, the start of Python included; ``call`` is ``hubclean.scan`` in a process
+that has scanned another repo before, so that nothing is imported any more. Medians of ``RUNS``; requests are those that
+the Hub and its CDN saw. Local round trips take no time: on a network each request adds one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from hubclean.version import __version__
+
+RUNS = 7
+_CALLS = """
+import json, sys, time
+import hubclean
+hubclean.scan("org/warm", cache=True)
+rows = []
+for name in sys.argv[1:]:
+    for _ in range(2):
+        started = time.perf_counter()
+        code = hubclean.scan(name, cache=True).exit_code
+        rows.append([name, 1000 * (time.perf_counter() - started), code])
+print(json.dumps(rows))
+"""
+
+
+def weights(tensors: int) -> bytes:
+    """A safetensors file of small tensors."""
+    header = {
+        f"t{n}": {"dtype": "F32", "shape": [64], "data_offsets": [256 * n, 256 * n + 256]} for n in range(tensors)
+    }
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(256 * tensors)
+
+
+def repos() -> dict[str, dict[str, bytes]]:
+    """The files of each repo."""
+    config = json.dumps({"model_type": "vit", "architectures": ["ViTForImageClassification"]}).encode()
+    small = {
+        "config.json": config,
+        "model.safetensors": weights(200),
+        "preprocessor_config.json": b'{"size": 224}',
+        "README.md": b"# a model\n",
+        "all_results.json": b'{"accuracy": 0.9}',
+        "runs/events.txt": b"none\n",
+    }
+    shards = {f"extra/part-{n:03}.safetensors": weights(2) for n in range(394)}
+    return {"org/warm": {"config.json": config}, "org/small": small, "org/many": small | shards}
+
+
+def command(hub: Any, env: dict[str, str], name: str, *words: str) -> dict[str, float]:
+    """One ``hubclean scan``: milliseconds on the clock, and the requests that it made."""
+    hub.log.clear()
+    started = time.perf_counter()
+    done = subprocess.run([sys.executable, "-m", "hubclean", "scan", "-q", name, *words], env=env, capture_output=True)
+    taken = 1000 * (time.perf_counter() - started)
+    if done.returncode:
+        raise SystemExit(f"{name}: exit code {done.returncode}: {done.stderr.decode()}")
+    return {"requests": len(hub.log), "milliseconds": taken}
+
+
+def middle(rows: list[dict[str, float]]) -> dict[str, float]:
+    """Medians of the runs."""
+    return {key: round(statistics.median(row[key] for row in rows), 1) for key in rows[0]}
+
+
+def commands(hub: Any, env: dict[str, str], name: str, home: Path) -> dict[str, Any]:
+    """First scans, each with an empty cache, second ones, and scans with the cache off."""
+    first, second, off = [], [], []
+    for number in range(RUNS):
+        own = env | {"HUBCLEAN_CACHE": str(home / f"{name.replace('/', '-')}-{number}")}
+        first.append(command(hub, own, name))
+        second.append(command(hub, own, name))
+        off.append(command(hub, own, name, "--no-cache"))
+    return {"first": middle(first), "second": middle(second), "no_cache": middle(off)}
+
+
+def calls(env: dict[str, str], names: list[str], home: Path) -> dict[str, dict[str, float]]:
+    """Milliseconds of ``hubclean.scan``, the first and the second time, in a process that is warm."""
+    rows: dict[str, list[list[float]]] = {name: [[], []] for name in names}
+    for number in range(RUNS):
+        own = env | {"HUBCLEAN_CACHE": str(home / f"calls-{number}")}
+        done = subprocess.run([sys.executable, "-c", _CALLS, *names], env=own, capture_output=True, check=True)
+        for place, (name, taken, code) in enumerate(json.loads(done.stdout)):
+            if code:
+                raise SystemExit(f"{name}: exit code {code}")
+            rows[name][place % 2].append(taken)
+    return {
+        name: {"first": round(statistics.median(one), 1), "second": round(statistics.median(two), 1)}
+        for name, (one, two) in rows.items()
+    }
+
+
+def main() -> None:
+    """Serve, scan twice, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    from support.hub_server import HubServer
+
+    with tempfile.TemporaryDirectory(prefix="hubclean-second-") as folder, HubServer() as hub:
+        home, made = Path(folder), repos()
+        for name, files in made.items():
+            hub.create(name, files)
+        env = hub.env(home / "home") | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+        env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,127.0.0.2,localhost"
+        names = [name for name in made if name != "org/warm"]
+        found = {
+            "command": "PYTHONPATH=.:tests python -m benchmarks.scan.second_scan "
+            "--out benchmarks/results/scan_second.json",
+            "hubclean": __version__,
+            "cpus": os.cpu_count(),
+            "runs": RUNS,
+            "files": {name: len(made[name]) for name in names},
+            "commands": {name: commands(hub, env, name, home) for name in names},
+            "calls_milliseconds": calls(env, names, home),
+        }
+    options.out.write_text(json.dumps(found, indent=1) + "\n")
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
