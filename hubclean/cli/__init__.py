@@ -6,6 +6,7 @@
 * ``progress_bars``: bars on stderr for long work.
 * ``scan``: ``hubclean scan``: one target or many, four formats, one exit code.
 * ``targets``: targets as they are named.
+* ``documents``: scans as JSON, SARIF and CycloneDX, on stdout or in files.
 * ``baseline``: ``hubclean baseline``.
 * ``download``: ``hubclean download``.
 * ``convert``: ``hubclean convert``.

@@ -11,7 +11,7 @@ import click
 
 from hubclean.cli.options import json_option, place_options, print_result
 from hubclean.cli.policy import judged_by, policy_options, taken
-from hubclean.cli.targets import listed_in
+from hubclean.cli.targets import distinct, from_option, listed_in
 from hubclean.cli.text.layout import plural
 from hubclean.escaping import printable
 
@@ -54,12 +54,7 @@ def _entry(row: Entry) -> str:
 @click.command()
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("--revision", help="Branch, tag or commit; only with one target.")
-@click.option(
-    "--from",
-    "listed",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with more targets, one a line; # starts a comment.",
-)
+@from_option
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -93,7 +88,7 @@ def baseline(
     """
     from hubclean.scanning.policy.baseline import Baseline, merged, read_baseline, write_baseline
 
-    names = (*targets, *(listed_in(listed) if listed else ()))
+    names = distinct((*targets, *(listed_in(listed) if listed else ())))
     if not names or not reason.strip():
         raise click.UsageError("Name a TARGET, or --from FILE, and a --reason.")
     if revision and len(names) > 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubclean.cli.documents import output_option, write_documents
 from hubclean.cli.options import (
     LABELS,
     accept_option,
@@ -24,7 +23,7 @@ from hubclean.cli.options import (
 )
 from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.cli.rules import explain_option
-from hubclean.cli.targets import listed_in, with_folders
+from hubclean.cli.targets import distinct, from_option, listed_in, with_folders
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -40,12 +39,7 @@ MOST_FOLLOWED = 4
 @click.command()
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
-@click.option(
-    "--from",
-    "listed",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with more targets, one a line; # starts a comment.",
-)
+@from_option
 @policy_options
 @baseline_option
 @place_options
@@ -68,6 +62,7 @@ MOST_FOLLOWED = 4
     help="SARIF 2.1.0 is for code scanning, CycloneDX 1.6 is a bill of materials.",
 )
 @click.option("--no-cache", is_flag=True, help="Neither take nor keep a verdict on an unchanged commit.")
+@output_option
 @explain_option
 @click.option("-v", "--verbose", is_flag=True, help="Every finding and every file, not grouped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print counts only: a line for one target, a table for many.")
@@ -98,6 +93,7 @@ def scan(
     targets: tuple[str, ...],
     listed: Path | None,
     form: str,
+    outputs: tuple[tuple[str, Path], ...],
     quiet: bool,
     **rest: Any,
 ) -> None:
@@ -112,9 +108,9 @@ def scan(
     names = (*targets, *(listed_in(listed) if listed else ()))
     if not names:
         raise click.UsageError("Missing argument 'TARGET...': name a target, or --from FILE.")
+    names = distinct(with_folders(names) if rest["with_folder"] else names)
     if len(names) > 1 and (rest["revision"] or rest["deep"]):
         raise click.UsageError("--revision and --deep go with one target.")
-    names = with_folders(names) if rest["with_folder"] else names
     search, wishes = taken(rest)
     form = "json" if rest["as_json"] else form
     shown = form == "text" and not quiet
@@ -127,6 +123,7 @@ def scan(
         rows += [_one(name, *by, more, alone=False, shown=shown) for name, by in zip(bases, judged, strict=True)]
     document = document_of(rows, rest["deadline"])
     _print(document, form, quiet)
+    write_documents(document, outputs)
     sys.exit(document.exit_code)
 
 
@@ -198,33 +195,23 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
 
 
 def _show(report: ScanReport, policy: Policy, verbose: bool, last: bool, kept: bool) -> None:
+    from hubclean.cli.text.layout import coloured, terminal_width
     from hubclean.cli.text.scan import render_scan
 
-    on_terminal = bool(sys.stdout and sys.stdout.isatty())
-    width = shutil.get_terminal_size().columns if on_terminal else 0
-    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose, policy=policy, kept=kept)
-    click.echo(text + ("" if last else "\n"))
+    colour, width = coloured(), terminal_width()
+    text = render_scan(report, colour, width, named=not last, verbose=verbose, policy=policy, kept=kept)
+    click.echo(text + ("" if last else "\n"), color=colour or None)
 
 
 def _print(document: ScanDocument, form: str, quiet: bool) -> None:
     """Everything that stands behind the reports: a document, a line, or the table of many targets."""
+    from hubclean.cli.documents import document_text
+    from hubclean.cli.text.layout import terminal_width
     from hubclean.cli.text.scan import counted, render_table
-    from hubclean.records import to_json
 
-    if form == "text":
-        if len(document.scans) > 1:
-            click.echo(render_table(document))
-        elif quiet:
-            click.echo(counted(document.scans[0]))
-        return
-    if form == "sarif":
-        from hubclean.scanning.sarif import sarif
-
-        value = sarif(document)
-    elif form == "cyclonedx":
-        from hubclean.scanning.cyclonedx import cyclonedx
-
-        value = cyclonedx(document)
-    else:
-        value = to_json(document)
-    click.echo(json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False))
+    if form != "text":
+        click.echo(document_text(document, form))
+    elif len(document.scans) > 1:
+        click.echo(render_table(document, terminal_width()))
+    elif quiet:
+        click.echo(counted(document.scans[0]))

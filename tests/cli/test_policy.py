@@ -48,9 +48,9 @@ def test_a_file_softens_the_gate_flags_win_and_both_are_told(desk: Path) -> None
     (desk / "hubclean.toml").write_bytes(SOFT)
     code, policy = scanned("models/bad")
     assert (code, policy["gate"], policy["file"]) == (0, "critical", "hubclean.toml")
-    assert policy["sources"] == {"fail-on": "hubclean.toml", "for": "default"}
+    assert policy["sources"] == {"fail-on": "hubclean.toml", "for": "default", "baseline": "default"}
     code, policy = scanned("models/bad", "--fail-on", "medium", "--for", "all")
-    assert (code, policy["sources"]) == (1, {"fail-on": "--fail-on", "for": "--for"})
+    assert (code, policy["sources"]) == (1, {"fail-on": "--fail-on", "for": "--for", "baseline": "default"})
     assert scanned("models/bad", "--no-config")[0] == 1
     line = "  policy: fail-on critical (hubclean.toml); for all (--for)"
     assert line in run("scan", "models/bad", "--for", "all").stdout.splitlines()

@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from hubclean.cli.text.layout import paint, plural
+from hubclean.cli.text.layout import fitted, paint, plural
 from hubclean.cli.text.policy import policy_lines
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
@@ -23,6 +23,7 @@ _EXITS = {
     1: "exit code 1: a finding at or above {gate}",
     2: "exit code 2: no verdict, because not everything to be loaded could be checked",
 }
+_INDENT, _NARROW = 22, 90  # of what follows a finding's first line, unless the terminal has fewer columns
 _SHOWN_FILES = 8  # of the load set, by name
 _WORST = 3  # findings of one rule in one file, written out
 
@@ -47,12 +48,13 @@ def render_scan(
         policy: what it was judged by.
         kept: whether the verdict is an earlier scan's of the same commit, kept on this machine.
     """
-    lines = [paint(headline(report), "1", colour), f"  origin: {printable(report.origin.said, 300)}"]
+    lines = [f"  origin: {printable(report.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report)}")
     lines += [f"  {line}" for line in (policy_lines(policy) if policy else [])]
     lines += [f"  base model {printable(name, 200)} is loaded, too: --follow scans it" for name in report.load_set.base]
-    if report.findings:
-        lines += ["", *_findings(report, colour, width, named, verbose)]
+    found = ["", *_findings(report, colour, width, named, verbose)] if report.findings else []
+    head = [paint(line, "1", colour) for line in fitted([headline(report)], width)] + fitted(lines, width) + found
+    lines = []
     if report.stale:
         lines += ["", "STALE in the baseline, accepts nothing -> hubclean baseline drops it"]
         lines += [f"  {row.rule} {printable(row.path)}: {printable(row.why, 300)}" for row in report.stale]
@@ -77,7 +79,7 @@ def render_scan(
     if not report.exit_code:
         lines.append(f"Checked for the loaders of {_libraries()}.")
     lines.append(_exit(report))
-    return "\n".join(lines)
+    return "\n".join([*head, *fitted(lines, width)])
 
 
 def _libraries() -> str:
@@ -163,8 +165,13 @@ def _findings(report: ScanReport, colour: bool, width: int, named: bool, verbose
         text = f"{printable(row.rule):<10}  {origin}{_place(group)}{aside}: {_seen(group)}"
         todo = f"{row.severity}, accepted: {accepted[row]}" if row in accepted else row.advice
         text += f" -> {printable(todo, 300)}"
-        wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
-        lines.append(f"{severity}  " + f"\n{'':<22}".join(wrapped))
+        indent = _INDENT if width >= _NARROW else 4
+        whole = f"{said:<8}  {text}"
+        wrapped = [whole]
+        if width:
+            further = " " * indent
+            wrapped = textwrap.wrap(whole, max(width, 30), subsequent_indent=further, break_on_hyphens=False)
+        lines.append("\n".join(wrapped).replace(f"{said:<8}", severity, 1))
     return lines
 
 
@@ -211,19 +218,26 @@ def _by_reason(report: ScanReport, files: Sequence[FileVerdict], verbose: bool) 
     return lines
 
 
-def render_table(document: ScanDocument) -> str:
-    """Many targets in one table, and the one exit code; a target without a report shows its error."""
-    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  {'LOADER':<12}  TARGET"]
+def render_table(document: ScanDocument, width: int = 0) -> str:
+    """Many targets in one table, and the one exit code; a target without a report shows its error.
+
+    On a terminal of fewer than ``_NARROW`` columns without the loader, and long names on a line of their own.
+    """
+    narrow = 0 < width < _NARROW
+    loader = "" if narrow else f"{'LOADER':<12}  "
+    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  {loader}TARGET"]
     for scan in document.scans:
         seen = [row.severity for row in scan.findings if row.severity != "info"]
         highest = max(seen, key=SEVERITIES.index, default="-")
-        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}  {scan.load_set.loader:<12}"
+        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}  "
         name = printable(str(scan.origin) if scan.origin else scan.target, 300)
-        lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
+        row = f"{scan.exit_code:<4}  {highest:<8}  {counts}"
+        row += "" if narrow else f"{scan.load_set.loader:<12}  "
+        lines += [row.rstrip(), f"      {name}"] if narrow and len(row + name) > width else [row + name]
         if scan.error:
-            lines.append(f"{'':<6}{printable(scan.error, 1000)}")
+            lines += fitted([f"{'':<6}{printable(scan.error, 1000)}"], width)
     expired = dict.fromkeys(line for scan in document.scans for line in policy_lines(scan.policy) if "EXPIRED" in line)
-    lines += ["", *expired] if expired else []
+    lines += ["", *fitted(expired, width)] if expired else []
     return "\n".join([*lines, "", f"exit code {document.exit_code} over {plural(len(document.scans), 'target')}"])
 
 

@@ -6,22 +6,20 @@ was: what a file may do can change with the files beside it.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hubclean.errors import HubcleanError, OptionError, OutputError
+from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.records import Accepted, ScanReport, Severity, Stale, from_json, to_json
 from hubclean.scanning.policy.contents import Contents
 from hubclean.version import __version__
+from hubclean.whole_folder import write_whole
 
 BASELINE_SCHEMA = "hubclean/baseline/v1"
 LONGEST = 16 << 20  # bytes
@@ -95,20 +93,7 @@ def write_baseline(place: Path, baseline: Baseline) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    text = json.dumps(to_json(baseline), indent=1, ensure_ascii=True) + "\n"
-    try:
-        number, partial = tempfile.mkstemp(prefix=f".{place.name[:50]}.", dir=place.absolute().parent)
-        try:
-            with os.fdopen(number, "w", encoding="utf-8") as file:
-                file.write(text)
-            Path(partial).chmod(0o644)
-            os.replace(partial, place)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-            raise
-    except OSError as error:
-        raise OutputError(f"{str(place)!r} cannot be written: {error.strerror}") from error
+    write_whole(place, json.dumps(to_json(baseline), indent=1, ensure_ascii=True) + "\n")
 
 
 def entries_of(report: ScanReport, contents: Contents, reason: str, expires: str = "") -> tuple[Entry, ...]:

@@ -41,11 +41,11 @@ def test_the_last_rules_that_hold_win_and_what_they_allow_adds_up(tmp_path: Path
     found = settings(tmp_path, FULL)
     plain = effective(Wishes(), found, None, today=datetime.date(2027, 3, 1))
     assert (plain.gate, plain.loader, plain.allow, plain.allow_unchecked) == ("medium", "timm", (NAME,), ("*.onnx",))
-    assert plain.sources == {"fail-on": "hubclean.toml", "for": "hubclean.toml"}
+    assert plain.sources == {"fail-on": "hubclean.toml", "for": "hubclean.toml", "baseline": "default"}
     legacy = effective(Wishes(), found, "OurOrg/Legacy-1", today=datetime.date(2027, 3, 2))
     assert (legacy.gate, legacy.loader) == ("critical", "all")
     assert (legacy.allow, legacy.allow_unchecked) == ((), ("*.onnx", "*.engine"))
-    assert legacy.sources == {"fail-on": "hubclean.toml: repos 1", "for": "hubclean.toml: repos 2"}
+    assert [legacy.sources[name] for name in ("fail-on", "for")] == ["hubclean.toml: repos 1", "hubclean.toml: repos 2"]
     assert [(row.what, row.expires, row.reason) for row in legacy.expired] == [(NAME, "2027-03-01", "our own of 2021")]
     assert effective(Wishes(), found, "notourorg/x").gate == "medium"
 
@@ -53,7 +53,7 @@ def test_the_last_rules_that_hold_win_and_what_they_allow_adds_up(tmp_path: Path
 def test_wishes_win_and_say_where_they_come_from(tmp_path: Path) -> None:
     asked = effective(Wishes("low", "peft", ("a.B",), ("*.tflite",)), settings(tmp_path, FULL), "ourorg/x")
     assert (asked.gate, asked.loader) == ("low", "peft")
-    assert asked.sources == {"fail-on": "gate=", "for": "loader="}
+    assert asked.sources == {"fail-on": "gate=", "for": "loader=", "baseline": "default"}
     assert asked.allow_unchecked == ("*.tflite", "*.onnx")
     assert {row.what: row.source for row in asked.allowances}["a.B"] == "allow="
     nothing = effective(Wishes())
