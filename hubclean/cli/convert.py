@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubclean.cli.options import json_option, print_result, subfolder_option
 from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
-from hubclean.cli.text.policy import policy_lines
-from hubclean.cli.text.scan import headline
 from hubclean.escaping import printable
-from hubclean.scanning.converting import ConvertReport
+
+if TYPE_CHECKING:
+    from hubclean.scanning.converting import ConvertReport
 
 
 @click.command()
@@ -70,6 +70,9 @@ def convert(
 
 def render_convert(report: ConvertReport) -> str:
     """The report as text."""
+    from hubclean.cli.text.policy import policy_lines
+    from hubclean.cli.text.scan import headline
+
     lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     lines += [f"  {line}" for line in (policy_lines(report.policy) if report.policy else [])]
     if report.conversion is None or report.refused:

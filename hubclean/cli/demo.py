@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from hubclean.cli.options import json_option, print_result
-from hubclean.cli.text.clean import before_after
 from hubclean.cli.text.layout import columns
-from hubclean.cli.text.verdict import verdict
-from hubclean.hub.audited_folder import AUDIT
-from hubclean.records import DemoReport
+
+if TYPE_CHECKING:
+    from hubclean.records import DemoReport
 
 
 def render_demo(report: DemoReport) -> str:
     """The demo's story in one screen."""
+    from hubclean.cli.text.clean import before_after
+    from hubclean.cli.text.verdict import verdict
+    from hubclean.hub.audited_folder import AUDIT
+
     audit = report.audit
     lines = [f"planted {report.attack} with target label {report.planted_target} in {report.architecture}"]
     lines += [f"{verdict(one, audit.model.labels)}" for one in audit.detections]

@@ -5,20 +5,23 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubclean.cli.options import json_option, place_options, print_result
 from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
-from hubclean.cli.text.policy import policy_lines
-from hubclean.cli.text.scan import headline, loaded_line
 from hubclean.escaping import printable
-from hubclean.scanning.downloading import DownloadReport
+
+if TYPE_CHECKING:
+    from hubclean.scanning.downloading import DownloadReport
 
 
 def render_download(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
+    from hubclean.cli.text.policy import policy_lines
+    from hubclean.cli.text.scan import headline, loaded_line
+
     lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report.scan)}")
     lines += [f"  {line}" for line in (policy_lines(report.policy) if report.policy else [])]

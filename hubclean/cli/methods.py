@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from hubclean.cli.options import json_option, print_result
 from hubclean.cli.rules import explained
 from hubclean.cli.text.layout import columns
-from hubclean.records import MethodText
+
+if TYPE_CHECKING:
+    from hubclean.records import MethodText
 
 
 def render_methods(rows: Sequence[MethodText]) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from hubclean.cli.options import json_option, print_result
 from hubclean.cli.text.layout import columns
 from hubclean.escaping import printable
-from hubclean.hub.publish import PushReport
+
+if TYPE_CHECKING:
+    from hubclean.hub.publish import PushReport
 
 
 def render_push(report: PushReport) -> str:

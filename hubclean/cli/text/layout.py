@@ -7,8 +7,10 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from hubclean.records import Rate
+if TYPE_CHECKING:
+    from hubclean.records import Rate
 
 
 def plural(count: int, noun: str) -> str:
@@ -44,8 +46,8 @@ def fitted(lines: Iterable[str], width: int) -> list[str]:
     found: list[str] = []
     for line in lines:
         before = line[: len(line) - len(line.lstrip(" "))]
-        inner = {"initial_indent": before, "subsequent_indent": before + "  "}
-        found += textwrap.wrap(line.strip(), max(width, 30), break_on_hyphens=False, **inner) or [""]
+        wrapper = textwrap.TextWrapper(max(width, 30), before, before + "  ", break_on_hyphens=False)
+        found += wrapper.wrap(line.strip()) or [""]
     return found
 
 

@@ -102,7 +102,7 @@ def entries_of(report: ScanReport, contents: Contents, reason: str, expires: str
     Raises:
         HubcleanError: a file cannot be read whole, so that nobody could tell when it changes.
     """
-    rows = {}
+    rows: dict[tuple[Any, ...], Entry] = {}
     for row in report.at_gate:
         sha256 = contents.sha256(row.path)
         facts = (row.rule, report.origin.repo_id, row.path, sha256, row.severity, row.hostile)
