@@ -175,8 +175,8 @@ def cli() -> str:
         "# Commands",
         "",
         "Results go to stdout, everything else to stderr; `--json` gives one document "
-        "([schemas](schemas.md)). The base install runs `scan`, `download`, `convert`, `push` and `hf-register`; the "
-        "others, and `scan --deep`, need `hubclean[models]`.",
+        "([schemas](schemas.md)). The base install runs `scan`, `baseline`, `download`, `convert`, `push`, `rules` "
+        "and `hf-register`; the others, and `scan --deep`, need `hubclean[models]`.",
         "",
         "## Exit codes",
         "",

@@ -117,7 +117,7 @@ def clean(
     if session.accelerator.is_main_process:
         for warning in result.warnings:
             click.echo(f"hubclean: warning: {warning}", err=True)
-        for line in policy_lines(policy):
+        for line in policy_lines(policy) if policy.file or policy.not_read else ():
             click.echo(f"hubclean: {line}", err=True)
         print_result(result.audit, as_json, lambda: render_clean(result.audit, result.folder))
     sys.exit(result.audit.exit_code)

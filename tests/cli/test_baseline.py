@@ -55,7 +55,7 @@ def test_written_used_stale_and_brought_up_to_date(desk: Path) -> None:
     (desk / "model" / "config.json").write_bytes(BAD["config.json"] + b"\n")
     done = run("scan", "model", "--baseline", FILE)
     assert done.exit_code == 1
-    assert "  HC-CFG-001 config.json: its file changed" in done.stdout.splitlines()
+    assert "  HC-CFG-001 config.json: its file, or a Python file of the repo, changed" in done.stdout.splitlines()
     done = run("baseline", "model", "--reason", "looked at again", "--json")
     value = json.loads(done.stdout)
     assert [row["reason"] for row in value["added"]] == ["looked at again"]

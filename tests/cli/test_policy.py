@@ -109,6 +109,17 @@ def test_a_target_does_not_bring_its_own_settings(
     assert run("scan", ".", "--config", holder).exit_code == 0, "whose name the caller knows he may believe"
 
 
+def test_a_target_cannot_break_the_search_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    evil = written(tmp_path / "evil", BAD | {"pyproject.toml": b"= no toml", "hubclean.toml": b"= nor this"})
+    monkeypatch.chdir(evil)
+    assert run("scan", ".").exit_code == 1
+    assert run("scan", tmp_path / "none").exit_code == 2
+    (evil / "hubclean.toml").unlink()
+    written(tmp_path / "mine", BAD)
+    done = run("scan", tmp_path / "mine")
+    assert (done.exit_code, "pyproject.toml is no TOML" in done.stderr) == (2, True)
+
+
 def test_what_lies_above_the_target_still_holds(desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (desk / "hubclean.toml").write_bytes(b'fail-on = "low"\n')
     (desk / "models" / "bad" / "hubclean.toml").write_bytes(SOFT)

@@ -32,7 +32,8 @@ class Entry:
     Args:
         rule, path, severity, hostile, what: of the finding.
         repo: ``org/model``, or the bare name of a local folder or file.
-        sha256: of the file's bytes when it was accepted; for what is said of a whole repo, of all of its files.
+        sha256: of the file's bytes when it was accepted; for what is said of a whole repo, of all of its files; for a
+            hostile finding, of the repo's Python files besides.
         reason: why it was accepted.
         expires: the last day (UTC) on which it counts, as ``2027-03-01``; empty for no end.
     """
@@ -104,7 +105,7 @@ def entries_of(report: ScanReport, contents: Contents, reason: str, expires: str
     """
     rows: dict[tuple[Any, ...], Entry] = {}
     for row in report.at_gate:
-        sha256 = contents.sha256(row.path)
+        sha256 = contents.sha256(row.path, with_code=row.hostile)
         facts = (row.rule, report.origin.repo_id, row.path, sha256, row.severity, row.hostile)
         rows.setdefault(facts, Entry(*facts, reason, expires, row.what))
     return tuple(rows.values())
@@ -162,10 +163,12 @@ def _void(entry: Entry, severity: Severity, hostile: bool, contents: Contents, d
     if (entry.severity, entry.hostile) != (severity, hostile):
         return f"it was accepted as {_grave(entry.severity, entry.hostile)} and is {_grave(severity, hostile)} now"
     try:
-        same = contents.sha256(entry.path) == entry.sha256
+        same = contents.sha256(entry.path, with_code=hostile) == entry.sha256
     except (HubcleanError, OSError) as error:
         return f"its file could not be compared: {printable(str(error), 200)}"
-    return "" if same else "its file changed"
+    if same:
+        return ""
+    return "its file, or a Python file of the repo, changed" if hostile else "its file changed"
 
 
 def _grave(severity: Severity, hostile: bool) -> str:

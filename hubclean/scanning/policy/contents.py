@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 
 from hubclean.hub.repos import FILE_BUDGET, Repo
+from hubclean.scanning.formats.names import suffix
 
 _PART = 1 << 20
 
@@ -24,12 +25,18 @@ class Contents:
         self._entries = {entry.path: entry for entry in repo.files()}
         self._known: dict[str, str] = {}
 
-    def sha256(self, path: str) -> str:
+    def sha256(self, path: str, with_code: bool = False) -> str:
         """Of a file's bytes in hex; of all files, where ``path`` is none of them and so stands for the repo.
+
+        ``with_code``: of the file and of every Python file of the repo. Who accepts that a config loads a module has
+        accepted all that the module imports from beside it, which no config names.
 
         Raises:
             HubcleanError, OSError: it cannot be read, or is too long to be read before a download.
         """
+        if with_code and (code := sorted(name for name in self._entries if suffix(name) == ".py" and name != path)):
+            rows = [["", self.sha256(path)], *([name, self.sha256(name)] for name in code)]
+            return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
         if path not in self._known:
             self._known[path] = self._of(path) if path in self._entries else self._of_all()
         return self._known[path]

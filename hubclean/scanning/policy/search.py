@@ -73,10 +73,19 @@ class Search:
         passed = ""
         start = (self.start or Path.cwd()).absolute()
         if not self._found:
-            self._found.extend((*_candidates(start), start))  # the last is none, and says that this was done
-        for place in self._found[:-1]:
+            self._found.extend((*_folders(start), start))  # the last is none, and says that this was done
+        for folder in self._found[:-1]:
+            theirs = isinstance(target, (str, Path)) and _within(folder / OWN_FILE, str(target))
+            try:
+                place = _settings_in(folder, start)
+            except OptionError:
+                if not theirs:
+                    raise
+                place = folder / SHARED_FILE  # of whom nobody asks what it means
+            if place is None:
+                continue
             shown = os.path.relpath(place, start)
-            if not isinstance(target, (str, Path)) or not _within(place, str(target)):
+            if not theirs and not (isinstance(target, (str, Path)) and _within(place, str(target))):
                 return self._of(place, shown), passed
             passed = passed or printable(shown, 300)
         return None, passed
@@ -102,20 +111,27 @@ def repo_id_of(target: str | Path | Repo) -> str | None:
         return None
 
 
-def _candidates(start: Path) -> Iterator[Path]:
-    """Files of settings from ``start`` upwards; outside of a repository only those beside the caller."""
+def _folders(start: Path) -> Iterator[Path]:
+    """Folders with files that may be settings, from ``start`` upwards; outside of a repository only ``start``."""
     above = [start, *start.parents]
     roots = [number for number, folder in enumerate(above) if (folder / ".git").exists()]
     for folder in above[: roots[0] + 1 if roots else 1]:
-        own, shared = folder / OWN_FILE, folder / SHARED_FILE
-        said = shared.is_file() and has_settings(shared, os.path.relpath(shared, start))
-        if own.is_file() and said:
-            where = printable(os.path.relpath(folder, start), 300)
-            raise OptionError(
-                f"{OWN_FILE} and [tool.hubclean] of {SHARED_FILE} both lie in {where!r}: keep one of them"
-            )
-        if own.is_file() or said:
-            yield own if own.is_file() else shared
+        if (folder / OWN_FILE).is_file() or (folder / SHARED_FILE).is_file():
+            yield folder
+
+
+def _settings_in(folder: Path, start: Path) -> Path | None:
+    """The settings of a folder, if one of its files holds any.
+
+    Raises:
+        OptionError: both files do, or nobody can tell.
+    """
+    own, shared = folder / OWN_FILE, folder / SHARED_FILE
+    said = shared.is_file() and has_settings(shared, os.path.relpath(shared, start))
+    if own.is_file() and said:
+        where = printable(os.path.relpath(folder, start), 300)
+        raise OptionError(f"{OWN_FILE} and [tool.hubclean] of {SHARED_FILE} both lie in {where!r}: keep one")
+    return own if own.is_file() else shared if said else None
 
 
 def _within(place: Path, target: str) -> bool:

@@ -26,6 +26,7 @@ BAD = {
     "model.safetensors": safetensors(),
     "pytorch_model.bin": b"\x80\x02ctimm.models.resnet\nResNet\n.",
 }
+CODE_CHANGED = "its file, or a Python file of the repo, changed"
 DAY = datetime.date(2026, 6, 1)
 
 
@@ -47,10 +48,37 @@ def test_what_was_accepted_does_not_count_until_its_file_changes(tmp_path: Path)
     (folder / "modeling.py").write_bytes(b"import torch\n\n")
     changed = scan(folder, baseline=baseline)
     assert changed.exit_code == 1
-    assert [row.rule for row in changed.at_gate] == ["HC-PY-001"]
+    assert {row.rule for row in changed.at_gate} == {"HC-CFG-001", "HC-PY-001"}
     assert [(row.rule, row.path, row.why) for row in changed.stale] == [
-        ("HC-PY-001", "modeling.py", "its file changed")
+        ("HC-CFG-001", "config.json", CODE_CHANGED),
+        ("HC-PY-001", "modeling.py", CODE_CHANGED),
     ]
+
+
+def test_code_that_accepted_code_imports_is_accepted_with_it_and_no_further(tmp_path: Path) -> None:
+    """No config names ``helper.py``, so that a change of it alone is no finding at the gate."""
+    folder = written(tmp_path / "model", BAD | {"modeling.py": b"from .helper import f\n", "helper.py": b"f = 1\n"})
+    _, baseline = accepted(folder)
+    assert "helper.py" not in {entry.path for entry in baseline.accepted}
+    assert scan(folder, baseline=baseline).exit_code == 0
+    (folder / "README.md").write_bytes(b"# other words")
+    assert scan(folder, baseline=baseline).exit_code == 0
+    (folder / "helper.py").write_bytes(b"import os\nf = os.system\n")
+    assert scan(folder, baseline=baseline).exit_code == 1
+    (folder / "helper.py").write_bytes(b"f = 1\n")
+    (folder / "new.py").write_bytes(b"1\n")
+    assert scan(folder, baseline=baseline).exit_code == 1
+
+
+def test_what_is_not_hostile_goes_by_its_own_file(tmp_path: Path) -> None:
+    files = {"config.json": b'{"model_type": "vit"}', "pytorch_model.bin": BAD["pytorch_model.bin"], "a.py": b"1\n"}
+    folder = written(tmp_path / "model", files)
+    _, baseline = accepted(folder)
+    assert [(entry.rule, entry.hostile) for entry in baseline.accepted] == [("HC-PKL-002", False)]
+    (folder / "a.py").write_bytes(b"2\n")
+    assert scan(folder, baseline=baseline).exit_code == 0
+    (folder / "pytorch_model.bin").write_bytes(files["pytorch_model.bin"] + b"\0")
+    assert [row.why for row in scan(folder, baseline=baseline).stale] == ["its file changed"]
 
 
 def test_hub_and_folder_know_the_same_content(hub: HubServer, tmp_path: Path) -> None:
@@ -74,7 +102,7 @@ def test_hub_and_folder_know_the_same_content(hub: HubServer, tmp_path: Path) ->
     [
         ({"rule": "HC-CFG-003"}, "the finding is gone"),
         ({"path": "other.json"}, "the finding is gone"),
-        ({"sha256": "0" * 64}, "its file changed"),
+        ({"sha256": "0" * 64}, CODE_CHANGED),
         ({"severity": "medium"}, "it was accepted as medium and hostile and is high and hostile now"),
         ({"hostile": False}, "it was accepted as high and is high and hostile now"),
         ({"expires": "2026-05-31"}, "it expired after 2026-05-31"),
