@@ -71,7 +71,10 @@ class Search:
         if self.config is not None:
             return self._of(self.config, str(self.config)), ""
         passed = ""
-        start = (self.start or Path.cwd()).absolute()
+        try:
+            start = (self.start or Path.cwd()).absolute()
+        except OSError:  # the working directory was removed: nothing lies in it
+            return None, ""
         if not self._found:
             self._found.extend((*_folders(start), start))  # the last is none, and says that this was done
         for folder in self._found[:-1]:
