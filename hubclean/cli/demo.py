@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from hubclean.cli.options import json_option, print_result
-from hubclean.cli.text.layout import columns
 
 if TYPE_CHECKING:
     from hubclean.records import DemoReport
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 def render_demo(report: DemoReport) -> str:
     """The demo's story in one screen."""
     from hubclean.cli.text.clean import before_after
+    from hubclean.cli.text.layout import columns
     from hubclean.cli.text.verdict import verdict
     from hubclean.hub.audited_folder import AUDIT
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hubclean.cli.options import json_option, print_result
-from hubclean.cli.text.layout import columns
 from hubclean.escaping import printable
 
 if TYPE_CHECKING:
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
 def render_push(report: PushReport) -> str:
     """What was, or with a dry run would be, published."""
+    from hubclean.cli.text.layout import columns
+
     rows = [["path", "size", "how"], *([printable(file.path), f"{file.size:,}", file.how] for file in report.files)]
     rest = []
     if report.deleted:
