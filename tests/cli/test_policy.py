@@ -97,6 +97,7 @@ def test_a_target_does_not_bring_its_own_settings(
     (evil / ".git").mkdir()
     calls = [(evil, "."), (evil, ""), (evil, evil), (evil / "inner", ".."), (evil / "inner", evil)]
     calls += [(evil, tmp_path / "link"), (tmp_path / "link", "."), (tmp_path / "link", evil), (evil, "config.json")]
+    calls += [(evil / "inner", "../config.json"), (evil, evil / "config.json")]
     for here, target in calls:
         monkeypatch.chdir(here)
         done = run("scan", target or ".")

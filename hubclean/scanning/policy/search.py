@@ -138,16 +138,13 @@ def _settings_in(folder: Path, start: Path) -> Path | None:
 
 
 def _within(place: Path, target: str) -> bool:
-    """Whether a file lies in the target: anywhere below a folder, or in the folder of a single file."""
+    """Whether a file lies in the target, or in the folder of a single file: below it, by its name or by its links."""
     try:
         what = Path(target)
         if not what.exists():
             return False
-        folder = what.resolve() if what.is_dir() else what.resolve().parent
-        apparent = Path(os.path.abspath(target))
-        named = apparent if what.is_dir() else apparent.parent
+        roots = [Path(os.path.abspath(target)), what.resolve()]
+        roots = roots if what.is_dir() else [root.parent for root in roots]
+        return any(one.is_relative_to(root) for one in (place, place.resolve()) for root in roots)
     except (OSError, ValueError):
         return False
-    if what.is_file():
-        return place.parent.resolve() == folder or place.resolve().parent == folder or place.parent == named
-    return any(one.is_relative_to(root) for one in (place, place.resolve()) for root in (folder, named))
