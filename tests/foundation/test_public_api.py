@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import hubclean
+from hubclean import errors
 from hubclean.cleansing.deep import DeepOptions
 from hubclean.cleansing.options import CleanOptions
 from hubclean.hub.publish import push
@@ -91,6 +92,13 @@ def test_every_public_name_is_there_and_listed() -> None:
         assert getattr(hubclean, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'scann'"):
         _ = hubclean.scann  # type: ignore[attr-defined]
+
+
+def test_every_error_and_what_a_report_holds_are_names_of_hubclean() -> None:
+    kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
+    assert "UnsafeRepoError" in kinds
+    assert kinds | {"ScanReport", "Finding", "FileVerdict", "LoadSet", "RepoRef"} <= set(hubclean.__all__)
+    assert hubclean.UnsafeRepoError is errors.UnsafeRepoError
 
 
 def test_the_package_of_a_command_never_hides_its_function(tmp_path: Path) -> None:
