@@ -1,6 +1,7 @@
 """What the second scan of an unchanged repo costs, with the verdict that was kept: wire requests and milliseconds.
 
-PYTHONPATH=.:tests python -m benchmarks.scan.second_scan --out benchmarks/results/scan_second.json
+PYTHONPATH=.:tests python -m benchmarks.scan.second_scan --out benchmarks/results/scan_second.json; without --out the
+committed result is put into docs/results/scan.md once more.
 
 A Hub on loopback serves two repos: a small vision model of six files, and one of 400 files. ``command`` is the whole of
 ``hubclean scan -q`` in a process of its own, the start of Python included; ``call`` is ``hubclean.scan`` in a process
@@ -24,8 +25,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import DOCS, RESULTS, between
+from hubclean.lab.bench.tables import table
 from hubclean.version import __version__
 
+MARKS = ("<!-- second: made by `python -m benchmarks.scan.second_scan` -->\n", "<!-- end second -->")
+PAGE = DOCS / "scan.md"
 RUNS = 7
 _CALLS = """
 import json, sys, time
@@ -107,11 +112,41 @@ def calls(env: dict[str, str], names: list[str], home: Path) -> dict[str, Any]:
     return {name: {"first": middle(one), "second": middle(two)} for name, (one, two) in rows.items()}
 
 
+def section(found: dict[str, Any]) -> str:
+    """What was measured, as a table."""
+    rows = []
+    for name, count in found["files"].items():
+        for which in ("first", "second"):
+            one, call = found["commands"][name][which], found["calls"][name][which]
+            told = [one["milliseconds"], one["processor_milliseconds"]]
+            told += [call["milliseconds"], call["processor_milliseconds"]]
+            rows.append([f"{count} files", which, f"{one['requests']:g}", *(f"{value:,.0f}" for value in told)])
+    heads = ["repo", "scan", "requests", "command, ms", "of the processor", "call in Python, ms", "of the processor"]
+    return "\n".join([
+        "## The second scan",
+        "",
+        f"`{found['command']}`: a repo on loopback scanned, and scanned again with "
+        "[the verdict that was kept](../scan/policy.md#verdicts-that-are-kept); medians of "
+        f"{found['runs']}, on {found['cpus']} cores that did other work, too. The command's time is mostly that of "
+        "Python and the Hub's client to start.",
+        "",
+        table([heads, *rows]),
+    ])  # fmt: skip
+
+
 def main() -> None:
-    """Serve, scan twice, write."""
+    """Serve, scan twice, write; the page, too."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.out:
+        options.out.write_text(json.dumps(measured(), indent=1) + "\n")
+    made = section(json.loads((RESULTS / "scan_second.json").read_text(encoding="utf-8")))
+    PAGE.write_text(between(PAGE.read_text(encoding="utf-8"), made, *MARKS), encoding="utf-8")
+
+
+def measured() -> dict[str, Any]:
+    """Both repos served, and scanned first, again, and with the cache off."""
     from support.hub_server import HubServer
 
     with tempfile.TemporaryDirectory(prefix="hubclean-second-") as folder, HubServer() as hub:
@@ -121,7 +156,7 @@ def main() -> None:
         env = hub.env(home / "home") | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
         env["NO_PROXY"] = env["no_proxy"] = "127.0.0.1,127.0.0.2,localhost"
         names = [name for name in made if name != "org/warm"]
-        found = {
+        return {
             "command": "PYTHONPATH=.:tests python -m benchmarks.scan.second_scan "
             "--out benchmarks/results/scan_second.json",
             "hubclean": __version__,
@@ -131,8 +166,6 @@ def main() -> None:
             "commands": {name: commands(hub, env, name, home) for name in names},
             "calls": calls(env, names, home),
         }
-    options.out.write_text(json.dumps(found, indent=1) + "\n")
-    print(json.dumps(found))
 
 
 if __name__ == "__main__":
