@@ -130,7 +130,7 @@ def section(found: dict[str, Any]) -> str:
         f"{found['runs']}, on {found['cpus']} cores that did other work, too. The command's time is mostly that of "
         "Python and the Hub's client to start.",
         "",
-        table([heads, *rows]),
+        table(heads, rows),
     ])  # fmt: skip
 
 
