@@ -25,17 +25,34 @@ from hubclean.api.classifiers import locate as locate
 from hubclean.api.classifiers import open_session as open_session
 from hubclean.api.classifiers import site as site
 from hubclean.api.classifiers import wrap as wrap
+from hubclean.api.publishing import push as push
 from hubclean.api.repos import convert as convert
 from hubclean.api.repos import download as download
 from hubclean.api.repos import guard as guard
-from hubclean.api.repos import push as push
 from hubclean.api.repos import scan as scan
 from hubclean.surface import lazily as _lazily
 from hubclean.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hubclean.cleansing.pipeline import CleanResult as CleanResult
+    from hubclean.errors import AccessError as AccessError
+    from hubclean.errors import BallotError as BallotError
+    from hubclean.errors import BudgetError as BudgetError
+    from hubclean.errors import DataError as DataError
+    from hubclean.errors import DeadlineError as DeadlineError
+    from hubclean.errors import FormatError as FormatError
     from hubclean.errors import HubcleanError as HubcleanError
+    from hubclean.errors import IntegrityError as IntegrityError
+    from hubclean.errors import LabelError as LabelError
+    from hubclean.errors import MissingExtraError as MissingExtraError
+    from hubclean.errors import ModelError as ModelError
+    from hubclean.errors import OptionError as OptionError
+    from hubclean.errors import OutputError as OutputError
+    from hubclean.errors import PublishError as PublishError
+    from hubclean.errors import RefusedError as RefusedError
+    from hubclean.errors import TargetError as TargetError
+    from hubclean.errors import TransportError as TransportError
+    from hubclean.errors import UnsafeRepoError as UnsafeRepoError
     from hubclean.hub.publish import PushReport as PushReport
     from hubclean.hub.repos import Repo as Repo
     from hubclean.methods.runtime_filter import FilteredClassifier as FilteredClassifier
@@ -48,6 +65,10 @@ if TYPE_CHECKING:
     from hubclean.nets.triggers import Trigger as Trigger
     from hubclean.progress import Progress as Progress
     from hubclean.records import Audit as Audit
+    from hubclean.records import FileVerdict as FileVerdict
+    from hubclean.records import Finding as Finding
+    from hubclean.records import LoadSet as LoadSet
+    from hubclean.records import RepoRef as RepoRef
     from hubclean.records import ScanReport as ScanReport
     from hubclean.records import Severity as Severity
     from hubclean.records import SiteReport as SiteReport
@@ -56,26 +77,47 @@ if TYPE_CHECKING:
     from hubclean.scanning.guard.guard import Guard as Guard
 
 __all__ = [
+    "AccessError",
     "Audit",
+    "BallotError",
+    "BudgetError",
     "Checkpoint",
     "CleanResult",
     "ConvertReport",
+    "DataError",
+    "DeadlineError",
     "DownloadReport",
+    "FileVerdict",
     "FilteredClassifier",
+    "Finding",
+    "FormatError",
     "Guard",
     "HubcleanError",
     "ImageSet",
     "ImageSource",
+    "IntegrityError",
+    "LabelError",
+    "LoadSet",
+    "MissingExtraError",
+    "ModelError",
+    "OptionError",
+    "OutputError",
     "Progress",
+    "PublishError",
     "PushReport",
+    "RefusedError",
     "Repo",
+    "RepoRef",
     "ScanReport",
     "Session",
     "Severity",
     "SiteReport",
     "Sizes",
     "Stamp",
+    "TargetError",
+    "TransportError",
     "Trigger",
+    "UnsafeRepoError",
     "__version__",
     "clean",
     "convert",
@@ -95,7 +137,9 @@ if not TYPE_CHECKING:  # a type checker takes the imports above, and so sees a m
     __getattr__ = _lazily(
         __name__,
         cleansing__pipeline="CleanResult",
-        errors="HubcleanError",
+        errors="AccessError BallotError BudgetError DataError DeadlineError FormatError HubcleanError IntegrityError "
+        "LabelError MissingExtraError ModelError OptionError OutputError PublishError RefusedError TargetError "
+        "TransportError UnsafeRepoError",
         hub__publish="PushReport",
         hub__repos="Repo",
         methods__runtime_filter="FilteredClassifier",
@@ -105,7 +149,7 @@ if not TYPE_CHECKING:  # a type checker takes the imports above, and so sees a m
         nets__session="Session",
         nets__triggers="Stamp Trigger",
         progress="Progress",
-        records="Audit ScanReport Severity SiteReport",
+        records="Audit FileVerdict Finding LoadSet RepoRef ScanReport Severity SiteReport",
         scanning__converting="ConvertReport",
         scanning__downloading="DownloadReport",
         scanning__guard__guard="Guard",

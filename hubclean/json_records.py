@@ -6,6 +6,7 @@ import dataclasses
 import math
 import types
 import typing
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 T = TypeVar("T")
@@ -73,10 +74,16 @@ def _read_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
 def _read_record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is not an object")
-    hints, known = typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+    hints, known = _form(kind)
     if extra := value.keys() - known.keys():
         raise ValueError(f"{where} has unknown fields {sorted(extra)}")
     missing = [n for n, f in known.items() if n not in value and f.default is f.default_factory is dataclasses.MISSING]
     if missing:
         raise ValueError(f"{where} lacks {missing}")
     return kind(**{name: _read(hints[name], item, f"{where}.{name}") for name, item in value.items()})
+
+
+@lru_cache
+def _form(kind: type) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """Types and fields of a record by name; looked up once, since a scan has a record for every file."""
+    return typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(typing.cast(Any, kind))}

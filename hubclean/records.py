@@ -39,6 +39,7 @@ from hubclean.outcomes import Outcome, outcome
 from hubclean.scan_records import EVERY_FILE as EVERY_FILE
 from hubclean.scan_records import LOADERS as LOADERS
 from hubclean.scan_records import SEVERITIES as SEVERITIES
+from hubclean.scan_records import Accepted as Accepted
 from hubclean.scan_records import FileState as FileState
 from hubclean.scan_records import FileVerdict as FileVerdict
 from hubclean.scan_records import Finding as Finding
@@ -48,6 +49,7 @@ from hubclean.scan_records import RepoRef as RepoRef
 from hubclean.scan_records import ScanReport as ScanReport
 from hubclean.scan_records import Severity as Severity
 from hubclean.scan_records import Skipped as Skipped
+from hubclean.scan_records import Stale as Stale
 
 SCHEMA = "hubclean/audit/v1"
 

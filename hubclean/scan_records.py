@@ -104,6 +104,27 @@ EVERY_FILE = LoadSet()
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A finding that does not count, because a baseline accepts it for this very content of its file.
+
+    ``expires`` is the last day (UTC) on which it is accepted, as ``2027-03-01``; empty for no end.
+    """
+
+    finding: Finding
+    reason: str
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """An entry of a baseline for this repo that accepts nothing any more, and why: it can go."""
+
+    rule: str
+    path: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Skipped:
     """A step that was not done, and why. Never ``None`` in place of a result."""
 
@@ -127,7 +148,8 @@ class ScanReport:
     ``allowed_unchecked`` holds path patterns (``fnmatch``) of files that may stay not checked, ``allowed_names`` the
     exact names (``timm.models.resnet.ResNet``) that pickles may hold by the caller's wish. ``load_set`` is what the
     verdict is about; of the other files only hostile findings count. ``images`` says in one line which images the deep
-    stage took and which it left.
+    stage took and which it left. ``accepted`` are findings, among the others, that do not count by a baseline's word,
+    and ``stale`` its entries for this repo that accept nothing.
     """
 
     origin: RepoRef
@@ -144,6 +166,8 @@ class ScanReport:
     allowed_names: tuple[str, ...] = ()
     load_set: LoadSet = EVERY_FILE
     images: str = ""
+    accepted: tuple[Accepted, ...] = ()
+    stale: tuple[Stale, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -160,7 +184,8 @@ class ScanReport:
     def at_gate(self) -> tuple[Finding, ...]:
         """The findings that count, the worst first: with any, no weight is to be loaded.
 
-        They are at or above the gate, and in a file that will be loaded, or of the repo as a whole, or hostile.
+        They are at or above the gate, not accepted, and in a file that will be loaded, or of the repo as a whole, or
+        hostile.
         """
         known = {file.path for file in self.files}
         return tuple(
@@ -169,9 +194,10 @@ class ScanReport:
 
     @property
     def severe(self) -> tuple[Finding, ...]:
-        """The findings at or above the gate, wherever they are."""
-        least = SEVERITIES.index(self.gate)
-        return tuple(row for row in self.findings if SEVERITIES.index(row.severity) >= least)
+        """The findings at or above the gate that nobody accepted, wherever they are."""
+        least, accepted = SEVERITIES.index(self.gate), {row.finding for row in self.accepted}
+        rows = (row for row in self.findings if SEVERITIES.index(row.severity) >= least)
+        return tuple(row for row in rows if row not in accepted)
 
     @property
     def loaded(self) -> tuple[FileVerdict, ...]:

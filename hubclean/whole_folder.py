@@ -93,6 +93,27 @@ def whole_folder(out: Path) -> Iterator[Path]:
         lock.close()
 
 
+def write_whole(place: Path, text: str) -> None:
+    """Write a file of text that appears whole or not at all, in place of one that was there.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        number, partial = tempfile.mkstemp(prefix=f".{place.name[:50]}.", dir=place.absolute().parent)
+        try:
+            with os.fdopen(number, "w", encoding="utf-8") as file:
+                file.write(text)
+            os.chmod(partial, 0o644)
+            os.replace(partial, place)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(partial)
+            raise
+    except OSError as error:
+        raise OutputError(f"{printable(str(place), 300)} cannot be written: {error.strerror}") from error
+
+
 def _begun(out: Path) -> tuple[IO[str], Path]:
     """The lock, held, and then the hidden folder of the same name: there is no moment with a folder and no lock."""
     number, name = tempfile.mkstemp(prefix=f".{out.name[:50]}.partial-", suffix=_LOCK, dir=out.parent)

@@ -33,6 +33,7 @@ for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLI
 os.environ |= {
     "HF_ENDPOINT": HUB.url,
     "HF_HOME": HOME,
+    "HUBCLEAN_CACHE": "",  # no verdict of one test for another
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",

@@ -10,7 +10,6 @@ from __future__ import annotations
 import inspect
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from hubclean.cli.main import main as command
 from hubclean.hub.repos import LocalRepo
 from hubclean.records import Finding, MethodText
 from hubclean.scanning.engine import scan
+from hubclean.scanning.rule_texts import rule_texts as rule_texts
 from hubclean.scanning.rules import RULES
 from tools import field_page, schema_page
 from tools.markdown import cell, prose, text_of
@@ -102,11 +102,6 @@ def rules() -> str:
     return text_of(lines)
 
 
-def rule_texts() -> dict[str, dict[str, str]]:
-    """Why, example and remedy of every rule, as Markdown."""
-    return tomllib.loads((ROOT / "tools" / "rules.toml").read_text(encoding="utf-8"))
-
-
 def example(rule: str) -> list[Finding]:
     """What the scan finds under ``rule`` in its example."""
     with tempfile.TemporaryDirectory() as folder:
@@ -180,8 +175,8 @@ def cli() -> str:
         "# Commands",
         "",
         "Results go to stdout, everything else to stderr; `--json` gives one document "
-        "([schemas](schemas.md)). The base install runs `scan`, `download`, `convert`, `push` and `hf-register`; the "
-        "others, and `scan --deep`, need `hubclean[models]`.",
+        "([schemas](schemas.md)). The base install runs `scan`, `baseline`, `download`, `convert`, `push`, `rules` "
+        "and `hf-register`; the others, and `scan --deep`, need `hubclean[models]`.",
         "",
         "## Exit codes",
         "",

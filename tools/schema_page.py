@@ -12,6 +12,7 @@ from hubclean import measurements, model_records, records
 from hubclean.records import Audit
 from hubclean.scanning import document
 from hubclean.scanning.document import SCAN_SCHEMA, ScanDocument
+from hubclean.scanning.policy import effective as policy_records
 from hubclean.schema import json_schema
 from tools.markdown import cell, text_of
 
@@ -77,7 +78,7 @@ def _kind(kind: dict[str, Any], title: str) -> str:
 
 def _said(name: str) -> dict[str, str]:
     """What the docstring of a record says of its fields, under ``Args:``."""
-    places = (records, measurements, model_records, document)
+    places = (records, measurements, model_records, document, policy_records)
     found = next(getattr(place, name) for place in places if hasattr(place, name))
     _, _, args = inspect.cleandoc(found.__doc__ or "").partition("Args:\n")
     rows: dict[str, str] = {}

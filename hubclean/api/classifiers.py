@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hubclean.api.policies import policy_of
 from hubclean.errors import OptionError, several, strings
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def clean(
     always: bool = False,
     ballots: Sequence[Path] = (),
     feedback: Sequence[Path] = (),
-    gate: Severity = "high",
+    gate: Severity | None = None,
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
@@ -166,6 +167,7 @@ def clean(
     label_map: str | Path | Mapping[str, str | int | None] | None = None,
     labels_by: Literal["name", "number", "position"] | None = None,
     accept_accuracy: bool = False,
+    config: str | Path | None = None,
 ) -> CleanResult:
     """Detect, cleanse, measure and write a sanitized checkpoint with its audit and card.
 
@@ -199,7 +201,7 @@ def clean(
         retune: measure whether a trigger that is known or recovered comes back.
         always: run the defense where nothing was found, too; else the weights stay as they are.
         ballots, feedback: files of participants, for ``federated-pruning``.
-        gate, allow, allow_unchecked, loader: of the static scan before it, as for ``scan``.
+        gate, allow, allow_unchecked, loader, config: of the static scan before it, as for ``scan``.
         subfolder: where in the repo the model lies, as of ``from_pretrained``.
         base: what an adapter (LoRA) changes; without it the repo that its config names.
         image_column, label_column: of a table of images, where names and the model's labels do not decide.
@@ -224,6 +226,9 @@ def clean(
     from hubclean.nets.checkpoint import Checkpoint
     from hubclean.nets.datasets import Sizes
 
+    if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
+        raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")
+    policy = policy_of("" if isinstance(target, Checkpoint) else target, config, gate, loader, allow, allow_unchecked)
     options = CleanOptions(
         detectors=strings("detectors", detectors),
         defense=defense,
@@ -236,10 +241,10 @@ def clean(
         always=always,
         ballots=several("ballots", ballots),
         feedback=several("feedback", feedback),
-        gate=gate,
-        allow=strings("allow", allow),
-        allow_unchecked=strings("allow_unchecked", allow_unchecked),
-        loader=loader,
+        gate=policy.gate,
+        allow=policy.allow,
+        allow_unchecked=policy.allow_unchecked,
+        loader=policy.loader,
         subfolder=subfolder,
         base=base,
         image_column=image_column,
@@ -248,8 +253,6 @@ def clean(
         labels_by=labels_by,
         accept_accuracy=accept_accuracy,
     )
-    if not isinstance(target, (str, Path, Checkpoint)) and not hasattr(target, "read_range"):
-        raise OptionError(f"clean takes a repo or a checkpoint, not {type(target).__name__}: hubclean.wrap a net first")
     place = str(target) if isinstance(target, Path) else target
     return pipeline.clean(place, data, Path(out), session or open_session(), options, revision)
 

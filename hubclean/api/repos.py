@@ -1,15 +1,16 @@
-"""What needs the base install only: scan a repo, download, convert or guard what passed, publish what was cleansed."""
+"""What needs the base install only: scan a repo, download, convert or guard what passed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hubclean.api.policies import accepted_by, policy_of
 from hubclean.errors import strings
 
 if TYPE_CHECKING:
-    from hubclean.hub.publish import PushReport
     from hubclean.hub.repos import Repo
     from hubclean.nets.datasets import ImageSource, Sizes
     from hubclean.nets.session import Session
@@ -24,7 +25,7 @@ def scan(
     target: str | Path | Repo,
     *,
     revision: str | None = None,
-    gate: Severity = "high",
+    gate: Severity | None = None,
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
@@ -46,6 +47,9 @@ def scan(
     label_map: str | Path | Mapping[str, str | int | None] | None = None,
     labels_by: Literal["name", "number", "position"] | None = None,
     accept_accuracy: bool = False,
+    config: str | Path | None = None,
+    baseline: str | Path | None = None,
+    cache: bool = False,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded; with ``deep``, run backdoor detectors afterwards.
 
@@ -56,7 +60,7 @@ def scan(
     Args:
         target: ``org/model``, ``org/model@rev``, a Hub URL, a local folder, one file, or an opened repo.
         revision: branch, tag or commit; only with a target on a Hub.
-        gate: the severity from which a finding makes ``exit_code`` 1.
+        gate: the severity from which a finding makes ``exit_code`` 1; without it that of ``config``, or ``high``.
         allow: exact names (``timm.models.resnet.ResNet``) that pickles may hold; recorded in the report.
         allow_unchecked: patterns of paths (``fnmatch``) that may stay not checked without making ``exit_code`` 2.
         loader: who loads: ``transformers``, ``timm``, ``peft``, ``open_clip``, ``torch`` (state dicts, by hand), or
@@ -72,6 +76,10 @@ def scan(
         base: what an adapter (LoRA) changes, for ``deep``; without it the repo that its config names.
         session: device, seed, batch size for ``deep``, from ``open_session``.
         label_map, labels_by, accept_accuracy: for ``deep``, as for ``clean``.
+        config: a file of settings (``hubclean.toml``) for ``gate``, ``loader`` and what may pass; arguments win over
+            it, and what they allow adds up. Without it no file is read, wherever the script runs.
+        baseline: a file of accepted findings that ``hubclean baseline`` wrote; without it that of ``config``, if any.
+        cache: take the verdict that was kept of the same commit and policy, or keep this one (``docs/scan/policy.md``).
 
     Returns:
         The report; ``report.exit_code`` is that of the command: 0 clean, 1 findings, 2 no verdict.
@@ -81,21 +89,25 @@ def scan(
     """
     from hubclean.hub.deadline import within
     from hubclean.hub.targets import open_target
-    from hubclean.scanning import engine
+    from hubclean.scanning.verdict_cache import VerdictCache, default_folder, scan_once
 
     detectors, given = strings("detectors", detectors), strings("given", given)
+    policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
     with within(deadline):
         repo = open_target(str(target), revision) if isinstance(target, (str, Path)) else target
-        report = engine.scan(
+        folder = default_folder() if cache else None
+        report, _ = scan_once(
             repo,
-            gate=gate,
-            allow=strings("allow", allow),
-            allow_unchecked=strings("allow_unchecked", allow_unchecked),
-            loader=loader,
+            VerdictCache(folder) if folder else None,
+            progress,
+            gate=policy.gate,
+            allow=policy.allow,
+            allow_unchecked=policy.allow_unchecked,
+            loader=policy.loader,
+            baseline=accepted_by(policy),
             variant=variant,
             subfolder=subfolder,
             deadline=deadline,
-            progress=progress,
         )
     if not deep:
         return report
@@ -115,13 +127,15 @@ def download(
     out: str | Path | None = None,
     *,
     revision: str | None = None,
-    gate: Severity = "high",
+    gate: Severity | None = None,
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
     variant: str | None = None,
     subfolder: str = "",
     progress: Progress | None = None,
+    config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> DownloadReport:
     """Scan a repo, then fetch what will be loaded, every byte checked, into a folder that appears whole or not at all.
 
@@ -131,6 +145,7 @@ def download(
 
     Args:
         target, revision, gate, allow, allow_unchecked, loader, variant, subfolder, progress: as for ``scan``.
+        config, baseline: as for ``scan``.
         out: folder to write; without it, one named like the model in the current folder.
 
     Raises:
@@ -139,18 +154,21 @@ def download(
     from hubclean.scanning import downloading
 
     place = None if out is None else Path(out)
-    return downloading.download(
+    policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
+    report = downloading.download(
         target,
         place,
         revision=revision,
-        gate=gate,
-        allow=strings("allow", allow),
-        allow_unchecked=strings("allow_unchecked", allow_unchecked),
-        loader=loader,
+        gate=policy.gate,
+        allow=policy.allow,
+        allow_unchecked=policy.allow_unchecked,
+        loader=policy.loader,
+        baseline=accepted_by(policy),
         variant=variant,
         subfolder=subfolder,
         progress=progress,
     )
+    return replace(report, policy=policy)
 
 
 def convert(
@@ -162,12 +180,14 @@ def convert(
     key: str | None = None,
     prefix: str | None = None,
     subfolder: str = "",
-    gate: Severity = "high",
+    gate: Severity | None = None,
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
     unknown: bool = False,
     progress: Progress | None = None,
+    config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, unpickling nothing.
 
@@ -176,7 +196,7 @@ def convert(
     (0, ['config.json', 'model.safetensors'])
 
     Args:
-        target, revision, gate, allow, allow_unchecked, loader, progress: as for ``scan``.
+        target, revision, gate, allow, allow_unchecked, loader, progress, config, baseline: as for ``scan``.
         out: folder to write; it appears whole or not at all.
         file: which checkpoint of the repo, where there are several.
         key: where in nested dicts the weights are (``ema.state_dict``); without it they are looked for.
@@ -191,7 +211,8 @@ def convert(
     from hubclean.nets.expected_names import architecture_of
     from hubclean.scanning import converting
 
-    return converting.convert(
+    policy = policy_of(target, config, gate, loader, allow, allow_unchecked, baseline)
+    report = converting.convert(
         target,
         Path(out),
         revision=revision,
@@ -199,24 +220,28 @@ def convert(
         key=key,
         prefix=prefix,
         subfolder=subfolder,
-        gate=gate,
-        allow=strings("allow", allow),
-        allow_unchecked=strings("allow_unchecked", allow_unchecked),
-        loader=loader,
+        gate=policy.gate,
+        allow=policy.allow,
+        allow_unchecked=policy.allow_unchecked,
+        loader=policy.loader,
+        baseline=accepted_by(policy),
         unknown=unknown,
         architecture=architecture_of,
         progress=progress,
     )
+    return replace(report, policy=policy)
 
 
 def guard(
     *,
-    gate: Severity = "high",
+    gate: Severity | None = None,
     allow: Sequence[str] = (),
     allow_unchecked: Sequence[str] = (),
     loader: Loader | None = None,
     unscanned: Sequence[str] = (),
     on_report: Callable[[ScanReport], None] | None = None,
+    config: str | Path | None = None,
+    baseline: str | Path | None = None,
 ) -> Guard:
     """``with hubclean.guard():`` downloads of ``huggingface_hub``, timm and transformers scan first and refuse.
 
@@ -226,6 +251,7 @@ def guard(
 
     Args:
         gate, allow, allow_unchecked, loader: as for ``scan``; each file is judged when it is asked for.
+        config, baseline: as for ``scan``.
         unscanned: types of repos (``dataset``, ``space``, ``kernel``) that pass without a scan; others are refused.
         on_report: called once with the report of every scan, before the repo passes or is refused.
 
@@ -243,55 +269,7 @@ def guard(
             **{name: strings(name, value) for name, value in names.items()},
             on_report=on_report,
             loader=loader,
+            config=config,
+            baseline=baseline,
         )
-    )
-
-
-def push(
-    folder: str | Path,
-    repo_id: str,
-    *,
-    create_pr: bool = False,
-    private: bool = False,
-    dry_run: bool = False,
-    token: str | None = None,
-    revision: str = "main",
-    message: str | None = None,
-    delete_pickles: bool = False,
-    force: bool = False,
-) -> PushReport:
-    """Publish a folder that ``clean`` wrote, in exactly one commit, or not at all.
-
-    >>> report = hubclean.push("clean", "me/model", dry_run=True)
-    >>> report.commit is None, "hubclean/audit.json" in [file.path for file in report.files]
-    (True, True)
-
-    Args:
-        folder: holds ``hubclean/audit.json``, ``README.md`` and the files the audit lists, nothing else.
-        repo_id: ``org/model``; made if it does not exist (``private`` says how).
-        create_pr: open a pull request instead of committing; a write token of anybody is enough.
-        dry_run: only say what would be done; writes nothing and needs no token.
-        token: as in ``huggingface_hub``; ``None`` for the one of the machine.
-        revision: branch to commit to.
-        message: of the commit.
-        delete_pickles: remove pickle weights of ``repo_id`` in the same commit.
-        force: publish a checkpoint that still has its backdoor, or has it only covered.
-
-    Raises:
-        HubcleanError: the backdoor is not removed, the folder is not what its audit says, or the Hub refused; nothing
-            was published.
-    """
-    from hubclean.hub import publish
-
-    return publish.push(
-        Path(folder),
-        repo_id,
-        create_pr=create_pr,
-        private=private,
-        dry_run=dry_run,
-        token=token,
-        revision=revision,
-        message=message,
-        delete_pickles=delete_pickles,
-        force=force,
     )

@@ -2,14 +2,19 @@
 
 * ``main``: the group: every failure is one sentence and exit code 2. Start here.
 * ``options``: options that several commands share, how they open a session and print a result.
+* ``policy``: what may pass and who loads: options and their file.
 * ``progress_bars``: bars on stderr for long work.
 * ``scan``: ``hubclean scan``: one target or many, four formats, one exit code.
+* ``targets``: targets as they are named.
+* ``documents``: scans as JSON, SARIF and CycloneDX, on stdout or in files.
+* ``baseline``: ``hubclean baseline``.
 * ``download``: ``hubclean download``.
 * ``convert``: ``hubclean convert``.
 * ``site``: ``hubclean site``.
 * ``clean``: ``hubclean clean``.
 * ``push``: ``hubclean push``.
 * ``ballots``: ``hubclean rank``, ``tally``, ``feedback``.
+* ``rules``: ``hubclean rules``, ``scan --explain``.
 * ``methods``: ``hubclean methods``.
 * ``bench``: ``hubclean bench``.
 * ``demo``: ``hubclean demo``.

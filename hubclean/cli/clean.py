@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,11 @@ from hubclean.cli.options import (
     json_option,
     label_options,
     model_options,
-    policy_options,
     print_result,
     subfolder_option,
 )
 from hubclean.cli.options import session as new_session
+from hubclean.cli.policy import judged_by, policy_options, taken
 
 
 @click.command(cls=FileLists)
@@ -83,9 +84,12 @@ def clean(
     anew, work on 5 % of the images at most, detection on the written net finds nothing, and nothing comes back when it
     is fine-tuned. 1: written, but a trigger still works, or is only covered up. 2: not written, or without a verdict.
     """
+    search, wishes = taken(rest)
+    policy = replace(search.policy(target, wishes), baseline="")  # what is published has no accepted findings
     from hubclean.cleansing.options import CleanOptions
     from hubclean.cleansing.pipeline import clean as run
     from hubclean.cli.text.clean import render_clean
+    from hubclean.cli.text.policy import policy_lines
     from hubclean.nets.datasets import Sizes
     from hubclean.nets.triggers import load_stamp
 
@@ -105,12 +109,15 @@ def clean(
         "base",
         *LABELS,
     )
-    named = ("allow", "allow_unchecked", "loader", "subfolder", "image_column", "label_column")
-    scanned = {"gate": rest["fail_on"], **{key: rest[key] for key in named}}
-    options = CleanOptions(**{key: rest[key] for key in keys}, **scanned, sizes=sizes, planted=stamps)
+    named = ("subfolder", "image_column", "label_column")
+    options = CleanOptions(
+        **{key: rest[key] for key in (*keys, *named)}, **judged_by(policy), sizes=sizes, planted=stamps
+    )
     result = run(target, data, out, session, options, revision)
     if session.accelerator.is_main_process:
         for warning in result.warnings:
             click.echo(f"hubclean: warning: {warning}", err=True)
+        for line in policy_lines(policy) if policy.file or policy.not_read else ():
+            click.echo(f"hubclean: {line}", err=True)
         print_result(result.audit, as_json, lambda: render_clean(result.audit, result.folder))
     sys.exit(result.audit.exit_code)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import json_option, policy_options, print_result, subfolder_option
+from hubclean.cli.options import json_option, print_result, subfolder_option
+from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.escaping import printable
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 )
 @subfolder_option
 @policy_options
+@baseline_option
 @click.option(
     "--allow-unknown",
     is_flag=True,
@@ -42,7 +45,6 @@ def convert(
     out: Path,
     file: str | None,
     key: str | None,
-    fail_on: str,
     allow_unknown: bool,
     as_json: bool,
     **rest: Any,
@@ -56,17 +58,23 @@ def convert(
     from hubclean.nets.expected_names import architecture_of
     from hubclean.scanning.converting import convert as run
 
-    options = {"revision": revision, "file": file, "key": key, "gate": fail_on, **rest}
+    search, wishes = taken(rest)
+    policy = search.policy(target, wishes)
+    options = {"revision": revision, "file": file, "key": key, **rest, **judged_by(policy)}
+    options |= {"baseline": search.baseline(policy)}
     report = run(target, out, **options, unknown=allow_unknown, architecture=architecture_of, progress=Bars())
+    report = replace(report, policy=policy)
     print_result(report, as_json, lambda: render_convert(report))
     sys.exit(report.exit_code)
 
 
 def render_convert(report: ConvertReport) -> str:
     """The report as text."""
+    from hubclean.cli.text.policy import policy_lines
     from hubclean.cli.text.scan import headline
 
     lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
+    lines += [f"  {line}" for line in (policy_lines(report.policy) if report.policy else [])]
     if report.conversion is None or report.refused:
         lines.append(f"nothing was converted: {printable(report.refused.why if report.refused else '', 600)}")
         lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.options import json_option, place_options, policy_options, print_result
+from hubclean.cli.options import json_option, place_options, print_result
+from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.escaping import printable
 
 if TYPE_CHECKING:
@@ -17,10 +19,12 @@ if TYPE_CHECKING:
 
 def render_download(report: DownloadReport) -> str:
     """The report as text: the scan's counts, what lies where, what was left out and why."""
+    from hubclean.cli.text.policy import policy_lines
     from hubclean.cli.text.scan import headline, loaded_line
 
     lines = [headline(report.scan), f"  origin: {printable(report.scan.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report.scan)}")
+    lines += [f"  {line}" for line in (policy_lines(report.policy) if report.policy else [])]
     if report.folder is None or report.refused:
         lines.append(f"nothing was downloaded: {printable(report.refused.why if report.refused else '', 600)}")
         lines.append(f"`hubclean scan` shows all findings; exit code {report.exit_code}")
@@ -42,9 +46,10 @@ def render_download(report: DownloadReport) -> str:
     help="Folder to write; it appears whole or not at all  [default: the model's name, here]",
 )
 @policy_options
+@baseline_option
 @place_options
 @json_option
-def download(target: str, revision: str | None, out: Path | None, fail_on: str, as_json: bool, **rest: Any) -> None:
+def download(target: str, revision: str | None, out: Path | None, as_json: bool, **rest: Any) -> None:
     """Scan TARGET, then fetch what will be loaded: weights, configs, texts; every byte checked.
 
     No pickle is fetched where there are safetensors, no checkpoint of a training, and no Python file ever. Exit code 0:
@@ -54,6 +59,10 @@ def download(target: str, revision: str | None, out: Path | None, fail_on: str, 
     from hubclean.cli.progress_bars import Bars
     from hubclean.scanning.downloading import download as run
 
-    report = run(target, out, revision=revision, gate=fail_on, progress=Bars(), **rest)  # type: ignore[arg-type]
+    search, wishes = taken(rest)
+    policy = search.policy(target, wishes)
+    options = {**rest, **judged_by(policy), "baseline": search.baseline(policy)}
+    report = run(target, out, revision=revision, progress=Bars(), **options)
+    report = replace(report, policy=policy)
     print_result(report, as_json, lambda: render_download(report))
     sys.exit(report.exit_code)

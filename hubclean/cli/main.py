@@ -6,6 +6,7 @@ Exit codes: 0 clean, 1 findings, 2 no verdict (an error, bad input, or something
 from __future__ import annotations
 
 import contextlib
+import difflib
 import signal
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import click
 
 from hubclean.cli import ballots
+from hubclean.cli.baseline import baseline
 from hubclean.cli.bench import bench
 from hubclean.cli.clean import clean
 from hubclean.cli.convert import convert
@@ -22,6 +24,7 @@ from hubclean.cli.download import download
 from hubclean.cli.hf_register import hf_register
 from hubclean.cli.methods import methods
 from hubclean.cli.push import push
+from hubclean.cli.rules import rules
 from hubclean.cli.scan import scan
 from hubclean.cli.site import site
 from hubclean.version import __version__
@@ -32,6 +35,15 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 class _Group(click.Group):
     """Turns every failure into one sentence on stderr and exit code 2."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:  # click before 8.4 names no command that may have been meant
+            close = difflib.get_close_matches(args[0], self.commands, 1)
+            if close and "Did you mean" not in error.format_message():
+                raise click.UsageError(f"{error.format_message()} Did you mean {close[0]!r}?", ctx) from error
+            raise
 
     def invoke(self, ctx: click.Context) -> Any:
         from hubclean.cli.text.errors import complain, harmless_streams
@@ -77,9 +89,9 @@ def main() -> None:
 
 
 COMMANDS = (
-    *(scan, download, convert, site, clean),
+    *(scan, baseline, download, convert, site, clean),
     *(ballots.rank, ballots.tally, ballots.feedback),
-    *(push, hf_register, methods, bench, demo),
+    *(push, hf_register, rules, methods, bench, demo),
 )
 for command in COMMANDS:
     main.add_command(command)

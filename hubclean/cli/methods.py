@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hubclean.cli.options import json_option, print_result
+from hubclean.cli.rules import explained
 from hubclean.cli.text.layout import columns
 
 if TYPE_CHECKING:
@@ -38,8 +39,17 @@ def _one_method(row: MethodText) -> str:
 @click.argument("name", required=False)
 @json_option
 def methods(name: str | None, as_json: bool) -> None:
-    """The detectors, defenses, scanners and attacks, or one of them with options, defaults and ranges."""
+    """The detectors, defenses, scanners and attacks, or one of them with options, defaults and ranges.
+
+    The name of a rule (HC-PKL-002) is told as by hubclean rules.
+    """
     from hubclean.registry import describe_methods
+    from hubclean.scanning.rule_texts import describe_rules, names_a_rule
+
+    if name is not None and names_a_rule(name):
+        told = describe_rules(name)
+        print_result(told, as_json, lambda: explained(name))
+        return
 
     rows = describe_methods(name)
     print_result(rows, as_json, lambda: render_methods(rows))

@@ -149,45 +149,6 @@ def file_list(name: str, text: str, required: bool = False) -> Callable[[F], F]:
     return click.option(name, multiple=True, required=required, type=kind, metavar="FILE...", help=text)
 
 
-LOADERS = ["transformers", "timm", "peft", "open_clip", "torch", "all"]
-LEVELS = ["info", "low", "medium", "high", "critical"]
-
-
-def policy_options(command: F) -> F:
-    """What may pass and who loads: options of every command that scans before it does anything else."""
-    for option in reversed(
-        [
-            click.option(
-                "--for",
-                "loader",
-                type=click.Choice(LOADERS),
-                help="Who loads it; all = every file counts  [default: the library the repo is for]",
-            ),
-            click.option(
-                "--fail-on",
-                default="high",
-                show_default=True,
-                type=click.Choice(LEVELS),
-                help="Findings from this level on give exit code 1.",
-            ),
-            click.option(
-                "--allow",
-                multiple=True,
-                metavar="NAME",
-                help="One exact name that pickles may hold, e.g. timm.models.resnet.ResNet; recorded in the report.",
-            ),
-            click.option(
-                "--allow-unchecked",
-                multiple=True,
-                metavar="PATTERN",
-                help="Files that may stay unchecked, e.g. '*.onnx'; recorded in the report.",
-            ),
-        ]
-    ):
-        command = option(command)
-    return command
-
-
 subfolder_option = click.option(
     "--subfolder", default="", help="Where in the repo the model lies, as of from_pretrained."
 )

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hubclean.cli.documents import output_option, write_documents
 from hubclean.cli.options import (
     LABELS,
     accept_option,
@@ -19,29 +19,29 @@ from hubclean.cli.options import (
     label_options,
     model_options,
     place_options,
-    policy_options,
     session,
 )
+from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
+from hubclean.cli.rules import explain_option
+from hubclean.cli.targets import distinct, from_option, listed_in, with_folders
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
     from hubclean.scanning.document import ScanDocument, TargetScan
+    from hubclean.scanning.policy.baseline import Baseline
+    from hubclean.scanning.policy.effective import Policy, Wishes
+    from hubclean.scanning.policy.search import Search
+    from hubclean.scanning.verdict_cache import VerdictCache
 
-MOST_TARGETS = 10_000
 MOST_FOLLOWED = 4
-_MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 
 
 @click.command()
 @click.argument("targets", nargs=-1, metavar="TARGET...")
 @click.option("--revision", help="Branch, tag or commit; the scan is pinned to the commit it names.")
-@click.option(
-    "--from",
-    "listed",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="File with more targets, one a line; # starts a comment.",
-)
+@from_option
 @policy_options
+@baseline_option
 @place_options
 @click.option("--with-folder", is_flag=True, help="A file stands for the model in whose folder it lies, if one does.")
 @click.option(
@@ -61,6 +61,9 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
     type=click.Choice(["text", "json", "sarif", "cyclonedx"]),
     help="SARIF 2.1.0 is for code scanning, CycloneDX 1.6 is a bill of materials.",
 )
+@click.option("--no-cache", is_flag=True, help="Neither take nor keep a verdict on an unchanged commit.")
+@output_option
+@explain_option
 @click.option("-v", "--verbose", is_flag=True, help="Every finding and every file, not grouped.")
 @click.option("-q", "--quiet", is_flag=True, help="Print counts only: a line for one target, a table for many.")
 @click.option("--deep", is_flag=True, help="Then fetch the weights and run the backdoor detectors.")
@@ -89,10 +92,8 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
 def scan(
     targets: tuple[str, ...],
     listed: Path | None,
-    fail_on: str,
-    allow: tuple[str, ...],
-    allow_unchecked: tuple[str, ...],
     form: str,
+    outputs: tuple[tuple[str, Path], ...],
     quiet: bool,
     **rest: Any,
 ) -> None:
@@ -102,60 +103,28 @@ def scan(
     loaded, or a hostile one in any file. 2: something to be loaded was not checked, or there is nothing to load. Of
     several targets, findings in one give 1, and no verdict on one gives 2.
     """
-    from hubclean.scanning.document import ScanDocument, worst
-    from hubclean.scanning.pickles.allowed_names import check_names
+    from hubclean.scanning.document import document_of
 
-    names = (*targets, *(_listed(listed) if listed else ()))
+    names = (*targets, *(listed_in(listed) if listed else ()))
     if not names:
         raise click.UsageError("Missing argument 'TARGET...': name a target, or --from FILE.")
+    names = distinct(with_folders(names) if rest["with_folder"] else names)
     if len(names) > 1 and (rest["revision"] or rest["deep"]):
         raise click.UsageError("--revision and --deep go with one target.")
-    names = _with_folders(names) if rest["with_folder"] else names
-    check_names(allow)
-    static = {"gate": fail_on, "allow": allow, "allow_unchecked": allow_unchecked, "loader": rest["loader"]}
-    static |= {"variant": rest["variant"], "subfolder": rest["subfolder"], "deadline": rest["deadline"]}
+    search, wishes = taken(rest)
     form = "json" if rest["as_json"] else form
     shown = form == "text" and not quiet
-    rows = [_one(name, static, rest, alone=len(names) == 1, shown=shown) for name in names]
+    judged = _judged(names, search, wishes)  # whatever is wrong with settings is told before any work
+    rows = [_one(name, *by, rest, alone=len(names) == 1, shown=shown) for name, by in zip(names, judged, strict=True)]
     if rest["follow"]:
-        more = {**static, "loader": None, "variant": None, "subfolder": ""}
-        rows += [_one(name, more, rest | {"revision": None}, alone=False, shown=shown) for name in _bases(rows, names)]
-    document = ScanDocument(
-        fail_on,  # type: ignore[arg-type]
-        allow_unchecked,
-        tuple(sorted(set(allow))),
-        worst([row.exit_code for row in rows]),
-        tuple(rows),
-        rest["deadline"],
-    )
+        wishes, more = replace(wishes, loader=None), rest | {"revision": None, "variant": None, "subfolder": ""}
+        bases = _bases(rows, names)
+        judged = _judged(bases, search, wishes)
+        rows += [_one(name, *by, more, alone=False, shown=shown) for name, by in zip(bases, judged, strict=True)]
+    document = document_of(rows, rest["deadline"])
     _print(document, form, quiet)
+    write_documents(document, outputs)
     sys.exit(document.exit_code)
-
-
-def _with_folders(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Files replaced by the nearest folder above them that a library would load."""
-    from hubclean.hub.repos import LocalRepo
-    from hubclean.scanning.engine import reader_of
-    from hubclean.scanning.load_sets.choosing import load_set
-
-    known: dict[Path, bool] = {}
-
-    def is_model(folder: Path) -> bool:
-        if folder not in known:
-            known[folder] = any((folder / name).is_file() for name in _MODEL_CONFIGS)
-            if known[folder]:
-                repo = LocalRepo(folder)
-                known[folder] = load_set(reader_of(repo, repo.files())).loader not in ("all", "torch")
-        return known[folder]
-
-    here = Path.cwd()
-    found = []
-    for name in names:
-        place = Path(name)
-        above = [folder for folder in place.parents if not place.is_absolute() or folder.is_relative_to(here)]
-        folder = next((folder for folder in above if is_model(folder)), None) if place.is_file() else None
-        found.append(name if folder is None else str(folder))
-    return tuple(dict.fromkeys(found))
 
 
 def _bases(rows: list[TargetScan], names: tuple[str, ...]) -> tuple[str, ...]:
@@ -164,43 +133,46 @@ def _bases(rows: list[TargetScan], names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"hf://{base.removeprefix('hf://')}" for base in named if base not in names)[:MOST_FOLLOWED]
 
 
-def _listed(place: Path) -> tuple[str, ...]:
-    """The targets of a file, without comments and empty lines."""
-    from hubclean.errors import OptionError
-    from hubclean.escaping import printable
-
-    try:
-        lines = place.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise OptionError(f"{printable(str(place))} is not UTF-8 text") from error
-    names = tuple(line for line in (line.split(" #")[0].strip() for line in lines) if line and line[0] != "#")
-    if not names or len(names) > MOST_TARGETS:
-        raise OptionError(f"{printable(str(place))} names {len(names)} targets; 1 to {MOST_TARGETS} are scanned")
-    return names
+def _judged(names: tuple[str, ...], search: Search, wishes: Wishes) -> list[tuple[Policy, Baseline | None]]:
+    """By what each target is judged."""
+    policies = [search.policy(name, wishes) for name in names]
+    return [(policy, search.baseline(policy)) for policy in policies]
 
 
-def _one(target: str, static: dict[str, Any], rest: dict[str, Any], alone: bool, shown: bool) -> TargetScan:
+def _one(
+    target: str, policy: Policy, baseline: Baseline | None, rest: dict[str, Any], alone: bool, shown: bool
+) -> TargetScan:
     """Scan one target; alone, its failure ends the command, among many it is a row of the table."""
     from hubclean.errors import HubcleanError
     from hubclean.scanning.document import TargetScan, target_scan
-    from hubclean.scanning.engine import scan as run
+    from hubclean.scanning.verdict_cache import scan_once
 
+    static = {key: rest[key] for key in ("variant", "subfolder", "deadline")}
+    static |= {**judged_by(policy), "baseline": baseline}
     try:
         from hubclean.hub.deadline import within
         from hubclean.hub.targets import open_target
 
-        with within(static["deadline"]):
+        with within(rest["deadline"]):
             repo = open_target(target, rest["revision"])
-            report = run(repo, **static, progress=_bars(repo))
+            report, kept = scan_once(repo, _cache(rest), _bars(repo), **static)
         if rest["deep"]:
             report = _deepened(repo, report, rest)
     except (HubcleanError, OSError) as error:
         if alone:
             raise
-        return TargetScan(target, 2, str(error) or type(error).__name__)
+        return TargetScan(target, 2, str(error) or type(error).__name__, policy=policy)
     if shown:
-        _show(report, rest["verbose"], last=alone)
-    return target_scan(target, report)
+        _show(report, policy, rest["verbose"], last=alone, kept=kept)
+    return target_scan(target, report, policy)
+
+
+def _cache(rest: dict[str, Any]) -> VerdictCache | None:
+    """The verdicts kept on this machine, unless they are not wanted."""
+    from hubclean.scanning.verdict_cache import VerdictCache, default_folder
+
+    folder = None if rest["no_cache"] else default_folder()
+    return VerdictCache(folder) if folder else None
 
 
 def _bars(repo: Any) -> Any:
@@ -222,34 +194,24 @@ def _deepened(repo: Any, report: ScanReport, rest: dict[str, Any]) -> ScanReport
     return deep_scan(repo, report, session(rest), rest["data"], options)[0]
 
 
-def _show(report: ScanReport, verbose: bool, last: bool) -> None:
+def _show(report: ScanReport, policy: Policy, verbose: bool, last: bool, kept: bool) -> None:
+    from hubclean.cli.text.layout import coloured, terminal_width
     from hubclean.cli.text.scan import render_scan
 
-    on_terminal = bool(sys.stdout and sys.stdout.isatty())
-    width = shutil.get_terminal_size().columns if on_terminal else 0
-    text = render_scan(report, on_terminal, width, named=not last, verbose=verbose)
-    click.echo(text + ("" if last else "\n"))
+    colour, width = coloured(), terminal_width()
+    text = render_scan(report, colour, width, named=not last, verbose=verbose, policy=policy, kept=kept)
+    click.echo(text + ("" if last else "\n"), color=colour or None)
 
 
 def _print(document: ScanDocument, form: str, quiet: bool) -> None:
     """Everything that stands behind the reports: a document, a line, or the table of many targets."""
+    from hubclean.cli.documents import document_text
+    from hubclean.cli.text.layout import terminal_width
     from hubclean.cli.text.scan import counted, render_table
-    from hubclean.records import to_json
 
-    if form == "text":
-        if len(document.scans) > 1:
-            click.echo(render_table(document))
-        elif quiet:
-            click.echo(counted(document.scans[0]))
-        return
-    if form == "sarif":
-        from hubclean.scanning.sarif import sarif
-
-        value = sarif(document)
-    elif form == "cyclonedx":
-        from hubclean.scanning.cyclonedx import cyclonedx
-
-        value = cyclonedx(document)
-    else:
-        value = to_json(document)
-    click.echo(json.dumps(value, indent=1, ensure_ascii=True, allow_nan=False))
+    if form != "text":
+        click.echo(document_text(document, form))
+    elif len(document.scans) > 1:
+        click.echo(render_table(document, terminal_width()))
+    elif quiet:
+        click.echo(counted(document.scans[0]))

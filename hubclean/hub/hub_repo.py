@@ -37,6 +37,7 @@ class HubRepo:
         endpoint: the Hub's address; ``None`` for ``HF_ENDPOINT``.
 
     Attributes:
+        endpoint: the Hub's address.
         hub_security: the Hub's own scan status as it tells it (``scansDone``, ``filesWithIssues``); ``None`` if it
             says nothing. Information only, never our verdict.
 
@@ -56,8 +57,8 @@ class HubRepo:
         token: str | bool | None = None,
         endpoint: str | None = None,
     ) -> None:
-        self._endpoint, self._token = endpoint or constants.ENDPOINT, token
-        info = repo_info(api_of(self._endpoint, token), repo_id, revision, security=True)
+        self.endpoint, self._token = endpoint or constants.ENDPOINT, token
+        info = repo_info(api_of(self.endpoint, token), repo_id, revision, security=True)
         self._entries = {entry.path: entry for entry in listing(info)}
         self.ref = RepoRef(repo_id, info.sha, "hub")
         self.alone = False
@@ -66,7 +67,7 @@ class HubRepo:
         self.bytes_read = 0
         self._spent: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._reader = HubTransport(repo_id, self.commit, self._endpoint, token)
+        self._reader = HubTransport(repo_id, self.commit, self.endpoint, token)
 
     @property
     def commit(self) -> str:
@@ -116,7 +117,7 @@ class HubRepo:
         if odd := next((entry.path for entry in entries if printable(entry.path, 1000) != entry.path), None):
             raise IntegrityError(f"{printable(odd)!r} is no plain name, so it is not downloaded")  # bars would show it
         pool = ThreadPoolExecutor(max_workers=IN_FLIGHT)
-        with watched(self._endpoint):  # until the last thread has ended
+        with watched(self.endpoint):  # until the last thread has ended
             try:
                 places = list(pool.map(self._download, entries))
             finally:
@@ -143,7 +144,7 @@ class HubRepo:
                         self.ref.repo_id,
                         entry.path,
                         revision=self.commit,
-                        endpoint=self._endpoint,
+                        endpoint=self.endpoint,
                         token=self._token,
                         library_name="hubclean",
                         library_version=__version__,

@@ -10,11 +10,14 @@
 * ``compression``: compressed streams, in memory.
 * ``formats``: other files, read by ourselves.
 * ``configs``: what loaders read of configs: one table of fields.
+* ``rule_texts``: why a rule is there, an example, what to do: ``rules.toml``.
+* ``policy``: what a team lets pass: ``hubclean.toml`` under flags.
 * ``document``: what ``scan --json`` prints.
 * ``sarif``: SARIF 2.1.0.
 * ``cyclonedx``: CycloneDX 1.6.
 * ``named_code``: what a target in a config may do.
 * ``load_sets``: what will be loaded.
+* ``verdict_cache``: verdicts on commits of a Hub that were kept; ``verdict_key`` what they depend on.
 * ``refusal``: which files may be loaded, and why the others may not.
 * ``downloading``: ``download``: what is needed and was judged.
 * ``converting``: ``convert``: pickles to safetensors.

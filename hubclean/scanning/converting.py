@@ -21,6 +21,8 @@ from hubclean.scanning.formats.strict_json import JsonProblem, read_json
 from hubclean.scanning.formats.torch_to_safetensors import INDEX, main_pickle, parts, to_safetensors
 from hubclean.scanning.pickles.state_dict import Sought
 from hubclean.scanning.pickles.tensor_names import Architecture, best_fit, first_parts
+from hubclean.scanning.policy.baseline import Baseline
+from hubclean.scanning.policy.effective import Policy
 from hubclean.scanning.refusal import Refusal, refusal_of_files
 from hubclean.whole_folder import check_free, whole_folder
 from hubclean.wording import call
@@ -36,6 +38,7 @@ class ConvertReport:
     Args:
         folder: ``None`` when nothing was written; ``refused`` says why.
         files: path, size and sha256 of every file written, the record of the conversion not among them.
+        policy: what the scan judged by, and where each value came from, where somebody worked it out.
     """
 
     scan: ScanReport
@@ -43,6 +46,7 @@ class ConvertReport:
     files: tuple[FileHash, ...] = ()
     conversion: Conversion | None = None
     refused: Refusal | None = None
+    policy: Policy | None = None
 
     @property
     def exit_code(self) -> int:
@@ -66,6 +70,7 @@ def convert(
     unknown: bool = False,
     architecture: Callable[[Path], Architecture | None] | None = None,
     progress: Progress | None = None,
+    baseline: Baseline | None = None,
 ) -> ConvertReport:
     """Scan a repo, then write its pickled weights as safetensors, with its configs and licence, into a new folder.
 
@@ -82,7 +87,7 @@ def convert(
         prefix: what stands before every name of the weights; names without it are left behind. An empty text keeps all
             names as they are, whether a loader knows them or not.
         subfolder: where in the repo the model lies, as of ``from_pretrained``.
-        gate, allow, allow_unchecked, loader: as for ``engine.scan``.
+        gate, allow, allow_unchecked, loader, baseline: as for ``engine.scan``.
         unknown: convert pickles that hold names outside the list too (whole pickled models), as long as none of them
             is known to run anything: only tensors are read, no class is imported.
         architecture: what the config in a folder builds, if that can be known; without it names are taken as they are.
@@ -102,6 +107,7 @@ def convert(
         loader=loader,
         subfolder=subfolder,
         progress=progress,
+        baseline=baseline,
     )
     main = _chosen([entry.path for entry in repo.files()], file, subfolder)
     home = main.rpartition("/")[0]

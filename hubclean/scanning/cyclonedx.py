@@ -82,6 +82,8 @@ def _vulnerability(at: int, scan: TargetScan, row: Finding) -> dict[str, Any]:
     number = next((number for number, file in enumerate(scan.files) if file.path == row.path), None)
     shown = f"{printable(row.path, 300)}" + ("" if row.offset is None else f" at byte {row.offset}")
     same = uuid.uuid5(_SPACE, json.dumps([at, to_json(row)]))
+    why = next((one.reason for one in scan.accepted if one.finding == row), None)
+    accepted = {"response": ["will_not_fix"], "detail": f"accepted: {printable(why or '', 500)}"}
     return {
         "bom-ref": f"finding-{same}",
         "id": row.rule,
@@ -90,5 +92,6 @@ def _vulnerability(at: int, scan: TargetScan, row: Finding) -> dict[str, Any]:
         "description": RULES[row.rule].text if row.rule in RULES else row.rule,
         "detail": f"{shown}: {printable(row.what, 1000)}",
         "recommendation": printable(row.advice, 500),
+        **({} if why is None else {"analysis": accepted}),
         "affects": [{"ref": f"model-{at}" if number is None else f"file-{at}-{number}"}],
     }

@@ -11,12 +11,26 @@ from dataclasses import dataclass, field
 
 from hubclean.hub.deadline import SECONDS
 from hubclean.measurements import DetectionReport, Judgement
-from hubclean.records import EVERY_FILE, FileVerdict, Finding, LoadSet, RepoRef, ScanReport, Severity, Skipped
+from hubclean.records import (
+    EVERY_FILE,
+    SEVERITIES,
+    Accepted,
+    FileVerdict,
+    Finding,
+    LoadSet,
+    RepoRef,
+    ScanReport,
+    Severity,
+    Skipped,
+    Stale,
+)
 from hubclean.scanning.configs.loader_fields import LIBRARIES
+from hubclean.scanning.policy.effective import Policy
 from hubclean.schema import json_schema
 from hubclean.version import __version__
 
 SCAN_SCHEMA = "hubclean/scan/v1"
+_BY_DEFAULT = Policy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,9 @@ class TargetScan:
         requests: bodies asked for, ``bytes_read`` their size.
         load_set: the files that the exit code is about.
         images: which images the deep stage took and which it left, in one line.
+        policy: what it was judged by, and where each value came from.
+        accepted: findings, among the others, that do not count by a baseline's word.
+        stale: the baseline's entries for it that accept nothing any more.
     """
 
     target: str
@@ -56,6 +73,9 @@ class TargetScan:
     skipped: tuple[Skipped, ...] = ()
     load_set: LoadSet = EVERY_FILE
     images: str = ""
+    policy: Policy = _BY_DEFAULT
+    accepted: tuple[Accepted, ...] = ()
+    stale: tuple[Stale, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +91,8 @@ class ScanDocument:
     """All targets of one call. No time and no duration is in it, so that two runs can be compared byte by byte.
 
     Args:
+        gate: the lowest of all targets.
+        allowed_unchecked, allowed_names: of all targets together; ``policy`` of each says what was let pass for it.
         deadline: seconds that the scan of one target might take.
     """
 
@@ -85,7 +107,20 @@ class ScanDocument:
     schema: str = field(default=SCAN_SCHEMA)
 
 
-def target_scan(target: str, report: ScanReport) -> TargetScan:
+def document_of(scans: list[TargetScan], deadline: float = SECONDS) -> ScanDocument:
+    """The document of a call."""
+    policies = [scan.policy for scan in scans] or [_BY_DEFAULT]
+    return ScanDocument(
+        min((policy.gate for policy in policies), key=SEVERITIES.index),
+        tuple(dict.fromkeys(pattern for policy in policies for pattern in policy.allow_unchecked)),
+        tuple(sorted({name for policy in policies for name in policy.allow})),
+        worst([scan.exit_code for scan in scans]),
+        tuple(scans),
+        deadline,
+    )
+
+
+def target_scan(target: str, report: ScanReport, policy: Policy = _BY_DEFAULT) -> TargetScan:
     """The part of the document that one report fills."""
     states = [file.state for file in report.files]
     return TargetScan(
@@ -103,6 +138,9 @@ def target_scan(target: str, report: ScanReport) -> TargetScan:
         report.skipped,
         report.load_set,
         report.images,
+        policy,
+        report.accepted,
+        report.stale,
     )
 
 

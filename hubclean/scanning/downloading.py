@@ -14,6 +14,8 @@ from hubclean.records import FileHash, Loader, ScanReport, Severity
 from hubclean.scanning.engine import scan
 from hubclean.scanning.formats.names import LICENCES, PICKLE_NAMES, is_pickled_weights, suffix
 from hubclean.scanning.load_sets.other_files import in_checkpoint
+from hubclean.scanning.policy.baseline import Baseline
+from hubclean.scanning.policy.effective import Policy
 from hubclean.scanning.refusal import Refusal, refusal, unfit
 from hubclean.whole_folder import check_free, whole_folder
 
@@ -36,6 +38,7 @@ class DownloadReport:
     Args:
         folder: ``None`` when nothing was downloaded; ``refused`` says why.
         files: path, size and sha256 of every downloaded file, checked against the pinned commit.
+        policy: what the scan judged by, and where each value came from, where somebody worked it out.
     """
 
     scan: ScanReport
@@ -43,6 +46,7 @@ class DownloadReport:
     files: tuple[FileHash, ...]
     left_out: tuple[LeftOut, ...]
     refused: Refusal | None = None
+    policy: Policy | None = None
 
     @property
     def exit_code(self) -> int:
@@ -62,6 +66,7 @@ def download(
     variant: str | None = None,
     subfolder: str = "",
     progress: Progress | None = None,
+    baseline: Baseline | None = None,
 ) -> DownloadReport:
     """Scan a repo, then fetch what will be loaded of it into a folder that appears whole or not at all.
 
@@ -72,7 +77,7 @@ def download(
     Args:
         target: as for ``engine.scan``.
         out: the folder to write; without it, one named like the model in the current folder.
-        gate, allow, allow_unchecked, loader, variant, subfolder: as for ``engine.scan``.
+        gate, allow, allow_unchecked, loader, variant, subfolder, baseline: as for ``engine.scan``.
 
     Raises:
         IntegrityError: a file does not have the size and hash that the pinned commit gives; nothing is kept.
@@ -91,6 +96,7 @@ def download(
         variant=variant,
         subfolder=subfolder,
         progress=progress,
+        baseline=baseline,
     )
     chosen, left, refused = choose_files(report)
     if refused:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -23,8 +23,10 @@ from hubclean.scanning.formats.safetensors_header import header_bytes
 from hubclean.scanning.load_sets.choosing import load_set
 from hubclean.scanning.load_sets.opened import Asked
 from hubclean.scanning.pickles.allowed_names import check_names
+from hubclean.scanning.policy.baseline import Baseline, accept
+from hubclean.scanning.policy.contents import Contents
 from hubclean.scanning.reader import Reader
-from hubclean.scanning.scanners import Scanner, handled_by, not_checked
+from hubclean.scanning.scanners import BROKE_OFF, FAILED, Scanner, handled_by, not_checked
 
 IN_FLIGHT = 8
 _WHOLE = (".json", ".py", ".yaml", ".yml", ".jinja", ".jinja2", ".j2")
@@ -45,6 +47,8 @@ def scan(
     subfolder: str = "",
     deadline: float = deadlines.SECONDS,
     progress: Progress | None = None,
+    baseline: Baseline | None = None,
+    settled: Callable[[ScanReport], None] | None = None,
 ) -> ScanReport:
     """Scan a repo before its weights are downloaded. The exit code is about what will be loaded of it.
 
@@ -59,6 +63,9 @@ def scan(
         variant, subfolder: as of ``from_pretrained``.
         deadline: seconds for the whole scan; what was not judged by then is not checked.
         progress: told of every file read.
+        baseline: findings that were accepted and do not count while their files are what they were.
+        settled: told of the report if another scan of the same commit would give it again: no read failed, no scanner
+            broke off, and the time was not over.
 
     Raises:
         TargetError, AccessError: the target is not understood, or not there, or not allowed.
@@ -86,18 +93,30 @@ def scan(
             budget.files.clear()
             findings, verdicts = _judge(_scanners(), reader, files)
         loaded = load_set(reader, asked)
-    return ScanReport(
-        origin=replace(repo.ref, subfolder=subfolder.strip("/")),
-        gate=gate,
-        files=verdicts,
-        findings=findings,
-        allowed_unchecked=tuple(allow_unchecked),
-        requests=reader.requests,
-        bytes_read=reader.bytes_read,
-        seconds=round(time.monotonic() - started, 3),
-        allowed_names=tuple(sorted(set(allow))),
-        load_set=loaded,
-    )
+        report = ScanReport(
+            origin=replace(repo.ref, subfolder=subfolder.strip("/")),
+            gate=gate,
+            files=verdicts,
+            findings=findings,
+            allowed_unchecked=tuple(allow_unchecked),
+            requests=reader.requests,
+            bytes_read=reader.bytes_read,
+            seconds=round(time.monotonic() - started, 3),
+            allowed_names=tuple(sorted(set(allow))),
+            load_set=loaded,
+        )
+        if baseline:
+            report = accept(report, baseline, Contents(repo, reader.read))
+        if settled and _is_settled(reader, report):
+            settled(report)
+    return report
+
+
+def _is_settled(reader: Reader, report: ScanReport) -> bool:
+    """Whether nothing kept a scanner from its answer that may be otherwise the next time."""
+    reasons = [file.reason for file in report.files if file.state == "unchecked"]
+    broken = any(FAILED in reason or BROKE_OFF in reason for reason in reasons)
+    return not reader.errors and not reader.starved and not broken and deadlines.left() > 0
 
 
 def _scanners() -> dict[str, Any]:
@@ -171,7 +190,7 @@ def _rows(name: str, scanner: Scanner, reader: Reader, files: tuple[RepoEntry, .
             yield from not_checked(entry, str(error))
     except Exception as error:
         for entry in files:
-            yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")
+            yield from not_checked(entry, f"the scanner {name} {BROKE_OFF}: {type(error).__name__}: {error}")
 
 
 def _worst(entry: RepoEntry, seen: list[Finding | FileVerdict]) -> FileVerdict:

@@ -54,6 +54,7 @@ class Reader:
         hub_security: the Hub's own scan status, if the repo has one.
         inside: the archives that the files lie in; ``None`` if they lie in the repo itself.
         handled: endings and contents that a scanner says it judges itself, see ``Scanner``.
+        starved: the bytes that one scan may read were used up, so that what came later was not judged.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Reader:
         self.requests = 0
         self.bytes_read = 0
         self.errors: dict[str, Exception] = {}
+        self.starved = False
 
     def files(self) -> tuple[RepoEntry, ...]:
         return tuple(self._entries.values())
@@ -249,6 +251,7 @@ class Reader:
     def _spend(self, size: int) -> None:
         with self._purse:
             if self.bytes_read + size > REPO_BUDGET:
+                self.starved = True
                 raise BudgetError(f"the scan's budget of {REPO_BUDGET} bytes for one repo is used up")
             self.requests += 1
             self.bytes_read += size

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hubclean.escaping import printable
-from hubclean.records import FileVerdict, Finding, Severity
+from hubclean.records import Accepted, FileVerdict, Finding, Severity
 from hubclean.scanning.document import ScanDocument, TargetScan
 from hubclean.scanning.rules import RULES
 
@@ -35,6 +35,7 @@ def _run(scan: TargetScan, version: str) -> dict[str, Any]:
     if scan.error:
         notes.append({"level": "error", "message": {"text": printable(scan.error, 1000)}})
     findings = [row for row in scan.findings if row.rule != "HC-INC-001"]
+    accepted = {row.finding: row for row in scan.accepted}
     return {
         "tool": {"driver": {"name": "hubclean", "version": version, "rules": [_rule(name) for name in RULES]}},
         "automationDetails": {"id": f"hubclean/{printable(scan.target, 300)}/"},
@@ -47,7 +48,7 @@ def _run(scan: TargetScan, version: str) -> dict[str, Any]:
             }
         ],
         "artifacts": [_artifact(scan, file) for file in scan.files],
-        "results": [_result(scan, row) for row in findings],
+        "results": [_result(scan, row, accepted.get(row)) for row in findings],
         "columnKind": "unicodeCodePoints",
     }
 
@@ -62,13 +63,16 @@ def _rule(name: str) -> dict[str, Any]:
     }
 
 
-def _result(scan: TargetScan, row: Finding) -> dict[str, Any]:
+def _result(scan: TargetScan, row: Finding, accepted: Accepted | None) -> dict[str, Any]:
     place: dict[str, Any] = {"artifactLocation": {"uri": uri(scan, row.path)}}
     if row.offset is not None:
         place["region"] = {"byteOffset": row.offset}
     # The commit is left out, so that a finding keeps its identity from one commit to the next.
     same = f"{row.rule}\n{scan.origin.repo_id if scan.origin else ''}\n{row.path}\n{row.what}"
-    index = {"ruleIndex": _INDEX[row.rule]} if row.rule in _INDEX else {}
+    index: dict[str, Any] = {"ruleIndex": _INDEX[row.rule]} if row.rule in _INDEX else {}
+    if accepted:
+        why = printable(accepted.reason, 500)
+        index["suppressions"] = [{"kind": "external", "status": "accepted", "justification": why}]
     return {
         "ruleId": row.rule,
         **index,

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.scan import adversarial, adversarial_table, cost, peers, tables
+from benchmarks.scan import adversarial, adversarial_table, cost, peers, second_scan, tables
 from support import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -29,6 +29,15 @@ def test_weights_cost_two_requests_and_less_than_100_kb_a_file() -> None:
         assert found[name]["hub"]["bytes"] < 100_000
         assert found[name]["hub"]["exit"] == found[name]["folder"]["exit"] == 0
     assert found["both"]["hub"]["requests"] <= 5
+
+
+def test_the_second_scan_of_an_unchanged_repo_is_one_request() -> None:
+    found = held("scan_second")
+    for name, row in found["commands"].items():
+        assert row["second"]["requests"] == 1 < row["first"]["requests"] == row["no_cache"]["requests"]
+        call = found["calls"][name]
+        assert 5 * call["second"]["processor_milliseconds"] < call["first"]["processor_milliseconds"]
+    assert second_scan.section(found) in second_scan.PAGE.read_text(encoding="utf-8")
 
 
 def test_no_malicious_file_of_the_corpus_is_clean_and_every_one_is_counted() -> None:

@@ -107,6 +107,17 @@ def test_help_and_scan_load_nothing_heavy(words: list[str], model: Path) -> None
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stdout + done.stderr
 
 
+def test_help_loads_neither_the_hubs_client_nor_a_scanner() -> None:
+    script = (
+        "import sys\nfrom hubclean.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print({'huggingface_hub', 'hubclean.scanning.engine', 'hubclean.records'} & sys.modules.keys())"
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=env, timeout=HANGS)
+    assert done.stdout.splitlines()[-1] == "set()", done.stdout + done.stderr
+
+
 def test_site_prints_what_was_located(model: Path) -> None:
     done = run("site", str(model))
     assert done.returncode == 0, done.stderr

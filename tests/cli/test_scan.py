@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ from click.testing import CliRunner, Result
 from hubclean.cli.main import main
 from hubclean.errors import OptionError
 from hubclean.records import from_json
-from hubclean.scanning.document import ScanDocument
+from hubclean.scanning.document import ScanDocument, TargetScan, document_of, target_scan
 from hubclean.scanning.engine import scan
 from hubclean.scanning.pickles.allowed_names import check_names
+from hubclean.scanning.policy.effective import Policy
 from support.hub_server import HubServer
 from support.scanned_files import safetensors, written
 
@@ -29,7 +32,7 @@ def run(*words: object) -> Result:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> dict[str, Path]:
-    kinds = {"clean": CLEAN, "bad": BAD, "odd": ODD}
+    kinds = {"clean": CLEAN, "fine": CLEAN, "bad": BAD, "odd": ODD}
     return {name: written(tmp_path / name, files) for name, files in kinds.items()}
 
 
@@ -44,7 +47,7 @@ def test_every_finding_is_one_line_that_names_all(folders: dict[str, Path]) -> N
 
 @pytest.mark.parametrize(
     ("names", "exit_code"),
-    [(["clean", "clean"], 0), (["clean", "odd"], 2), (["odd", "bad", "clean"], 1), (["clean", "gone"], 2)],
+    [(["clean", "fine"], 0), (["clean", "odd"], 2), (["odd", "bad", "clean"], 1), (["clean", "gone"], 2)],
 )
 def test_many_targets_one_table_one_exit_code(folders: dict[str, Path], names: list[str], exit_code: int) -> None:
     targets = [folders.get(name, Path("/no/where")) for name in names]
@@ -161,11 +164,120 @@ def test_the_clients_own_files_are_passed_over_and_no_others(tmp_path: Path) -> 
     assert extra == {".cache/huggingface/x.pkl", ".cache/y.py"}
 
 
-def test_a_terminal_gets_wrapped_lines(folders: dict[str, Path]) -> None:
+@pytest.mark.parametrize("width", [50, 60, 89, 90, 120])
+def test_a_terminal_gets_lines_that_fit(folders: dict[str, Path], width: int) -> None:
     from hubclean.cli.text.scan import render_scan
 
-    text = render_scan(scan(folders["bad"]), width=60)
-    body = [line for line in text.splitlines() if "HC-CFG" in line or line.startswith(" " * 20)]
-    assert len(body) > 1
-    assert all(len(line) <= 75 for line in body)
-    assert "trust_remote_code" in text
+    for name in ("bad", "odd", "clean"):
+        text = render_scan(scan(folders[name]), width=width, policy=Policy(not_read="hubclean.toml"))
+        assert [line for line in text.splitlines() if len(line) > width] == []
+        whole = render_scan(scan(folders[name]), policy=Policy(not_read="hubclean.toml"))
+        assert len(text.splitlines()) > len(whole.splitlines()) or width > 60
+        parts = text.split("requests,")[0].split(), whole.split("requests,")[0].split()
+        assert parts[0] == parts[1], "not a word more or less"
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_narrow_table_names_every_target_whole(folders: dict[str, Path], width: int) -> None:
+    from hubclean.cli.text.scan import render_table
+
+    rows = [TargetScan(f"org/{'long-' * 12}{number}", 2, "there is nothing " * 9) for number in range(2)]
+    rows.append(target_scan("short", scan(folders["bad"])))
+    lines = render_table(document_of(rows), width).splitlines()
+    for row in rows[:2]:
+        assert any(row.target in line for line in lines)
+    assert all(len(line) <= width for line in lines if "long-" not in line)
+    assert lines[-1] == "exit code 1 over 3 targets"
+
+
+@pytest.mark.parametrize(
+    ("env", "terminal", "colours"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"NO_COLOR": ""}, True, True),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"FORCE_COLOR": "0"}, False, False),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+    ],
+)
+def test_colours_go_by_the_terminal_and_by_what_is_asked_for(
+    env: dict[str, str], terminal: bool, colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hubclean.cli.text.layout import coloured
+
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ({"TERM": "xterm"} | env).items():
+        monkeypatch.setenv(name, value)
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(sys, "stdout", out)
+    assert coloured() == colours
+
+
+def test_forced_colours_reach_a_pipe(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    for value, colours in (("", False), ("1", True)):
+        monkeypatch.setenv("FORCE_COLOR", value)
+        assert ("\x1b[31mhigh" in run("scan", folders["bad"]).stdout) == colours
+    assert "\x1b" not in run("scan", folders["bad"], "--json").stdout
+
+
+def test_a_target_is_scanned_once_however_it_is_named(folders: dict[str, Path], hub: HubServer) -> None:
+    sha = hub.create("org/model", CLEAN)
+    folder = folders["clean"]
+    names = ["org/model", "hf://org/model", "Org/Model", f"{hub.url}/org/model/tree/main", f"org/model@{sha}"]
+    names += [folder, f"{folder}/", folder / ".." / "clean", folder / "config.json", "no target", "no target"]
+    done = run("scan", *names, "--json")
+    assert [row["target"] for row in json.loads(done.stdout)["scans"]] == [
+        "org/model", f"org/model@{sha}", str(folder), str(folder / "config.json"), "no target",
+    ]  # fmt: skip
+    assert done.stderr == "hubclean: 6 of 11 targets were named before; each is scanned once\n"
+    assert "origin:" in run("scan", folder, folder).stdout.splitlines()[1], "as one target alone"
+
+
+def test_targets_from_standard_input(folders: dict[str, Path]) -> None:
+    def piped(text: bytes) -> Result:
+        return CliRunner().invoke(main, ["scan", "--from", "-", "--json"], input=text)
+
+    done = piped(f"{folders['clean']}\n# no\n{folders['bad']}\n".encode())
+    assert (done.exit_code, len(json.loads(done.stdout)["scans"])) == (1, 2)
+    for text in (b"", b"\xff", b"a/b\n" * 10_001):
+        done = piped(text)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "standard input" in done.stderr
+
+
+def test_several_formats_in_one_run(folders: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a.sarif").write_text("older")
+    names = ["a.sarif", "b.cdx.json", "c.json", "sarif=d.txt", "json=e=f"]
+    words = [word for name in names for word in ("--output", name.replace("=", f"={out}/", 1) if "=" in name
+             else out / name)]  # fmt: skip
+    done = run("scan", folders["bad"], *words)
+    assert done.exit_code == 1
+    assert done.stdout.startswith("1 static finding"), "and the text for who reads it"
+    found = {place.name: json.loads(place.read_text()) for place in out.iterdir()}
+    assert sorted(found) == ["a.sarif", "b.cdx.json", "c.json", "d.txt", "e=f"]
+    assert found["a.sarif"] == found["d.txt"]
+    assert found["c.json"] == found["e=f"] == json.loads(run("scan", folders["bad"], "--json").stdout)
+    assert found["b.cdx.json"]["bomFormat"] == "CycloneDX"
+    for word in ("x.txt", "xml=x", "=x", "json=", ""):
+        done = run("scan", folders["clean"], "--output", word)
+        assert (done.exit_code, done.stdout) == (2, "")
+    done = run("scan", folders["clean"], "--output", out / "none" / "x.json")
+    assert done.exit_code == 2
+    assert "cannot be written" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [(["scam", "x"], "'scan'"), (["methds"], "'methods'"), (["scan", "x", "--fail-onn", "low"], "'--fail-on'")],
+)
+def test_who_mistypes_is_told_what_there_is(words: list[str], meant: str) -> None:
+    done = run(*words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"Did you mean {meant}?" in done.stderr

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import hubclean
+from hubclean import errors
 from hubclean.cleansing.deep import DeepOptions
 from hubclean.cleansing.options import CleanOptions
 from hubclean.hub.publish import push
@@ -63,9 +64,14 @@ def test_no_function_hides_its_arguments() -> None:
 @pytest.mark.parametrize(
     ("public", "inner"),
     [
-        (hubclean.scan, _arguments(scan) | {row.name for row in fields(DeepOptions)} | {"deep", "data", "session"}),
-        (hubclean.download, _arguments(download)),
-        (hubclean.convert, _arguments(convert) - {"architecture"}),  # what the config builds is found here
+        (
+            hubclean.scan,
+            (_arguments(scan) - {"settled"})  # what may be kept is decided here
+            | {row.name for row in fields(DeepOptions)}
+            | {"deep", "data", "session", "config", "cache"},
+        ),
+        (hubclean.download, _arguments(download) | {"config"}),
+        (hubclean.convert, _arguments(convert) - {"architecture"} | {"config"}),  # what the config builds is found here
         (hubclean.push, _arguments(push)),
         (hubclean.guard, {row.name for row in fields(GuardOptions)}),
         (hubclean.open_session, _arguments(open_session)),
@@ -73,7 +79,7 @@ def test_no_function_hides_its_arguments() -> None:
             hubclean.clean,
             # Not for the public: a defense that is made already, and the command of another program.
             {row.name for row in fields(CleanOptions)} - {"ready", "command"}
-            | {"target", "data", "out", "revision", "session"},
+            | {"target", "data", "out", "revision", "session", "config"},
         ),
     ],
 )
@@ -86,6 +92,13 @@ def test_every_public_name_is_there_and_listed() -> None:
         assert getattr(hubclean, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'scann'"):
         _ = hubclean.scann  # type: ignore[attr-defined]
+
+
+def test_every_error_and_what_a_report_holds_are_names_of_hubclean() -> None:
+    kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, Exception)}
+    assert "UnsafeRepoError" in kinds
+    assert kinds | {"ScanReport", "Finding", "FileVerdict", "LoadSet", "RepoRef"} <= set(hubclean.__all__)
+    assert hubclean.UnsafeRepoError is errors.UnsafeRepoError
 
 
 def test_the_package_of_a_command_never_hides_its_function(tmp_path: Path) -> None:

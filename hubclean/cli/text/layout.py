@@ -1,8 +1,12 @@
-"""Columns, percents, plurals, colours."""
+"""Columns, percents, plurals, colours, the width of a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +19,36 @@ def plural(count: int, noun: str) -> str:
 
 def paint(text: str, code: str, colour: bool) -> str:
     return f"\x1b[{code}m{text}\x1b[0m" if colour else text
+
+
+def coloured() -> bool:
+    """Whether stdout gets colours: never with ``NO_COLOR``, always with ``FORCE_COLOR``, else on a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if (forced := os.environ.get("FORCE_COLOR", "")) and forced != "0":
+        return True
+    return _on_terminal() and os.environ.get("TERM") != "dumb"
+
+
+def terminal_width() -> int:
+    """Columns of the terminal that stdout is; 0 where it is none, so that each line stays one for ``grep``."""
+    return shutil.get_terminal_size().columns if _on_terminal() else 0
+
+
+def _on_terminal() -> bool:
+    return bool(sys.stdout and sys.stdout.isatty())
+
+
+def fitted(lines: Iterable[str], width: int) -> list[str]:
+    """Lines wrapped at ``width`` columns (0: as they are), what follows two columns further in than its beginning."""
+    if not width:
+        return list(lines)
+    found: list[str] = []
+    for line in lines:
+        before = line[: len(line) - len(line.lstrip(" "))]
+        wrapper = textwrap.TextWrapper(max(width, 30), before, before + "  ", break_on_hyphens=False)
+        found += wrapper.wrap(line.strip()) or [""]
+    return found
 
 
 def columns(rows: Sequence[Sequence[str]], indent: str = "  ") -> str:

@@ -6,12 +6,14 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 
-from hubclean.cli.text.layout import paint, plural
+from hubclean.cli.text.layout import fitted, paint, plural
+from hubclean.cli.text.policy import policy_lines
 from hubclean.cli.text.verdict import judged
 from hubclean.escaping import printable
 from hubclean.records import SEVERITIES, DetectionReport, FileState, FileVerdict, Finding, ScanReport
 from hubclean.scanning.configs.loader_fields import LIBRARIES
 from hubclean.scanning.document import ScanDocument, TargetScan, target_scan
+from hubclean.scanning.policy.effective import Policy
 from hubclean.scanning.refusal import nothing_loadable
 
 _COLOURS = {"critical": "1;31", "high": "31", "medium": "33", "low": "36", "info": "2"}
@@ -21,12 +23,19 @@ _EXITS = {
     1: "exit code 1: a finding at or above {gate}",
     2: "exit code 2: no verdict, because not everything to be loaded could be checked",
 }
+_INDENT, _NARROW = 22, 90  # of what follows a finding's first line, unless the terminal has fewer columns
 _SHOWN_FILES = 8  # of the load set, by name
 _WORST = 3  # findings of one rule in one file, written out
 
 
 def render_scan(
-    report: ScanReport, colour: bool = False, width: int = 0, named: bool = False, verbose: bool = False
+    report: ScanReport,
+    colour: bool = False,
+    width: int = 0,
+    named: bool = False,
+    verbose: bool = False,
+    policy: Policy | None = None,
+    kept: bool = False,
 ) -> str:
     """The scan as text: counts and what will be loaded first, then findings, files not checked, cost, exit code.
 
@@ -36,12 +45,19 @@ def render_scan(
         width: columns of the terminal, at which findings are wrapped; 0 keeps each on one line, for ``grep``.
         named: whether every finding names the repo too, for output of many.
         verbose: every finding and every file on a line of its own.
+        policy: what it was judged by.
+        kept: whether the verdict is an earlier scan's of the same commit, kept on this machine.
     """
-    lines = [paint(headline(report), "1", colour), f"  origin: {printable(report.origin.said, 300)}"]
+    lines = [f"  origin: {printable(report.origin.said, 300)}"]
     lines.append(f"  {loaded_line(report)}")
+    lines += [f"  {line}" for line in (policy_lines(policy) if policy else [])]
     lines += [f"  base model {printable(name, 200)} is loaded, too: --follow scans it" for name in report.load_set.base]
-    if report.findings:
-        lines += ["", *_findings(report, colour, width, named, verbose)]
+    found = ["", *_findings(report, colour, width, named, verbose)] if report.findings else []
+    head = [paint(line, "1", colour) for line in fitted([headline(report)], width)] + fitted(lines, width) + found
+    lines = []
+    if report.stale:
+        lines += ["", "STALE in the baseline, accepts nothing -> hubclean baseline drops it"]
+        lines += [f"  {row.rule} {printable(row.path)}: {printable(row.why, 300)}" for row in report.stale]
     if any(file.state == "unchecked" for file in report.files):
         lines += ["", *_unchecked(report, verbose)]
     if report.detections:
@@ -53,13 +69,17 @@ def render_scan(
     if report.judgement:
         lines += [*judged(report.judgement)]
     lines += [f"skipped {printable(row.step)}: {printable(row.reason, 400)}" for row in report.skipped]
-    lines += ["", f"{plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"]
+    cost = f"{plural(report.requests, 'request')}, {report.bytes_read:,} bytes, {report.seconds:.2f} s"
+    lines += [
+        "",
+        f"the verdict that was kept of this commit, made with {cost}; --no-cache scans again" if kept else cost,
+    ]
     if not report.detections:
         lines.append("A static scan says nothing about backdoors in the weights: that is what --deep looks for.")
     if not report.exit_code:
         lines.append(f"Checked for the loaders of {_libraries()}.")
     lines.append(_exit(report))
-    return "\n".join(lines)
+    return "\n".join([*head, *fitted(lines, width)])
 
 
 def _libraries() -> str:
@@ -88,10 +108,13 @@ def loaded_line(report: ScanReport) -> str:
 def _states(report: ScanReport, files: Sequence[FileVerdict]) -> str:
     """``3 of 3 ok``, or what the others are."""
     bad = {row.path for row in report.at_gate}
+    taken = {row.finding.path for row in report.accepted} - bad
     unchecked = sum(file.state == "unchecked" and file.path not in bad for file in files)
     found = sum(file.path in bad for file in files)
-    text = f"{len(files) - found - unchecked} of {len(files)} ok"
-    return text + (f", {found} with findings" if found else "") + (f", {unchecked} not checked" if unchecked else "")
+    accepted = sum(file.path in taken and file.state != "unchecked" for file in files)
+    text = f"{len(files) - found - unchecked - accepted} of {len(files)} ok"
+    text += (f", {found} with findings" if found else "") + (f", {accepted} accepted" if accepted else "")
+    return text + (f", {unchecked} not checked" if unchecked else "")
 
 
 def _other_states(files: Sequence[FileVerdict]) -> str:
@@ -117,6 +140,7 @@ def counted(scan: TargetScan) -> str:
         text += f"; {scan.counts.ok} ok"
     else:
         text = f"no static finding in {total - unchecked} of {plural(total, 'file')}"
+    text += f"; {plural(len(scan.accepted), 'finding')} accepted" if scan.accepted else ""
     return text + (f"; {unchecked} not checked" if unchecked else "")
 
 
@@ -128,19 +152,26 @@ def _findings(report: ScanReport, colour: bool, width: int, named: bool, verbose
     rows = [row for row in report.findings if row.severity != "info" or row.rule not in ("HC-INC-001", "HC-FMT-002")]
     lines = [f"{'SEVERITY':<8}  {'RULE':<10}  FILE: WHAT -> WHAT TO DO"] if rows else []
     origin = f"{printable(str(report.origin), 300)}/" if named else ""
-    counting = set(report.at_gate)
+    counting, accepted = set(report.at_gate), {row.finding: row.reason for row in report.accepted}
     groups: dict[object, list[Finding]] = {}
     for row in rows:  # the worst come first
-        key = (row.path, row.rule, row.severity, row in counting)
+        key = (row.path, row.rule, row.severity, row in counting, accepted.get(row))
         groups.setdefault(row if verbose else key, []).append(row)
     for group in groups.values():
         row = group[0]
-        severity = paint(f"{row.severity:<8}", _COLOURS[row.severity], colour)
+        said = "accepted" if row in accepted else row.severity
+        severity = paint(f"{said:<8}", _COLOURS["info" if row in accepted else row.severity], colour)
         aside = "" if row in counting or report.load_set.holds(row.path) or row.path == "." else " (not loaded)"
         text = f"{printable(row.rule):<10}  {origin}{_place(group)}{aside}: {_seen(group)}"
-        text += f" -> {printable(row.advice, 300)}"
-        wrapped = textwrap.wrap(text, max(width - 10, 30), break_on_hyphens=False) if width else [text]
-        lines.append(f"{severity}  " + f"\n{'':<22}".join(wrapped))
+        todo = f"{row.severity}, accepted: {accepted[row]}" if row in accepted else row.advice
+        text += f" -> {printable(todo, 300)}"
+        indent = _INDENT if width >= _NARROW else 4
+        whole = f"{said:<8}  {text}"
+        wrapped = [whole]
+        if width:
+            further = " " * indent
+            wrapped = textwrap.wrap(whole, max(width, 30), subsequent_indent=further, break_on_hyphens=False)
+        lines.append("\n".join(wrapped).replace(f"{said:<8}", severity, 1))
     return lines
 
 
@@ -187,17 +218,26 @@ def _by_reason(report: ScanReport, files: Sequence[FileVerdict], verbose: bool) 
     return lines
 
 
-def render_table(document: ScanDocument) -> str:
-    """Many targets in one table, and the one exit code; a target without a report shows its error."""
-    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  {'LOADER':<12}  TARGET"]
+def render_table(document: ScanDocument, width: int = 0) -> str:
+    """Many targets in one table, and the one exit code; a target without a report shows its error.
+
+    On a terminal of fewer than ``_NARROW`` columns without the loader, and long names on a line of their own.
+    """
+    narrow = 0 < width < _NARROW
+    loader = "" if narrow else f"{'LOADER':<12}  "
+    lines = [f"{'EXIT':<4}  {'HIGHEST':<8}  {'FINDINGS':>8}  {'UNCHECKED':>9}  {'FILES':>6}  {loader}TARGET"]
     for scan in document.scans:
         seen = [row.severity for row in scan.findings if row.severity != "info"]
         highest = max(seen, key=SEVERITIES.index, default="-")
-        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}  {scan.load_set.loader:<12}"
+        counts = f"{len(seen):>8}  {scan.counts.unchecked:>9}  {scan.counts.files:>6}  "
         name = printable(str(scan.origin) if scan.origin else scan.target, 300)
-        lines.append(f"{scan.exit_code:<4}  {highest:<8}  {counts}  {name}")
+        row = f"{scan.exit_code:<4}  {highest:<8}  {counts}"
+        row += "" if narrow else f"{scan.load_set.loader:<12}  "
+        lines += [row.rstrip(), f"      {name}"] if narrow and len(row + name) > width else [row + name]
         if scan.error:
-            lines.append(f"{'':<6}{printable(scan.error, 1000)}")
+            lines += fitted([f"{'':<6}{printable(scan.error, 1000)}"], width)
+    expired = dict.fromkeys(line for scan in document.scans for line in policy_lines(scan.policy) if "EXPIRED" in line)
+    lines += ["", *fitted(expired, width)] if expired else []
     return "\n".join([*lines, "", f"exit code {document.exit_code} over {plural(len(document.scans), 'target')}"])
 
 
@@ -227,6 +267,11 @@ def _exit(report: ScanReport) -> str:
 
 
 def _meaning(report: ScanReport) -> str:
+    if report.accepted and not report.exit_code:
+        return (
+            f"exit code 0: nothing that counts was found at or above {report.gate} but what the baseline accepts"
+            f" ({plural(len(report.accepted), 'finding')})"
+        )
     if report.exit_code == 2 and not report.load_set.loadable:
         return f"exit code 2: no verdict, because {nothing_loadable(report)}"
     if report.exit_code:

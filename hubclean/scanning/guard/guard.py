@@ -138,7 +138,7 @@ def _file(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         place = seam.body(*args, **given)  # without a request
         if isinstance(place, str):
             for judge in judges:
-                judge.of_folder(_root(place, path), (path,))
+                judge.of_folder(_root(place, path), (path,), call.repo_id)
         return place
     verdicts = _pinned(call, judges)
     for _, verdict in verdicts:
@@ -162,7 +162,7 @@ def _snapshot(seam: Seam, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
     if not judges or call.offline:
         folder = seam.body(*args, **given)
         for judge in judges:
-            judge.of_folder(Path(folder), ALL)
+            judge.of_folder(Path(folder), ALL, call.repo_id)
         return folder
     verdicts = _pinned(call, judges)
     patterns = {name: named.get(name) for name in ("allow_patterns", "ignore_patterns")}

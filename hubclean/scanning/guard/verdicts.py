@@ -16,6 +16,9 @@ from hubclean.hub.repos import LocalRepo, Repo, RepoEntry
 from hubclean.records import ScanReport
 from hubclean.scanning.engine import scan
 from hubclean.scanning.guard.options import GuardedCall, GuardOptions
+from hubclean.scanning.policy.baseline import read_baseline
+from hubclean.scanning.policy.effective import effective
+from hubclean.scanning.policy.settings import read_settings
 from hubclean.scanning.refusal import refusal_of_files, unfit
 
 # A whole snapshot: of the files in it those count that will be opened.
@@ -36,6 +39,9 @@ class Verdicts:
 
     def __init__(self, options: GuardOptions) -> None:
         self.options = options
+        self._settings = None if options.config is None else read_settings(Path(options.config))
+        place = effective(options.wishes, self._settings).baseline
+        self._baseline = read_baseline(Path(place)) if place else None
         self._commits: dict[tuple[str, str, str], str] = {}
         self._verdicts: dict[tuple[str, str, str], Verdict] = {}
         self._folders: dict[Path, tuple[Hashable, ScanReport]] = {}
@@ -78,7 +84,7 @@ class Verdicts:
                 repo = _opened(call)
                 commit = repo.commit
                 if (*where, commit) not in self._verdicts:
-                    fresh = self._scan(repo)
+                    fresh = self._scan(repo, call.repo_id)
                     self._verdicts[*where, commit] = Verdict(fresh, commit, {row.path: row for row in repo.files()})
                 self._commits[*where, call.revision] = self._commits[*where, commit] = commit
             verdict = self._verdicts[*where, commit]
@@ -86,8 +92,10 @@ class Verdicts:
         refuse(verdict.report, ())
         return verdict
 
-    def of_folder(self, root: Path, paths: Iterable[str]) -> None:
+    def of_folder(self, root: Path, paths: Iterable[str], repo_id: str) -> None:
         """Scan what lies in a folder, once as long as no file of it changes, and judge the files asked for.
+
+        Settings for some repos hold for folders of the cache alone: what else lies on a disk has no repo's name.
 
         Raises:
             UnsafeRepoError: as ``refuse``. HubcleanError: the folder cannot be read.
@@ -97,7 +105,7 @@ class Verdicts:
             repo = LocalRepo(root)
             state = tuple((row.path, row.size, (root / row.path).stat().st_mtime_ns) for row in repo.files())
             if root not in self._folders or self._folders[root][0] != state:
-                fresh = self._scan(repo)
+                fresh = self._scan(repo, repo_id if root.parent.name == "snapshots" else None)
                 self._folders[root] = (state, fresh)
             report = self._folders[root][1]
         self._tell(fresh)
@@ -121,7 +129,7 @@ class Verdicts:
                 return True
         if root not in self._folders and not call.offline:
             return False
-        self.of_folder(root, (path,))
+        self.of_folder(root, (path,), call.repo_id)
         return True
 
     def vouch(self, verdict: Verdict, root: Path, path: str, keep: bool = False) -> None:
@@ -147,14 +155,15 @@ class Verdicts:
         done = f"do not load {printable(str(place), 500)}" if keep else "it was removed from this disk"
         raise IntegrityError(f"{printable(path)!r} {what} the scanned commit {name}; {done}")
 
-    def _scan(self, repo: Repo) -> ScanReport:
-        options = self.options
+    def _scan(self, repo: Repo, repo_id: str | None) -> ScanReport:
+        policy = effective(self.options.wishes, self._settings, repo_id)
         return scan(
             repo,
-            gate=options.gate,
-            allow=options.allow,
-            allow_unchecked=options.allow_unchecked,
-            loader=options.loader,
+            gate=policy.gate,
+            allow=policy.allow,
+            allow_unchecked=policy.allow_unchecked,
+            loader=policy.loader,
+            baseline=self._baseline,
         )
 
     def _tell(self, report: ScanReport | None) -> None:

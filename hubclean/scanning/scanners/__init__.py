@@ -23,6 +23,8 @@ from hubclean.scanning.sources import BytesSource, Source
 MOST_UNPACKED = 64 << 20  # bytes of all streams of one file, those inside included
 DEEPEST = 8  # a .tgz is two; what all of them unpack to is bounded
 MOST_PER_FILE = 50  # a file made to be noisy must not drown the others
+# Why nobody knows anything of a file that a check could not finish: it may, another time.
+FAILED, BROKE_OFF = "the check failed on it", "broke off"
 
 
 class Scanner(Protocol):
@@ -62,7 +64,7 @@ def each(files: Iterable[RepoEntry], judge: Callable[[RepoEntry], Judgement]) ->
         except HubcleanError as error:
             rows = list(not_checked(entry, str(error)))
         except Exception as error:
-            rows = list(not_checked(entry, f"the check failed on it: {type(error).__name__}: {error}"))
+            rows = list(not_checked(entry, f"{FAILED}: {type(error).__name__}: {error}"))
         if len(rows) > MOST_PER_FILE:
             rows[MOST_PER_FILE:] = not_checked(entry, f"more than {MOST_PER_FILE} findings, the rest is left out")
         yield from rows
@@ -175,4 +177,4 @@ def _rows(inner: Reader, files: tuple[RepoEntry, ...]) -> Iterator[Any]:
             yield from scanner().scan(inner, files)
         except Exception as error:  # a plugin's; ours never raise
             for entry in files:
-                yield from not_checked(entry, f"the scanner {name} broke off: {type(error).__name__}: {error}")
+                yield from not_checked(entry, f"the scanner {name} {BROKE_OFF}: {type(error).__name__}: {error}")
