@@ -1,8 +1,9 @@
 """Scan, cleanse and republish image classifiers of the Hugging Face Hub.
 
-``scan``, ``download``, ``convert``, ``guard`` and ``push`` need the base install; all else needs ``hubclean[models]``.
-Nothing heavy is imported before it is needed. Public are the names of ``__all__``, ``hubclean.records``,
-``hubclean.errors``, and the entry points ``hubclean.scanners``, ``.detectors``, ``.defenses``, ``.attacks``.
+``scan``, ``download``, ``convert``, ``guard``, ``push`` and ``verify`` need the base install; all else needs
+``hubclean[models]``. Nothing heavy is imported before it is needed. Public are the names of ``__all__``,
+``hubclean.records``, ``hubclean.errors``, and the entry points ``hubclean.scanners``, ``.detectors``, ``.defenses``,
+``.attacks``.
 
 From the top, each package uses only those below it: ``api`` the functions of this module; ``cli`` the commands; ``lab``
 attacks and the bench; ``federated`` several owners; ``cleansing`` the main job; ``methods`` detectors and defenses, one
@@ -25,6 +26,7 @@ from hubclean.api.classifiers import locate as locate
 from hubclean.api.classifiers import open_session as open_session
 from hubclean.api.classifiers import site as site
 from hubclean.api.classifiers import wrap as wrap
+from hubclean.api.evidence import verify as verify
 from hubclean.api.repos import convert as convert
 from hubclean.api.repos import download as download
 from hubclean.api.repos import guard as guard
@@ -35,6 +37,7 @@ from hubclean.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hubclean.cleansing.pipeline import CleanResult as CleanResult
+    from hubclean.cleansing.verifying.report import VerifyReport as VerifyReport
     from hubclean.errors import HubcleanError as HubcleanError
     from hubclean.hub.publish import PushReport as PushReport
     from hubclean.hub.repos import Repo as Repo
@@ -76,6 +79,7 @@ __all__ = [
     "Sizes",
     "Stamp",
     "Trigger",
+    "VerifyReport",
     "__version__",
     "clean",
     "convert",
@@ -88,6 +92,7 @@ __all__ = [
     "push",
     "scan",
     "site",
+    "verify",
     "wrap",
 ]
 
@@ -95,6 +100,7 @@ if not TYPE_CHECKING:  # a type checker takes the imports above, and so sees a m
     __getattr__ = _lazily(
         __name__,
         cleansing__pipeline="CleanResult",
+        cleansing__verifying__report="VerifyReport",
         errors="HubcleanError",
         hub__publish="PushReport",
         hub__repos="Repo",

@@ -9,6 +9,7 @@
 * ``site``: ``hubclean site``.
 * ``clean``: ``hubclean clean``.
 * ``push``: ``hubclean push``.
+* ``verify``: ``hubclean verify``.
 * ``ballots``: ``hubclean rank``, ``tally``, ``feedback``.
 * ``methods``: ``hubclean methods``.
 * ``bench``: ``hubclean bench``.

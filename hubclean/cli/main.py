@@ -24,6 +24,7 @@ from hubclean.cli.methods import methods
 from hubclean.cli.push import push
 from hubclean.cli.scan import scan
 from hubclean.cli.site import site
+from hubclean.cli.verify import verify
 from hubclean.version import __version__
 from hubclean.wording import typed
 
@@ -79,7 +80,7 @@ def main() -> None:
 COMMANDS = (
     *(scan, download, convert, site, clean),
     *(ballots.rank, ballots.tally, ballots.feedback),
-    *(push, hf_register, methods, bench, demo),
+    *(push, verify, hf_register, methods, bench, demo),
 )
 for command in COMMANDS:
     main.add_command(command)

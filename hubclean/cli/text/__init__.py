@@ -2,6 +2,7 @@
 
 * ``scan``: findings, files not checked, the table of many targets.
 * ``clean``: before and after, trials, retuning.
+* ``verify``: what is as stated, and the places of what is not.
 * ``site``: feature layer, heads, units.
 * ``verdict``: one verdict, one detection, as lines.
 * ``errors``: every failure as one escaped sentence on stderr.

@@ -1,0 +1,95 @@
+"""``verify``: whether a checkpoint is what its audit and its card say, as far as a stranger can check it."""
+
+from __future__ import annotations
+
+from hubclean.cleansing.verifying.files import check_files
+from hubclean.cleansing.verifying.origin import check_origin, open_origin, original_card
+from hubclean.cleansing.verifying.readme import check_readme
+from hubclean.cleansing.verifying.report import Check, Place, VerifyReport, concluded, guarded, joint
+from hubclean.cleansing.verifying.safety import check_scan
+from hubclean.cleansing.verifying.statement import Statement, read_statement
+from hubclean.cleansing.verifying.sums import check_sums
+from hubclean.errors import HubcleanError, IntegrityError
+from hubclean.hub import deadline as deadlines
+from hubclean.hub.audited_folder import AUDIT, CARD
+from hubclean.hub.repos import Repo, RepoEntry
+from hubclean.hub.targets import open_target
+
+_UNSIGNED = (
+    "who wrote it: audit and card are not signed, and whoever can write both can make them fit each other",
+    "accuracy, attack success and what the detectors measured: no image was read, the figures are those of the audit",
+)
+
+
+def verify(
+    target: str | Repo, *, revision: str | None = None, base: str | None = None, deadline: float = deadlines.SECONDS
+) -> VerifyReport:
+    """Check a checkpoint that ``clean`` wrote, without loading it.
+
+    Args:
+        target: what ``open_target`` takes, or an opened repo.
+        revision: branch, tag or commit; only with a target on a Hub.
+        base: the original; without it the commit that the audit records.
+        deadline: seconds for the static scan.
+
+    Raises:
+        TargetError: there is no checkpoint of ``clean`` at the target.
+        HubcleanError: it could not be read.
+    """
+    repo = open_target(target, revision) if isinstance(target, str) else target
+    files = {entry.path: entry for entry in repo.files()}
+    try:
+        statement = read_statement(repo, files)
+    except IntegrityError as error:
+        check = concluded("audit", "", [Place(CARD if str(error).startswith(CARD) else AUDIT, str(error))])
+        return _report(repo, None, None, [check], ())
+    original, why = _opened(statement, base)
+    checks = [
+        guarded("files", "", lambda: check_files(repo, files, statement.audit.outputs)),
+        guarded("audit", AUDIT, lambda: check_sums(statement.audit)),
+        _against(repo, files, statement, original, why),
+        guarded("card", CARD, lambda: check_readme(statement, *original_card(original, statement.audit))),
+        guarded("scan", "", lambda: check_scan(repo, statement.audit.scan, deadline)),
+    ]
+    left = tuple(dict.fromkeys(text for check in checks for text in check.left))
+    return _report(repo, original, statement, checks, (*left, *_UNSIGNED))
+
+
+def _opened(statement: Statement, base: str | None) -> tuple[Repo | None, str]:
+    """The original, or why it cannot be opened."""
+    try:
+        return open_origin(statement.audit, base), ""
+    except HubcleanError as error:
+        return None, str(error)
+
+
+def _against(repo: Repo, files: dict[str, RepoEntry], statement: Statement, original: Repo | None, why: str) -> Check:
+    if original is None:
+        return concluded("original", "", [], [why])
+    return guarded("original", "", lambda: check_origin(repo, files, statement.audit, original))
+
+
+def _report(
+    repo: Repo, original: Repo | None, statement: Statement | None, checks: list[Check], left: tuple[str, ...]
+) -> VerifyReport:
+    repos = [row for row in (repo, original) if row is not None]
+    return VerifyReport(
+        target=repo.ref,
+        base=original.ref if original else None,
+        audit_sha256=statement.digest if statement else "",
+        outcome=_outcome(statement) if statement else "",
+        checks=tuple(checks),
+        not_checked=left,
+        requests=sum(row.requests for row in repos),
+        bytes_read=sum(row.bytes_read for row in repos),
+        exit_code=joint(checks),
+    )
+
+
+def _outcome(statement: Statement) -> str:
+    """What the audit comes to by the rules of this version; empty where it contradicts itself."""
+    try:
+        found = statement.audit.outcome
+    except (LookupError, ValueError, TypeError, ArithmeticError):
+        return ""
+    return f"{found.word}: {found.why}"
