@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import types
 import typing
@@ -70,10 +71,16 @@ def _read_union(args: tuple[Any, ...], value: Any, where: str) -> Any:
     raise ValueError(f"{where} is {value!r:.80}, not one of {args}")
 
 
+@functools.cache
+def _fields(kind: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """Types and fields of a record, worked out once and not for every one of a thousand rows."""
+    return typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+
+
 def _read_record(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise ValueError(f"{where} is not an object")
-    hints, known = typing.get_type_hints(kind), {f.name: f for f in dataclasses.fields(kind)}
+    hints, known = _fields(kind)
     if extra := value.keys() - known.keys():
         raise ValueError(f"{where} has unknown fields {sorted(extra)}")
     missing = [n for n, f in known.items() if n not in value and f.default is f.default_factory is dataclasses.MISSING]

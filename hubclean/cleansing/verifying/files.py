@@ -16,7 +16,7 @@ from hubclean.records import FileHash
 # What a Hub puts into every repo by itself.
 _OF_THE_HUB = ".gitattributes"
 BLOCK = 4 << 20
-_READ = 1 << 20  # larger files of a Hub that have no sha256 in the listing are fetched, not read into memory
+READ = 1 << 20  # larger files of a Hub that have no sha256 in the listing are fetched, not read into memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,9 @@ def digest_of(repo: Repo, entry: RepoEntry) -> Digest:
     if repo.ref.kind == "hub":
         if entry.sha256:
             return Digest(entry.sha256, None)
-        if entry.size <= _READ:
+        if entry.size <= READ:
             try:
-                body = repo.read(entry.path, _READ)
+                body = repo.read(entry.path, READ)
                 return Digest(hashlib.sha256(body).hexdigest(), body[:4])
             except BudgetError:
                 pass  # what is downloaded counts for no budget

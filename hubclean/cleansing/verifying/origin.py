@@ -157,7 +157,8 @@ def _weights(
             if tensor not in named:
                 what = f"differs from the original's from byte {byte:,} of the file on, and the audit does not name it"
                 found.places.append(Place(row.path, what, tensor=tensor))
-    found.places += _named_wrongly(named, known, looked, differ)
+    if not found.places:  # else not all tensors were seen
+        found.places += _named_wrongly(named, known, looked, differ)
     unseen = len(named & known - looked)
     said = f"the same files, and {len(named)} of {len(known)} tensors differ, those that the audit names"
     return said + (f" (that {unseen} of them do differ was not read)" if unseen else "")

@@ -19,7 +19,7 @@ from hubclean.scanning.formats.safetensors_header import (
     parse_header,
 )
 
-_BY_RANGE = 8 << 20  # bytes of one file of a Hub that are read by range; more is fetched whole
+BY_RANGE = 8 << 20  # bytes of one file of a Hub that are read by range; more is fetched whole
 
 Reads = Callable[[int, int], bytes]
 
@@ -65,10 +65,10 @@ def compared(
     if same:
         return Compared("", names, {}, names)
     wanted = tensors
-    if far and _size(tensors) > _BY_RANGE:
+    if far and _size(tensors) > BY_RANGE:
         wanted = tuple(tensor for tensor in tensors if tensor.name not in changed)
     try:
-        if far and _size(wanted) > _BY_RANGE:
+        if far and _size(wanted) > BY_RANGE:
             raise BudgetError("too much to read by range")
         found = differing(wanted, *(_by_range(repo, entry) for repo, entry in (one, other)))
     except BudgetError:
