@@ -15,6 +15,7 @@ import torch
 import hubclean
 from hubclean.cleansing.deep import DeepOptions
 from hubclean.cleansing.options import CleanOptions
+from hubclean.cleansing.verifying.verify import verify
 from hubclean.hub.publish import push
 from hubclean.hub.repos import LocalRepo
 from hubclean.lab.bench.plans import Plan
@@ -42,6 +43,7 @@ RUN = [
     "clean",
     "load_filtered",
     "push",
+    "verify",
 ]
 FUNCTIONS = [name for name in hubclean.__all__ if inspect.isfunction(getattr(hubclean, name))]
 
@@ -51,7 +53,7 @@ def _arguments(function: Any) -> set[str]:
 
 
 def test_no_function_hides_its_arguments() -> None:
-    assert len(FUNCTIONS) == 12
+    assert len(FUNCTIONS) == 13
     for name in FUNCTIONS:
         signature = inspect.signature(getattr(hubclean, name))
         for row in signature.parameters.values():
@@ -67,6 +69,7 @@ def test_no_function_hides_its_arguments() -> None:
         (hubclean.download, _arguments(download)),
         (hubclean.convert, _arguments(convert) - {"architecture"}),  # what the config builds is found here
         (hubclean.push, _arguments(push)),
+        (hubclean.verify, _arguments(verify)),
         (hubclean.guard, {row.name for row in fields(GuardOptions)}),
         (hubclean.open_session, _arguments(open_session)),
         (

@@ -93,7 +93,7 @@ def concluded(
     """A check from what was found: places make it "not as stated", open points "undecided", else ``said`` holds."""
     points = tuple(open_points)
     if places:
-        head = f"not as stated in {len(places)} places" if len(places) > 1 else "not as stated in one place"
+        head = f"in {len(places)} places" if len(places) > 1 else "in one place"
         said = "; ".join((head, *points))
         return Check(name, "not as stated", said, tuple(places[:_MOST_PLACES]), len(places), tuple(left))
     if points:
