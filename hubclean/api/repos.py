@@ -281,8 +281,10 @@ def push(
         HubcleanError: the backdoor is not removed, the folder is not what its audit says, or the Hub refused; nothing
             was published.
     """
+    from hubclean.cleansing.verifying.readme import refuse_edited
     from hubclean.hub import publish
 
+    refuse_edited(Path(folder))
     return publish.push(
         Path(folder),
         repo_id,

@@ -62,7 +62,9 @@ def render_push(report: PushReport) -> str:
 @json_option
 def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
+    from hubclean.cleansing.verifying.readme import refuse_edited
     from hubclean.hub.publish import push as publish
 
+    refuse_edited(folder)
     report = publish(folder, repo_id, **options)
     print_result(report, as_json, lambda: render_push(report))

@@ -9,6 +9,8 @@
 * ``readme``: the card says what the audit gives.
 * ``sums``: the audit agrees with itself.
 * ``safety``: the static scan, once more.
+* ``figures``: accuracy and attack success measured again, with images.
+* ``redo``: the recorded command again.
 """
 
 from typing import TYPE_CHECKING

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
@@ -15,11 +16,14 @@ from hubclean.cleansing import hub_metadata
 from hubclean.cleansing.card import rate, render_card
 from hubclean.cleansing.card_metadata import metadata
 from hubclean.cleansing.front_matter import dump_front_matter, read_front_matter
+from hubclean.cleansing.verifying.origin import original_card
 from hubclean.cleansing.verifying.report import Check, Place, concluded
-from hubclean.cleansing.verifying.statement import Statement
+from hubclean.cleansing.verifying.statement import Statement, read_statement
 from hubclean.cleansing.verifying.sums import rates
+from hubclean.errors import HubcleanError, PublishError
 from hubclean.escaping import printable
 from hubclean.hub.audited_folder import AUDIT, CARD, stated_digest
+from hubclean.hub.repos import LocalRepo
 from hubclean.version import __version__
 
 INHERITED = "what the card took over of the original's metadata"
@@ -60,6 +64,24 @@ def check_readme(statement: Statement, original: str | None, known: bool) -> Che
     if known:
         return concluded("card", said, places)
     return concluded("card", f"{said}, but for {INHERITED}", places, left=(INHERITED,))
+
+
+def refuse_edited(folder: Path) -> None:
+    """Let nothing be published under a card that says something else than the audit beside it.
+
+    Raises:
+        PublishError: the line that was changed. Where folder or audit cannot be read, ``push`` itself says why.
+    """
+    try:
+        repo = LocalRepo(folder)
+        statement = read_statement(repo, {entry.path: entry for entry in repo.files()})
+        check = check_readme(statement, *original_card(None, statement.audit))
+    except (HubcleanError, OSError):
+        return
+    if check.places:
+        place = check.places[0]
+        where = place.path if place.line is None else f"{place.path} line {place.line}"
+        raise PublishError(f"{where} {place.what}: it was changed after `hubclean clean`")
 
 
 def _rendered(statement: Statement, original: str | None, digest: str) -> str:

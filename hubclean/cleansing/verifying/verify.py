@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hubclean.cleansing.verifying.files import check_files
 from hubclean.cleansing.verifying.origin import check_origin, open_origin, original_card
 from hubclean.cleansing.verifying.readme import check_readme
@@ -15,22 +17,38 @@ from hubclean.hub.audited_folder import AUDIT, CARD
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.hub.targets import open_target
 
-_UNSIGNED = (
-    "who wrote it: audit and card are not signed, and whoever can write both can make them fit each other",
-    "accuracy, attack success and what the detectors measured: no image was read, the figures are those of the audit",
+if TYPE_CHECKING:
+    from hubclean.cleansing.verifying.figures import Images
+    from hubclean.nets.session import Session
+
+_UNSIGNED = "who wrote it: audit and card are not signed, and whoever can write both can make them fit each other"
+_UNREAD = (
+    "accuracy, attack success and what the detectors measured: no image was read, the figures are those of the audit"
+)
+_UNREPEATED = (
+    "what the detectors, the retuning check and the search for triggers anew measured: none of it was repeated"
 )
 
 
 def verify(
-    target: str | Repo, *, revision: str | None = None, base: str | None = None, deadline: float = deadlines.SECONDS
+    target: str | Repo,
+    *,
+    revision: str | None = None,
+    base: str | None = None,
+    deadline: float = deadlines.SECONDS,
+    images: Images | None = None,
+    redo: bool = False,
+    session: Session | None = None,
 ) -> VerifyReport:
-    """Check a checkpoint that ``clean`` wrote, without loading it.
+    """Check a checkpoint that ``clean`` wrote; without ``images`` nothing of it is loaded.
 
     Args:
         target: what ``open_target`` takes, or an opened repo.
         revision: branch, tag or commit; only with a target on a Hub.
         base: the original; without it the commit that the audit records.
         deadline: seconds for the static scan.
+        images: measure the audit's figures again with them. session: where; its seed is that of the audit.
+        redo: run the recorded command again from the original.
 
     Raises:
         TargetError: there is no checkpoint of ``clean`` at the target.
@@ -51,8 +69,14 @@ def verify(
         guarded("card", CARD, lambda: check_readme(statement, *original_card(original, statement.audit))),
         guarded("scan", "", lambda: check_scan(repo, statement.audit.scan, deadline)),
     ]
-    left = tuple(dict.fromkeys(text for check in checks for text in check.left))
-    return _report(repo, original, statement, checks, (*left, *_UNSIGNED))
+    if images:
+        checks.append(_figures(repo, original, statement, checks, images, session))
+    if redo:
+        checks.append(_redo(original, statement, checks, images, session))
+    left = dict.fromkeys(text for check in checks for text in check.left)
+    if not redo:
+        left |= {_UNREPEATED if images else _UNREAD: None}
+    return _report(repo, original, statement, checks, (*left, _UNSIGNED))
 
 
 def _opened(statement: Statement, base: str | None) -> tuple[Repo | None, str]:
@@ -67,6 +91,38 @@ def _against(repo: Repo, files: dict[str, RepoEntry], statement: Statement, orig
     if original is None:
         return concluded("original", "", [], [why])
     return guarded("original", "", lambda: check_origin(repo, files, statement.audit, original))
+
+
+def _figures(
+    repo: Repo,
+    original: Repo | None,
+    statement: Statement,
+    checks: list[Check],
+    images: Images,
+    session: Session | None,
+) -> Check:
+    """The figures measured again, of a checkpoint whose files are those of the audit, and which may be loaded."""
+    if bad := [check.name for check in checks if check.name in ("files", "scan") and check.state != "as stated"]:
+        return concluded("figures", "", [], [f"not measured, nothing is loaded while {bad[0]} is not as stated"])
+    from hubclean.cleansing.verifying.figures import check_figures  # torch, for those who have images
+    from hubclean.nets.session import open_session
+
+    open_here = session or open_session()
+    return guarded("figures", AUDIT, lambda: check_figures(repo, original, statement.audit, images, open_here))
+
+
+def _redo(
+    original: Repo | None, statement: Statement, checks: list[Check], images: Images | None, session: Session | None
+) -> Check:
+    """The recorded command again, from an original that is the recorded one."""
+    state = next(check.state for check in checks if check.name == "original")
+    if original is None or state == "not as stated":
+        return concluded("redo", "", [], ["not run, for want of the original that the audit records"])
+    from hubclean.cleansing.verifying.redo import check_redo
+    from hubclean.nets.session import open_session
+
+    open_here = session or open_session()
+    return guarded("redo", AUDIT, lambda: check_redo(original, statement.audit, images, open_here))
 
 
 def _report(
