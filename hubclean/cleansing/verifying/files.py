@@ -16,6 +16,7 @@ from hubclean.records import FileHash
 # What a Hub puts into every repo by itself.
 _OF_THE_HUB = ".gitattributes"
 BLOCK = 4 << 20
+_MOST_LOOKED_AT = 100  # files beside the audit's, of which each costs a request
 READ = 1 << 20  # larger files of a Hub that have no sha256 in the listing are fetched, not read into memory
 
 
@@ -39,7 +40,8 @@ def check_files(repo: Repo, files: dict[str, RepoEntry], outputs: tuple[FileHash
             continue
         if row is None:
             if path not in (AUDIT, CARD, _OF_THE_HUB):
-                loads = ", and it is a pickle or code" if _loads(repo, entry, None) else ""
+                known = None if len(places) < _MOST_LOOKED_AT else b""
+                loads = ", and it is a pickle or code" if _loads(repo, entry, known) else ""
                 places.append(Place(path, f"is not in the audit{loads}"))
             continue
         size += entry.size
