@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hubclean.cleansing.inputs import load_with_data, open_scanned
-from hubclean.cleansing.options import CleanOptions
 from hubclean.cleansing.verifying.report import Check, Place, concluded
 from hubclean.errors import DataError
 from hubclean.hub.audited_folder import AUDIT
@@ -25,6 +24,7 @@ from hubclean.nets.metrics import measure
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Stamp, Trigger, check_fits, load_trigger
 from hubclean.records import Audit, Metrics, Rate
+from hubclean.wording import option
 
 _LARGEST_TRIGGER = 64 << 20
 
@@ -72,11 +72,11 @@ def check_figures(repo: Repo, original: Repo | None, audit: Audit, images: Image
     for stamp in images.planted:
         check_fits(stamp, checkpoint.facts.input_size, len(checkpoint.labels))
     recovered = _triggers(repo, audit, checkpoint, found)
-    for name, where in (("after", repo), ("before", original)):
+    for name, where in (("after", repo), ("before", None if audit.merging else original)):
         if where is None:
-            found.left.append("what the original did before: it could not be opened")
+            found.left.append("what the original did before: it could not be opened, or has to be merged first")
             continue
-        one = checkpoint if where is repo else open_scanned(where, None, images.hooks, _loading(audit))[0]
+        one = checkpoint if where is repo else open_scanned(where, None, images.hooks)[0]
         guarded = name == "after" and bool(audit.cleansing.guard)
         model = filtered(one, load_filters(repo.fetch([FILTER]), one)) if guarded else one.model
         now = fitted(session, one.model, one.facts.input_size)
@@ -86,11 +86,6 @@ def check_figures(repo: Repo, original: Repo | None, audit: Audit, images: Image
     which = "the images of the audit" if same else "other images than those of the audit"
     said = f"on {which}, {len(splits.test)} of them: {'; '.join(found.said)}"
     return concluded("figures", said, found.places, found.points, found.left)
-
-
-def _loading(audit: Audit) -> CleanOptions:
-    """How the original was found: its folder in the repo."""
-    return CleanOptions(subfolder="", base=str(audit.merging.base) if audit.merging else None)
 
 
 def _splits(checkpoint: Checkpoint, audit: Audit, images: Images, session: Session) -> Splits:
@@ -151,7 +146,9 @@ def _compare(
         mine = [(index, row) for index, row in enumerate(stated) if row.asr_of == kind]
         theirs = [row for row in measured if row.asr_of == kind]
         if mine and kind == "planted" and planted != len(mine):
-            found.left.append(f"what {len(mine)} planted triggers do: their files are with whoever ran clean (planted)")
+            found.left.append(
+                f"what {len(mine)} planted triggers do: their files are with whoever ran clean ({option('planted')})"
+            )
             continue
         if len(mine) != len(theirs) or not (all_stored or kind == "planted"):
             continue

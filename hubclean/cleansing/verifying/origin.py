@@ -15,6 +15,7 @@ from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.hub.subfolders import below
 from hubclean.hub.targets import open_target, parse_target
 from hubclean.records import Audit, FileHash
+from hubclean.wording import option
 
 OURS = "hubclean/"  # the folder of audit, triggers, pictures, other stages
 _STAGE = re.compile(r"hubclean/stages/[^/]+/(.+)")
@@ -32,7 +33,7 @@ def open_origin(audit: Audit, base: str | None) -> Repo:
     origin = audit.origin
     if base is None:
         if origin.kind == "local" or not _COMMIT.fullmatch(origin.revision or ""):
-            raise TargetError(f"the original, {str(origin)!r}, is on no Hub: give it as base")
+            raise TargetError(f"the original, {str(origin)!r}, is on no Hub: name it with {option('base')}")
         parse_target(origin.repo_id)  # a stranger's text never names a path of this disk
         found = open_target(f"hf://{origin.repo_id}", origin.revision)
     else:
@@ -74,7 +75,9 @@ def check_origin(repo: Repo, files: dict[str, RepoEntry], audit: Audit, base: Re
         found.points.append("the audit lists no file of the original")
     found.places += _not_the_original(base, theirs, rows, name)
     if converted:
-        found.points.append("the original's weights are a pickle: `hubclean convert` it and give that folder as base")
+        found.points.append(
+            f"the original's weights are a pickle: `hubclean convert` it and name that folder with {option('base')}"
+        )
     inputs = {row.path: row for row in audit.inputs}
     found.places += _files(audit, inputs)
     said = ""

@@ -25,6 +25,7 @@ from hubclean.hub.repos import Repo
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import Session, open_session
 from hubclean.records import Audit, Rate
+from hubclean.wording import option
 
 _LONGEST = 20_000  # signs of a command
 _FLAGS = {"--no-retune": "retune", "--always": "always", "--accept-accuracy": "accept_accuracy"}
@@ -105,7 +106,7 @@ def check_redo(original: Repo, audit: Audit, images: Images | None, session: Ses
     """
     command = read_command(audit.command)
     if audit.data.fit and images is None:
-        raise DataError("the recorded command needs its images: give data")
+        raise DataError(f"the recorded command needs its images: name them with {option('data')}")
     planted = images.planted if images else ()
     if command.planted != len(planted):
         raise DataError(f"the recorded command knew {command.planted} planted triggers, and {len(planted)} are given")

@@ -88,5 +88,5 @@ def test_a_command_is_read() -> None:
 
 def test_without_images_or_original_it_is_not_decided(cleansed: Cleansed, tmp_path: Path) -> None:
     report = hubclean.verify(cleansed.out, base=cleansed.base, redo=True)
-    assert (report.exit_code, redone(report).said) == (2, "the recorded command needs its images: give data")
+    assert (report.exit_code, redone(report).said) == (2, "the recorded command needs its images: name them with data=")
     assert redone(hubclean.verify(cleansed.out, redo=True)).said.startswith("not run, for want of the original")
