@@ -83,7 +83,7 @@ def test_a_card_without_a_block_has_no_metadata(card: str | None) -> None:
 )
 def test_a_card_of_line_ends_is_read_in_linear_time(card: str) -> None:
     with processor_seconds(2):
-        assert read_front_matter(card) == ({}, ())
+        assert read_front_matter(card)[0] == {}
 
 
 def test_windows_lines_and_a_mark_at_the_start() -> None:

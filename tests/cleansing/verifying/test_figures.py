@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import hubclean
 from hubclean.cleansing.verifying.report import Check, VerifyReport
 from hubclean.nets.session import open_session
+from hubclean.nets.triggers import Trigger, load_trigger, save_trigger
 from hubclean.records import Audit, Metrics, Rate
 from support.image_sets import class_folders, image_set
 from support.stated import Cleansed, audit_of, restated
@@ -58,15 +61,16 @@ def test_forged_figures_are_found_out(cleansed: Cleansed) -> None:
 
 def test_a_trigger_that_never_worked_is_found_out(cleansed: Cleansed) -> None:
     """A forger may store any trigger that does nothing, and say that it worked before."""
-    done = audit_of(cleansed.out).cleansing
-    (row,) = done.before
+    (row,) = audit_of(cleansed.out).cleansing.before
     assert row.asr is not None
-    assert row.asr.value < 0.8
-    before = (replace(row, asr=Rate.of(row.asr.n, row.asr.n)),)
-    restated(cleansed.out, cleansed.base, lambda audit: with_figures(audit, "before", before))
+    assert row.asr.value > 0.5
+    (place,) = (cleansed.out / "hubclean").glob("neural-cleanse-label-*.safetensors")
+    other = (load_trigger(place).target or 0) + 1  # the net has random weights, and answers few labels
+    save_trigger(Trigger(torch.zeros(1, 32, 32), torch.zeros(3, 32, 32), other % 10), place)
+    restated(cleansed.out, cleansed.base)
     assert hubclean.verify(cleansed.out, base=cleansed.base).exit_code == 0
-    (place,) = figures(verified(cleansed)).places
-    assert place.what.startswith("cleansing.before[0].asr: states 100.0 %")
+    found = [row.what for row in figures(verified(cleansed)).places]
+    assert any(what.startswith("cleansing.before[0].asr: states ") for what in found), found
 
 
 def test_a_stored_trigger_that_is_gone(cleansed: Cleansed) -> None:
