@@ -26,11 +26,11 @@ from hubclean.api.classifiers import locate as locate
 from hubclean.api.classifiers import open_session as open_session
 from hubclean.api.classifiers import site as site
 from hubclean.api.classifiers import wrap as wrap
+from hubclean.api.evidence import push as push
 from hubclean.api.evidence import verify as verify
 from hubclean.api.repos import convert as convert
 from hubclean.api.repos import download as download
 from hubclean.api.repos import guard as guard
-from hubclean.api.repos import push as push
 from hubclean.api.repos import scan as scan
 from hubclean.surface import lazily as _lazily
 from hubclean.version import __version__ as __version__

@@ -55,6 +55,12 @@ def render_push(report: PushReport) -> str:
 @click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
 @click.option("--force", is_flag=True, help="Publish a checkpoint that still has its backdoor, or has it only covered.")
 @click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Private key (PEM) to sign it with: writes model.sig into FOLDER and publishes it, too.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show the files and the card, and what the Hub holds if it can be reached; send nothing.",

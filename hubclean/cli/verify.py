@@ -34,6 +34,11 @@ from hubclean.cli.options import batch_size_option, json_option, label_options, 
 @click.option(
     "--hooks", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with adapters of your own."
 )
+@click.option(
+    "--key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Public key (PEM) of who is to have signed it.",
+)
 @click.option("--redo", is_flag=True, help="Run the recorded command again from the original, and compare.")
 @click.option("--device", default="auto", show_default=True, help="For --data and --redo: auto, cpu, cuda or mps.")
 @batch_size_option
@@ -60,7 +65,8 @@ def verify(target: str, revision: str | None, base: str | None, deadline: float,
         from hubclean.nets.session import open_session
 
         session = open_session(rest["device"], batch_size=rest["batch_size"], progress=Bars())
-    shared = {"revision": revision, "base": base, "deadline": deadline, "redo": rest["redo"]}
+    key = rest["key"].read_bytes() if rest["key"] else None
+    shared = {"revision": revision, "base": base, "deadline": deadline, "redo": rest["redo"], "key": key}
     report = run(target, **shared, images=images, session=session)
     print_result(report, as_json, lambda: render_verify(report))
     sys.exit(report.exit_code)

@@ -14,6 +14,7 @@
 * ``deadline``: the time that one call may take.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.
 * ``publish``: ``push``.
+* ``signing``: signs it with a key file.
 * ``audited_folder``: a folder compared with its own audit.
 * ``commits``: one atomic commit.
 """

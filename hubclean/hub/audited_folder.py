@@ -13,6 +13,7 @@ from hubclean.hub.repos import PICKLE_ENDINGS, sha256_of
 from hubclean.records import Audit, from_json
 
 AUDIT, CARD = "hubclean/audit.json", "README.md"
+SIGNATURE = "model.sig"  # at the root, where model-signing looks for it
 AUDIT_LIMIT = 64 * 1024 * 1024
 PICKLES = (*PICKLE_ENDINGS, ".joblib", ".dill", ".mar", ".pt2", ".t7")
 CODE = (".py", ".pyc", ".pyd", ".pyx", ".so", ".dll", ".dylib", ".exe", ".sh", ".bat", ".ipynb")
@@ -44,7 +45,7 @@ def check_folder(folder: Path) -> tuple[Audit, bytes, bytes]:
         shown, place = repr(printable(path, 120)), folder / path
         if path not in found:
             raise PublishError(f"{shown} is in the audit but not in the folder")
-        if path not in listed and path not in (AUDIT, CARD):
+        if path not in listed and path not in (AUDIT, CARD, SIGNATURE):
             raise PublishError(f"{shown} is not in the audit, so it is not pushed: remove it")
         if place.is_symlink() or place.parent.resolve() != (folder.resolve() / path).parent:
             raise PublishError(f"{shown} is a link, which is not pushed")

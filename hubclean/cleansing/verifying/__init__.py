@@ -9,6 +9,7 @@
 * ``readme``: the card says what the audit gives.
 * ``sums``: the audit agrees with itself.
 * ``safety``: the static scan, once more.
+* ``signed``: who signed it, by a key that the user has.
 * ``figures``: accuracy and attack success measured again, with images.
 * ``redo``: the recorded command again.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hubclean.cleansing.verifying.report import Check, Place, concluded
 from hubclean.errors import BudgetError, IntegrityError
-from hubclean.hub.audited_folder import AUDIT, CARD, is_program, starts_as_pickle
+from hubclean.hub.audited_folder import AUDIT, CARD, SIGNATURE, is_program, starts_as_pickle
 from hubclean.hub.hub_repo import intact
 from hubclean.hub.repos import Repo, RepoEntry, sha256_of
 from hubclean.records import FileHash
@@ -39,7 +39,7 @@ def check_files(repo: Repo, files: dict[str, RepoEntry], outputs: tuple[FileHash
             places.append(Place(path, "is in the audit, but not here"))
             continue
         if row is None:
-            if path not in (AUDIT, CARD, _OF_THE_HUB):
+            if path not in (AUDIT, CARD, SIGNATURE, _OF_THE_HUB):
                 known = None if len(places) < _MOST_LOOKED_AT else b""
                 loads = ", and it is a pickle or code" if _loads(repo, entry, known) else ""
                 places.append(Place(path, f"is not in the audit{loads}"))

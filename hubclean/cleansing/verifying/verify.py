@@ -9,11 +9,12 @@ from hubclean.cleansing.verifying.origin import check_origin, open_origin, origi
 from hubclean.cleansing.verifying.readme import check_readme
 from hubclean.cleansing.verifying.report import Check, Place, VerifyReport, concluded, guarded, joint
 from hubclean.cleansing.verifying.safety import check_scan
+from hubclean.cleansing.verifying.signed import check_signature
 from hubclean.cleansing.verifying.statement import Statement, read_statement
 from hubclean.cleansing.verifying.sums import check_sums
 from hubclean.errors import HubcleanError, IntegrityError
 from hubclean.hub import deadline as deadlines
-from hubclean.hub.audited_folder import AUDIT, CARD
+from hubclean.hub.audited_folder import AUDIT, CARD, SIGNATURE
 from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.hub.targets import open_target
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from hubclean.nets.session import Session
 
 _UNSIGNED = "who wrote it: audit and card are not signed, and whoever can write both can make them fit each other"
+_UNKNOWN = f"who wrote it: {SIGNATURE} was not checked, for want of the public key of whom you trust"
 _UNREAD = (
     "accuracy, attack success and what the detectors measured: no image was read, the figures are those of the audit"
 )
@@ -39,6 +41,7 @@ def verify(
     images: Images | None = None,
     redo: bool = False,
     session: Session | None = None,
+    key: bytes | None = None,
 ) -> VerifyReport:
     """Check a checkpoint that ``clean`` wrote; without ``images`` nothing of it is loaded.
 
@@ -49,6 +52,7 @@ def verify(
         deadline: seconds for the static scan.
         images: measure the audit's figures again with them. session: where; its seed is that of the audit.
         redo: run the recorded command again from the original.
+        key: the public key (PEM) of who is to have signed it.
 
     Raises:
         TargetError: there is no checkpoint of ``clean`` at the target.
@@ -69,6 +73,8 @@ def verify(
         guarded("card", CARD, lambda: check_readme(statement, *original_card(original, statement.audit))),
         guarded("scan", "", lambda: check_scan(repo, statement.audit.scan, deadline)),
     ]
+    if key is not None:
+        checks.append(guarded("signature", SIGNATURE, lambda: check_signature(repo, files, key)))
     if images:
         checks.append(_figures(repo, original, statement, checks, images, session))
     if redo:
@@ -76,7 +82,9 @@ def verify(
     left = dict.fromkeys(text for check in checks for text in check.left)
     if not redo:
         left |= {_UNREPEATED if images else _UNREAD: None}
-    return _report(repo, original, statement, checks, (*left, _UNSIGNED))
+    if key is None:
+        left |= {_UNKNOWN if SIGNATURE in files else _UNSIGNED: None}
+    return _report(repo, original, statement, checks, tuple(left))
 
 
 def _opened(statement: Statement, base: str | None) -> tuple[Repo | None, str]:
