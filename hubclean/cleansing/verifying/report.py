@@ -1,13 +1,19 @@
-"""What ``verify`` says: a line a check, the place of whatever is not as stated, and one exit code."""
+"""What ``verify`` says: a line a check, the place of whatever is not as stated, and one exit code.
+
+``python -m hubclean.cleansing.verifying.report > hubclean/cleansing/verifying/verify.schema.json`` writes the schema
+that ships with the package.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from hubclean.errors import HubcleanError, IntegrityError
 from hubclean.scan_records import RepoRef
+from hubclean.schema import json_schema
 from hubclean.version import __version__
 
 VERIFY_SCHEMA = "hubclean/verify/v1"
@@ -109,3 +115,12 @@ def guarded(name: str, path: str, check: Callable[[], Check]) -> Check:
         return concluded(name, "", [Place(path, str(error))])
     except HubcleanError as error:
         return concluded(name, "", [], [str(error)])
+
+
+def schema_text() -> str:
+    """The JSON Schema of ``VerifyReport`` as it ships with the package."""
+    return json.dumps(json_schema(VerifyReport, VERIFY_SCHEMA), indent=1, ensure_ascii=True) + "\n"
+
+
+if __name__ == "__main__":
+    print(schema_text(), end="")

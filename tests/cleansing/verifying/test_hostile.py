@@ -12,15 +12,15 @@ import pytest
 
 import hubclean
 from hubclean.cleansing.card import render_card
-from hubclean.cleansing.verifying.report import VERIFY_SCHEMA, VerifyReport
+from hubclean.cleansing.verifying.report import VerifyReport, schema_text
 from hubclean.cleansing.verifying.tensors import differing
 from hubclean.cli.text.verify import render_verify
 from hubclean.errors import FormatError, HubcleanError, TargetError
 from hubclean.records import Conversion, FileHash, Finding, RepoRef, Skipped, to_json
 from hubclean.scanning.formats.safetensors_header import TensorEntry
-from hubclean.schema import json_schema
 from support.sample_audits import DIGEST
 from support.sample_audits import cleansed as sample
+from support.source_trees import PACKAGE
 from support.stated import AUDIT, Cleansed, audit_of, restated, write_audit
 from support.work import processor_seconds
 
@@ -207,10 +207,12 @@ def test_tensors_are_compared_in_linear_time_and_at_every_byte() -> None:
 def test_the_report_is_its_schema(cleansed: Cleansed) -> None:
     import jsonschema
 
+    place = PACKAGE / "cleansing" / "verifying" / "verify.schema.json"
+    assert place.read_text() == schema_text(), "python -m hubclean.cleansing.verifying.report > ..."
     (cleansed.out / "more.bin").write_bytes(b"x")
     for base in (None, cleansed.base):
         value = to_json(hubclean.verify(cleansed.out, base=base))
-        jsonschema.validate(value, json_schema(VerifyReport, VERIFY_SCHEMA))
+        jsonschema.validate(value, json.loads(schema_text()))
         assert value["schema"] == "hubclean/verify/v1"
 
 
