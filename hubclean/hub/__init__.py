@@ -5,6 +5,7 @@
 * ``subfolders``: a folder of a repo as a repo.
 * ``hub_repo``: a repo on a Hub at one commit.
 * ``dataset_repo``: a data set on a Hub, fetched file by file.
+* ``history``: whose a commit is.
 * ``cached_repo``: the same from the cache of the Hub's client, without a request.
 * ``descriptions``: what a Hub says of a repo.
 * ``transport``: reads of files: requests, retries.

@@ -42,6 +42,27 @@ def open_origin(audit: Audit, base: str | None) -> Repo:
     return below(found, origin.subfolder) if origin.subfolder and inside else found
 
 
+def doubt(audit: Audit, base: str | None, opened: Repo) -> str:
+    """Why nobody vouches for the commit of the original; empty where the user does, or its main branch.
+
+    A pull request of anybody is a commit of the repo as well, and an audit may name it.
+
+    Raises:
+        HubcleanError: the Hub could not be asked.
+    """
+    if opened.ref.kind == "local" or (base is not None and _recorded(audit, base) is None):
+        return ""
+    from hubclean.hub.history import on_main
+
+    commit = opened.ref.revision or ""
+    if on_main(opened.ref.repo_id, commit):
+        return ""
+    name = f"{option('base')} {opened.ref.repo_id}@{commit}"
+    return (
+        f"{opened.ref} is not in the history of its main branch, so it may be anybody's pull request: {name} accepts it"
+    )
+
+
 def _recorded(audit: Audit, base: str) -> str | None:
     """The audit's commit, where the user names that very repo on a Hub and no revision."""
     try:
@@ -58,13 +79,17 @@ class _Found:
     same: int = 0
 
 
-def check_origin(repo: Repo, files: dict[str, RepoEntry], audit: Audit, base: Repo) -> Check:
+def check_origin(repo: Repo, files: dict[str, RepoEntry], audit: Audit, base: Repo, named: str | None) -> Check:
     """Compare a checkpoint with its original, file by file, and its weights tensor by tensor.
+
+    Args:
+        base: the original, opened. named: how the user named it, if at all.
 
     Raises:
         HubcleanError: something could not be read.
     """
     found, theirs = _Found(), {entry.path: entry for entry in base.files()}
+    found.points += [why] if (why := doubt(audit, named, base)) else []
     name = f"{base.ref}"
     if audit.merging:
         found.points.append("the original is an adapter merged onto its base, which is not repeated here")

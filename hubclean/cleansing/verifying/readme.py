@@ -36,12 +36,13 @@ _AROUND = 40  # signs shown before the first that differs
 _MOST = 20
 
 
-def check_readme(statement: Statement, original: str | None, known: bool) -> Check:
+def check_readme(statement: Statement, original: str | None, known: bool, name: str | None = None) -> Check:
     """Compare the card with the audit.
 
     Args:
         original: the original's card; ``None`` if it has none.
         known: whether that is known. If not, what was taken over of it is not compared.
+        name: the repo's own name, which may stand where the templates leave room for it; ``None``: any may.
     """
     places = []
     if (stated := stated_digest(statement.card)) != statement.digest:
@@ -59,7 +60,7 @@ def check_readme(statement: Statement, original: str | None, known: bool) -> Che
     except (LookupError, ValueError, TypeError, ArithmeticError, RecursionError, TemplateError) as error:
         places.append(Place(AUDIT, f"gives no card: {type(error).__name__}: {printable(str(error), 120)}"))
         return concluded("card", "", places)
-    places += _different(statement.card, made, known)
+    places += _different(statement.card, made, known, name)
     said = f"word for word what hubclean {__version__} makes of the audit"
     if known:
         return concluded("card", said, places)
@@ -97,16 +98,16 @@ def _own_metadata(card: str) -> str:
     return dump_front_matter(read_front_matter(card)[0])
 
 
-def _different(card: str, made: str, whole: bool) -> Iterator[Place]:
+def _different(card: str, made: str, whole: bool, name: str | None) -> Iterator[Place]:
     """The first lines that differ, up to the last chapter where not the whole is compared."""
     lines, wanted = card.split("\n"), made.split("\n")
     if not whole:
         lines, wanted = _before(lines), _before(wanted)
     if len(lines) == len(wanted):
-        rows = [row for row, pair in enumerate(zip(lines, wanted, strict=True)) if not _same(*pair)]
+        rows = [row for row, pair in enumerate(zip(lines, wanted, strict=True)) if not _same(*pair, name)]
     else:
         shorter = min(len(lines), len(wanted))
-        rows = [next((row for row in range(shorter) if not _same(lines[row], wanted[row])), shorter)]
+        rows = [next((row for row in range(shorter) if not _same(lines[row], wanted[row], name)), shorter)]
     for row in rows[:_MOST]:
         said, gives = (texts[row] if row < len(texts) else None for texts in (lines, wanted))
         yield Place(CARD, _told(said, gives), line=row + 1)
@@ -117,10 +118,11 @@ def _before(lines: list[str]) -> list[str]:
     return lines[:last]
 
 
-def _same(line: str, wanted: str) -> bool:
+def _same(line: str, wanted: str, name: str | None) -> bool:
     if line == wanted:
         return True
-    return _BLANK in wanted and re.fullmatch(re.escape(wanted).replace(_BLANK, _REPO_ID), line, re.ASCII) is not None
+    filled = re.escape(name) if name else _REPO_ID
+    return _BLANK in wanted and re.fullmatch(re.escape(wanted).replace(_BLANK, filled), line, re.ASCII) is not None
 
 
 def _told(said: str | None, gives: str | None) -> str:

@@ -43,7 +43,7 @@ class Check:
     """One thing that was looked at.
 
     Args:
-        name: ``files``, ``audit``, ``original``, ``card``, ``scan``.
+        name: ``files``, ``audit``, ``original``, ``card``, ``scan``, ``signature``, ``figures``, ``redo``.
         state: ``undecided`` where something that was asked for could not be looked at.
         said: one line.
         places: where it is not as stated, the first 100 of ``found``.

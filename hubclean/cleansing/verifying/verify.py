@@ -66,11 +66,12 @@ def verify(
         check = concluded("audit", "", [Place(CARD if str(error).startswith(CARD) else AUDIT, str(error))])
         return _report(repo, None, None, [check], ())
     original, why = _opened(statement, base)
+    name = None if repo.ref.kind == "local" else repo.ref.repo_id
     checks = [
         guarded("files", "", lambda: check_files(repo, files, statement.audit.outputs)),
         guarded("audit", AUDIT, lambda: check_sums(statement.audit)),
-        _against(repo, files, statement, original, why),
-        guarded("card", CARD, lambda: check_readme(statement, *original_card(original, statement.audit))),
+        _against(repo, files, statement, original, base, why),
+        guarded("card", CARD, lambda: check_readme(statement, *original_card(original, statement.audit), name)),
         guarded("scan", "", lambda: check_scan(repo, statement.audit.scan, deadline)),
     ]
     if key is not None:
@@ -95,10 +96,12 @@ def _opened(statement: Statement, base: str | None) -> tuple[Repo | None, str]:
         return None, str(error)
 
 
-def _against(repo: Repo, files: dict[str, RepoEntry], statement: Statement, original: Repo | None, why: str) -> Check:
+def _against(
+    repo: Repo, files: dict[str, RepoEntry], statement: Statement, original: Repo | None, base: str | None, why: str
+) -> Check:
     if original is None:
         return concluded("original", "", [], [why])
-    return guarded("original", "", lambda: check_origin(repo, files, statement.audit, original))
+    return guarded("original", "", lambda: check_origin(repo, files, statement.audit, original, base))
 
 
 def _figures(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,6 +90,38 @@ def test_what_was_added_or_exchanged_after_the_push(published: str, hub: HubServ
     report = hubclean.verify("me/cleansed")
     assert WEIGHTS in {row.path for row in report.checks[0].places}
     assert (report.exit_code, hub.asked("GET", "nothing")) == (1, [])
+
+
+def test_a_pull_request_of_anybody_is_no_original(published: str, hub: HubServer, cleansed: Cleansed) -> None:
+    """Its commit is one of org/base, and an audit may name it: its owner never saw it."""
+    from huggingface_hub import CommitOperationAdd, HfApi
+
+    body = bytearray((cleansed.base / WEIGHTS).read_bytes())
+    body[-1] ^= 1
+    addition = CommitOperationAdd(WEIGHTS, io.BytesIO(body))
+    made = HfApi(token=hub.write_token).create_commit("org/base", [addition], commit_message="x", create_pr=True)
+    inputs = tuple(
+        replace(row, sha256=hashlib.sha256(body).hexdigest()) if row.path == WEIGHTS else row
+        for row in audit_of(cleansed.out).inputs
+    )
+    weights = bytearray((cleansed.out / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (cleansed.out / WEIGHTS).write_bytes(weights)
+    origin = RepoRef("org/base", made.oid, "hub")
+    restated(cleansed.out, cleansed.base, lambda audit: replace(audit, inputs=inputs, origin=origin))
+    hub.commit("me/cleansed", contents(cleansed.out))
+    for base in (None, "org/base"):
+        report = hubclean.verify("me/cleansed", base=base)
+        assert (report.exit_code, states(report)) == (2, {"original": "undecided"}), report.checks
+        assert "may be anybody's pull request" in report.checks[2].said
+    assert hubclean.verify("me/cleansed", base=f"org/base@{made.oid}").exit_code == 0, "the user accepts it"
+
+
+def test_the_card_names_its_own_repo_or_none(published: str, hub: HubServer, cleansed: Cleansed) -> None:
+    text = (cleansed.out / "README.md").read_text(encoding="utf-8")
+    for name, code in (("me/cleansed", 0), ("evil/other", 1)):
+        hub.commit("me/cleansed", {"README.md": text.replace("THIS/REPO", name).encode()})
+        assert hubclean.verify("me/cleansed").exit_code == code
 
 
 def test_a_server_that_flips_a_bit(published: str, hub: HubServer) -> None:
