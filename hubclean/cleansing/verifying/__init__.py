@@ -4,6 +4,7 @@
 * ``report``: what they say: a line each, with the place of whatever is not as stated.
 * ``statement``: audit and card of a stranger, read within bounds.
 * ``files``: every file against the audit and the commit, and nothing beside them.
+* ``kinds``: which files ``clean`` writes at all.
 * ``origin``: only weights differ from the original.
 * ``tensors``: and of those only the tensors that the audit names.
 * ``readme``: the card says what the audit gives.

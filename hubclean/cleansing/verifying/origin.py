@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from hubclean.cleansing.verifying.files import digest_of
+from hubclean.cleansing.verifying.kinds import OURS, foreign, in_stage
 from hubclean.cleansing.verifying.report import Check, Place, concluded
 from hubclean.cleansing.verifying.tensors import compared, header_difference
 from hubclean.errors import FormatError, HubcleanError, IntegrityError, TargetError
@@ -15,10 +16,9 @@ from hubclean.hub.repos import Repo, RepoEntry
 from hubclean.hub.subfolders import below
 from hubclean.hub.targets import open_target, parse_target
 from hubclean.records import Audit, FileHash
+from hubclean.scanning.formats.names import is_carried
 from hubclean.wording import option
 
-OURS = "hubclean/"  # the folder of audit, triggers, pictures, other stages
-_STAGE = re.compile(r"hubclean/stages/[^/]+/(.+)")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -104,7 +104,10 @@ def check_origin(repo: Repo, files: dict[str, RepoEntry], audit: Audit, base: Re
             f"the original's weights are a pickle: `hubclean convert` it and name that folder with {option('base')}"
         )
     inputs = {row.path: row for row in audit.inputs}
-    found.places += _files(audit, inputs)
+    if audit.model.library != "module":  # a net in memory has no configs
+        for path in sorted(path for path in theirs if is_carried(path) and path not in inputs):
+            found.places.append(Place(path, f"is a config or licence of {name}, and the audit leaves it out"))
+    found.places += [*foreign(repo, files, audit.outputs), *_files(audit, inputs)]
     said = ""
     if not found.places and not converted:
         said = _weights(repo, files, audit, (base, theirs), found)
@@ -139,10 +142,10 @@ def _files(audit: Audit, inputs: dict[str, FileHash]) -> Iterator[Place]:
     """Outputs that are neither weights, nor byte for byte an input, nor hubclean's own; inputs that are left out."""
     outputs = {row.path: row for row in audit.outputs}
     for row in audit.outputs:
-        stage = _STAGE.fullmatch(row.path)
+        stage, name = in_stage(row.path)
         if row.path.startswith(OURS) and not stage:
             continue
-        original = inputs.get(stage[1] if stage else row.path)
+        original = inputs.get(name)
         if original is None:
             yield Place(row.path, "is no file of the original")
         elif not row.path.endswith(".safetensors") and row.sha256 != original.sha256:
@@ -161,8 +164,7 @@ def _weights(
     looked: set[str] = set()
     differ: set[str] = set()
     for row in audit.outputs:
-        stage = _STAGE.fullmatch(row.path)
-        path = stage[1] if stage else row.path
+        stage, path = in_stage(row.path)
         if not row.path.endswith(".safetensors") or path not in originals or row.path not in files:
             continue
         pair = (repo, files[row.path]), (base[0], base[1][path])

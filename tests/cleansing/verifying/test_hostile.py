@@ -168,6 +168,25 @@ def test_no_way_around_a_check_ends_with_0(cleansed: Cleansed, escape: Callable[
     assert hubclean.verify(cleansed.out, base=base).exit_code in (1, 2)
 
 
+@pytest.mark.parametrize(
+    "path", ["model.fp16.safetensors", "tf_model.h5", "onnx/model.onnx", "unet/model.safetensors", "hubclean/x.json"]
+)
+def test_no_second_copy_of_the_original_weights(cleansed: Cleansed, path: str) -> None:
+    """Byte for byte the original's, listed as input and as output: another library, or ``variant=``, would load it."""
+    for folder in (cleansed.base, cleansed.out):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes((cleansed.base / "model.safetensors").read_bytes())
+
+    def listed(audit: Any) -> Any:
+        row = next(row for row in audit.outputs if row.path == path)
+        return replace(audit, inputs=(*audit.inputs, row))
+
+    restated(cleansed.out, cleansed.base, listed)
+    report = hubclean.verify(cleansed.out, base=cleansed.base)
+    assert report.exit_code == 1
+    assert [row.path for row in check(report, "original").places] == [path]
+
+
 def test_an_announced_finding_does_not_excuse_code(cleansed: Cleansed) -> None:
     """Listed in the audit, recorded as a finding there, allowed by its gate: a pickle stays one."""
     (cleansed.out / "extra.bin").write_bytes(b"\x80\x04cposix\nsystem\n\x8c\x02id\x85R.")

@@ -212,6 +212,14 @@ def test_a_changed_config_with_an_audit_that_lists_it(cleansed: Cleansed) -> Non
     assert places[1].what == "is no file of the original"
 
 
+def test_a_config_of_the_original_that_nobody_mentions(cleansed: Cleansed) -> None:
+    """Without its own preprocessing a model answers otherwise."""
+    (cleansed.base / "preprocessor_config.json").write_text("{}")
+    (place,) = check(verified(cleansed), "original").places
+    assert place.path == "preprocessor_config.json"
+    assert place.what == "is a config or licence of base, and the audit leaves it out"
+
+
 def test_weights_that_were_never_cleansed(cleansed: Cleansed) -> None:
     """The original's own bytes under an audit that names what was changed."""
     (cleansed.out / WEIGHTS).write_bytes((cleansed.base / WEIGHTS).read_bytes())
