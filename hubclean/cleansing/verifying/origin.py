@@ -46,17 +46,17 @@ def doubt(audit: Audit, base: str | None, opened: Repo) -> str:
     """Why nobody vouches for the commit of the original; empty where the user does, or its main branch.
 
     A pull request of anybody is a commit of the repo as well, and an audit may name it.
-
-    Raises:
-        HubcleanError: the Hub could not be asked.
     """
     if opened.ref.kind == "local" or (base is not None and _recorded(audit, base) is None):
         return ""
     from hubclean.hub.history import on_main
 
     commit = opened.ref.revision or ""
-    if on_main(opened.ref.repo_id, commit):
-        return ""
+    try:
+        if on_main(opened.ref.repo_id, commit):
+            return ""
+    except HubcleanError as error:
+        return f"whether {opened.ref} is of its main branch is not known: {error}"
     name = f"{option('base')} {opened.ref.repo_id}@{commit}"
     return (
         f"{opened.ref} is not in the history of its main branch, so it may be anybody's pull request: {name} accepts it"
@@ -76,7 +76,6 @@ def _recorded(audit: Audit, base: str) -> str | None:
 class _Found:
     places: list[Place] = field(default_factory=list)
     points: list[str] = field(default_factory=list)
-    same: int = 0
 
 
 def check_origin(repo: Repo, files: dict[str, RepoEntry], audit: Audit, base: Repo, named: str | None) -> Check:
