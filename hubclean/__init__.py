@@ -1,8 +1,9 @@
 """Scan, cleanse and republish image classifiers of the Hugging Face Hub.
 
-``scan``, ``download``, ``convert``, ``guard`` and ``push`` need the base install; all else needs ``hubclean[models]``.
-Nothing heavy is imported before it is needed. Public are the names of ``__all__``, ``hubclean.records``,
-``hubclean.errors``, and the entry points ``hubclean.scanners``, ``.detectors``, ``.defenses``, ``.attacks``.
+``scan``, ``download``, ``convert``, ``guard``, ``push`` and ``verify`` need the base install; all else needs
+``hubclean[models]``. Nothing heavy is imported before it is needed. Public are the names of ``__all__``,
+``hubclean.records``, ``hubclean.errors``, and the entry points ``hubclean.scanners``, ``.detectors``, ``.defenses``,
+``.attacks``.
 
 From the top, each package uses only those below it: ``api`` the functions of this module; ``cli`` the commands; ``lab``
 attacks and the bench; ``federated`` several owners; ``cleansing`` the main job; ``methods`` detectors and defenses, one
@@ -25,7 +26,8 @@ from hubclean.api.classifiers import locate as locate
 from hubclean.api.classifiers import open_session as open_session
 from hubclean.api.classifiers import site as site
 from hubclean.api.classifiers import wrap as wrap
-from hubclean.api.publishing import push as push
+from hubclean.api.evidence import push as push
+from hubclean.api.evidence import verify as verify
 from hubclean.api.repos import convert as convert
 from hubclean.api.repos import download as download
 from hubclean.api.repos import guard as guard
@@ -35,6 +37,7 @@ from hubclean.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from hubclean.cleansing.pipeline import CleanResult as CleanResult
+    from hubclean.cleansing.verifying.report import VerifyReport as VerifyReport
     from hubclean.errors import AccessError as AccessError
     from hubclean.errors import BallotError as BallotError
     from hubclean.errors import BudgetError as BudgetError
@@ -118,6 +121,7 @@ __all__ = [
     "TransportError",
     "Trigger",
     "UnsafeRepoError",
+    "VerifyReport",
     "__version__",
     "clean",
     "convert",
@@ -130,6 +134,7 @@ __all__ = [
     "push",
     "scan",
     "site",
+    "verify",
     "wrap",
 ]
 
@@ -137,6 +142,7 @@ if not TYPE_CHECKING:  # a type checker takes the imports above, and so sees a m
     __getattr__ = _lazily(
         __name__,
         cleansing__pipeline="CleanResult",
+        cleansing__verifying__report="VerifyReport",
         errors="AccessError BallotError BudgetError DataError DeadlineError FormatError HubcleanError IntegrityError "
         "LabelError MissingExtraError ModelError OptionError OutputError PublishError RefusedError TargetError "
         "TransportError UnsafeRepoError",

@@ -175,18 +175,20 @@ def cli() -> str:
         "# Commands",
         "",
         "Results go to stdout, everything else to stderr; `--json` gives one document "
-        "([schemas](schemas.md)). The base install runs `scan`, `baseline`, `download`, `convert`, `push`, `rules` "
-        "and `hf-register`; the others, and `scan --deep`, need `hubclean[models]`.",
+        "([schemas](schemas.md)). The base install runs `scan`, `baseline`, `download`, `convert`, `push`, `verify`, "
+        "`rules` and `hf-register`; the others, `scan --deep` and `verify --data`, need `hubclean[models]`.",
         "",
         "## Exit codes",
         "",
-        "| code | `scan` | `download`, `convert` | `clean` | `push` |",
-        "|---|---|---|---|---|",
+        "| code | `scan` | `download`, `convert` | `clean` | `push` | `verify` |",
+        "|---|---|---|---|---|---|",
         "| 0 | every file checked, no finding at or above `--fail-on`; with `--deep` no backdoor found | done | "
-        "written; no backdoor found, or its triggers work on at most 20 % of images | published |",
-        "| 1 | findings, or a backdoor found | refused for a finding | written, but a trigger still works | - |",
+        "written; no backdoor found, or its triggers work on at most 20 % of images | published | all as stated |",
+        "| 1 | findings, or a backdoor found | refused for a finding | written, but a trigger still works | - | "
+        "something is not as stated, and its place is named |",
         "| 2 | no verdict: an error, bad input, something could not be checked or decided | refused because something "
-        "could not be checked or converted | not written, or written without a verdict | nothing published |",
+        "could not be checked or converted | not written, or written without a verdict | nothing published | "
+        "something could not be decided |",
         "",
         '"Could not decide" is never 0, and neither is "not looked at".',
         "",

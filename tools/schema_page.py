@@ -1,4 +1,4 @@
-"""docs/reference/schemas.md: the two documents that other programs read."""
+"""docs/reference/schemas.md: the documents that other programs read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hubclean import measurements, model_records, records
+from hubclean.cleansing.verifying import report
+from hubclean.cleansing.verifying.report import VERIFY_SCHEMA, VerifyReport
 from hubclean.records import Audit
 from hubclean.scanning import document
 from hubclean.scanning.document import SCAN_SCHEMA, ScanDocument
@@ -18,16 +20,17 @@ from tools.markdown import cell, text_of
 
 
 def schemas(made: str) -> str:
-    """The two documents that other programs read, record by record."""
+    """The documents that other programs read, record by record."""
     lines = [
         made,
         "# Schemas",
         "",
-        "Two documents are made for other programs. Both have a JSON Schema (draft 2020-12) in the repository, and a "
+        "Three documents are made for other programs. Each has a JSON Schema (draft 2020-12) in the repository, and a "
         "field `schema` that names its version. "
         "`hubclean scan --json` prints `hubclean/scan/v1`: no time and no duration is in it, so that two scans of the "
         "same commit are equal byte by byte. `hubclean clean` writes `hubclean/audit/v1` as `hubclean/audit.json` into "
-        "its output folder. Rates are fractions with their number of trials and 95 % Wilson interval, sizes bytes, "
+        "its output folder. `hubclean verify --json` prints `hubclean/verify/v1`. "
+        "Rates are fractions with their number of trials and 95 % Wilson interval, sizes bytes, "
         "times seconds.",
         "",
         "`scan --format sarif` is SARIF 2.1.0 and `--format cyclonedx` CycloneDX 1.6; their schemas are published by "
@@ -36,6 +39,7 @@ def schemas(made: str) -> str:
     for title, schema in (
         ("scan.json", json_schema(ScanDocument, SCAN_SCHEMA)),
         ("audit.json", json_schema(Audit)),
+        ("verify.json", json_schema(VerifyReport, VERIFY_SCHEMA)),
     ):
         top = schema["$ref"].rpartition("/")[2]
         lines += ["", f"## {title}", ""]
@@ -78,7 +82,7 @@ def _kind(kind: dict[str, Any], title: str) -> str:
 
 def _said(name: str) -> dict[str, str]:
     """What the docstring of a record says of its fields, under ``Args:``."""
-    places = (records, measurements, model_records, document, policy_records)
+    places = (records, measurements, model_records, document, policy_records, report)
     found = next(getattr(place, name) for place in places if hasattr(place, name))
     _, _, args = inspect.cleandoc(found.__doc__ or "").partition("Args:\n")
     rows: dict[str, str] = {}

@@ -10,6 +10,7 @@
 * ``verdict``: one verdict from all detectors.
 * ``rechecking``: triggers inverted anew, and detection repeated on the cleansed net.
 * ``retuning``: does a backdoor come back when the model is fine-tuned?
+* ``verifying``: is a checkpoint what its audit and its card say?
 * ``output_folder``: weights, triggers, pictures, audit and card as one whole folder.
 * ``card``: the model card.
 * ``hub_metadata``: what of it the Hub takes.

@@ -158,7 +158,8 @@ def _judged(audit: Audit, judgement: Judgement) -> Shown:
 
 def _scores(detection: DetectionReport) -> list[Any]:
     """The rows worth showing: suspects, then the labels with the smallest masks."""
-    return sorted(detection.scores, key=lambda row: (row.label not in detection.targets, row.norm))[:_ROWS]
+    targets = frozenset(detection.targets)
+    return sorted(detection.scores, key=lambda row: (row.label not in targets, row.norm))[:_ROWS]
 
 
 def _result(audit: Audit) -> list[Shown]:

@@ -12,7 +12,9 @@ import yaml
 
 from hubclean.escaping import printable
 
-_BLOCK = re.compile(r"\A\ufeff?\s*---[ \t]*[\r\n]+([\S\s]*?)[\r\n]+---[ \t]*(?:\r\n|\r|\n|\Z)")
+# Two expressions in place of one: a lazy body between two runs of line ends takes cubic time on a card of empty lines.
+_HEAD = re.compile(r"\A\ufeff?\s*---[ \t]*[\r\n]+")
+_END = re.compile(r"[\r\n]---[ \t]*(?:[\r\n]|\Z)")
 _LICENCE = re.compile(r"^(license(?:_name|_link)?)[ \t]*:[ \t]*[\"']?([\w.:/+-]{1,200})[\"']?[ \t]*\r?$", re.M)
 _LARGEST, _DEEPEST, _MOST = 64 * 1024, 24, 20_000
 # Arguments of ModelCardData: as keys they would break every reader that goes through huggingface_hub.
@@ -32,14 +34,14 @@ def read_front_matter(card: str | None) -> tuple[dict[str, Any], tuple[str, ...]
     Never raises. Bounds: 64 KiB of YAML, 24 levels, 20,000 values with every alias written out. Of a block beyond
     them or broken, only plain ``license`` lines are taken.
     """
-    found = _BLOCK.match(card[: 4 * _LARGEST]) if card else None
+    found = _block(card[: 4 * _LARGEST]) if card else None
     if found is None:
         return {}, ()
     try:
-        data = _load(found[1])
+        data = _load(found)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError, AttributeError) as error:
         what = str(error).splitlines()[0] if isinstance(error, _Refused) else "it is not valid YAML"
-        licence = dict(_LICENCE.findall(found[1][:_LARGEST]))
+        licence = dict(_LICENCE.findall(found[:_LARGEST]))
         return licence, (f"the metadata of the original card was left out: {what}",)
     kept = {key: value for key, value in data.items() if _usable(key)}
     lost = len(data) - len(kept)
@@ -56,10 +58,17 @@ def dump_front_matter(data: dict[str, Any]) -> str:
     if any(printable(line, len(line)) != line for line in text.split("\n")):
         text = _text(data, unicode=False)  # something in it is invisible or turns the reading direction
     block = f"---\n{text}---\n"
-    found = _BLOCK.match(block)
-    if found is None or yaml.safe_load(found[1]) != data:
+    found = _block(block)
+    if found is None or yaml.safe_load(found) != data:
         raise ValueError("the metadata cannot be written as YAML")
     return block
+
+
+def _block(text: str) -> str | None:
+    """What stands between the two lines, without line ends around it; ``None`` where there is no such block."""
+    head = _HEAD.match(text)
+    end = head and _END.search(text, head.end())
+    return text[head.end() : end.start()].rstrip("\r\n") if head and end else None
 
 
 def _text(data: dict[str, Any], unicode: bool) -> str:

@@ -6,13 +6,13 @@
 * ``progress_bars``: bars on stderr for long work.
 * ``scan``: ``hubclean scan``: one target or many, four formats, one exit code.
 * ``targets``: targets as they are named.
-* ``documents``: scans as JSON, SARIF and CycloneDX, on stdout or in files.
 * ``baseline``: ``hubclean baseline``.
 * ``download``: ``hubclean download``.
 * ``convert``: ``hubclean convert``.
 * ``site``: ``hubclean site``.
 * ``clean``: ``hubclean clean``.
 * ``push``: ``hubclean push``.
+* ``verify``: ``hubclean verify``.
 * ``ballots``: ``hubclean rank``, ``tally``, ``feedback``.
 * ``rules``: ``hubclean rules``, ``scan --explain``.
 * ``methods``: ``hubclean methods``.

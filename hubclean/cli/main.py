@@ -27,6 +27,7 @@ from hubclean.cli.push import push
 from hubclean.cli.rules import rules
 from hubclean.cli.scan import scan
 from hubclean.cli.site import site
+from hubclean.cli.verify import verify
 from hubclean.version import __version__
 from hubclean.wording import typed
 
@@ -91,7 +92,7 @@ def main() -> None:
 COMMANDS = (
     *(scan, baseline, download, convert, site, clean),
     *(ballots.rank, ballots.tally, ballots.feedback),
-    *(push, hf_register, rules, methods, bench, demo),
+    *(push, verify, hf_register, rules, methods, bench, demo),
 )
 for command in COMMANDS:
     main.add_command(command)

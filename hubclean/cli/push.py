@@ -58,6 +58,12 @@ def render_push(report: PushReport) -> str:
 @click.option("--delete-pickles", is_flag=True, help="Remove pickle weights of REPO_ID in the same commit.")
 @click.option("--force", is_flag=True, help="Publish a checkpoint that still has its backdoor, or has it only covered.")
 @click.option(
+    "--sign",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="KEY",
+    help="Private key (PEM) to sign it with: writes model.sig into FOLDER and publishes it, too.",
+)
+@click.option(
     "--dry-run",
     is_flag=True,
     help="Show the files and the card, and what the Hub holds if it can be reached; send nothing.",
@@ -65,7 +71,9 @@ def render_push(report: PushReport) -> str:
 @json_option
 def push(folder: Path, repo_id: str, as_json: bool, **options: Any) -> None:
     """Publish FOLDER, as written by clean, to REPO_ID (org/name) in one commit."""
+    from hubclean.cleansing.verifying.readme import refuse_edited
     from hubclean.hub.publish import push as publish
 
+    refuse_edited(folder)
     report = publish(folder, repo_id, **options)
     print_result(report, as_json, lambda: render_push(report))

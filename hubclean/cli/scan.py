@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hubclean.cli.documents import output_option, write_documents
 from hubclean.cli.options import (
     LABELS,
     accept_option,
@@ -24,6 +23,7 @@ from hubclean.cli.options import (
 from hubclean.cli.policy import baseline_option, judged_by, policy_options, taken
 from hubclean.cli.rules import explain_option
 from hubclean.cli.targets import distinct, from_option, listed_in, with_folders
+from hubclean.cli.text.documents import output_option, write_documents
 
 if TYPE_CHECKING:
     from hubclean.records import ScanReport
@@ -205,7 +205,7 @@ def _show(report: ScanReport, policy: Policy, verbose: bool, last: bool, kept: b
 
 def _print(document: ScanDocument, form: str, quiet: bool) -> None:
     """Everything that stands behind the reports: a document, a line, or the table of many targets."""
-    from hubclean.cli.documents import document_text
+    from hubclean.cli.text.documents import document_text
     from hubclean.cli.text.layout import terminal_width
     from hubclean.cli.text.scan import counted, render_table
 

@@ -5,6 +5,7 @@
 * ``subfolders``: a folder of a repo as a repo.
 * ``hub_repo``: a repo on a Hub at one commit.
 * ``dataset_repo``: a data set on a Hub, fetched file by file.
+* ``history``: whose a commit is.
 * ``cached_repo``: the same from the cache of the Hub's client, without a request.
 * ``descriptions``: what a Hub says of a repo.
 * ``transport``: reads of files: requests, retries.
@@ -14,6 +15,7 @@
 * ``deadline``: the time that one call may take.
 * ``client_errors``: errors of ``huggingface_hub`` in our words.
 * ``publish``: ``push``.
+* ``signing``: signs it with a key file.
 * ``audited_folder``: a folder compared with its own audit.
 * ``commits``: one atomic commit.
 """

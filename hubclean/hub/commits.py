@@ -16,7 +16,7 @@ from huggingface_hub.utils import logging as hub_logging
 
 from hubclean.errors import AccessError, HubcleanError, PublishError, TransportError
 from hubclean.escaping import printable
-from hubclean.hub.audited_folder import AUDIT, CARD
+from hubclean.hub.audited_folder import AUDIT, CARD, SIGNATURE
 from hubclean.hub.client_errors import CLIENT_ERRORS, NONSENSE, hub_error
 from hubclean.hub.client_watch import watched
 from hubclean.hub.hub_repo import intact, listing, repo_info
@@ -44,6 +44,8 @@ class CommitPlan:
     @property
     def sizes(self) -> dict[str, int]:
         sizes = {row.path: row.size for row in self.audit.outputs}
+        if (signature := self.folder / SIGNATURE).is_file():
+            sizes[SIGNATURE] = signature.stat().st_size
         return dict(sorted((sizes | {CARD: len(self.card), AUDIT: len(self.evidence)}).items()))
 
     @property
@@ -106,7 +108,7 @@ def _additions(plan: CommitPlan, open_files: ExitStack) -> list[Any]:
             adds.append(CommitOperationAdd(path, plan.card if path == CARD else plan.evidence))
             continue
         adds.append(CommitOperationAdd(path, open_files.enter_context((plan.folder / path).open("rb"))))
-        if adds[-1].upload_info.sha256.hex() != expected[path]:
+        if path in expected and adds[-1].upload_info.sha256.hex() != expected[path]:
             raise PublishError(f"{printable(path)!r} changed while it was being pushed; nothing was published")
     return adds
 

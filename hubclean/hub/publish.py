@@ -12,9 +12,10 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from hubclean.errors import AccessError, HubcleanError, PublishError, TargetError, TransportError
 from hubclean.escaping import printable
-from hubclean.hub.audited_folder import AUDIT, PICKLES, check_folder
+from hubclean.hub.audited_folder import AUDIT, PICKLES, SIGNATURE, check_folder
 from hubclean.hub.commits import CommitPlan, commit, confirm, create_repo, remove_repo
 from hubclean.hub.hub_repo import api_of, listing, repo_info
+from hubclean.hub.signing import sign_folder
 from hubclean.hub.targets import parse_target
 from hubclean.version import __version__
 from hubclean.whole_folder import whole_folder
@@ -78,6 +79,7 @@ def push(
     message: str | None = None,
     delete_pickles: bool = False,
     force: bool = False,
+    sign: Path | None = None,
 ) -> PushReport:
     """Publish a folder written by ``clean`` to ``repo_id`` in exactly one commit, or not at all.
 
@@ -91,6 +93,8 @@ def push(
         revision: the branch (or ``refs/pr/N``) to commit to.
         delete_pickles: remove pickle weights of the target in the same commit.
         force: publish a checkpoint that still has its backdoor, or has it only covered.
+        sign: a private key (PEM) to sign the folder with; ``model.sig`` is written into it and published. Not in a dry
+            run.
 
     Raises:
         PublishError: its backdoor is not removed, the folder is not what its audit says, the branch moved, or the Hub
@@ -109,6 +113,8 @@ def push(
     token = token or get_token()
     if token is None and not dry_run:
         raise AccessError("pushing needs a write token: run `hf auth login` or set HF_TOKEN")
+    if sign and not dry_run:
+        sign_folder(folder, sign)
     text = message or f"hubclean {__version__}: {audit.outcome.word} checkpoint of {printable(str(audit.origin), 150)}"
     plan = CommitPlan(folder, audit, card, evidence, repo_id, revision, create_pr, text, None, {}, ())
     api = api_of(None, token)
@@ -192,6 +198,7 @@ def publish_to_folder(folder: Path, place: Path) -> tuple[str, ...]:
     """
     audit, _, _ = check_folder(folder)
     paths = ("README.md", AUDIT, *(file.path for file in audit.outputs))
+    paths += (SIGNATURE,) if (folder / SIGNATURE).is_file() else ()
     with whole_folder(place) as copy:
         for path in paths:
             (copy / path).parent.mkdir(parents=True, exist_ok=True)

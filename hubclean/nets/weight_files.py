@@ -15,6 +15,7 @@ from hubclean.hub.repos import PICKLE_ENDINGS
 from hubclean.nets.construction import configs
 from hubclean.nets.construction.classifier import read_weights, timm_net
 from hubclean.scanning.formats.names import SAFETENSORS_INDEX
+from hubclean.scanning.formats.names import is_carried as is_carried
 from hubclean.scanning.formats.safetensors_header import parse_index, read_header_file
 
 INDEX = SAFETENSORS_INDEX
@@ -22,14 +23,6 @@ INDEX = SAFETENSORS_INDEX
 WHOLE = frozenset(["model.safetensors", INDEX, "pytorch_model.bin", "pytorch_model.bin.index.json"])
 _PICKLES = (*PICKLE_ENDINGS, ".tar", ".h5", ".msgpack")
 _BASE = 2**20  # tags below it are exact in float32
-
-
-def is_carried(name: str) -> bool:
-    """Whether a file of the original goes along with the weights: configs and licences at the root, no code or card."""
-    lower = name.lower()
-    if "/" in name or lower.endswith(".index.json") or lower == "adapter_config.json":
-        return False
-    return lower.endswith(".json") or lower.startswith(("license", "licence", "notice"))
 
 
 def main_file(names: Iterable[str]) -> str:

@@ -78,6 +78,14 @@ def test_a_card_without_a_block_has_no_metadata(card: str | None) -> None:
     assert read_front_matter(card) == ({}, ())
 
 
+@pytest.mark.parametrize(
+    "card", ["---\n" + "\n" * 300_000, "\n" * 300_000, "---\n" + ("\n---" + " " * 50 + "x") * 5000]
+)
+def test_a_card_of_line_ends_is_read_in_linear_time(card: str) -> None:
+    with processor_seconds(2):
+        assert read_front_matter(card)[0] == {}
+
+
 def test_windows_lines_and_a_mark_at_the_start() -> None:
     assert read_front_matter("\ufeff---\r\nlicense: mit\r\n---\r\n# x")[0] == {"license": "mit"}
 

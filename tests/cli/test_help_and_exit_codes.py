@@ -18,7 +18,7 @@ from support.image_sets import class_folders, image_set
 from support.tiny_models import make_repo
 from support.work import HANGS
 
-COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push", "methods", "demo")
+COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push", "verify", "methods", "demo")
 
 
 def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:

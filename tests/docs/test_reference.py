@@ -86,8 +86,8 @@ def anchors(page: Path) -> set[str]:
 def test_nothing_refers_to_a_file_that_is_not_there() -> None:
     wrong = []
     for place in tracked():
-        if place.is_relative_to(ROOT / "tests"):
-            continue  # tests name files that they make
+        if place.is_relative_to(ROOT / "tests") or place.is_relative_to(ROOT / "benchmarks/scan/hostile"):
+            continue  # they name files that they make
         text = place.read_text(encoding="utf-8")
         for path, anchor in PATHS.findall(text):
             if path in WRITTEN or "NAME" in path:

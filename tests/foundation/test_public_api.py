@@ -16,6 +16,8 @@ import hubclean
 from hubclean import errors
 from hubclean.cleansing.deep import DeepOptions
 from hubclean.cleansing.options import CleanOptions
+from hubclean.cleansing.verifying.figures import Images
+from hubclean.cleansing.verifying.verify import verify
 from hubclean.hub.publish import push
 from hubclean.hub.repos import LocalRepo
 from hubclean.lab.bench.plans import Plan
@@ -43,6 +45,7 @@ RUN = [
     "clean",
     "load_filtered",
     "push",
+    "verify",
 ]
 FUNCTIONS = [name for name in hubclean.__all__ if inspect.isfunction(getattr(hubclean, name))]
 
@@ -52,7 +55,7 @@ def _arguments(function: Any) -> set[str]:
 
 
 def test_no_function_hides_its_arguments() -> None:
-    assert len(FUNCTIONS) == 12
+    assert len(FUNCTIONS) == 13
     for name in FUNCTIONS:
         signature = inspect.signature(getattr(hubclean, name))
         for row in signature.parameters.values():
@@ -73,6 +76,7 @@ def test_no_function_hides_its_arguments() -> None:
         (hubclean.download, _arguments(download) | {"config"}),
         (hubclean.convert, _arguments(convert) - {"architecture"} | {"config"}),  # what the config builds is found here
         (hubclean.push, _arguments(push)),
+        (hubclean.verify, _arguments(verify) - {"images"} | {row.name for row in fields(Images)}),
         (hubclean.guard, {row.name for row in fields(GuardOptions)}),
         (hubclean.open_session, _arguments(open_session)),
         (

@@ -75,6 +75,16 @@ class TestFolder:
         with pytest.raises(PublishError, match="no safetensors"):
             push(folder, "org/new", token=hub.write_token)
 
+    @pytest.mark.parametrize("file", ["README.md", "hubclean/audit.json"])
+    def test_a_card_of_another_audit(self, hub: HubServer, folder: Path, file: str) -> None:
+        text = (folder / file).read_text()
+        old, new = ("sha256 `", "sha256 `0") if file == "README.md" else ('"seconds": 1.0', '"seconds": 2.0')
+        assert old in text
+        (folder / file).write_text(text.replace(old, new))
+        with pytest.raises(PublishError, match=r"README\.md states another sha256 of hubclean/audit\.json"):
+            push(folder, "org/new", token=hub.write_token)
+        assert hub.log == []
+
     def test_no_folder(self, hub: HubServer, tmp_path: Path) -> None:
         with pytest.raises(PublishError, match="not a folder"):
             push(tmp_path / "none", "org/new", token=hub.write_token)

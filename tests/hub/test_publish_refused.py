@@ -9,7 +9,7 @@ import pytest
 
 from hubclean.errors import AccessError, PublishError, TargetError, TransportError
 from hubclean.hub.publish import push
-from support.audited import content, writes
+from support.audited import CARD, content, writes
 from support.hub_server import Fault, HubServer
 
 
@@ -79,7 +79,7 @@ class TestRefused:
         assert hub.files("org/model") == {"config.json": b"2"}
 
     def test_bad_card_metadata(self, hub: HubServer, folder: Path) -> None:
-        (folder / "README.md").write_text("---\nlicense: [1\n---\n")
+        (folder / "README.md").write_text("---\nlicense: [1\n---\n" + CARD.rpartition("---\n")[2])
         with pytest.raises(PublishError, match=r"metadata of README\.md"):
             push(folder, "org/new", token=hub.write_token)
         assert hub.storage.repos == {}

@@ -23,7 +23,6 @@ from hubclean.records import (
 from support.hub_server import HubServer
 
 WEIGHTS = bytes(i * 11 % 253 for i in range(200_000))
-CARD = "---\nlicense: mit\ntags:\n- hubclean\n---\n# A sanitized checkpoint\n"
 OUTPUTS = {
     "config.json": b'{"architecture": "test_resnet"}',
     "hubclean/norms.png": b"\x89PNG\r\n\x1a\n",
@@ -31,7 +30,7 @@ OUTPUTS = {
 }
 
 
-def write_audit(folder: Path, files: dict[str, bytes]) -> None:
+def audit_text(files: dict[str, bytes]) -> str:
     head = HeadSite("fc", "fc.weight", "linear", 8, 2)
     metrics = (Metrics(Rate.of(9, 10)),)
     audit = Audit(
@@ -56,7 +55,18 @@ def write_audit(folder: Path, files: dict[str, bytes]) -> None:
         seed=0,
         seconds=1.0,
     )
-    (folder / "hubclean" / "audit.json").write_text(json.dumps(to_json(audit)))
+    return json.dumps(to_json(audit))
+
+
+_DIGEST = hashlib.sha256(audit_text(OUTPUTS).encode()).hexdigest()
+CARD = (
+    "---\nlicense: mit\ntags:\n- hubclean\n---\n# A sanitized checkpoint\n\n"
+    f"`hubclean/audit.json` has the sha256 `{_DIGEST}`.\n"
+)
+
+
+def write_audit(folder: Path, files: dict[str, bytes]) -> None:
+    (folder / "hubclean" / "audit.json").write_text(audit_text(files))
 
 
 def write_folder(place: Path) -> Path:

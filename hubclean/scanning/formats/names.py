@@ -121,3 +121,11 @@ def is_training_state(path: str) -> bool:
 
 
 LICENCES = ("license", "licence", "notice", "copying")
+
+
+def is_carried(name: str) -> bool:
+    """Whether a file of the original goes along with the weights: configs and licences at the root, no code or card."""
+    lower = name.lower()
+    if "/" in name or lower.endswith(".index.json") or lower == "adapter_config.json":
+        return False
+    return lower.endswith(".json") or lower.startswith(("license", "licence", "notice"))
