@@ -22,6 +22,7 @@ def frame_blocks(data: bytes, at: int) -> Iterator[tuple[bytes, int]]:
     Raises:
         FormatError: no frame, or one that is cut or broken, or whose matches reach into a dictionary.
     """
+    spend()
     if skippable(data, at):
         size = int.from_bytes(_exactly(data, at + 4, 4), "little")
         yield b"", at + 8 + len(_exactly(data, at + 8, size))

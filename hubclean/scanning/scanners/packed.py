@@ -28,6 +28,7 @@ from hubclean.scanning.scanners import (
 from hubclean.scanning.sources import BytesSource, RepoSource
 
 MOST_MEMBERS = 400
+_LARGEST_GUESS = 4 << 20  # bytes of a file that is opened on the weak sign of its first bytes
 _TARS = {".tgz": ".tar", ".tbz": ".tar", ".tbz2": ".tar", ".txz": ".tar", ".tzst": ".tar"}
 _STREAMS = ("gzip", "bzip2", "xz", "zstd", "lz4")
 _ENDINGS = (".gz", ".bz2", ".xz", ".zst", ".lz4", ".lzma", ".z")
@@ -63,6 +64,8 @@ class Packed:
             content = format_of(reader, entry)
             named = names.suffix(entry.path) in names.PICKLE_NAMES
             kind = packing(content, head_of(reader, entry), named or names.suffix(entry.path) in (".lzma", ".z"))
+            if not kind and (guess := packing(content, head_of(reader, entry), True)) and entry.size <= _LARGEST_GUESS:
+                yield from _hostile_in(reader, entry, guess)
             if not kind and content != "tar":
                 return
             inside = reader.inside.deeper() if reader.inside else Inside()
@@ -74,6 +77,14 @@ class Packed:
                 yield from _tar(reader, entry, inside)
 
         yield from each(files, judge)
+
+
+def _hostile_in(reader: Reader, entry: RepoEntry, kind: str) -> Judgement:
+    """What is hostile in a file that no name calls a pickle and that begins as joblib's streams do: joblib goes by that
+    beginning. It may as well be none; then nobody speaks of it here."""
+    inside = reader.inside.deeper() if reader.inside else Inside()
+    if inside.depth <= DEEPEST:
+        yield from (row for row in _stream(reader, entry, kind, inside) if isinstance(row, Finding) and row.hostile)
 
 
 def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judgement:

@@ -218,3 +218,16 @@ def test_what_is_hostile_inside_is_hostile_outside_the_load_set(tmp_path: Path) 
     report = scan(written(tmp_path, files))
     assert not report.load_set.holds("old/states.tar.gz")
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("path", ["features.dat", "cache/0001", "vocab.txt", "notes.md"])
+@pytest.mark.parametrize("pack", [zlib.compress, lambda body: lzma.compress(body, lzma.FORMAT_ALONE)])
+def test_streams_without_a_name_are_tried(path: str, pack: object, tmp_path: Path) -> None:
+    """joblib goes by the first bytes, whatever the file is called; what is not hostile is left to whoever knows it."""
+    assert callable(pack)
+    beside = {"config.json": b"{}", "model.safetensors": safetensors()}
+    bad = scan(written(tmp_path / "bad", {**beside, path: pack(EVIL)}))
+    assert (bad.exit_code, bad.findings[0].rule, bad.findings[0].path) == (1, "HC-PKL-001", path)
+    good = scan(written(tmp_path / "good", {**beside, path: pack(b"some bytes of a cache")}))
+    assert good.exit_code != 1
+    assert len([row for row in good.files if row.path == path]) == 1
