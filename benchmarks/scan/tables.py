@@ -13,10 +13,12 @@ FAMILIES = ("pickle", "torch", "numpy", "safetensors", "archive", "keras/tf")
 
 def scan(results: Path) -> list[str]:
     """Everything that was measured of the scan; what has no result yet is left out."""
-    places = {name: results / f"{name}.json" for name in ("scan_corpus", "scan", "fuzz")}
+    names = ("scan_corpus", "scan", "fuzz", "scan_hostile_first", "scan_hostile_held_out", "scan_hostile")
+    places = {name: results / f"{name}.json" for name in names}
     held = {name: json.loads(place.read_text()) for name, place in places.items() if place.exists()}
     lines = ["## The static scan", ""] if held else []
     lines += detection(held["scan_corpus"]) if "scan_corpus" in held else []
+    lines += hostile([held[name] for name in names[3:]]) if all(name in held for name in names[3:]) else []
     lines += cost(held["scan"]) if "scan" in held else []
     lines += fuzzing(held["fuzz"]) if "fuzz" in held else []
     return lines
@@ -47,6 +49,35 @@ def detection(found: dict[str, Any]) -> list[str]:
         "",
     ]
     return lines
+
+
+STAGES = ("before any was seen", "held out: after the sets before it were mended", "now")
+
+
+def hostile(stages: list[dict[str, Any]]) -> list[str]:
+    """Cases of red teams that had not read the scan: before, held out, and now."""
+    rows = []
+    for said, stage in zip(STAGES, stages, strict=True):
+        for name in sorted(key for key in stage if key.startswith("set ")):
+            got, commit = stage[name]["totals"], stage[name]["commit"]
+            share = f"{got['exit 1']} of {got['hostile']} ({got['exit 1'] / got['hostile']:.1%})"
+            row = [name.removeprefix("set ").upper(), said, share, str(got["exit 2"]), str(got["exit 0"])]
+            rows.append([*row, f"{got['alarm']} of {got['twins']}", f"`{commit}`"])
+    wrong = [row for key, held in stages[-1].items() if key.startswith("set ") for row in held["not_right"]]
+    names = "; ".join(f"`{row['kind']}/{row['case']}` (exit code {row['exit']})" for row in wrong)
+    return [
+        "### Hostile repos",
+        "",
+        "`python -m benchmarks.scan.hostile.table --set a --out FILE.json`: whole repos in which something would run, "
+        "write, fetch or break out, and benign twins of the same kinds, by writers who had not read the scan. What was "
+        "missed of set A was mended by kind before B was opened, of B before C was: only the rows *held out* say how "
+        "the scan does on what nobody here has seen.",
+        "",
+        table(["set", "when", "hostile found (exit code 1)", "exit code 2", "exit code 0", "alarms", "commit"], rows),
+        "",
+        f"Not right now: {names or 'none'}.",
+        "",
+    ]
 
 
 def _summed(families: dict[str, dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:

@@ -20,6 +20,7 @@ from hubclean.scanning.scanners import Judgement, each, judged, not_checked
 
 # Without an ending, as scripts name what they dump by ``yaml.dump``.
 _BARE = re.compile(r"(^|/)[\w-]*(param|config|conf|opts?|options|args|setting|train)[\w-]*$", re.IGNORECASE)
+_LONGEST_MLMODEL = 128 << 10  # mlflow writes one of a few hundred bytes
 _TEMPLATES = ("chat_template", "chat_template_jinja")  # how keys end
 
 
@@ -70,6 +71,9 @@ def _judged(entry: RepoEntry, body: bytes) -> Judgement:
         yield from not_checked(entry, "YAML with zero bytes")
         return
     mlflow = _is_mlflow(entry.path)
+    if mlflow and len(text) > _LONGEST_MLMODEL:
+        yield from not_checked(entry, f"an MLmodel of more than {_LONGEST_MLMODEL:,} signs")
+        return
     if not mlflow and not may_ask(text):
         yield from judged(entry, [], [], said)
         return
