@@ -40,6 +40,7 @@ ARMS: dict[str, tuple[str, dict[str, str]]] = {
     "judged before repair": ("fine-pruning", {"site": "position"}),
     "fine-pruning": ("fine-pruning", {}),
     "mnp": ("mnp", {}),
+    "mnp with positions": ("mnp", {"positions": "true"}),
 }
 
 

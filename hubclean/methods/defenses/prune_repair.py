@@ -26,7 +26,7 @@ from hubclean.records import CurvePoint
 from hubclean.registry import Doc
 
 _TEMPERATURE = 2.0
-# Two rates closer than this are the same: a trigger is tried on some hundred images.
+# Two rates closer than this are the same: they are of some hundred images.
 _SAME = 0.01
 
 
@@ -66,9 +66,10 @@ class PruneRepair:
     held at zero, on CE + ``distill`` * T^2 KL(original || tuned) at T = 2, and the epoch of best accuracy on ``val`` is
     taken. BatchNorm and dropout are frozen with fewer than ``freeze_below`` images.
 
-    Of the depths whose repaired net is within ``max_drop`` of the original on ``val``, the one with the lowest ASR of
-    the strongest recovered trigger there is kept; of those within a point of it, and without triggers of all, the
-    deepest. If none is within it, the checkpoint stays as it was and a note says so. The planted trigger is never seen.
+    Of the depths whose repaired net is within ``max_drop`` of the original on ``val``, those are looked at whose ASR of
+    the strongest recovered trigger there is within a point of the lowest (all of them without triggers); of these the
+    deepest is kept that is within a point of the most accurate. If no depth is within ``max_drop``, the checkpoint
+    stays as it was and a note says so. The planted trigger is never seen.
 
     ``site=position`` are the single inputs of the first Linear behind a flatten, ``feature`` the channels at the
     heads' inputs, ``conv`` the last convolution (ranked by activity, cut to zero: no bias can take its mean);
@@ -114,6 +115,7 @@ class PruneRepair:
         """
         shares = self._shares()
         before = clean_accuracy(checkpoint.model, data.val, session).value
+        first = CurvePoint(0, before, max(recovered_success(checkpoint, data.val, triggers, session), default=None))
         ranked = checkpoint.copy()
         ranked.model.to(session.device)
         units = with_means(self._units(ranked, data.fit, session), ranked, data.fit, session)
@@ -121,18 +123,14 @@ class PruneRepair:
         cuts = sorted({min(units.count - 1, max(1, round(share * units.count))) for share in shares if units.count > 1})
         tried = [self._repaired(checkpoint, units, order[:cut], data, triggers, session) for cut in cuts]
         able = [one for one in tried if within(before, one.accuracy, self.max_drop)]
-        points = (
-            CurvePoint(0, before, max(recovered_success(checkpoint, data.val, triggers, session), default=None)),
-            *(CurvePoint(one.cut, one.accuracy, one.asr) for one in tried),
-        )
+        points = (first, *(CurvePoint(one.cut, one.accuracy, one.asr) for one in tried))
         notes = tuple(one.note(units) for one in tried)
         passes = (2 * len(data.fit) + (1 + len(triggers)) * len(data.val)) // 3 + sum(one.passes for one in tried)
         if not able:
             lost = f"no depth was within {self.max_drop:.1%} of {before:.1%} on val: the checkpoint is unchanged"
             stage = Stage("unchanged", checkpoint.copy())
             return Cleansing((stage,), stage.name, points, (*notes, lost), 0, passes)
-        least = min(one.asr or 0.0 for one in able)
-        kept = max((one for one in able if (one.asr or 0.0) <= least + _SAME), key=lambda one: one.cut)
+        kept = _deepest(able)
         chosen = f"{kept.cut} of {units.count} are kept cut"
         return Cleansing(kept.stages, kept.stages[-1].name, points, (*notes, chosen), kept.cut, passes)
 
@@ -197,6 +195,14 @@ class PruneRepair:
             freeze_statistics=frozen,
             freeze_dropout=frozen,
         )
+
+
+def _deepest(able: list[_Repaired]) -> _Repaired:
+    """The deepest cut of those that leave about the least of the triggers and cost about the least accuracy."""
+    least = min(one.asr or 0.0 for one in able)
+    clean = [one for one in able if within(one.asr or 0.0, least, _SAME)]
+    most = max(one.accuracy for one in clean)
+    return max((one for one in clean if within(most, one.accuracy, _SAME)), key=lambda one: one.cut)
 
 
 def _score(units: Prunable, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:

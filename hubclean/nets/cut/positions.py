@@ -43,7 +43,7 @@ class PositionInputs:
 
     @property
     def layer(self) -> str:
-        return f"the inputs of {self.group.name}"
+        return f"the {self.group.name}"
 
     def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
         return unit_activations(checkpoint.model, (self.group,), images, session, len(checkpoint.labels))
@@ -65,7 +65,7 @@ class PositionInputs:
 
     def at_the_head(self, site: FeatureSite) -> bool:
         """Whether the Linear is the one head, so that logits lose what its columns gave."""
-        return [head.path for head in site.heads] == [self.group.name]
+        return [head.weight for head in site.heads] == [self.group.consumers[0].tensor]
 
     def fills(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         """What goes into the bias, by its name in ``model.named_parameters()``, so that the mean stays as it was."""
@@ -98,6 +98,6 @@ def position_inputs(checkpoint: Checkpoint, trace: Trace, images: Tensor) -> Pos
         raise ModelError("no Linear of this net reads a flattened map, so it has no positions to cut: use site=feature")
     group, bias = found
     if masks.prove_units(checkpoint.model, (group,), images).failed:
-        raise ModelError(f"cutting a column of {group.name!r} does not do what cutting its input does")
+        raise ModelError(f"cutting a column for the {group.name} does not do what cutting the input does")
     alone = sum(bias in value.parameters for value in trace.values) == 1
     return PositionInputs(group, bias if alone else "")

@@ -59,7 +59,7 @@ def _units(trace: Trace, index: int, value: Value) -> UnitGroup:
     line = torch.arange(count)
     point = Point(value.module, "in", -1, line)
     return UnitGroup(
-        name=value.module,
+        name=f"inputs of {value.module}",  # the Linear's own name is that of its outputs
         kind="linear",
         count=count,
         order=index,

@@ -11,6 +11,7 @@ from hubclean.errors import OptionError
 from hubclean.methods.defenses import prune_repair
 from hubclean.methods.defenses.federated_pruning import FederatedPruning
 from hubclean.methods.defenses.fine_pruning import FinePruning
+from hubclean.methods.defenses.mnp import Mnp
 from hubclean.methods.defenses.nc_prune import NeuralCleansePruning
 from hubclean.methods.defenses.prune_repair import PruneRepair
 from hubclean.nets.checkpoint import Checkpoint
@@ -125,5 +126,9 @@ def test_papers_methods_take_positions_as_an_option(checkpoint: Checkpoint) -> N
     one = FederatedPruning(clients=1, site="position", step=0.05, max_drop=0.1, finetune=False, adjust=False)
     joint = one.cleanse(checkpoint, DATA, (), SESSION)
     assert torch.equal(dead(joint.checkpoint), dead(fine.checkpoint))
+    masked = Mnp(positions=True, steps=60, epochs=4, max_drop=1.0, threshold=0.99, layer_share=0.5)
+    found = masked.cleanse(checkpoint, DATA, (), SESSION)
+    assert int(dead(found.checkpoint).sum()) > 0
+    assert "inputs of hidden" in found.notes[-1]
     served = NeuralCleansePruning(site="position", max_drop=0.1).cleanse(checkpoint, DATA, (corner(),), SESSION)
     assert rates(served.checkpoint)[1] < 0.5
