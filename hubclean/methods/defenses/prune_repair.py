@@ -91,11 +91,11 @@ class PruneRepair:
         ),
     ] = "auto"
     depths: Annotated[str, Doc("shares of the units to cut, each tried on its own, separated by commas")] = (
-        "0.3,0.5,0.7,0.85"
+        "0.5,0.65,0.8"
     )
     max_drop: MaxDrop = 0.04
     repair: Annotated[bool, Doc("tune after cutting; without it the cut alone must be within the tolerance")] = True
-    epochs: Annotated[int, Doc("epochs of repair, for every depth", 1, 10_000)] = 20
+    epochs: Annotated[int, Doc("epochs of repair, for every depth", 1, 10_000)] = 10
     optimizer: Optimizer = "auto"
     learning_rate: Annotated[float, Doc("0 = 0.01 for sgd, 1e-4 for adamw", 0.0, 10.0)] = 0.0
     batch_size: Annotated[int, Doc("images a training step", 2, 65536)] = 64
