@@ -43,7 +43,7 @@ def timm_flat() -> nn.Module:
     """timm's own small ResNet without its pool: the head reads the whole map."""
     import timm
 
-    net = timm.create_model("test_resnet", num_classes=CLASSES)
+    net = timm.create_model("test_resnet", num_classes=CLASSES, output_stride=8).eval()
     with torch.no_grad():
         width = net.forward_features(torch.zeros(1, *SHAPE)).numel()
     net.global_pool, net.fc = nn.Flatten(), nn.Linear(width, CLASSES)
@@ -55,7 +55,7 @@ def hf_flat() -> nn.Module:
     import transformers as t
 
     config = t.ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", num_labels=10)
-    net = t.ResNetForImageClassification(config)
+    net = t.ResNetForImageClassification(config).eval()
     with torch.no_grad():
         width = net.resnet(torch.zeros(1, *SHAPE)).last_hidden_state.numel()
     net.resnet.pooler = nn.Identity()

@@ -70,7 +70,11 @@ def test_what_was_cut_stays_cut_and_the_rest_was_tuned(checkpoint: Checkpoint) -
 
 
 def test_the_tolerance_is_judged_after_the_repair(checkpoint: Checkpoint) -> None:
-    deep = PruneRepair(depths="0.9", max_drop=0.05)
+    deep = PruneRepair(depths="0.96", max_drop=1.0)
+    stages = [stage.checkpoint for stage in deep.cleanse(checkpoint, DATA, (), SESSION).stages]
+    before, raw, repaired = (clean_accuracy(one.model, DATA.val, SESSION).value for one in (checkpoint, *stages))
+    assert raw < repaired, "the repair must give something back, or nothing is told apart"
+    deep = replace(deep, max_drop=max(0.0, before - (raw + repaired) / 2))
     alone = replace(deep, repair=False).cleanse(checkpoint, DATA, (), SESSION)
     assert alone.kept == "unchanged"
     assert "no depth was within" in alone.notes[-1]
