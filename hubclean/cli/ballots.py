@@ -51,8 +51,8 @@ _OUT = click.option("--out", required=True, type=click.Path(path_type=Path), hel
     "--site",
     default="feature",
     show_default=True,
-    type=click.Choice(["feature", "conv"]),
-    help="Final channels, or the last convolution.",
+    type=click.Choice(["feature", "conv", "position"]),
+    help="Final channels, the last convolution, or single inputs of the first Linear behind a flatten.",
 )
 @_SPLIT
 @model_options

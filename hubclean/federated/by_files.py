@@ -65,7 +65,7 @@ def rank(
     session: Session,
     scheme: Scheme = "rap",
     rate: float = 0.5,
-    site: Literal["feature", "conv"] = "feature",
+    site: Literal["feature", "conv", "position"] = "feature",
     epsilon: float | None = None,
 ) -> Ballot:
     """One participant's ballot: ranks, or votes at ``rate``, of the units of ``site``; labels are not needed.

@@ -7,7 +7,12 @@ from typing import Annotated
 from hubclean.registry import Doc
 
 CutSite = Annotated[
-    str, Doc("units that are cut: feature = final channels, conv = last convolution", choices=("feature", "conv"))
+    str,
+    Doc(
+        "units that are cut: feature = final channels, conv = last convolution, position = single inputs of the first "
+        "Linear behind a flatten",
+        choices=("feature", "conv", "position"),
+    ),
 ]
 CutStep = Annotated[float, Doc("share of the units cut in one step", 0.0001, 1.0)]
 MaxDrop = Annotated[float, Doc("largest loss of clean accuracy on val", 0.0, 1.0)]

@@ -25,8 +25,9 @@ class Schedule:
     """How to train. ``optimizer`` is ``sgd`` (momentum 0.9) or ``adamw``; the learning rate decays to 0 by cosine.
 
     ``shift`` is the largest random translation in pixels, ``flip`` mirrors half of the images (wrong for digits and
-    signs); ``freeze_statistics`` keeps BatchNorm's running statistics. ``sharpness`` > 0 makes adaptive sharpness-aware
-    steps of that radius rho: two passes each, the second from w + rho w^2 g / ||w g|| (ASAM, ICML 2021, without eta).
+    signs); ``freeze_statistics`` keeps BatchNorm's running statistics, ``freeze_dropout`` runs everything but BatchNorm
+    as in eval mode: no dropout, no dropped paths. ``sharpness`` > 0 makes adaptive sharpness-aware steps of that
+    radius rho: two passes each, the second from w + rho w^2 g / ||w g|| (ASAM, ICML 2021, without eta).
     """
 
     epochs: int
@@ -38,6 +39,7 @@ class Schedule:
     freeze_statistics: bool = False
     flip: bool = False
     sharpness: float = 0.0
+    freeze_dropout: bool = False
 
 
 def suited(model: nn.Module, optimizer: str = "auto") -> tuple[str, float]:
@@ -216,10 +218,9 @@ def new_optimizer(groups: list[dict[str, Any]], schedule: Schedule, session: Ses
 
 def _mode(model: nn.Module, schedule: Schedule) -> None:
     model.train()
-    if schedule.freeze_statistics:
-        for module in model.modules():
-            if isinstance(module, _BATCH_NORMS):
-                module.eval()
+    for module in model.modules():
+        if schedule.freeze_statistics if isinstance(module, _BATCH_NORMS) else schedule.freeze_dropout:
+            module.training = False
 
 
 @torch.no_grad()

@@ -19,7 +19,7 @@ from hubclean.methods.voting.joint_steps import adjust_last, cut_first
 from hubclean.methods.voting.options import JointOptions
 from hubclean.methods.voting.votes import Agreement, Joining, Scheme
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Prunable, Site, pruning_curve
+from hubclean.nets.cut.pruning import Prunable, Site, pruning_curve, with_means
 from hubclean.nets.images import DefenseData
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import Trigger
@@ -110,6 +110,8 @@ class FederatedPruning(JointOptions, TuningOptions):
         activities = [participant.activity(checkpoint, units, shard, session) for shard in shards]
         scheme = cast(Scheme, self.scheme)
         order = participant.order_of(activities, scheme, self.rate, cast(Joining, self.joining))
+        if self.site == "position":
+            units = with_means(units, checkpoint, data.fit, session)
         counts = votes.curve_counts(scheme, units.count, self.step, order)
         note = f"{len(shards)} shards of the images took the place of clients ({self.scheme})"
         return _Plan(units, order, counts, (note,), passes=len(data.fit) // 3)

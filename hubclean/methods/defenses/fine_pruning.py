@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ from hubclean.methods.stages import Chain
 from hubclean.methods.tolerance import FEW_IMAGES, last_within, step_width, until_beyond
 from hubclean.methods.tuning import tune
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve
+from hubclean.nets.cut.pruning import Prunable, Site, cut_channels, prunable, pruning_curve, with_means
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited
@@ -72,8 +72,9 @@ class FinePruning:
         """
         pruned = checkpoint.copy()
         pruned.model.to(session.device)
-        site: Site = "conv" if self.site == "conv" else "feature"
-        units = prunable(pruned, site, data.fit.images(slice(0, 2), session.device))
+        units = prunable(pruned, cast(Site, self.site), data.fit.images(slice(0, 2), session.device))
+        if self.site == "position":
+            units = with_means(units, pruned, data.fit, session)
         order = torch.argsort(units.activity(pruned, data.fit, session), stable=True)
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
         kept = last_within(points, self.max_drop)

@@ -62,6 +62,7 @@ class Mnp(MaskOptions):
     rounds: Annotated[int, Doc("times that exposing and masking alternate", 1, 100)] = 1
     preserve: Annotated[float, Doc("a, weight of the original model's loss against the exposed one's", 0.0, 1.0)] = 0.5
     penalty: Annotated[float, Doc("lambda, weight of the magnitude penalty", 0.0, 100.0)] = 1e-3
+    positions: Annotated[bool, Doc("mask single inputs of the first Linear behind a flatten too (ours)")] = False
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
@@ -71,7 +72,7 @@ class Mnp(MaskOptions):
         Raises:
             ModelError: no unit of the net can be cut exactly; tried on two images.
         """
-        net = Searchable.of(checkpoint, data.fit, session)
+        net = Searchable.of(checkpoint, data.fit, session, self.positions)
         small = sum(group.count for group in net.groups) < _SMALL
         ascent = Ascent(
             rho=self.suppress_to or (0.5 if small else 0.2),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from hubclean.methods.interface import Cleansing, Needs, Stage
 from hubclean.methods.shared_options import CutSite, CutStep, MaxDrop
 from hubclean.methods.tolerance import step_width, until_beyond, within
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut.pruning import FeatureChannels, Prunable, Site, cut_channels, prunable, pruning_curve
+from hubclean.nets.cut.pruning import Prunable, Site, at_once, cut_channels, prunable, pruning_curve, with_means
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
 from hubclean.nets.triggers import StampedSet, Trigger
@@ -65,15 +65,16 @@ class NeuralCleansePruning:
             note = "no trigger was recovered, so no unit is known to serve one: the checkpoint is unchanged"
             return Cleansing((Stage("unchanged", pruned),), "unchanged", notes=(note,))
         pruned.model.to(session.device)
-        site: Site = "conv" if self.site == "conv" else "feature"
-        units = prunable(pruned, site, data.fit.images(slice(0, 2), session.device))
+        units = prunable(pruned, cast(Site, self.site), data.fit.images(slice(0, 2), session.device))
+        if self.site == "position":
+            units = with_means(units, pruned, data.fit, session)
         order = torch.argsort(serving(units, pruned, data.fit, triggers, session), descending=True, stable=True)
         points = list(self._curve(pruned, units, order, data.val, triggers, session))
         kept = self._kept(points)
         cut_channels(pruned.model, units, order[: kept.cut].cpu())
-        # Channels at a single head cost one pass over val, whatever is cut: its logits are known column by column.
-        at_once = isinstance(units, FeatureChannels) and len(pruned.site.heads) == 1
-        forwards = (1 + len(triggers)) * (len(data.fit) + len(data.val) * (1 if at_once else len(points)))
+        # Inputs of a single head cost one pass over val, whatever is cut: its logits are known column by column.
+        looks = 1 if at_once(units, pruned.site) else len(points)
+        forwards = (1 + len(triggers)) * (len(data.fit) + len(data.val) * looks)
         notes = (f"{kept.cut} of {units.count} units of {units.layer} cut", self._why(points, kept))
         return Cleansing(
             (Stage("pruned", pruned),), "pruned", tuple(points), notes, cut=kept.cut, passes=round(forwards / 3)

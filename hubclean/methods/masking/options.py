@@ -12,9 +12,12 @@ from hubclean.methods.masking.prune import Budget, cleansed
 from hubclean.methods.masking.search import Masks
 from hubclean.methods.shared_options import MaskThreshold
 from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut import searchable_units
+from hubclean.nets.cut.positions import position_inputs
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
+from hubclean.nets.trace import locate
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
@@ -33,15 +36,21 @@ class Searchable:
     sizes: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Searchable:
+    def of(cls, checkpoint: Checkpoint, images: ImageSet, session: Session, positions: bool = False) -> Searchable:
         """Find the units, proved on two of ``images``.
 
+        Args:
+            positions: take the single inputs of the first Linear behind a flatten too.
+
         Raises:
-            ModelError: no unit of the net can be cut exactly.
+            ModelError: no unit of the net can be cut exactly, or there are no positions where they were asked for.
         """
         copy = checkpoint.copy()
         copy.model.to(session.device).eval()
-        groups = searchable_units.of_network(copy, images.images(slice(0, 2), session.device))
+        two = images.images(slice(0, 2), session.device)
+        groups = searchable_units.of_network(copy, two)
+        if positions:
+            groups = (*groups, position_inputs(copy, locate.recorded(bare(copy.model), copy.facts), two).group)
         return cls(copy, groups, searchable_units.relative(searchable_units.magnitudes(copy.model, groups)))
 
 

@@ -14,7 +14,7 @@ from typing import Literal
 from hubclean.methods.voting import votes
 from hubclean.methods.voting.votes import Joining, Scheme
 
-Site = Literal["feature", "conv"]
+Site = Literal["feature", "conv", "position"]
 BALLOT, SEQUENCE, FEEDBACK = "hubclean/ballot/v1", "hubclean/pruning-sequence/v1", "hubclean/feedback/v1"
 _MOST_UNITS = 500_000
 _SHA256, _NONCE = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{32}")
@@ -26,7 +26,7 @@ class Ballot:
 
     Args:
         weights: sha256 of the files that hold the checkpoint's weights, by name.
-        site: which units: ``feature`` or ``conv`` (see ``pruning.prunable``).
+        site: which units: ``feature``, ``conv`` or ``position`` (see ``pruning.prunable``).
         units: their number P.
         scheme: ``rap``: ``entries`` are ranks, 1 = most active; ``mvp``: they are votes, 1 = among the least active.
         rate: share p of the units that an ``mvp`` ballot votes for; ``None`` with ``rap``.

@@ -16,8 +16,9 @@ class JointOptions:
     site: Annotated[
         str,
         Doc(
-            "units that are cut: final channels or last convolution; ballot files say theirs",
-            choices=("feature", "conv"),
+            "units that are cut: final channels, last convolution, or single inputs of the first Linear behind a "
+            "flatten; ballot files say theirs",
+            choices=("feature", "conv", "position"),
         ),
     ] = "feature"
     scheme: Annotated[str, Doc("ranks or votes; ballot files say theirs", choices=("rap", "mvp"))] = "rap"

@@ -4,6 +4,8 @@
   file.
 * ``masks``: units of the whole net silenced, with gradients or for good, and the proof.
 * ``features``: features at the heads, read and cut.
+* ``feature_channels``: the channels there as units.
+* ``positions``: single inputs of the first Linear behind a flatten as units.
 * ``searchable_units``: the units that mask methods search.
 * ``activations``: statistics in one pass.
 * ``batch_norms``: BatchNorm: whose it is, and its statistics.

@@ -25,6 +25,8 @@ from hubclean.records import FeatureSite
 
 # Numbers reduced at a time on a CPU: 4 MiB and their |a| stay in its cache, a whole map would go through the memory.
 CACHED = 1 << 20
+# Least norm of a column: what it reads has no effect, so that cutting it first or last is all the same.
+NOTHING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Activations:
         mean: over images and positions ``(u,)``; a unit of several channels is their mean.
         absolute: mean of |a| ``(u,)``, taken before anything cancels.
         largest: maximum over images, positions and a unit's channels ``(u,)``.
+        spread: standard deviation of the images' means ``(u,)``; a unit of several channels is the mean of theirs.
         counts: images per true label ``(k,)`` int64.
         labelled: mean of the images of one label, for the p labels that have any, in their order ``(p, u)``.
     """
@@ -42,6 +45,7 @@ class Activations:
     mean: Tensor
     absolute: Tensor
     largest: Tensor
+    spread: Tensor
     counts: Tensor
     labelled: Tensor
 
@@ -58,6 +62,11 @@ class Activations:
         return bool((self.absolute - self.mean).sum() / 2 > 0.01 * self.absolute.sum())
 
 
+def ranking(found: Activations) -> Tensor:
+    """Mean activation, or mean |a| of units that take both signs (LayerNorm, GELU)."""
+    return found.absolute if found.signed else found.mean
+
+
 def feature_activations(checkpoint: Checkpoint, images: ImageSet, session: Session) -> Activations:
     """Statistics of the channels of ``checkpoint.site``, at the inputs of its heads, in one pass.
 
@@ -66,9 +75,28 @@ def feature_activations(checkpoint: Checkpoint, images: ImageSet, session: Sessi
     Raises:
         DataError: no images, or a label that the model does not have.
     """
-    points = tuple(_head_points(checkpoint.site))
+    points = tuple(head_points(checkpoint.site))
     totals = _measured(checkpoint.model, points, images, session, len(checkpoint.labels))
     return totals.of(slice(None), torch.cat([point.owner for point in points]), checkpoint.site.channels)
+
+
+def head_input_means(checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Tensor, ...]:
+    """The mean of every input of every head over images and positions, ``(in_features,)`` each, in one pass.
+
+    Raises:
+        DataError: as ``feature_activations``.
+    """
+    heads = checkpoint.site.heads
+    lines = [torch.arange(head.in_features) for head in heads]
+    points = [
+        Point(head.path, "in", 1 if head.kind == "conv" else -1, line) for head, line in zip(heads, lines, strict=True)
+    ]
+    totals = _measured(checkpoint.model, points, images, session, len(checkpoint.labels))
+    found, start = [], 0
+    for line in lines:
+        found.append(totals.of(slice(start, start + len(line)), line, len(line)).mean)
+        start += len(line)
+    return tuple(found)
 
 
 def unit_activations(
@@ -100,7 +128,8 @@ def unit_activations(
     return tuple(found)
 
 
-def _head_points(site: FeatureSite) -> Iterator[Point]:
+def head_points(site: FeatureSite) -> Iterator[Point]:
+    """Where the channels of a site enter each of its heads."""
     start = 0
     for head in site.heads:
         owner = start + torch.arange(head.in_features) // site.block
@@ -122,7 +151,7 @@ class _Totals:
         self._sums = torch.zeros(len(self._labels), channels, dtype=torch.float64, device=self.device)
         # Not the sum of the above: on a GPU its order of adding changes from run to run, and this one's must not.
         self._sum = torch.zeros(channels, dtype=torch.float64, device=self.device)
-        self._absolute = torch.zeros_like(self._sum)
+        self._absolute, self._squares = torch.zeros_like(self._sum), torch.zeros_like(self._sum)
         self._largest = torch.full((channels,), -torch.inf, device=self.device)
 
     def add(self, seen: Sequence[tuple[Tensor, Tensor, Tensor]], labels: Tensor) -> None:
@@ -130,6 +159,7 @@ class _Totals:
         means, absolutes, maxima = (torch.cat(parts, -1).to(self.device) for parts in zip(*seen, strict=True))
         means = means.double()
         self._sum += means.sum(0)
+        self._squares += means.square().sum(0)
         self._sums.index_add_(0, torch.searchsorted(self._labels, labels.to(self.device)), means)
         self._absolute += absolutes.double()
         self._largest = torch.maximum(self._largest, maxima)
@@ -143,11 +173,13 @@ class _Totals:
             kept = rows[..., columns].cpu()[..., owner >= 0]
             return kept.new_zeros(*kept.shape[:-1], count).index_add_(-1, own, kept) / members
 
+        variance = (self._squares / images - (self._sum / images) ** 2).clamp(min=0)
         largest = self._largest[columns].cpu().double()[owner >= 0]
         return Activations(
             mean=units(self._sum) / images,
             absolute=units(self._absolute) / images,
             largest=torch.full_like(members, torch.nan).scatter_reduce_(0, own, largest, "amax", include_self=False),
+            spread=units(variance.sqrt()),
             counts=self.counts,
             labelled=units(self._sums) / self.counts[self.counts > 0].unsqueeze(1),
         )

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from hubclean.errors import ModelError
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.construction.classifier import bare, prefix_of
+from hubclean.nets.construction.classifier import bare
 from hubclean.nets.cut import features, masks
-from hubclean.nets.cut.activations import Activations, feature_activations, unit_activations
+from hubclean.nets.cut.activations import Activations, ranking, unit_activations
+from hubclean.nets.cut.feature_channels import FeatureChannels as FeatureChannels
+from hubclean.nets.cut.positions import PositionInputs, position_inputs
 from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import mean_success, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup
 from hubclean.nets.triggers import Trigger, relabelled
-from hubclean.records import CurvePoint
+from hubclean.records import CurvePoint, FeatureSite
 
-Site = Literal["feature", "conv"]
+Site = Literal["feature", "conv", "position"]
 
 
 class Cuttable(Protocol):
@@ -30,6 +32,14 @@ class Cuttable(Protocol):
 
     def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
         """Entries, by name in ``model.named_parameters()``, that must stay zero for units ``dead`` to stay silent."""
+
+
+@runtime_checkable
+class Filling(Cuttable, Protocol):
+    """Units whose cut can leave their clean mean where they are read, so that what reads them sees no jump."""
+
+    def fills(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
+        """What is added to biases, by name in ``model.named_parameters()``; nothing where no mean is known."""
 
 
 class Prunable(Cuttable, Protocol):
@@ -48,54 +58,6 @@ class Prunable(Cuttable, Protocol):
 
     def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
         """How active every unit is on images ``(count,)`` float64: what is pruned first is least."""
-
-
-@dataclass(frozen=True)
-class FeatureChannels:
-    """The channels at the heads' inputs; with the units that make them, where nothing but the heads reads those.
-
-    Args:
-        makers: units read by the heads alone: cut there as well, so that fine-tuning sees no gradient.
-    """
-
-    checkpoint: Checkpoint
-    makers: tuple[UnitGroup, ...] = ()
-
-    @property
-    def count(self) -> int:
-        return self.checkpoint.site.channels
-
-    @property
-    def layer(self) -> str:
-        return "the last feature layer"
-
-    def activations(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> tuple[Activations, ...]:
-        return (feature_activations(checkpoint, images, session),)
-
-    def activity(self, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Tensor:
-        (found,) = self.activations(checkpoint, images, session)
-        return ranking(found)
-
-    def held(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
-        columns = self.columns(model, dead)
-        return columns | masks.entries_of(model, self.makers, self._silent(columns, prefix_of(model)), ("producer",))
-
-    def columns(self, model: nn.Module, dead: Tensor) -> dict[str, Tensor]:
-        """The heads' input columns of channels ``dead``: with them alone the channels are silent."""
-        return features.dead_mask(model, self.checkpoint.site, dead)
-
-    def _silent(self, columns: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-        """Units that dead columns read, and no others."""
-        silent = {}
-        for group in self.makers:
-            read, unread = torch.zeros(2, group.count, dtype=torch.bool)
-            for entries in group.consumers:
-                dead = columns[prefix + entries.tensor].cpu()
-                owner = entries.owner.expand(dead.shape)
-                read[owner[~dead & (owner >= 0)]] = True
-                unread[owner[dead & (owner >= 0)]] = True
-            silent[group.name] = (unread & ~read).nonzero().flatten()
-        return silent
 
 
 @dataclass(frozen=True)
@@ -131,17 +93,13 @@ class LayerUnits:
         return masks.entries_of(model, self.groups, by_group)
 
 
-def ranking(found: Activations) -> Tensor:
-    """Mean activation, or mean |a| of units that take both signs (LayerNorm, GELU)."""
-    return found.absolute if found.signed else found.mean
-
-
 def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
     """The units of a site, proved by numbers on ``images`` (two are enough).
 
     Args:
         site: ``feature`` for the final feature channels; ``conv`` for the last convolution's output channels, or
-            hidden units and attention heads of the last block where there is none (see ``units.last_units``).
+            hidden units and attention heads of the last block where there is none (see ``units.last_units``);
+            ``position`` for the single inputs of the first Linear behind a flatten.
 
     Raises:
         ModelError: zeros in stored tensors do not do what a hook does, or there is no such layer.
@@ -149,6 +107,8 @@ def prunable(checkpoint: Checkpoint, site: Site, images: Tensor) -> Prunable:
     model = checkpoint.model
     net = bare(model)
     trace = locate.recorded(net, checkpoint.facts)
+    if site == "position":
+        return position_inputs(checkpoint, trace, images)
     groups = unit_finder.find_units(trace, net)
     if site == "feature":
         features.verify_site(model, checkpoint.site, images)
@@ -166,10 +126,27 @@ def _proved(model: nn.Module, groups: Sequence[UnitGroup], images: Tensor) -> tu
     return tuple(group for group in groups if group.name not in failed)
 
 
+def with_means(units_of: Prunable, checkpoint: Checkpoint, images: ImageSet, session: Session) -> Prunable:
+    """The same units, whose cut leaves their mean on clean ``images`` in a bias where there is one to take it.
+
+    Positions and final channels can; of others (and where a head has no bias) a cut stays a zero.
+    """
+    if isinstance(units_of, (FeatureChannels, PositionInputs)):
+        return units_of.filled(checkpoint, images, session)
+    return units_of
+
+
+def at_once(units_of: Prunable, site: FeatureSite) -> bool:
+    """Whether a curve of such units costs one forward pass, however many steps it has."""
+    return isinstance(units_of, (FeatureChannels, PositionInputs)) and units_of.at_the_head(site)
+
+
 @torch.no_grad()
 def cut_channels(model: nn.Module, units_of: Cuttable, dead: Tensor) -> None:
-    """Silence units ``dead`` ``(m,)`` in place, in the stored tensors."""
+    """Silence units ``dead`` ``(m,)`` in place, in the stored tensors; their means go where ``fills`` says."""
     parameters = dict(model.named_parameters())
+    for name, more in (units_of.fills(model, dead) if isinstance(units_of, Filling) else {}).items():
+        parameters[name].add_(more)
     for name, mask in units_of.held(model, dead).items():
         parameters[name].masked_fill_(mask, 0)
 
@@ -185,7 +162,7 @@ def pruning_curve(
 ) -> Iterator[CurvePoint]:
     """Accuracy on ``val``, and mean ASR of triggers, before any cut and after every step; made as they are asked for.
 
-    Final feature channels cost one forward pass in all: the logits lose the contribution of the columns just cut. Other
+    Inputs of the one head cost one forward pass in all: the logits lose the contribution of the columns just cut. Other
     units cost one a step.
 
     Args:
@@ -230,7 +207,7 @@ class Trial:
     def _forward(self) -> tuple[Tensor, Tensor | None]:
         """Logits ``(n, k)``, and the head's input columns ``(n, d)`` if the head alone makes the logits of them."""
         logits, inputs = [], []
-        direct, head = len(self._site.heads) == 1 and isinstance(self._units, FeatureChannels), self._site.heads[0].path
+        direct, head = at_once(self._units, self._site), self._site.heads[0].path
         with features.capture(self._model, self._site) as seen:
             for pixels, _ in self._images.batches(self._session.batch_size, self._session.device):
                 logits.append(self._model(pixels if self._trigger is None else self._trigger.stamp(pixels)))
@@ -247,11 +224,13 @@ class Trial:
             cut_channels(self._model, self._units, gone)
             self.logits, _ = self._forward()
             return
-        assert isinstance(self._units, FeatureChannels)
+        assert isinstance(self._units, (FeatureChannels, PositionInputs))
         ((name, mask),) = self._units.columns(self._model, gone).items()
         columns = mask.flatten(1).any(0)
         weight = self._model.get_parameter(name).flatten(1)
         self.logits = self.logits - self._inputs[:, columns] @ weight[:, columns].T
+        for more in self._units.fills(self._model, gone).values():
+            self.logits = self.logits + more
 
     def accuracy(self) -> float:
         return int((self.logits.argmax(1) == self._labels).sum()) / len(self._labels)

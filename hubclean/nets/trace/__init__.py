@@ -4,6 +4,7 @@
 * ``locate``: the last feature layer and the heads.
 * ``unit_finder``: the prunable units of the whole net.
 * ``units``: a unit: its stored numbers, what reads it, where a hook can reach it.
+* ``flattened``: the first Linear that reads a flattened map.
 * ``follower``: the channels of one layer followed to every reader.
 * ``flow``: what becomes of them.
 * ``channel_ids``: arrays of channel numbers.

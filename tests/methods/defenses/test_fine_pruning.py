@@ -16,7 +16,7 @@ from hubclean.methods.defenses.fine_pruning import FinePruning
 from hubclean.methods.stages import Chain
 from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
-from hubclean.nets.cut import pruning
+from hubclean.nets.cut import feature_channels
 from hubclean.nets.cut.activations import feature_activations
 from hubclean.nets.cut.features import features, zero_channels
 from hubclean.nets.cut.pruning import FeatureChannels, Trial
@@ -193,7 +193,7 @@ def test_channels_are_ranked_on_fit_and_everything_stops_on_val(
 
         monkeypatch.setattr(where, what, call)
 
-    spy("means", pruning, "feature_activations", 1)
+    spy("means", feature_channels, "feature_activations", 1)
     spy("cut", Trial, "__init__", 3)
     for module in (tuning, stages):
         spy("accuracy", module, "clean_accuracy", 1)
