@@ -114,7 +114,9 @@ def main() -> None:
             part = "chosen on" if model in CHOSEN_ON else "judged once"
             rows.append(facts | {"part": part} | trial(case, name, options, session))
             chosen.out.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
-            print(model, text, rows[-1]["before"], rows[-1]["after"], rows[-1]["seconds"], *rows[-1]["notes"], flush=True)
+            print(
+                model, text, rows[-1]["before"], rows[-1]["after"], rows[-1]["seconds"], *rows[-1]["notes"], flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from hubclean.methods.interface import Cleansing
@@ -47,7 +46,9 @@ class AdversarialOptions(TuningOptions):
     optimizer: Optimizer = "adamw"
     mode: Annotated[
         str,
-        Doc("eval: no dropout, BatchNorm's statistics stay; train: as other tuning defenses", choices=("eval", "train")),
+        Doc(
+            "eval: no dropout, BatchNorm's statistics stay; train: as other tuning defenses", choices=("eval", "train")
+        ),
     ] = "eval"
     keep: Annotated[
         str, Doc("which epoch: last = the last within max_drop, best = by val accuracy", choices=("last", "best"))

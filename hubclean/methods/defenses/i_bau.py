@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from hubclean.errors import ModelError
-from hubclean.escaping import printable
 from hubclean.methods.adversarial import AdversarialOptions, averaged, evaluating
 from hubclean.methods.interface import Cleansing, Needs
 from hubclean.nets.checkpoint import Checkpoint
@@ -20,6 +18,8 @@ from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, shuffled
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
+
+_REACH = 0.1  # L2 length of the steps, with pixels in [0, 1], by which second derivatives are taken
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class IBAU(AdversarialOptions):
 
         dE/dw + (dPhi/dw)^T v,   v = (I - dPhi/dd)^-T dE/dd,   Phi(d, w) = d + s d/dd (H(d, w) - c |d|^2)
 
-    The inverse is ``terms`` steps of v <- (dPhi/dd)^T v + dE/dd from 0. ``terms=0`` leaves that part out and needs no
-    second derivatives.
+    The inverse is ``terms`` steps of v <- (dPhi/dd)^T v + dE/dd from 0; ``terms=0`` leaves that part out. Second
+    derivatives are central differences of first ones along v, so that any net has them.
     """
 
     name: ClassVar[str] = "i-bau"
@@ -52,11 +52,7 @@ class IBAU(AdversarialOptions):
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
     ) -> Cleansing:
-        """Make the tuned checkpoint; the input is not changed.
-
-        Raises:
-            ModelError: the net has an operator without second derivatives, and ``terms`` is not 0.
-        """
+        """Make the tuned checkpoint; the input is not changed."""
         copy = checkpoint.copy()
         copy.model.to(session.device)
         rounds = UniversalRounds(self, copy.model, data.fit, self.schedule(copy, len(data.fit)), session)
@@ -67,8 +63,7 @@ class IBAU(AdversarialOptions):
 class UniversalRounds:
     """One run: the ``perturbation`` ``(1, c, h, w)`` of the present round, and what it costs.
 
-    ``losses`` holds, for every round, H at 0 and at the perturbation, before the round's steps (the search's first and
-    last batch).
+    ``losses`` holds, for every round, H on ``images`` at 0 and at the perturbation, before the round's steps.
     """
 
     options: IBAU
@@ -82,62 +77,70 @@ class UniversalRounds:
 
     def before_epoch(self, epoch: int) -> None:
         """Find the round's perturbation on the net as it is."""
-        d = torch.zeros_like(self.images.images(slice(0, 1), self.session.device))
-        plain, values = replace(self.schedule, shift=0, flip=False), list[Tensor]()
+        start = d = torch.zeros_like(self.images.images(slice(0, 1), self.session.device))
+        done, purpose = 0, f"i-bau search {epoch}"
         with evaluating(self.model):
-            while len(values) < self.options.steps:
-                purpose = f"i-bau search {epoch}"
-                for pixels, labels in shuffled(self.images, plain, self.session, purpose, len(values)):
-                    value, slope = self._slope(pixels, labels, d)
+            while done < self.options.steps:
+                for pixels, labels in self._batches(purpose, done):
+                    slope = self._slope(pixels, labels, d)
                     d = d + self.options.ascent * (slope - 2 * self.options.shrinkage * d)
-                    d = d * (self.options.radius / d.norm().clamp(min=1e-12)).clamp(max=1)
-                    values.append(value)
+                    d, done = d * (self.options.radius / d.norm().clamp(min=1e-12)).clamp(max=1), done + 1
+            self.losses.append((self.raised(start), self.raised(d)))
         self.perturbation = d
-        self.losses.append((float(values[0]), float(values[-1])))
 
-    def _slope(self, pixels: Images, labels: Labels, d: Tensor) -> tuple[Tensor, Tensor]:
-        """H of a batch and its gradient at ``d``, over all processes."""
+    @torch.no_grad()
+    def raised(self, d: Tensor) -> float:
+        """H(d) on all images."""
+        total = torch.zeros(2, device=self.session.device)
+        for pixels, labels in self._batches("i-bau loss", 0):
+            with self.session.accelerator.autocast():
+                logits = self.model((pixels + d).clamp(0, 1)).float()
+            loss = functional.cross_entropy(logits, labels, reduction="sum")
+            total += torch.stack([loss, torch.ones_like(loss) * len(labels)])
+            self.passes += len(labels) / 3
+        total = averaged(total, self.session)
+        return float(total[0] / total[1])
+
+    def _batches(self, purpose: str, number: int) -> Iterator[tuple[Images, Labels]]:
+        plain = replace(self.schedule, shift=0, flip=False)
+        return shuffled(self.images, plain, self.session, purpose, number)
+
+    def _slope(self, pixels: Images, labels: Labels, d: Tensor) -> Tensor:
+        """The gradient of a batch's H at ``d``, over all processes."""
         d = d.detach().requires_grad_()
         with self.session.accelerator.autocast():
             logits = self.model((pixels + d).clamp(0, 1)).float()
         total = functional.cross_entropy(logits, labels, reduction="sum")  # a mean's gradient is lost in half precision
         (slope,) = torch.autograd.grad(total, d)
         self.passes += len(labels)
-        return averaged(total / len(labels), self.session), averaged(slope / len(labels), self.session)
+        return averaged(slope / len(labels), self.session)
 
     def loss(self, model: nn.Module, pixels: Images, labels: Labels) -> Tensor:
-        """A scalar whose gradient at the weights is the hypergradient; its value is E and a constant."""
-        share, d = self.options.share, self.perturbation.detach().requires_grad_()
-        with sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivatives
-            moved = (pixels + d).clamp(0, 1)
-            logits = model(moved if share == 1 else torch.cat([moved, pixels])).float()
-        self.passes += len(logits) - len(labels)
-        inner = functional.cross_entropy(logits[: len(labels)], labels)
-        outer = inner
-        if share < 1:
-            outer = share * inner + (1 - share) * functional.cross_entropy(logits[len(labels) :], labels)
+        """A scalar whose gradient at the weights is the hypergradient."""
+        share, d = self.options.share, self.perturbation
+        terms = [(share, d)] if share == 1 else [(share, d), (1 - share, torch.zeros_like(d))]
         if self.options.terms:
-            self.passes += (1 + self.options.terms) * len(labels)
-            outer = outer + self._answer(inner, d)
-        return outer
+            v = self._answer(pixels, labels)
+            length = v.norm().clamp(min=1e-12)
+            weight, reach = float(self.options.inner_rate * length / (2 * _REACH)), v * (_REACH / length)
+            terms += [(weight, d + reach), (-weight, d - reach)]  # (dPhi/dw)^T v, as a difference
+        logits = model(torch.cat([(pixels + shift).clamp(0, 1) for _, shift in terms])).float()
+        self.passes += (len(terms) - 1) * len(labels)
+        losses = [functional.cross_entropy(part, labels) for part in logits.split(len(labels))]
+        return torch.stack([weight * loss for (weight, _), loss in zip(terms, losses, strict=True)]).sum()
 
-    def _answer(self, inner: Tensor, d: Tensor) -> Tensor:
-        """Phi^T v with v held fixed: its gradient at the weights is how d answers to them."""
-        rate, shrinkage = self.options.inner_rate, self.options.shrinkage
-        try:
-            (slope,) = torch.autograd.grad(inner, d, create_graph=True)
-            step = d + rate * (slope - 2 * shrinkage * d)
-            direct = averaged(self.options.share * slope, self.session)
+    def _answer(self, pixels: Images, labels: Labels) -> Tensor:
+        """v, by the fixed point's steps."""
+        d, rate, shrinkage = self.perturbation, self.options.inner_rate, self.options.shrinkage
+        with evaluating(self.model):
+            direct = self.options.share * self._slope(pixels, labels, d)
             v = direct
             for _ in range(self.options.terms - 1):
-                (product,) = torch.autograd.grad(step, d, v, retain_graph=True)
-                v = averaged(product, self.session) + direct
-        except RuntimeError as error:
-            if "is not implemented" not in str(error):
-                raise
-            text = f"i-bau needs second derivatives, and the net has none ({printable(str(error), 120)}); take terms=0"
-            raise ModelError(text) from error
-        return (step * v).sum()
+                length = v.norm().clamp(min=1e-12)
+                ahead, behind = (self._slope(pixels, labels, d + sign * v * (_REACH / length)) for sign in (1, -1))
+                curved = (ahead - behind) * (length / (2 * _REACH))
+                v = v + rate * (curved - 2 * shrinkage * v) + direct
+        return v
 
     def told(self) -> str:
         """How far the perturbation raised the loss in the first and in the last round."""

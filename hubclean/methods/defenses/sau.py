@@ -107,15 +107,17 @@ class SharedPerturbations:
         wrong = label != labels
         self.counts[-1] += torch.stack([wrong | True, wrong, wrong & (perturbed.argmax(1) == label)]).sum(1)
         self.passes += 4 / 3 * len(labels)
-        away = functional.cross_entropy(clean, labels)
-        return away + self.options.unlearning * (wrong * not_label(perturbed, label)).mean()
+        unlearned: Tensor = (wrong * not_label(perturbed, label)).mean()
+        return functional.cross_entropy(clean, labels) + self.options.unlearning * unlearned
 
     def told(self) -> str:
         """How many perturbed images fooled the original, and how many both, in the first and in the last epoch."""
         said = []
         for epoch in sorted({1, len(self.counts)}):
             images, wrong, both = self.counts[epoch - 1].tolist()
-            said.append(f"in epoch {epoch} {wrong / images:.1%} fooled the original, {both / images:.1%} both nets alike")
+            said.append(
+                f"in epoch {epoch} {wrong / images:.1%} fooled the original, {both / images:.1%} both nets alike"
+            )
         return f"perturbations within L_inf {self.options.radius:g}: " + "; ".join(said)
 
 
