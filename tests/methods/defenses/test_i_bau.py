@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,17 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hubclean.hub.repos import LocalRepo
 from hubclean.methods.defenses.i_bau import IBAU, UniversalRounds
-from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
-from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule
-from support.image_sets import defense_data, image_set
-from support.planted import corner, planted_net
-from support.tiny_models import make_repo
+from support.image_sets import image_set
+from support.planted import planted_net
 
 SESSION = open_session("cpu", seed=1, batch_size=64)
 SMALL = (1, 2, 2)
