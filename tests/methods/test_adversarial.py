@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from hubclean.hub.repos import LocalRepo
-from hubclean.methods import tuning
 from hubclean.methods.defenses.i_bau import IBAU
 from hubclean.methods.defenses.sau import SAU
 from hubclean.nets import loading
@@ -41,9 +40,10 @@ def moved(before: Checkpoint, after: Checkpoint) -> set[str]:
 
 @pytest.mark.parametrize("defense", [IBAU, SAU])
 def test_statistics_move_only_where_they_are_asked_to_and_images_are_enough(defense: Any, resnet: Checkpoint) -> None:
+    brief = {**BRIEF, "batch_size": 100} | ({"terms": 0} if defense is IBAU else {})
     for mode, count, moves in (("eval", 200, False), ("train", 199, False), ("train", 200, True)):
         data = DefenseData(image_set(count), image_set(10))
-        cleansing = defense(**{**BRIEF, "batch_size": 100}, mode=mode).cleanse(resnet, data, (), SESSION)
+        cleansing = defense(**brief, mode=mode).cleanse(resnet, data, (), SESSION)
         running = [name for name in moved(resnet, cleansing.checkpoint) if "running" in name]
         assert bool(running) == moves, (mode, count)
         assert "net.fc.weight" in moved(resnet, cleansing.checkpoint)
@@ -85,7 +85,7 @@ def test_divergence_leaves_an_unchanged_copy_and_says_so(defense: Any, resnet: C
 @pytest.mark.parametrize(
     ("scores", "keep", "kept", "said"),
     [
-        ([0.80, 0.77, 0.79, 0.70], "last", 3, False),  # 0.76 is within four points of 0.80
+        ([0.80, 0.79, 0.70, 0.76], "last", 3, False),  # 0.76 is within four points of 0.80
         ([0.80, 0.70, 0.76, 0.75], "last", 2, False),
         ([0.80, 0.60, 0.70, 0.70], "last", 2, True),
         ([0.80, 0.78, 0.79, 0.79], "best", 2, False),
@@ -108,7 +108,6 @@ def test_the_last_epoch_within_the_tolerance_is_kept(
     notes = defense.cleanse(resnet, defense_data(), (), SESSION).notes
     assert f"after {kept} epochs" in notes[-1]
     assert any("no epoch stayed within" in note for note in notes) == said
-    assert tuning.FEW_IMAGES == 200
 
 
 SCRIPT = """
@@ -150,5 +149,6 @@ def test_two_processes_end_at_one_net_and_i_bau_at_the_one_of_one_process(tmp_pa
         assert abs(int(one.pop("passes")) - alone.passes) <= 2
         if defense.name == "i-bau":
             state, first = alone.checkpoint.model.state_dict(), checkpoint.model.state_dict()
-            apart = sum(float((state[name] - value).norm()) ** 2 for name, value in one.items())
-            assert apart**0.5 < 0.1 * sum(float((state[n] - v).norm()) ** 2 for n, v in first.items()) ** 0.5
+            names = [name for name, _ in checkpoint.model.named_parameters()]
+            apart, gone = (sum(float((state[n] - b[n]).square().sum()) for n in names) ** 0.5 for b in (one, first))
+            assert apart < 0.1 * gone

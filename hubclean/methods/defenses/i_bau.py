@@ -19,7 +19,7 @@ from hubclean.nets.training import Schedule, shuffled
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
-_REACH = 0.1  # L2 length of the steps, with pixels in [0, 1], by which second derivatives are taken
+_REACH = 0.02  # L2 length of the steps, with pixels in [0, 1], by which second derivatives are taken
 
 
 @dataclass(frozen=True)

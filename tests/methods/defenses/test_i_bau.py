@@ -78,7 +78,8 @@ def test_the_hypergradient_is_the_slope_of_the_loss_at_the_worst_perturbation() 
     def outer() -> float:
         d = worst(net, images, shrinkage)
         assert float(d.abs().max()) < 0.39
-        return float(share * raised(net, images, d) + (1 - share) * raised(net, images, torch.zeros_like(d)))
+        with torch.no_grad():
+            return float(share * raised(net, images, d) + (1 - share) * raised(net, images, torch.zeros_like(d)))
 
     numeric = []
     for parameter in net.parameters():
@@ -91,12 +92,12 @@ def test_the_hypergradient_is_the_slope_of_the_loss_at_the_worst_perturbation() 
             with torch.no_grad():
                 parameter.view(-1)[index] += 1e-4
             numeric.append((values[0] - values[1]) / 2e-4)
-    implicit, explicit = (replace_terms(net, images, d, terms, options) for terms in (60, 0))
-    assert torch.allclose(implicit, torch.tensor(numeric).double(), atol=2e-4)
+    implicit, explicit = (implicit_gradient(net, images, d, terms, options) for terms in (60, 0))
+    assert torch.allclose(implicit, torch.tensor(numeric).double(), rtol=0.01, atol=1e-3)
     assert float((explicit - implicit).norm()) > 0.03 * float(implicit.norm())
 
 
-def replace_terms(net: nn.Module, images: ImageSet, d: torch.Tensor, terms: int, options: dict[str, Any]) -> Any:
+def implicit_gradient(net: nn.Module, images: ImageSet, d: torch.Tensor, terms: int, options: dict[str, Any]) -> Any:
     run = rounds(net, images, terms=terms, **options)
     run.perturbation = d
     return gradients(run, net, images)

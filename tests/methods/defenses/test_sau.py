@@ -51,14 +51,13 @@ def test_the_search_fools_both_nets_alike(planted: Checkpoint, shaken: Checkpoin
     labels, found = DATA.fit.labels[:60], {}
     for name, options in {
         "shared": {},
-        "fooling": {"alike": 0.0, "fooled": 1.0},
         "corner": {"steps": 1, "step_size": 0.0001},
     }.items():
         ours, theirs = perturbed(planted, shaken, **options)
         both = (ours.argmax(1) == theirs.argmax(1)) & (theirs.argmax(1) != labels)
         found[name] = float(both.float().mean()), float(divergence(ours, theirs).mean())
     assert found["shared"][0] > found["corner"][0] + 0.2
-    assert found["shared"][1] < 0.7 * found["fooling"][1]
+    assert found["shared"][1] < 0.5 * found["corner"][1]
 
 
 def test_the_divergence_and_the_unlearning_are_those_of_the_formulas() -> None:
@@ -100,4 +99,4 @@ def test_a_planted_net_loses_its_backdoor_and_keeps_its_accuracy(planted: Checkp
     accuracy = [clean_accuracy(one.model, DATA.val, SESSION).value for one in (planted, cleansing.checkpoint)]
     assert after < 0.5 * before, (after, accuracy)
     assert accuracy[1] >= accuracy[0] - 0.05
-    assert "both alike" in cleansing.notes[0]
+    assert "both nets alike" in cleansing.notes[0]
