@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Case:
     splits: Splits
     triggers: tuple[Trigger, ...]
     sources: tuple[int, ...] = ()
+    before: dict[str, Any] = field(default_factory=dict)
 
 
 def opened(shared: Path, name: str, sizes: Sizes, session: Session) -> Case:
@@ -56,7 +57,9 @@ def opened(shared: Path, name: str, sizes: Sizes, session: Session) -> Case:
         sizes=sizes,
         labelling=Labelling(by="position"),
     )
-    return Case(checkpoint, splits, planted(folder, config), tuple(config.get("backdoor", {}).get("sources", ())))
+    sources = tuple(config.get("backdoor", {}).get("sources", ()))
+    case = Case(checkpoint, splits, planted(folder, config), sources)
+    return replace(case, before=figures(checkpoint, case, session))
 
 
 def figures(checkpoint: Checkpoint, case: Case, session: Session) -> dict[str, Any]:
@@ -72,12 +75,11 @@ def figures(checkpoint: Checkpoint, case: Case, session: Session) -> dict[str, A
 
 def trial(case: Case, name: str, options: dict[str, str], session: Session) -> dict[str, Any]:
     """One defense on one net."""
-    before = figures(case.checkpoint, case, session)
     started = time.monotonic()
     cleansing = build_method("defenses", name, options).cleanse(case.checkpoint, case.splits.defense, (), session)
     seconds = time.monotonic() - started
     return {
-        "before": before,
+        "before": case.before,
         "after": figures(cleansing.checkpoint, case, session),
         "kept": cleansing.kept,
         "passes": cleansing.passes,

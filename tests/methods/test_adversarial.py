@@ -62,9 +62,9 @@ def test_passes_count_the_search_too(resnet: Checkpoint) -> None:
     """40 images in two batches: what each row of a step costs, as the formulas of both methods say."""
     looked = 3 * (40 // 3)
     for defense, a_row in (
-        (IBAU(**BRIEF, terms=0), 1 + 2 / 3 + 1),  # search, both losses told, step
+        (IBAU(**BRIEF, terms=0, share=1.0), 1 + 2 / 3 + 1),  # search, both losses told, step
         (IBAU(**BRIEF, terms=0, share=0.5), 1 + 2 / 3 + 2),
-        (IBAU(**BRIEF, terms=3, share=1.0), 1 + 2 / 3 + 5 + 3),  # two differences and a slope, two rows more
+        (IBAU(**BRIEF, terms=3, share=1.0), 1 + 2 / 3 + 5 + 3),  # a slope and two differences, two rows more
         (SAU(**BRIEF), 2 * 2 + 2 + 1 / 3),
     ):
         cleansing = defense.cleanse(resnet, defense_data(), (), SESSION)

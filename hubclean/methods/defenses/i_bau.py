@@ -19,6 +19,7 @@ from hubclean.nets.training import Schedule, shuffled
 from hubclean.nets.triggers import Trigger
 from hubclean.registry import Doc
 
+_A_VALUE = 10 / (3 * 32 * 32) ** 0.5  # the paper's radius, taken for its CIFAR-10 and GTSRB, by value of an image
 _REACH = 0.02  # L2 length of the steps, with pixels in [0, 1], by which second derivatives are taken
 
 
@@ -40,13 +41,17 @@ class IBAU(AdversarialOptions):
     paper: ClassVar[str] = "I-BAU, Zeng et al., ICLR 2022"
     needs: ClassVar[Needs] = "labels"
 
-    epochs: Annotated[int, Doc("rounds, each with a new perturbation and one epoch of steps against it", 1, 10_000)] = 5
-    radius: Annotated[float, Doc("L2 norm of the perturbation, at most; pixels are in [0, 1]", 0.001, 10_000.0)] = 10.0
-    share: Annotated[float, Doc("weight of the perturbed images in the loss; clean ones have the rest", 0.0, 1.0)] = 1.0
-    terms: Annotated[int, Doc("steps of the hypergradient's fixed point; 0 = without its second part", 0, 1000)] = 5
-    steps: Annotated[int, Doc("steps of a round's search, at least: it runs over fit so often", 1, 1_000_000)] = 50
+    epochs: Annotated[int, Doc("rounds, each with a new perturbation and one epoch of steps against it", 1, 10_000)] = (
+        20
+    )
+    radius: Annotated[
+        float, Doc("L2 norm of the perturbation, pixels in [0, 1]; 0 = that of 0.18 a value, 10 at 3x32x32", 0.0, 1e5)
+    ] = 0.0
+    share: Annotated[float, Doc("weight of the perturbed images in the loss; clean ones have the rest", 0.0, 1.0)] = 0.1
+    terms: Annotated[int, Doc("steps of the hypergradient's fixed point; 0 = without its second part", 0, 1000)] = 1
+    steps: Annotated[int, Doc("steps of a round's search, at least: it runs over fit so often", 1, 1_000_000)] = 1
     ascent: Annotated[float, Doc("rate of that search", 0.0, 100_000.0)] = 10.0
-    inner_rate: Annotated[float, Doc("s, the rate in the hypergradient's fixed point", 0.0, 1000.0)] = 0.1
+    inner_rate: Annotated[float, Doc("s, the rate in the hypergradient's fixed point", 0.0, 1000.0)] = 0.5
     shrinkage: Annotated[float, Doc("c, the weight of the perturbation's squared norm", 0.0, 100.0)] = 0.001
 
     def cleanse(
@@ -75,6 +80,11 @@ class UniversalRounds:
     losses: list[tuple[float, float]] = field(default_factory=list)
     passes: float = 0.0
 
+    @property
+    def radius(self) -> float:
+        """The largest L2 norm of the perturbation."""
+        return self.options.radius or _A_VALUE * self.images.pixels[0].numel() ** 0.5
+
     def before_epoch(self, epoch: int) -> None:
         """Find the round's perturbation on the net as it is."""
         start = d = torch.zeros_like(self.images.images(slice(0, 1), self.session.device))
@@ -84,7 +94,7 @@ class UniversalRounds:
                 for pixels, labels in self._batches(purpose, done):
                     slope = self._slope(pixels, labels, d)
                     d = d + self.options.ascent * (slope - 2 * self.options.shrinkage * d)
-                    d, done = d * (self.options.radius / d.norm().clamp(min=1e-12)).clamp(max=1), done + 1
+                    d, done = d * (self.radius / d.norm().clamp(min=1e-12)).clamp(max=1), done + 1
             self.losses.append((self.raised(start), self.raised(d)))
         self.perturbation = d
 
@@ -146,6 +156,6 @@ class UniversalRounds:
         """How far the perturbation raised the loss in the first and in the last round."""
         (one, other), (clean, moved) = self.losses[0], self.losses[-1]
         return (
-            f"universal perturbation within L2 {self.options.radius:g}: loss on fit {one:.2f} without and {other:.2f} "
+            f"universal perturbation within L2 {self.radius:.3g}: loss on fit {one:.2f} without and {other:.2f} "
             f"with it in round 1, {clean:.2f} and {moved:.2f} in round {len(self.losses)}"
         )

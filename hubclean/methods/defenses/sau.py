@@ -35,13 +35,13 @@ class SAU(AdversarialOptions):
     paper: ClassVar[str] = "Shared Adversarial Unlearning, Wei et al., NeurIPS 2023"
     needs: ClassVar[Needs] = "labels"
 
-    epochs: Annotated[int, Doc("epochs of fine-tuning, 12 passes each", 1, 10_000)] = 20
-    radius: Annotated[float, Doc("largest change of a pixel in [0, 1]", 0.001, 1.0)] = 0.2
-    steps: Annotated[int, Doc("steps of the search for a perturbation", 1, 1000)] = 5
-    step_size: Annotated[float, Doc("change of a pixel in one of them", 0.0001, 1.0)] = 0.2
+    epochs: Annotated[int, Doc("epochs of fine-tuning, 8 passes each with 3 steps", 1, 10_000)] = 10
+    radius: Annotated[float, Doc("largest change of a value in [0, 1]", 0.001, 1.0)] = 1.0
+    steps: Annotated[int, Doc("steps of the search for a perturbation", 1, 1000)] = 3
+    step_size: Annotated[float, Doc("change of a value in one of them", 0.0001, 1.0)] = 0.4
     fooled: Annotated[float, Doc("a, the search's weight of the cross-entropies", 0.0, 100.0)] = 0.01
     alike: Annotated[float, Doc("b, the search's weight of the divergence of both nets", 0.0, 100.0)] = 1.0
-    unlearning: Annotated[float, Doc("l, the weight of unlearning in the loss", 0.0, 100.0)] = 1.0
+    unlearning: Annotated[float, Doc("l, the weight of unlearning in the loss", 0.0, 100.0)] = 0.3
 
     def cleanse(
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
