@@ -28,7 +28,7 @@ from hubclean.nets.datasets import Sizes, Splits
 from hubclean.nets.labels.matching import Labelling
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session, open_session
-from hubclean.nets.triggers import Trigger
+from hubclean.nets.triggers import Additive, Trigger
 from hubclean.registry import build_method
 
 CHOSEN_ON = ("badnet_mnist_patch5", "ibau_gtsrb_badnets")
@@ -40,7 +40,7 @@ class Case:
 
     checkpoint: Checkpoint
     splits: Splits
-    triggers: tuple[Trigger, ...]
+    triggers: tuple[Trigger | Additive, ...]
     sources: tuple[int, ...] = ()
     before: dict[str, Any] = field(default_factory=dict)
 
