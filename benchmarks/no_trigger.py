@@ -88,6 +88,24 @@ def trial(case: Case, name: str, options: dict[str, str], session: Session) -> d
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """The rows as docs/methods/tuning.md shows them: accuracy, ASR and robust accuracy, before and after."""
+    lines = [
+        "| net | defense | accuracy | true ASR | robust accuracy | passes | n (fit, val, test) |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        before, after = row["before"], row["after"]
+        cells = [
+            f"{100 * before[key]:.1f} -> {100 * after[key]:.1f}" if key in after else "-"
+            for key in ("clean_accuracy", "asr", "robust_accuracy")
+        ]
+        name = f"{row['net']}{' *' if row['part'] == 'chosen on' else ''}"
+        sizes = ", ".join(map(str, row["n"]))
+        lines.append(f"| {name} | {row['defense']} | {' | '.join(cells)} | {row['passes']:,} | {sizes} |")
+    return "\n".join(lines)
+
+
 def asked(text: str) -> tuple[str, dict[str, str]]:
     """Name and options of ``NAME:key=value,key=value``."""
     name, _, rest = text.partition(":")
