@@ -27,7 +27,7 @@ from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Sizes
 from hubclean.nets.session import open_session
-from hubclean.nets.triggers import Trigger
+from hubclean.nets.triggers import Additive, Trigger
 
 
 def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
@@ -44,13 +44,14 @@ def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
     return loading.wrap(net, labels=labels, name=folder.name, folder=folder, **facts), config
 
 
-def planted(folder: Path, config: dict[str, Any]) -> tuple[Trigger, ...]:
-    """The attacker's trigger; its file holds mask and mask * pattern."""
+def planted(folder: Path, config: dict[str, Any]) -> tuple[Trigger | Additive, ...]:
+    """The attacker's trigger; its file holds mask and mask * pattern, or no mask and what is added."""
     if "backdoor" not in config:
         return ()
     arrays = numpy.load(folder / "trigger.npz")
     mask, pattern = (torch.from_numpy(arrays[key].astype("float32")) for key in ("mask", "pattern"))
-    return (Trigger(mask[:1], pattern, config["backdoor"]["target"]),)
+    target = config["backdoor"]["target"]
+    return (Trigger(mask[:1], pattern, target) if mask.any() else Additive(pattern, target),)
 
 
 def main() -> None:

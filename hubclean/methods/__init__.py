@@ -7,6 +7,7 @@
 * ``masking``: masks over the whole net: MNP, RNP, ANP.
 * ``voting``: several owners decide what to prune.
 * ``tuning``: what the tuning defenses share.
+* ``adversarial``: what those share that tune on perturbed images.
 * ``shared_options``: options of one text that several methods have.
 * ``stages``: stages that build on each other.
 * ``tolerance``: within ``max_drop``; too few images.

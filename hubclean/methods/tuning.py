@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hubclean.methods.interface import Cleansing, Stage
 from hubclean.methods.shared_options import Optimizer
-from hubclean.methods.tolerance import FEW_IMAGES
+from hubclean.methods.tolerance import FEW_IMAGES, within
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.construction.classifier import prefix_of
 from hubclean.nets.images import DefenseData
@@ -116,26 +116,31 @@ def tune(
     after_step: Callable[[], None] | None = None,
     only: Collection[str] | None = None,
     rates: Mapping[str, float] | None = None,
+    before_epoch: Callable[[int], None] | None = None,
+    floor: float | None = None,
 ) -> Tuned:
     """Fine-tune ``checkpoint`` in place on ``data.fit``; see ``train`` for ``purpose`` and what follows ``keep``.
 
     Args:
         keep: the last epoch, or the first one with the highest accuracy on ``data.val``.
+        floor: with ``keep="last"``: the last epoch whose accuracy on ``data.val`` is at least this; if none has it, the
+            first one with the highest.
     """
     model = checkpoint.model
-    kept = (-1.0, 0, _state(checkpoint))
+    kept, able = (-1.0, 0, _state(checkpoint)), False
     looks = 0
 
     def look(epoch: int) -> None:
-        nonlocal kept, looks
-        if keep == "last" and epoch < schedule.epochs:
+        nonlocal kept, able, looks
+        if keep == "last" and floor is None and epoch < schedule.epochs:
             return
         state = model.state_dict()
         if not all(bool(value.isfinite().all()) for value in state.values()):
             return
         accuracy, looks = clean_accuracy(model, data.val, session).value, looks + 1
-        if accuracy > kept[0]:
-            kept = (accuracy, epoch, _state(checkpoint))
+        reached = keep == "last" and floor is not None and within(floor, accuracy, 0.0)
+        if reached or (not able and accuracy > kept[0]):
+            kept, able = (accuracy, epoch, _state(checkpoint)), reached
 
     passes = train(
         model,
@@ -149,6 +154,7 @@ def tune(
         after_step=after_step,
         only=only,
         rates=rates,
+        before_epoch=before_epoch,
     )
     accuracy, epoch, state = kept
     model.load_state_dict(state)

@@ -74,6 +74,7 @@ def train(
     after_step: Callable[[], None] | None = None,
     only: Collection[str] | None = None,
     rates: Mapping[str, float] | None = None,
+    before_epoch: Callable[[int], None] | None = None,
 ) -> int:
     """Train in place; gradients are off again and the model in eval mode when it returns. Gradients are cut at norm 5.
 
@@ -86,6 +87,7 @@ def train(
         after_step: called after every step of the optimiser, to put weights back where they belong.
         only: names of the parameters that train (of ``model.named_parameters()``); all of them where ``None``.
         rates: parameter name -> a first learning rate of its own, in place of ``schedule.rate``.
+        before_epoch: called in eval mode with the number of finished epochs, 0 at first.
 
     Returns:
         How many images went forward and backward, a sharpness-aware step counting its batch twice.
@@ -99,6 +101,9 @@ def train(
         masks = {name: mask.to(session.device) for name, mask in (held or {}).items()}
         session.progress.start(f"training ({purpose})", steps)
         for epoch in range(schedule.epochs):
+            if before_epoch is not None:
+                model.eval()
+                before_epoch(epoch)
             _mode(model, schedule)
             for pixels, labels in shuffled(images, schedule, session, purpose, epoch):
                 passes += _gradients(runner, trained, (pixels, labels), loss, schedule, session)

@@ -25,6 +25,7 @@ from hubclean.registry import Doc, build_method, methods, options_of
 
 _STARTS = 201  # no detector has so many seeds, and the final probes have others
 _ORDER = "fine-pruning,nc-unlearn,ft-sam,nc-prune,fst,mnp"
+_BLIND = "sau"  # goes first where no trigger was recovered (docs/methods/tuning.md#where-no-trigger-was-recovered)
 
 
 @dataclass(frozen=True)
@@ -39,10 +40,11 @@ class Auto:
     of at most ``enough``, and begins no further defense after ``budget`` seconds. ``max_drop`` is handed to every
     defense that has one. The planted trigger is never seen; the others stand in for it.
 
-    Without a recovered trigger only accuracy can judge: the first defense of ``order`` that works without triggers and
-    stays within the tolerance is kept. If nothing is accepted the checkpoint stays as it was, and a note says so.
-    Filters (``nc-filter``) change no weights and are not tried. No paper; the order follows the bench
-    (docs/results/defenses.md): what was most often within tolerance with a low planted ASR comes first.
+    Without a recovered trigger only accuracy can judge: the first defense that works without triggers and stays within
+    the tolerance is kept; before those of the default ``order`` it tries ``sau``, which needs none. If nothing is
+    accepted the checkpoint stays as it was, and a note says so. Filters (``nc-filter``) change no weights and are not
+    tried. No paper; the order follows the bench (docs/results/defenses.md): what was most often within tolerance with a
+    low planted ASR comes first.
     """
 
     name: ClassVar[str] = "auto"
@@ -63,7 +65,7 @@ class Auto:
         Raises:
             OptionError: ``order`` names no defense, an unknown one, or ``auto`` itself.
         """
-        defenses = [build_method("defenses", name, self._shared(name)) for name in self._names()]
+        defenses = [build_method("defenses", name, self._shared(name)) for name in self._names(triggers)]
         started = time.monotonic()
         judges, inverting = self._judges(checkpoint, data, triggers, session)
         before = clean_accuracy(checkpoint.model, data.val, session)
@@ -108,13 +110,13 @@ class Auto:
         session.progress.finish()
         return tuple(made), passes
 
-    def _names(self) -> list[str]:
+    def _names(self, triggers: tuple[Trigger, ...]) -> list[str]:
         names = [name.strip() for name in self.order.split(",") if name.strip()]
         known = sorted(methods("defenses").keys() - {self.name})
         wrong = [name for name in names if name not in known]
         if wrong or not names:
             raise OptionError(f"auto: order={self.order} must name defenses among {', '.join(known)}")
-        return names
+        return names if triggers or self.order != _ORDER else [_BLIND, *names]
 
     def _shared(self, name: str) -> dict[str, str]:
         known = {row.name for row in options_of(methods("defenses")[name])}

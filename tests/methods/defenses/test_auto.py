@@ -203,6 +203,18 @@ def test_without_triggers_the_first_accepted_defense_is_kept(run: Any) -> None:
     assert result.trials[0].asr is None
 
 
+def test_without_triggers_sau_goes_before_the_default_order(run: Any) -> None:
+    order = Auto().order
+    for triggers, given, kept in (
+        ((), order, "sau all"),
+        ((), f"{order},none", "fine-pruning all"),
+        ((trigger(),), order, "fine-pruning all"),
+    ):
+        names = {*given.split(","), "sau"}
+        result = run(*(standing(name, ("all", 0.98, 0.0)) for name in names), triggers=triggers, order=given)
+        assert result.kept == kept
+
+
 @pytest.mark.parametrize("order", ["", "auto", "fine-pruning,no-such", "none,auto"])
 def test_an_order_that_cannot_be_is_refused(order: str) -> None:
     with pytest.raises(OptionError, match="must name defenses among"):
