@@ -42,8 +42,8 @@ output [ {{ name: "logits" data_type: TYPE_FP32 dims: [ 2 ] }} ]
 
 def torch_repo(library: str, **files: Content) -> Repo:
     """Weights of torch and other files; ``__`` in a name stands for the dot."""
-    held = {path.replace("__", "."): content for path, content in files.items()}
-    return {"pytorch_model.bin": torch_zip(WEIGHTS), "README.md": CARD.format(library)} | held
+    repo: Repo = {"pytorch_model.bin": torch_zip(WEIGHTS), "README.md": CARD.format(library)}
+    return repo | {path.replace("__", "."): content for path, content in files.items()}
 
 
 def speech(characters: str) -> Repo:

@@ -16,7 +16,7 @@ PROGRAM = zipped({"model/archive_format": "pt2", "model/models/model.json": "{}"
 
 def spec(context: Any) -> str:
     """What torch's treespec_dumps writes for an output of one node of transformers."""
-    leaf = {"type": None, "context": None, "children_spec": []}
+    leaf: dict[str, Any] = {"type": None, "context": None, "children_spec": []}
     node = {"type": "transformers.cache_utils:StaticCache", "context": json.dumps(context), "children_spec": [leaf]}
     return json.dumps([1, node])
 
@@ -36,7 +36,8 @@ def export(file: str = "model.pt2", context: Any = None) -> Repo:
         "export_format": "dynamo",
         "components": {"model": {"file": file, "metadata": described}},
     }
-    return vit({"export.json": manifest} | ({file: PROGRAM} if file == "model.pt2" else {}))
+    files: Repo = {"export.json": manifest}
+    return vit(files | ({file: PROGRAM} if file == "model.pt2" else {}))
 
 
 def swapped() -> str:

@@ -89,7 +89,8 @@ def swapped(template: str) -> bytes:
 
 def beside(body: bytes, recipe: str | None = None) -> Repo:
     """A ViT with a GGUF file, and a recipe if there is one."""
-    return vit({"model-q4_0.gguf": body} | ({} if recipe is None else {"Modelfile": recipe}))
+    files: Repo = {"model-q4_0.gguf": body}
+    return vit(files | ({} if recipe is None else {"Modelfile": recipe}))
 
 
 CASES = [
