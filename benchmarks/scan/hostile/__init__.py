@@ -1,8 +1,9 @@
-"""A red team's own cases: hostile repos and benign twins of the same shape, in two disjoint sets of the same kinds.
+"""A red team's own cases: hostile repos and benign twins of the same shape, in three disjoint sets of the same kinds.
 
 The cases were written from the policy and from the loaders' sources, never from the scanners' code. Set A may be
-mended on; set B is held out from those who mend. Code builds all bytes; nothing here is loaded or run, and a payload
-is no more than ``os.system("true")``.
+mended on; sets B and C are held out from those who mend, C was written by others after B
+had been measured. Code builds all bytes; nothing here is loaded or run, and a payload is no more than
+``os.system("true")``.
 
 Start here: ``cases.py`` says what a case is.
 
@@ -13,7 +14,7 @@ Start here: ``cases.py`` says what a case is.
 - ``hdf5_bytes.py``   HDF5 by hand: groups, attributes, links, external storage, a user block
 - ``keras_bytes.py``  configs and files of Keras, saved_model.pb
 - ``onnx_bytes.py``   ONNX models
-- ``a/``, ``b/``      the two sets, one module a kind
+- ``a/ b/ c/``        the three sets, one module a kind
 - ``sets.py``         all cases of a set, and how often each kind occurs
 - ``table.py``        scans every case on a local folder and counts
 """

@@ -1,4 +1,4 @@
-"""The cases of a set, by kind: every module of ``a/`` or ``b/`` is a kind."""
+"""The cases of a set, by kind: every module of ``a/``, ``b/`` or ``c/`` is a kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.scan.hostile.cases import Case
 
 
 def cases(name: str) -> dict[str, tuple[Case, ...]]:
-    """Kind and cases of set ``a`` or ``b``, in the order of the modules' names."""
+    """Kind and cases of set ``a``, ``b`` or ``c``, in the order of the modules' names."""
     package = importlib.import_module(f"benchmarks.scan.hostile.{name}")
     found: dict[str, tuple[Case, ...]] = {}
     for module in sorted(pkgutil.iter_modules(package.__path__), key=lambda one: one.name):

@@ -3,7 +3,8 @@
 PYTHONPATH=.:tests python -m benchmarks.scan.hostile.table --set a --out FILE.json
 
 A hostile case is right with exit code 1, a twin with 0. All that is not right is listed. ``--counts`` leaves the list
-out (set B is held out). Another set that FILE.json already holds stays as it is. Nothing is drawn at random: no seeds.
+out (sets B and C are held out). Another set that FILE.json already holds stays as it is. Nothing is drawn at random: no
+seeds.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def commit() -> str:
 def main() -> None:
     """Scan, count, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--set", choices=("a", "b"), required=True)
+    parser.add_argument("--set", choices=("a", "b", "c"), required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--only", default="", help="part of KIND/NAME")
     parser.add_argument("--counts", action="store_true", help="no list of cases")

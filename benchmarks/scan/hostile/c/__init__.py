@@ -1,0 +1,1 @@
+"""Set C: a second red team's, frozen before its first run; held out. One module a kind; each has ``CASES``."""
