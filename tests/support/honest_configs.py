@@ -112,6 +112,10 @@ BENIGN: list[tuple[str, Files]] = [
     ("transformers", {"tokenizer_config.json": {"mecab_kwargs": {"mecab_dic": "unidic_lite"}, "sp_model_kwargs": {}}}),
     ("named", {"samples.json": {"text": "__import__('os').system('id')", "prompt": "never call eval(x) in it"}}),
     ("names", {"My film \u29f8 part 2.mp4.txt": b"a\n"}),
+    (
+        "sentences",
+        {"0_W/wordembedding_config.json": {"tokenizer_class": "sentence_transformers.models.X"}},
+    ),
     ("named", {"tools.json": {"blocklist": ["os.system", "subprocess.Popen"], "text": "os.system"[:4]}}),
     ("named", {"configs/inference.json": {"imports": ["$import glob", "$import os"], "x": "$os.path.join(@a, 'b')"}}),
     (

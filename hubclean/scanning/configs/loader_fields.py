@@ -246,9 +246,9 @@ FIELDS: tuple[LoaderField, ...] = (
     # sentence-transformers
     LoaderField(
         "sentence-transformers",
-        ("activation_function", "activation_fn", "sbert_ce_default_activation_function"),
+        ("activation_function", "activation_fn", "sbert_ce_default_activation_function", "tokenizer_class"),
         "import",
-        "base/modules/dense, util.import_from_string; torch.hub and the like are called without arguments in 3.4",
+        "base/modules/dense, WordEmbeddings: import_from_string; torch.hub is called without arguments in 3.4",
         own=("torch.nn", "sentence_transformers"),
         dotted=True,
     ),
@@ -271,6 +271,7 @@ FIELDS: tuple[LoaderField, ...] = (
         files=("open_clip_config.json",),
     ),
     LoaderField("open_clip", ("bpe_path",), "member", "tokenizer.SimpleTokenizer", anywhere=True),
+    LoaderField("several", ("custom_ops_library", "op_library_filename"), "code", "onnxruntime-genai: native code"),
     # Hydra, OmegaConf, and words of many trainers for the same
     LoaderField("hydra", ("_target_", "custom_objects"), "code", "hydra.utils.instantiate"),
     LoaderField(

@@ -42,6 +42,7 @@ _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,20}:(?://|\\\\)[^\s;'\",]{1,200
 _LOCAL = re.compile(r"file:(?:///(?![/\\])|//localhost/|(?![/\\]{2}|\\))")
 _CLIMBS = re.compile(r"\.\.|%2e|\\")
 _TRUSTED = re.compile(r"--trusted-h\w*[=\s]+(\S{1,200})")
+_CODING = re.compile(rb"coding[:=]\s*(?:utf[-_]?7|u7|unicode[-_]1[-_]1[-_]utf[-_]7)\b", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:^|[ \t])#.*")
 
 
@@ -99,7 +100,9 @@ def _host(address: str) -> str:
 
 def _lines(text: bytes) -> Iterator[str]:
     """Lines as pip joins them: a backslash at the end goes on, what stands behind a number sign is left out."""
-    plain = text.decode("utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig", "replace")
+    said = _CODING.search(b"\n".join(text[:1000].splitlines()[:2]))
+    coding = "utf-16" if text[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-7" if said else "utf-8-sig"
+    plain = text.decode(coding, "replace")
     joined: list[str] = []
     for row in plain.splitlines():
         line = _COMMENT.sub("", row)

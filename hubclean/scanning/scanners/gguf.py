@@ -35,7 +35,7 @@ class Gguf:
             try:
                 found = read_gguf(RepoSource(reader, entry))
             except AbsurdGguf as error:
-                yield from judged(entry, [Problem("HC-NET-004", str(error), error.offset)], [], "")
+                yield from judged(entry, [Problem("HC-NET-004", str(error), error.offset, hostile=True)], [], "")
                 return
             yield from _judged(entry, found)
 

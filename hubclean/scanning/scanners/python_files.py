@@ -21,6 +21,19 @@ from hubclean.scanning.scanners import Judgement, each, not_checked
 
 _WORD = re.compile(r"""["/.]([^"/.\n]{1,255}+)(?=\.\w)""")
 _SIGNS = re.compile(r"""["/.]""")
+_STARTED = ("sitecustomize.py", "usercustomize.py")
+_LIBRARIES = (
+    "torch",
+    "numpy",
+    "safetensors",
+    "transformers",
+    "timm",
+    "huggingface_hub",
+    "tokenizers",
+    "accelerate",
+    "PIL",
+)
+_SHADOWS = frozenset(f"{name}{tail}" for name in _LIBRARIES for tail in (".py", "/__init__.py"))
 _GENERATES = re.compile(r"(^|/)custom_generate/generate\.py$")
 _LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
 # Python's own parser takes the square of their number for the fields of one f-string, and for the parts of one name.
@@ -66,6 +79,10 @@ class PythonFiles:
 
 def _by_place(path: str) -> str:
     """What runs a file because of its name; from a folder without asking, before transformers 5."""
+    if path in _STARTED:
+        return " that Python runs when it starts in this folder"
+    if path in _SHADOWS:
+        return " that Python imports in place of the library of that name"
     return " that generate(custom_generate=...) runs" if _GENERATES.search(path) else ""
 
 

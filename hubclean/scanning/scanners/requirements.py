@@ -18,7 +18,7 @@ from hubclean.scanning.scanners import Judgement, each, not_checked, ok
 
 _NAMES = re.compile(
     r"(^|[/_.-])(requirements|constraints)[\w.-]*\.(txt|in)$|(^|/)requirements/[^/]+\.(txt|in)$"
-    r"|(^|/)(conda|environment)[\w.-]*\.ya?ml$|(^|/)(uv|poetry|pdm)\.lock$|(^|/)Pipfile\.lock$|(^|/)pip\.(conf|ini)$",
+    r"|(^|/)(conda|environment|python_env)[\w.-]*\.ya?ml$|(^|/)(uv|poetry|pdm)\.lock$|(^|/)Pipfile\.lock$|(^|/)pip\.(conf|ini)$",
     re.IGNORECASE,
 )
 _PROJECTS = re.compile(r"(^|/)((pyproject|uv|pixi)\.toml|Pipfile)$")

@@ -20,7 +20,7 @@ DEEPEST = 64
 # A tag has an exclamation mark, an escape a backslash; keys are spelled out otherwise.
 # MONAI's expressions (``${`` alone is OmegaConf's), and code that YOLO evaluates.
 _EVALUATED = re.compile(r"""[:\-\[,"'\s]\$[A-Za-z_@(\[{]|__[a-z]+__|\b(?:eval|exec|compile|getattr)\s*\(""")
-_SIGNS = ("!", "\\", "_target_", "class_path", "chat_template")
+_SIGNS = ("!", "\\", "_target_", "class_path", "chat_template", "_BASE_")
 
 
 @dataclass(frozen=True, slots=True)

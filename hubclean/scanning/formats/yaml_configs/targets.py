@@ -51,17 +51,23 @@ def yaml_problems(file: YamlFile) -> dict[Problem, int]:
         if (problem := tag_problem(tag.name)) is not None:
             found.setdefault(problem, tag.at)
     whole = functools.cache(lambda: _spelled(file.pairs))
+    made = frozenset(pair.keys[:at] for pair in file.pairs for at, key in enumerate(pair.keys) if key == "params")
     for pair in file.pairs:
-        if (problem := _of_pair(pair, whole)) is not None:
+        if (problem := _of_pair(pair, whole, made)) is not None:
             found.setdefault(problem, pair.at)
     return found
 
 
-def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]]) -> Problem | None:
+def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]], made: frozenset[tuple[str, ...]]) -> Problem | None:
+    """What one pair asks for; ``made`` leads to the mappings with ``params``, whose ``name`` pyannote imports."""
     if pair.keys[-1] in ("_target_", "class_path"):
         return _target(pair, spelled)
     shown = f"{pair.keys[-1][:80]} is {pair.value[:120]!r} in YAML"
-    if is_called(pair.value, pair.keys):
+    if pair.keys[-1] == "_BASE_" and _OUTSIDE.search(pair.value):
+        what = f"{shown}: detectron2 reads it with PyYAML's unsafe loader"
+        return Problem("HC-CFG-003", what, advice="load nothing from there; remove the line", hostile=True)
+    keys = (*pair.keys[:-1], "class") if pair.keys[:-1] in made else pair.keys
+    if is_called(pair.value, keys):
         what = f"{shown}: whoever makes what a config names runs it"
         return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
     if pair.keys[-1].lower() not in WORDS and (reached := evaluated(pair.value)):
@@ -152,7 +158,8 @@ def _target(pair: Pair, spelled: Callable[[], frozenset[str]]) -> Problem | None
     """Hydra's and Lightning's own record of a run: they call what the owner of a program wrote, if it reads it."""
     key, value = pair.keys[-1], pair.value.strip()
     module, _, name = value.rpartition(".")
-    dangerous = bool(name) and is_dangerous(module or "builtins", name)
+    # What a run's own program made of its own classes is in no module that another program has.
+    dangerous = bool(name) and module != "__main__" and is_dangerous(module or "builtins", name)
     if "${" in value:  # put together when it is read: of parts that may be anything
         whole = value.startswith("${") and value.endswith("}") and value.count("${") == 1
         dangerous = not whole or names_calls(value) or bool(spelled())
