@@ -1,4 +1,4 @@
-"""A fifth of the classifiers of timm, transformers and torchvision is located on meta; real ones are proved by numbers.
+"""A twentieth of the classifiers of timm, transformers and torchvision is located on meta; real ones are proved by numbers.
 
 ``make coverage`` does the whole list.
 """
@@ -14,8 +14,8 @@ from benchmarks import coverage, coverage_table
 from benchmarks.catalogue import Entry, entries, smallest
 
 # One part takes some ten seconds; several run side by side. All of the list would take CI five minutes.
-PARTS = 10
-SHARE = 5
+PARTS = 4
+SHARE = 20
 # What the whole table takes too long for here is proved by ``make coverage``.
 COSTLY = frozenset(
     [
@@ -56,13 +56,20 @@ COSTLY = frozenset(
         "vitamin",
         "volo",
         "visformer",
+        "byoanet",
+        "mvitv2",
+        "nest",
+        "twins",
+        "hiera",
+        "focalnet",
+        "swin_transformer_v2_cr",
         "sequencer",
     ]
 )
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_fifth_classifier_is_located_from_its_config_alone(part: int) -> None:
+def test_every_twentieth_classifier_is_located_from_its_config_alone(part: int) -> None:
     for entry in entries()[::SHARE][part::PARTS]:
         row = coverage.guarded("survey", entry)
         if entry.refused:
