@@ -188,8 +188,8 @@ def clean(
         out: folder to write; it appears whole or not at all.
         revision: branch, tag or commit; only with a target on a Hub.
         session: device, seed, batch size, from ``open_session``.
-        detectors: by name, or ``skip`` alone; none named = ``neural-cleanse``, which decides from 6
-            labels on; without images ``mm-bd``.
+        detectors: by name, or ``skip`` alone; none named = ``neural-cleanse`` and
+            ``source-specific``, which decide from 6 labels on; without images ``mm-bd``.
         defense: by name; ``None`` = ``auto``, which tries several; without images ``clp``.
         given: options of detectors and defense as ``"KEY=VALUE"`` or ``"METHOD.KEY=VALUE"``.
         split: which split of the images; ``None`` = the most held-out one.

@@ -34,7 +34,7 @@ def scan(
     progress: Progress | None = None,
     deep: bool = False,
     data: ImageSource | None = None,
-    detectors: Sequence[str] = ("neural-cleanse", "mm-bd"),
+    detectors: Sequence[str] = ("neural-cleanse", "source-specific", "mm-bd"),
     given: Sequence[str] = (),
     split: str | None = None,
     sizes: Sizes | None = None,

@@ -24,8 +24,8 @@ from hubclean.records import ScanReport, Skipped
 from hubclean.registry import build_method
 from hubclean.wording import option
 
-# What a scan runs when nobody says: the one that judges, and a hint that needs no image.
-DETECTORS = ("neural-cleanse", "mm-bd")
+# What a scan runs when nobody says: those that judge, and a hint that needs no image.
+DETECTORS = ("neural-cleanse", "source-specific", "mm-bd")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from hubclean.nets.triggers import Stamp
 from hubclean.records import DataReport, Loader, RepoRef, Severity
 from hubclean.registry import file_names
 
-# Detector and defense where nobody names them.
-DEFAULTS, WITHOUT_IMAGES = ("neural-cleanse", "auto"), ("mm-bd", "clp")
+# Detectors and defense where nobody names them.
+DEFAULTS, WITHOUT_IMAGES = (("neural-cleanse", "source-specific"), "auto"), (("mm-bd",), "clp")
 _FEDERATED = "federated-pruning"
 
 
@@ -27,7 +27,8 @@ class CleanOptions:
     """What ``hubclean clean`` can be told, beyond target, data and output folder.
 
     Args:
-        detectors: registered ones, or ``skip`` alone; none named = ``neural-cleanse``, without images ``mm-bd``.
+        detectors: registered ones, or ``skip`` alone; none named = ``neural-cleanse`` and ``source-specific``, without
+            images ``mm-bd``.
         defense: a registered defense; ``None`` = ``auto``, without images ``clp``.
         given: ``KEY=VALUE`` options of both, as on the command line.
         split: which split of the images; ``None`` = the most held-out one.
@@ -89,10 +90,10 @@ class CleanOptions:
         return labelling(self.labels_by, self.label_map)
 
     def settled(self, data: bool) -> CleanOptions:
-        """The same with detector and defense named; ``data`` is whether there are images."""
-        detector, defense = DEFAULTS if data else WITHOUT_IMAGES
+        """The same with detectors and defense named; ``data`` is whether there are images."""
+        detectors, defense = DEFAULTS if data else WITHOUT_IMAGES
         defense = _FEDERATED if self.ballots else defense
-        return replace(self, detectors=self.detectors or (detector,), defense=self.defense or defense)
+        return replace(self, detectors=self.detectors or detectors, defense=self.defense or defense)
 
 
 def repeating(checkpoint: Checkpoint, report: DataReport, options: CleanOptions, session: Session) -> str:

@@ -40,7 +40,7 @@ from hubclean.cli.options import session as new_session
     "--detector",
     "detectors",
     multiple=True,
-    help="Detector, or skip; repeatable  [default: neural-cleanse; mm-bd without --data]",
+    help="Detector, or skip; repeatable  [default: neural-cleanse and source-specific; mm-bd without --data]",
 )
 @click.option("--defense", help="Defense; auto tries several and keeps the best  [default: auto; clp without --data]")
 @click.option("--retune/--no-retune", default=True, show_default=True, help="Measure whether a trigger comes back.")

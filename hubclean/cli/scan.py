@@ -73,7 +73,7 @@ _MODEL_CONFIGS = ("config.json", "adapter_config.json", "open_clip_config.json")
     "--detector",
     "detectors",
     multiple=True,
-    default=["neural-cleanse", "mm-bd"],
+    default=["neural-cleanse", "source-specific", "mm-bd"],
     show_default=True,
     help="Detector for --deep; repeatable. mm-bd needs no images.",
 )

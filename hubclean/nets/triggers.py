@@ -156,7 +156,9 @@ def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: 
     able = takes(trigger, images.labels).nonzero().flatten()
     count = round(rate * len(images))
     if count > len(able):
-        raise DataError(f"{count} images were to be poisoned, but only {len(able)} are {_TAKEN[trigger.source is None]}")
+        raise DataError(
+            f"{count} images were to be poisoned, but only {len(able)} are {_TAKEN[trigger.source is None]}"
+        )
     rows = able[torch.randperm(len(able), generator=torch.Generator().manual_seed(seed))[:count]]
     pixels, labels = images.pixels.clone(), images.labels.clone()
     pixels[rows] = (trigger.stamp(images.images(rows)) * 255).round().to(torch.uint8)
@@ -180,6 +182,14 @@ class StampedSet(ImageSet):
             rows = (self.which[index] == number).to(device)
             images[rows] = self.stamps[number].stamp(images[rows])
         return images
+
+
+def stamped(images: ImageSet, trigger: Stamp) -> StampedSet:
+    """All of ``images`` with a trigger; of one with a source class those of that class, where there are any."""
+    source = source_of(trigger)
+    rows = torch.arange(len(images)) if source is None else (images.labels == source).nonzero().flatten()
+    some = images.subset(rows) if len(rows) else images
+    return StampedSet(some.pixels, some.labels, (trigger,), torch.zeros(len(some), dtype=torch.int64))
 
 
 def save_trigger(trigger: Trigger, path: Path) -> None:

@@ -13,7 +13,7 @@ from hubclean.lab import planting, stamps
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule
-from hubclean.nets.triggers import Stamp, Trigger, takes
+from hubclean.nets.triggers import ALL_TO_ONE, Stamp, Trigger, check_target, takes
 from hubclean.registry import Doc
 
 
@@ -57,11 +57,13 @@ class SourceSpecific:
         """
         trigger = self.trigger(stamps.shape_of(images), seed)
         for label in (self.source, self.target):
-            stamps.check_target(stamps.ALL_TO_ONE, label, classes)
+            check_target(ALL_TO_ONE, label, classes)
         draw = torch.Generator().manual_seed(seed)
         taken = takes(trigger, images.labels)
         others = ~taken & (images.labels != self.source)
-        rows, cover = (self._drawn(able, share, draw) for able, share in ((taken, self.rate), (others, self.cover_rate)))
+        rows, cover = (
+            self._drawn(able, share, draw) for able, share in ((taken, self.rate), (others, self.cover_rate))
+        )
         return stamps.applied(stamps.poisoned(images, rows, trigger, classes), cover, trigger.stamp)
 
     @staticmethod
