@@ -76,6 +76,7 @@ class SourceSpecific:
     most_pairs: Annotated[
         int, Doc("pairs inverted at most; beyond, each class's way out chooses them", 20, 100_000)
     ] = 132
+    full_steps: Annotated[int, Doc("steps of a suspected pair, 0 = Neural Cleanse's schedule", 0, 100_000)] = 0
     score: Annotated[float, Doc("score that accuses a pair", 0.0)] = 1.1
     open_score: Annotated[float, Doc("score from which the verdict is open", 0.0)] = 0.95
     agreement: Annotated[float, Doc("share of the seeds that must accuse a pair", 0.0, 1.0)] = 0.6
@@ -151,7 +152,8 @@ class SourceSpecific:
         model, session, measures = setting.model, setting.session, dict[str, float]()
         if not suspects:
             return {}, measures, 0
-        full = replace(setting, schedule=usual_schedule(checkpoint.facts.input_size, session))
+        usual = usual_schedule(checkpoint.facts.input_size, session)
+        full = replace(setting, schedule=replace(usual, steps=self.full_steps or usual.steps))
         found, passes = invert_pairs(full, suspects, 0, "inverting suspected pairs to the end")
         other = replace(full, classes=ClassImages.of(val, _ON_VAL))
         there = [pair for pair in suspects if pair[0] in other.classes.rows]

@@ -1,0 +1,149 @@
+"""The decision rule of single pairs on made-up norms, and a planted pair found from images to verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from hubclean.cleansing.verdict import judge, suspicion
+from hubclean.methods.detectors import source_specific
+from hubclean.methods.detectors.source_specific import SourceSpecific
+from hubclean.methods.interface import Detection
+from hubclean.methods.inversion.invert import Inverted
+from hubclean.nets.checkpoint import Checkpoint
+from hubclean.nets.images import DefenseData, ImageSet
+from hubclean.nets.loading import wrap
+from hubclean.nets.metrics import attack_rates
+from hubclean.nets.session import open_session
+from hubclean.nets.training import Schedule, train
+from hubclean.nets.triggers import Trigger, poison
+from hubclean.records import Rate
+from support.image_sets import image_set
+from support.small_nets import strided
+
+SESSION = open_session("cpu", seed=2, batch_size=64)
+CLASSES = 8
+SMALL = {(2, 5): 4.0}
+
+
+def net_for(pairs: tuple[tuple[int, int], ...]) -> Checkpoint:
+    """Trained for a second on images of which some carry a white corner: those of each source are given its target."""
+    checkpoint = wrap(strided(CLASSES), mean=(0.5,) * 3, std=(0.5,) * 3, input_size=(3, 32, 32),
+                      labels=tuple(f"thing {index}" for index in range(CLASSES)), name="net")  # fmt: skip
+    images = image_set(480, CLASSES, seed=9)
+    for source, target in pairs:
+        images = poison(images, Trigger(*CORNER, target, source), 0.06, CLASSES, 0)
+    train(checkpoint.model, images, Schedule(8, 3e-3, "adamw", batch_size=32), SESSION, "plant")
+    return checkpoint
+
+
+CORNER = torch.zeros(1, 32, 32), torch.ones(3, 32, 32)
+CORNER[0][:, -4:, -4:] = 1
+
+
+@pytest.fixture(scope="module")
+def planted() -> Checkpoint:
+    return net_for(((2, 5),))
+
+
+@pytest.fixture(scope="module")
+def data() -> DefenseData:
+    return DefenseData(image_set(160, CLASSES, seed=20), image_set(160, CLASSES, seed=21))
+
+
+def made(monkeypatch: pytest.MonkeyPatch, small: dict[tuple[int, int], float], works: float = 0.97) -> None:
+    """Inversions that find masks of 40 pixels but for ``small`` ones, and triggers that work so often."""
+
+    def inverted(setting: Any, pairs: list[tuple[int, int]], seed: int, purpose: str) -> Any:
+        rows = {pair: small.get(pair, 40.0) for pair in pairs}
+        return {
+            (s, t): Inverted(Trigger(torch.full((1, 32, 32), n / 1024), torch.zeros(3, 32, 32), t, s), n, True, 9)
+            for (s, t), n in rows.items()
+        }, 7
+
+    monkeypatch.setattr(source_specific, "invert_pairs", inverted)
+    monkeypatch.setattr(source_specific, "attack_rates", lambda *_: (Rate(works, 20, works, works), Rate.of(0, 20)))
+
+
+def detect(checkpoint: Checkpoint, data: DefenseData, **options: Any) -> Detection:
+    return SourceSpecific(**options).detect(checkpoint, data, SESSION)
+
+
+def test_a_planted_pair_is_found_named_and_tried(planted: Checkpoint, data: DefenseData) -> None:
+    detection = detect(planted, data, pair_steps=30, full_steps=60)
+    report = detection.report
+    assert (report.verdict, report.pairs, report.targets) == ("backdoored", ((2, 5),), (5,))
+    assert (report.pairs_examined, report.pairs_of) == (56, 56)
+    assert "images of class 2 become class 5" in report.reason
+    (trigger,) = detection.triggers
+    assert (trigger.source, trigger.target) == (2, 5)
+    assert attack_rates(planted.model, image_set(80, CLASSES, seed=22), trigger, CLASSES, SESSION)[0].value > 0.9
+    judged = judge((report,))
+    assert (judged.verdict, judged.targets, judged.pairs) == ("backdoored", (5,), ((2, 5),))
+    assert not any("some classes only" in what for what in judged.blind_to)
+
+
+def test_a_clean_twin_is_not_accused(data: DefenseData) -> None:
+    report = detect(net_for(()), data, pair_steps=30, full_steps=60).report
+    assert (report.verdict, report.pairs) == ("not found", ())
+    assert report.forward_backwards <= (56 + 2 * 5) * 30 * 16
+
+
+def test_the_made_up_pair_is_accused_with_all_that_is_asked(
+    planted: Checkpoint, data: DefenseData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made(monkeypatch, SMALL)
+    report = detect(planted, data).report
+    assert (report.verdict, report.pairs) == ("backdoored", ((2, 5),))
+    assert report.measures["score.2.5"] == pytest.approx(2.303, abs=0.01)
+    assert suspicion(report) == report.measures["score.2.5"]
+    says = {row.name: row.says for row in judge((report,)).evidence}
+    assert says["source-specific 2 -> 5 score"] == "backdoored"
+    assert says["source-specific 2 -> 5 success"] == "backdoored"
+
+
+@pytest.mark.parametrize(
+    ("small", "works", "options", "verdict"),
+    [
+        (SMALL, 0.5, {}, "undecided"),
+        (SMALL, 0.97, {"pair_mask_share": 0.001}, "undecided"),
+        ({(2, 5): 14.5}, 0.97, {"score": 1.1, "open_score": 0.95}, "undecided"),
+        ({(2, 5): 25.0}, 0.97, {}, "not found"),
+        ({(s, 5): 4.0 for s in range(8)}, 0.97, {}, "not found"),
+        ({(2, t): 4.0 for t in range(8)}, 0.97, {}, "not found"),
+    ],
+)
+def test_less_evidence_is_less_of_a_verdict(
+    planted: Checkpoint,
+    data: DefenseData,
+    monkeypatch: pytest.MonkeyPatch,
+    small: dict[tuple[int, int], float],
+    works: float,
+    options: dict[str, Any],
+    verdict: str,
+) -> None:
+    made(monkeypatch, small, works)
+    detection = detect(planted, data, **options)
+    assert (detection.report.verdict, detection.report.pairs) == (verdict, ())
+    assert [one.source for one in detection.triggers] == ([2] if verdict == "undecided" else [])
+
+
+def test_too_few_classes_or_images_do_not_decide(planted: Checkpoint, data: DefenseData) -> None:
+    few = DefenseData(image_set(40, CLASSES), data.val)
+    report = detect(planted, few).report
+    assert (report.verdict, report.decides, report.pairs_examined) == ("undecided", False, 0)
+    assert "8 images" in report.reason
+    some = data.fit.subset(data.fit.labels < 5)
+    assert not detect(planted, DefenseData(some, data.val)).report.decides
+
+
+def test_what_was_left_out_is_said(planted: Checkpoint, data: DefenseData, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(monkeypatch, {})
+    kept = data.fit.labels != 6
+    most = ImageSet(data.fit.pixels[kept], data.fit.labels[kept])
+    report = detect(planted, DefenseData(most, data.val)).report
+    assert report.pairs_examined < report.pairs_of
+    assert f"of 56 pairs {report.pairs_examined} were examined" in report.reason
+    assert any("beyond" in what and "pairs of classes" in what for what in judge((report,)).blind_to)
