@@ -45,12 +45,13 @@ def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
 
 
 def planted(folder: Path, config: dict[str, Any]) -> tuple[Trigger, ...]:
-    """The attacker's trigger; its file holds mask and mask * pattern."""
+    """The attacker's trigger, with its source class where it has one; its file holds mask and mask * pattern."""
     if "backdoor" not in config:
         return ()
     arrays = numpy.load(folder / "trigger.npz")
     mask, pattern = (torch.from_numpy(arrays[key].astype("float32")) for key in ("mask", "pattern"))
-    return (Trigger(mask[:1], pattern, config["backdoor"]["target"]),)
+    sources = config["backdoor"].get("sources", [])
+    return (Trigger(mask[:1], pattern, config["backdoor"]["target"], sources[0] if len(sources) == 1 else None),)
 
 
 def main() -> None:
