@@ -17,7 +17,7 @@ _SURE_TRANSFER = 0.9
 _HINT = 0.05
 # Measures of a pair of classes, with the option of its detector that each is compared with.
 _PAIR_LIMITS = {"score": "score", "share": "pair_mask_share", "success": "pair_asr", "carried": "pair_asr",
-                "seeds": "agreement"}  # fmt: skip
+                "again": "open_score"}  # fmt: skip
 _ONE_CLASS = "triggers that work on images of some classes only"
 _BLIND = (
     "triggers that depend on the image (input-aware, warping, quantisation) or act on features alone",

@@ -123,8 +123,8 @@ def test_the_exit_code_follows_the_one_verdict(verdict: Any, code: int) -> None:
 
 def paired(verdict: Any = "backdoored", **changes: Any) -> DetectionReport:
     found = {"pairs": ((4, 7),), "targets": (7,)} if verdict == "backdoored" else {}
-    measures = {"score.4.7": 1.6, "share.4.7": 0.01, "success.4.7": 0.98, "carried.4.7": 0.95, "seeds.4.7": 1.0}
-    options = {"score": 1.1, "pair_mask_share": 0.05, "pair_asr": 0.9, "agreement": 0.6}
+    measures = {"score.4.7": 1.6, "share.4.7": 0.01, "success.4.7": 0.98, "carried.4.7": 0.95, "again.4.7": 1.2}
+    options = {"score": 1.1, "pair_mask_share": 0.05, "pair_asr": 0.9, "open_score": 0.95}
     usual: dict[str, Any] = {"detector": "source-specific", "scores": (), "measures": measures, "options": options}
     return cleanse_report(verdict, **{**usual, **found, "pairs_examined": 90, "pairs_of": 90, **changes})
 
@@ -134,7 +134,7 @@ def test_a_pair_of_classes_joins_the_verdict() -> None:
     assert (judged.verdict, judged.targets, judged.pairs) == ("backdoored", (7,), ((4, 7),))
     says = {row.name: row.says for row in judged.evidence if row.label == 7}
     assert says == {
-        f"source-specific 4 -> 7 {key}": "backdoored" for key in ("score", "share", "success", "carried", "seeds")
+        f"source-specific 4 -> 7 {key}": "backdoored" for key in ("score", "share", "success", "carried", "again")
     }
     both = judging.judge((cleanse_report("backdoored", (3,)), paired()))
     assert (both.targets, both.pairs) == ((3, 7), ((4, 7),))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,13 @@ from hubclean.methods.inversion.evidence import own_labels
 from hubclean.methods.inversion.invert import InversionSchedule, Inverted, usual_schedule
 from hubclean.methods.inversion.label_scheduler import labels_that_fit
 from hubclean.methods.inversion.pair_search import (
+    Found,
     PairSetting,
     chosen_pairs,
     invert_pairs,
     pair_score,
     pair_scores,
+    smallest,
 )
 from hubclean.methods.inversion.pairs import ClassImages, Pair
 from hubclean.methods.tolerance import FEWEST_LABELS
@@ -33,32 +34,32 @@ from hubclean.registry import Doc, chosen_options
 _FEWEST_IMAGES = 8  # of a class, fewer say nothing of it
 _ON_VAL = 2  # of a class on val, where a trigger is made once more
 _CONFIRMED = 3  # pairs that get a full inversion at most
+_SHOWN = 5  # highest scores that go into the report
 
 
 @dataclass(frozen=True)
 class SourceSpecific:
     """Inverts a trigger for pairs of classes (s, t) on the images of class s alone and looks for one that is too small.
 
-    Statistic. norm(s, t): L1 norm of the smallest mask that sends the images which the net itself calls s to t, found
-    by a short schedule of Neural Cleanse (``pair_steps`` steps, success 95 %). score(s, t): the smallest of three log
-    ratios, ln(expected / norm); expected are the median over the pairs with the same source, that over the pairs with
-    the same target, and their product over the median of all. Classes that are easily left, targets that are easily
-    reached and all-to-one backdoors are expected, so that they score low; natural near pairs (9 and 4, sneaker and bag)
-    score up to about 0.9 on clean nets of ours, source-specific backdoors 1.3 and more.
+    Statistic. norm(s, t): L1 norm of the smallest mask that sends the images which the net itself calls s to t, by a
+    short schedule of Neural Cleanse (``pair_steps`` steps, success 95 %), the smallest of ``pair_starts`` starts: one
+    start often ends in a natural trigger and misses the planted one. score(s, t): the smallest of three log ratios,
+    ln(expected / norm); expected are the median over the pairs with the same source, that over the pairs with the same
+    target, and their product over the median of all. Classes that are easily left, targets that are easily reached and
+    all-to-one backdoors are expected, so that they score low.
 
-    Decision rule. The ``pair_top`` highest scores are taken again from ``pair_seeds`` starts, beside the first start's
-    other pairs; a pair's score is the median. Three pairs at most with a score of ``open_score`` are inverted to the
-    end of Neural Cleanse's schedule, and once more on ``val``. ``backdoored``: a pair whose score reaches ``score``, in
-    ``agreement`` of the starts too, whose mask covers at most ``pair_mask_share`` of the image, and whose trigger works
-    on ``pair_asr`` of the class's images in ``val``, the one made there on those in ``fit``. ``undecided``: a score
-    from ``open_score`` on without all of that. ``not found`` otherwise. Where fewer than 6 classes have 8 images in
-    ``fit``, nothing is inverted, and the report does not decide.
+    Decision rule. Up to three pairs with a score of ``open_score`` are inverted anew on ``val``, as they were on
+    ``fit``, and from their best start once more with ``full_steps`` steps. ``backdoored``: a pair whose score reaches
+    ``score``, on ``val`` at least ``open_score``, whose mask covers at most ``pair_mask_share`` of the image, and whose
+    triggers work on ``pair_asr`` of the class's images of the other half. ``undecided``: a score from ``open_score`` on
+    without all of that. ``not found`` otherwise. Where fewer than 6 classes have 8 images in ``fit``, nothing is
+    inverted, and the report does not decide.
 
     Cost. All K (K - 1) pairs up to ``most_pairs`` (12 labels); beyond, linear in K: each class's smallest trigger that
     moves its images anywhere (one row a class, at most ``most_pairs`` classes), then the classes that are left most
     easily as pairs with the label they go to, each beside ten pairs that share an end with it. Bound, in images forward
-    and backward: (min(K, ``most_pairs``) + ``most_pairs`` + ``pair_seeds`` x ``pair_top``) x 640, and 6 labels' full
-    schedule where something stands out. What is not covered is said in the verdict.
+    and backward: (min(K, ``most_pairs``) + ``most_pairs``) x ``pair_starts`` x 640, and 15,360 where something stands
+    out. What is not covered is said in the verdict.
 
     Source: one trigger a pair of classes is UMD's setting (ICML 2023; its clustering of pairs is not used); schedule
     and objective are Neural Cleanse's; score, rule and thresholds are ours.
@@ -68,20 +69,16 @@ class SourceSpecific:
     paper: ClassVar[str] = "after UMD, Xiang et al., ICML 2023, and Neural Cleanse, Wang et al., IEEE S&P 2019"
     needs: ClassVar[Needs] = "images"
 
-    pair_steps: Annotated[int, Doc("steps a pair", 1, 100_000)] = 40
+    pair_steps: Annotated[int, Doc("steps a pair and start", 1, 100_000)] = 40
     pair_batches: Annotated[int, Doc("mini-batches a step", 1, 10_000)] = 2
     pair_batch_size: Annotated[int, Doc("images a mini-batch", 1, 4096)] = 8
-    pair_seeds: Annotated[int, Doc("starts of the pairs with the highest scores", 1, 99)] = 3
-    pair_top: Annotated[int, Doc("pairs that are inverted from every start", 1, 4096)] = 5
-    most_pairs: Annotated[
-        int, Doc("pairs inverted at most; beyond, each class's way out chooses them", 20, 100_000)
-    ] = 132
-    full_steps: Annotated[int, Doc("steps of a suspected pair, 0 = Neural Cleanse's schedule", 0, 100_000)] = 0
+    pair_starts: Annotated[int, Doc("starts of every pair, of which the smallest mask counts", 1, 99)] = 3
+    full_steps: Annotated[int, Doc("steps of a suspected pair", 1, 100_000)] = 120
+    most_pairs: Annotated[int, Doc("pairs inverted; beyond, each class's way out chooses them", 20, 100_000)] = 132
     score: Annotated[float, Doc("score that accuses a pair", 0.0)] = 1.1
     open_score: Annotated[float, Doc("score from which the verdict is open", 0.0)] = 0.95
-    agreement: Annotated[float, Doc("share of the seeds that must accuse a pair", 0.0, 1.0)] = 0.6
     pair_mask_share: Annotated[float, Doc("largest share of the image a backdoor's mask may cover", 0.0, 1.0)] = 0.05
-    pair_asr: Annotated[float, Doc("success the trigger must reach on images it was not inverted on", 0.0, 1.0)] = 0.9
+    pair_asr: Annotated[float, Doc("success of the triggers on images they were not inverted on", 0.0, 1.0)] = 0.9
 
     def detect(self, checkpoint: Checkpoint, data: DefenseData, session: Session) -> Detection:
         """Examine a checkpoint with the images of ``data.fit``; ``data.val`` measures the triggers found."""
@@ -93,17 +90,14 @@ class SourceSpecific:
         schedule = self._screening(checkpoint, session)
         at_once = labels_that_fit(model, fit, schedule, session)
         setting = PairSetting(model, classes, count, schedule, session, at_once)
-        pairs, passes = chosen_pairs(setting, self.most_pairs)
-        found, cost = invert_pairs(setting, pairs, 0, "inverting triggers of pairs of classes")
-        norms, passes = {pair: one.norm for pair, one in found.items()}, passes + cost
-        by_seed, cost = self._repeated(setting, norms)
-        measures = {f"score.{s}.{t}": statistics.median(rows) for (s, t), rows in by_seed.items()}
-        suspects = [pair for pair, rows in by_seed.items() if statistics.median(rows) >= self.open_score]
-        suspects = sorted(suspects, key=lambda pair: -statistics.median(by_seed[pair]))[:_CONFIRMED]
-        triggers, more, full = self._confirmed(setting, suspects, checkpoint, val)
-        for (s, t), rows in by_seed.items():
-            more[f"seeds.{s}.{t}"] = sum(score >= self.score for score in rows) / len(rows)
-        measures |= more
+        pairs, passes = chosen_pairs(setting, self.most_pairs, self.pair_starts)
+        best, cost = smallest(setting, pairs, self.pair_starts, "inverting triggers of pairs of classes")
+        passes += cost
+        scores = pair_scores({pair: one.norm for pair, one in best.items()})
+        measures = {f"score.{s}.{t}": score for (s, t), score in list(scores.items())[:_SHOWN]}
+        suspects = [pair for pair, score in scores.items() if score >= self.open_score][:_CONFIRMED]
+        triggers, more, cost = self._confirmed(setting, suspects, best, val)
+        measures, passes = measures | more, passes + cost
         sure = [pair for pair in suspects if self._sure(pair, measures)]
         verdict, reason = self._verdict(sure, suspects, measures, checkpoint.labels, len(pairs))
         report = self._report(
@@ -115,8 +109,8 @@ class SourceSpecific:
             pairs=tuple(sure),
             pairs_examined=len(pairs),
             measures=measures,
-            seeds=tuple(range(self.pair_seeds)),
-            forward_backwards=passes + cost + full,
+            seeds=tuple(range(self.pair_starts)),
+            forward_backwards=passes,
         )
         return Detection(report, tuple(triggers[pair] for pair in sure or suspects[:1]))
 
@@ -132,51 +126,40 @@ class SourceSpecific:
             stop_after=10,
         )
 
-    def _repeated(self, setting: PairSetting, norms: dict[Pair, float]) -> tuple[dict[Pair, list[float]], int]:
-        """The scores of the ``top`` pairs by seed, beside the first seed's masks of the others."""
-        top = list(pair_scores(norms))[: self.pair_top]
-        by_seed, passes = {pair: [pair_scores(norms, [pair])[pair]] for pair in top}, 0
-        for seed in range(1, self.pair_seeds):
-            found, cost = invert_pairs(setting, top, seed, "inverting pairs once more")
-            passes += cost
-            for pair, one in found.items():
-                score = pair_score(pair, one.norm, norms)
-                assert score is not None
-                by_seed[pair].append(score)
-        return by_seed, passes
-
     def _confirmed(
-        self, setting: PairSetting, suspects: list[Pair], checkpoint: Checkpoint, val: ImageSet
+        self, setting: PairSetting, suspects: list[Pair], best: dict[Pair, Found], val: ImageSet
     ) -> tuple[dict[Pair, Trigger], dict[str, float], int]:
-        """Full inversions of the suspects on ``fit``, tried on ``val``, and the other way round."""
-        model, session, measures = setting.model, setting.session, dict[str, float]()
+        """The suspects' triggers, inverted to the end, and what speaks for them beside their score."""
         if not suspects:
-            return {}, measures, 0
-        usual = usual_schedule(checkpoint.facts.input_size, session)
-        full = replace(setting, schedule=replace(usual, steps=self.full_steps or usual.steps))
-        found, passes = invert_pairs(full, suspects, 0, "inverting suspected pairs to the end")
-        other = replace(full, classes=ClassImages.of(val, _ON_VAL))
+            return {}, {}, 0
+        full = replace(setting, schedule=replace(setting.schedule, steps=self.full_steps))
+        found: dict[Pair, Inverted] = {}
+        passes = 0
+        for pair in suspects:
+            made, cost = invert_pairs(full, [pair], best[pair].start, "inverting suspected pairs to the end")
+            found, passes = found | made, passes + cost
+        other = replace(setting, classes=ClassImages.of(val, _ON_VAL))
         there = [pair for pair in suspects if pair[0] in other.classes.rows]
-        again: dict[Pair, Inverted] = {}
-        if there:
-            again, cost = invert_pairs(other, there, self.pair_seeds, "inverting once more on the other half")
-            passes += cost
+        again, cost = smallest(other, there, self.pair_starts, "inverting once more on the other half")
+        norms, measures = {pair: one.norm for pair, one in best.items()}, dict[str, float]()
         for pair in suspects:
             name, trigger = f"{pair[0]}.{pair[1]}", found[pair].trigger
             measures[f"share.{name}"] = found[pair].norm / trigger.mask.numel()
             tried = [("success", trigger, val)]
-            tried += [("carried", again[pair].trigger, setting.classes.images)] if pair in again else []
+            if pair in again:
+                measures[f"again.{name}"] = pair_score(pair, again[pair].norm, norms) or 0.0
+                tried.append(("carried", again[pair].trigger, setting.classes.images))
             for what, one, images in tried:
-                rate, _ = attack_rates(model, images, one, setting.labels, session)
+                rate, _ = attack_rates(setting.model, images, one, setting.labels, setting.session)
                 measures |= {f"{what}.{name}": rate.value} if rate.n else {}
-        return {pair: found[pair].trigger for pair in suspects}, measures, passes
+        return {pair: found[pair].trigger for pair in suspects}, measures, passes + cost
 
     def _sure(self, pair: Pair, measures: dict[str, float]) -> bool:
         def of(what: str, without: float = 0.0) -> float:
             return measures.get(f"{what}.{pair[0]}.{pair[1]}", without)
 
         works = min(of("success"), of("carried")) >= self.pair_asr
-        large = of("score") >= self.score and of("seeds") >= self.agreement
+        large = of("score") >= self.score and of("again") >= self.open_score
         return works and large and of("share", 1.0) <= self.pair_mask_share
 
     def _verdict(

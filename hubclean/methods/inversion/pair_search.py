@@ -56,7 +56,31 @@ def invert_pairs(setting: PairSetting, pairs: list[Pair], seed: int, purpose: st
     return found, race.passes
 
 
-def chosen_pairs(setting: PairSetting, most: int) -> tuple[list[Pair], int]:
+@dataclass(frozen=True)
+class Found(Inverted):
+    """The smallest of the triggers that several starts found; ``start`` is its own."""
+
+    start: int = 0
+
+
+def smallest(setting: PairSetting, pairs: list[Pair], starts: int, purpose: str) -> tuple[dict[Pair, Found], int]:
+    """Invert ``pairs`` from ``starts`` starts and keep each one's smallest; one start often misses a planted trigger.
+
+    Returns:
+        By pair, and how many images went forward and backward.
+    """
+    best: dict[Pair, Found] = {}
+    passes = 0
+    for start in range(starts if pairs else 0):
+        found, cost = invert_pairs(setting, pairs, start, purpose)
+        passes += cost
+        for pair, one in found.items():
+            if pair not in best or one.norm < best[pair].norm:
+                best[pair] = Found(one.trigger, one.norm, one.invertible, one.steps, start)
+    return best, passes
+
+
+def chosen_pairs(setting: PairSetting, most: int, starts: int) -> tuple[list[Pair], int]:
     """The pairs to invert, at most ``most``, and the passes that choosing them took.
 
     The sources are the classes with images enough; targets are all labels.
@@ -67,7 +91,7 @@ def chosen_pairs(setting: PairSetting, most: int) -> tuple[list[Pair], int]:
         return everything, 0
     draw = setting.session.generator("sources of pairs")
     tried = sorted(sources[row] for row in torch.randperm(len(sources), generator=draw)[:most].tolist())
-    out, passes = invert_pairs(setting, [(s, LEAVE) for s in tried], 0, "looking for each class's way out")
+    out, passes = smallest(setting, [(s, LEAVE) for s in tried], starts, "looking for each class's way out")
     passes += sum(len(setting.classes.rows[s]) for s in tried) // 3
     ways = [(s, _destination(setting, s, one)) for (s, _), one in sorted(out.items(), key=lambda row: row[1].norm)]
     pairs: dict[Pair, None] = {}

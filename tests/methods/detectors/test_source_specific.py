@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hubclean.cleansing.verdict import judge, suspicion
 from hubclean.methods.detectors import source_specific
 from hubclean.methods.detectors.source_specific import SourceSpecific
 from hubclean.methods.interface import Detection
+from hubclean.methods.inversion import pair_search
 from hubclean.methods.inversion.invert import Inverted
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, ImageSet
@@ -19,7 +22,7 @@ from hubclean.nets.metrics import attack_rates
 from hubclean.nets.session import open_session
 from hubclean.nets.training import Schedule, train
 from hubclean.nets.triggers import Trigger, poison
-from hubclean.records import Rate
+from hubclean.records import Rate, to_json
 from support.image_sets import image_set
 from support.small_nets import strided
 
@@ -63,6 +66,7 @@ def made(monkeypatch: pytest.MonkeyPatch, small: dict[tuple[int, int], float], w
             for (s, t), n in rows.items()
         }, 7
 
+    monkeypatch.setattr(pair_search, "invert_pairs", inverted)
     monkeypatch.setattr(source_specific, "invert_pairs", inverted)
     monkeypatch.setattr(source_specific, "attack_rates", lambda *_: (Rate(works, 20, works, works), Rate.of(0, 20)))
 
@@ -88,7 +92,7 @@ def test_a_planted_pair_is_found_named_and_tried(planted: Checkpoint, data: Defe
 def test_a_clean_twin_is_not_accused(data: DefenseData) -> None:
     report = detect(net_for(()), data, pair_steps=30, full_steps=60).report
     assert (report.verdict, report.pairs) == ("not found", ())
-    assert report.forward_backwards <= (56 + 2 * 5) * 30 * 16
+    assert report.forward_backwards <= 56 * 3 * 30 * 16
 
 
 def test_the_made_up_pair_is_accused_with_all_that_is_asked(
@@ -147,3 +151,14 @@ def test_what_was_left_out_is_said(planted: Checkpoint, data: DefenseData, monke
     assert report.pairs_examined < report.pairs_of
     assert f"of 56 pairs {report.pairs_examined} were examined" in report.reason
     assert any("beyond" in what and "pairs of classes" in what for what in judge((report,)).blind_to)
+
+
+def test_it_repeats_reads_no_label_and_leaves_the_net_alone(planted: Checkpoint, data: DefenseData) -> None:
+    before = {name: tensor.clone() for name, tensor in planted.model.state_dict().items()}
+    moved = DefenseData(*(ImageSet(one.pixels, (one.labels + 3) % CLASSES) for one in (data.fit, data.val)))
+    brief = {"pair_steps": 6, "pair_starts": 2, "full_steps": 4, "open_score": 0.01}
+    one, other = (detect(planted, some, **brief) for some in (data, moved))
+    assert replace(one.report, seconds=0.0) == replace(other.report, seconds=0.0)
+    assert one.report.measures
+    json.dumps(to_json(one.report), allow_nan=False)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in planted.model.state_dict().items())
