@@ -58,7 +58,7 @@ class SourceSpecific:
     Cost. All K (K - 1) pairs up to ``most_pairs`` (12 labels); beyond, linear in K: each class's smallest trigger that
     moves its images anywhere (one row a class, at most ``most_pairs`` classes), then the classes that are left most
     easily as pairs with the label they go to, each beside ten pairs that share an end with it. Bound, in images forward
-    and backward: (min(K, ``most_pairs``) + ``most_pairs``) x ``pair_starts`` x 640, and 15,360 where something stands
+    and backward: (min(K, ``most_pairs``) + ``most_pairs``) x ``pair_starts`` x 640, and 11,520 where something stands
     out. What is not covered is said in the verdict.
 
     Source: one trigger a pair of classes is UMD's setting (ICML 2023; its clustering of pairs is not used); schedule
@@ -75,8 +75,8 @@ class SourceSpecific:
     pair_starts: Annotated[int, Doc("starts of every pair, of which the smallest mask counts", 1, 99)] = 3
     full_steps: Annotated[int, Doc("steps of a suspected pair", 1, 100_000)] = 120
     most_pairs: Annotated[int, Doc("pairs inverted; beyond, each class's way out chooses them", 20, 100_000)] = 132
-    score: Annotated[float, Doc("score that accuses a pair", 0.0)] = 1.1
-    open_score: Annotated[float, Doc("score from which the verdict is open", 0.0)] = 0.95
+    score: Annotated[float, Doc("score that accuses a pair", 0.0)] = 1.2
+    open_score: Annotated[float, Doc("score from which the verdict is open", 0.0)] = 1.1
     pair_mask_share: Annotated[float, Doc("largest share of the image a backdoor's mask may cover", 0.0, 1.0)] = 0.05
     pair_asr: Annotated[float, Doc("success of the triggers on images they were not inverted on", 0.0, 1.0)] = 0.9
 
