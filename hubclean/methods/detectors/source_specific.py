@@ -34,6 +34,7 @@ from hubclean.registry import Doc, chosen_options
 _FEWEST_IMAGES = 8  # of a class, fewer say nothing of it
 _ON_VAL = 2  # of a class on val, where a trigger is made once more
 _CONFIRMED = 3  # pairs that get a full inversion at most
+_FULL_SUCCESS = 0.97  # of twice as many images a step: a trigger that works on just the images shown is none
 _SHOWN = 5  # highest scores that go into the report
 
 
@@ -49,7 +50,8 @@ class SourceSpecific:
     all-to-one backdoors are expected, so that they score low.
 
     Decision rule. Up to three pairs with a score of ``open_score`` are inverted anew on ``val``, as they were on
-    ``fit``, and from their best start once more with ``full_steps`` steps. ``backdoored``: a pair whose score reaches
+    ``fit``, and from their best start once more with ``full_steps`` steps of
+    twice the images, success 97 %. ``backdoored``: a pair whose score reaches
     ``score``, on ``val`` at least ``open_score``, whose mask covers at most ``pair_mask_share`` of the image, and whose
     triggers work on ``pair_asr`` of the class's images of the other half. ``undecided``: a score from ``open_score`` on
     without all of that. ``not found`` otherwise. Where fewer than 6 classes have 8 images in ``fit``, nothing is
@@ -58,7 +60,7 @@ class SourceSpecific:
     Cost. All K (K - 1) pairs up to ``most_pairs`` (12 labels); beyond, linear in K: each class's smallest trigger that
     moves its images anywhere (one row a class, at most ``most_pairs`` classes), then the classes that are left most
     easily as pairs with the label they go to, each beside ten pairs that share an end with it. Bound, in images forward
-    and backward: (min(K, ``most_pairs``) + ``most_pairs``) x ``pair_starts`` x 640, and 11,520 where something stands
+    and backward: (min(K, ``most_pairs``) + ``most_pairs``) x ``pair_starts`` x 640, and 17,280 where something stands
     out. What is not covered is said in the verdict.
 
     Source: one trigger a pair of classes is UMD's setting (ICML 2023; its clustering of pairs is not used); schedule
@@ -132,7 +134,8 @@ class SourceSpecific:
         """The suspects' triggers, inverted to the end, and what speaks for them beside their score."""
         if not suspects:
             return {}, {}, 0
-        full = replace(setting, schedule=replace(setting.schedule, steps=self.full_steps))
+        longer = replace(setting.schedule, steps=self.full_steps, batches=2 * self.pair_batches, success=_FULL_SUCCESS)
+        full = replace(setting, schedule=longer)
         found: dict[Pair, Inverted] = {}
         passes = 0
         for pair in suspects:

@@ -99,10 +99,12 @@ class PairRace:
             if not bool(open_.any()):
                 return
             rows = rows[open_]
-            moving = self._state.select(rows).to(self._session.device)
-            self._step(moving, self._sources[rows])
-            self._state.put(rows, moving)
-            self._session.progress.advance(len(rows))
+            behind = self._state.steps[rows]
+            now = rows[behind == behind.min()]  # what is drawn depends on the step
+            moving = self._state.select(now).to(self._session.device)
+            self._step(moving, self._sources[now])
+            self._state.put(now, moving)
+            self._session.progress.advance(len(now))
 
     def _step(self, moving: LabelStates, sources: Tensor) -> None:
         """One step of rows that have all taken equally many."""

@@ -6,7 +6,6 @@ from math import log
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from hubclean.methods.inversion.anew import aims_of, invert_anew
 from hubclean.methods.inversion.invert import InversionSchedule
@@ -16,24 +15,10 @@ from hubclean.nets.images import ImageSet
 from hubclean.nets.session import open_session
 from hubclean.nets.triggers import Trigger
 from support.image_sets import image_set
+from support.small_nets import Squares
 
 SESSION = open_session("cpu", seed=5, batch_size=64)
 BRIEF = InversionSchedule(steps=12, batches=2, batch_size=4, patience=2, stop_after=3, success=0.9)
-
-
-class Squares(nn.Module):
-    """Says where the bright square of ``image_set`` is; a white corner turns 1 into 3."""
-
-    def __init__(self, classes: int = 10) -> None:
-        super().__init__()
-        self.classes = classes
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        cells = nn.functional.avg_pool2d(pixels.mean(1, keepdim=True), 8).flatten(1)[:, : self.classes]
-        corner = pixels[:, :, -3:, -3:].mean((1, 2, 3))
-        moved = nn.functional.one_hot(torch.tensor(3), self.classes) * (8 * (corner - 0.25)).clamp(min=0)[:, None]
-        one = (cells.argmax(1) == 1)[:, None]
-        return 20 * (cells + moved * one)
 
 
 def classes_of(images: ImageSet) -> ClassImages:
@@ -105,14 +90,15 @@ def test_all_pairs_of_few_classes_and_no_more_than_allowed_of_many() -> None:
 
 
 def test_the_planted_pair_is_chosen_among_few_and_stands_out() -> None:
-    schedule = InversionSchedule(steps=40, batches=2, batch_size=8, patience=2, stop_after=10, success=0.95)
-    setting = PairSetting(Squares(), classes_of(image_set(150)), 10, schedule, SESSION, 32)
-    pairs, _ = chosen_pairs(setting, 60, 2)
+    schedule = InversionSchedule(steps=30, batches=2, batch_size=4, patience=2, stop_after=10, success=0.95)
+    images = image_set(80, 8, (1, 32, 32))
+    setting = PairSetting(Squares(8), classes_of(images), 8, schedule, SESSION, 32)
+    pairs, _ = chosen_pairs(setting, 40, 1)
     assert (1, 3) in pairs
     found, passes = smallest(setting, pairs, 2, "for a test")
     scores = pair_scores({pair: one.norm for pair, one in found.items()})
     assert next(iter(scores)) == (1, 3)
-    assert passes <= len(pairs) * 2 * 640
+    assert passes <= len(pairs) * 2 * 240
 
 
 def test_triggers_are_made_anew_for_all_classes_and_for_one() -> None:
