@@ -5,7 +5,7 @@
 
 Thresholds of the detector were chosen on the development half alone; the held-out half was then judged once. Own nets
 are trained here (12,000 images, under a minute each) and kept in DIR. Images: 500 fit, 500 val, disjoint parts of the
-test split. Of the third-party nets those for MNIST run Neural Cleanse beside it, too.
+test split. ``--beside`` runs Neural Cleanse, too.
 """
 
 from __future__ import annotations
@@ -174,8 +174,8 @@ def nets(half: str, shared: Path, place: Path) -> Iterator[tuple[str, Any]]:
         yield name, lambda name=name: others_net(shared, name)
 
 
-def row(name: str, made: Any, session: Session) -> dict[str, Any]:
-    """One net judged, small enough to commit."""
+def row(name: str, made: Any, session: Session, beside: bool) -> dict[str, Any]:
+    """One net judged, small enough to commit; ``beside``: with Neural Cleanse and the one verdict."""
     checkpoint, data, facts = made()
     found = source_specific.SourceSpecific().detect(checkpoint, data, session).report
     said = {key: round(value, 3) for key, value in found.measures.items()}
@@ -183,11 +183,11 @@ def row(name: str, made: Any, session: Session) -> dict[str, Any]:
             "reason": found.reason, "measures": said, "pairs_examined": found.pairs_examined,
             "pairs_of": found.pairs_of, "passes": found.forward_backwards,
             "seconds": round(found.seconds, 1)}  # fmt: skip
-    if name.startswith("badnet_mnist"):
-        beside = NeuralCleanse().detect(checkpoint, data, session).report
-        judged = judge((beside, found))
-        line |= {"neural_cleanse": beside.verdict, "neural_cleanse_seconds": round(beside.seconds, 1),
-                 "neural_cleanse_passes": beside.forward_backwards, "one_verdict": judged.verdict,
+    if beside:
+        other = NeuralCleanse().detect(checkpoint, data, session).report
+        judged = judge((other, found))
+        line |= {"neural_cleanse": other.verdict, "neural_cleanse_seconds": round(other.seconds, 1),
+                 "neural_cleanse_passes": other.forward_backwards, "one_verdict": judged.verdict,
                  "one_verdict_targets": list(judged.targets),
                  "one_verdict_pairs": [list(pair) for pair in judged.pairs]}  # fmt: skip
     return line
@@ -199,6 +199,7 @@ def main() -> None:
     parser.add_argument("--nets", type=Path, required=True)
     parser.add_argument("--half", choices=("development", "held-out"), required=True)
     parser.add_argument("--only", nargs="*", default=[])
+    parser.add_argument("--beside", action="store_true", help="run Neural Cleanse, too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
@@ -208,7 +209,7 @@ def main() -> None:
     for name, made in nets(options.half, options.shared, options.nets):
         if (options.half, name) in done or (options.only and name not in options.only):
             continue
-        rows.append({"half": options.half, **row(name, made, open_session("cpu", options.seed, 256))})
+        rows.append({"half": options.half, **row(name, made, open_session("cpu", options.seed, 256), options.beside)})
         print(json.dumps(rows[-1]), flush=True)
         document = {"command": "python -m benchmarks.source_specific --shared ../shared/data --nets DIR --half HALF "
                     "--out FILE", "seed": options.seed, "images": "500 fit, 500 val of the test split",
