@@ -41,7 +41,7 @@ def run_demo(out: Path, seed: int, progress: Progress) -> DemoReport:
     planted = attack.trigger(_SHAPE, seed)
     _plant(out / "model", attack, session)
     data = str(resources.data_folder("demo_images") / "mnist")
-    options = CleanOptions(given=OPTIONS, sizes=Sizes(400, 400, 700), planted=(planted,))
+    options = CleanOptions(("neural-cleanse",), given=OPTIONS, sizes=Sizes(400, 400, 700), planted=(planted,))
     result = clean(str(out / "model"), data, out / "cleansed", session, options)
     publish_to_folder(out / "cleansed", out / "published")
     return DemoReport(
