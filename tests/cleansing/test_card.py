@@ -113,14 +113,12 @@ def test_pairs_are_said_as_who_becomes_what() -> None:
     found = replace(audit.detections[0], detector="source-specific", pairs=((1, 3),))
     assert audit.judgement is not None
     judged = replace(audit.judgement, verdict="backdoored", targets=(3,), pairs=((1, 3),))
-    text = card(replace(audit, detections=(found,), judgement=judged))
+    text = card(replace(audit, detections=(found,), judgement=replace(judged, targets=(2, 3))))
     said = f"images of class 1 (`{audit.model.labels[1]}`) become class 3 (`cat`)"
     assert f"**Backdoor found by `source-specific`**: {said}, at threshold 2" in text
-    assert f"**backdoored**: {said}. " in text
-    both = card(replace(audit, judgement=replace(judged, targets=(2, 3))))
-    assert f"**backdoored**: {said}; target label 2" in both
-    shown = render_card(audit, None, ("hubclean/source-specific-class-1-label-3.png",), "0" * 64)
-    assert "Recovered trigger for label 3 (cat), images of class 1: clean image" in shown
+    assert f"**backdoored**: {said}; target label 2" in text
+    picture = "hubclean/source-specific-class-1-label-3.png"
+    assert "label 3 (cat), images of class 1: clean" in render_card(audit, None, (picture,), "0" * 64)
 
 
 def test_the_table_has_every_stage_with_n_and_interval() -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from hubclean.cleansing.verdict import judge, suspicion
+from hubclean.methods.defenses.nc_unlearn import NeuralCleanseUnlearning
 from hubclean.methods.detectors import source_specific
 from hubclean.methods.detectors.source_specific import SourceSpecific
 from hubclean.methods.interface import Detection
@@ -168,3 +169,12 @@ def test_it_repeats_reads_no_label_and_leaves_the_net_alone(planted: Checkpoint,
     assert one.report.measures
     json.dumps(to_json(one.report), allow_nan=False)
     assert all(torch.equal(tensor, before[name]) for name, tensor in planted.model.state_dict().items())
+
+
+def test_unlearning_stamps_the_recovered_trigger_on_its_class_alone(data: DefenseData) -> None:
+    alone = Trigger(torch.ones(GREY), torch.ones(GREY), 5, 2)
+    found = NeuralCleanseUnlearning(share=0.25).poisoned(data.fit, (alone,), SESSION)
+    assert found.labels[found.which == 0].tolist() == [2] * 8
+    both = NeuralCleanseUnlearning(share=0.25).poisoned(data.fit, (replace(alone, source=None), alone), SESSION)
+    assert set(both.labels[both.which == 1].tolist()) == {2}
+    assert int((both.which == 0).sum()) > 15
