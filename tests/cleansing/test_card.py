@@ -117,8 +117,6 @@ def test_pairs_are_said_as_who_becomes_what() -> None:
     said = f"images of class 1 (`{audit.model.labels[1]}`) become class 3 (`cat`)"
     assert f"**Backdoor found by `source-specific`**: {said}, at threshold 2" in text
     assert f"**backdoored**: {said}; target label 2" in text
-    picture = "hubclean/source-specific-class-1-label-3.png"
-    assert "label 3 (cat), images of class 1: clean" in render_card(audit, None, (picture,), "0" * 64)
 
 
 def test_the_table_has_every_stage_with_n_and_interval() -> None:

@@ -62,7 +62,9 @@ def test_without_images_what_needs_none_runs_and_the_rest_is_said(repo: Path) ->
     assert found.detector == "mm-bd"
     assert len(found.per_label) == 10
     assert found.options["steps"] == 2
-    assert [row.reason for row in report.skipped] == ["neural-cleanse needs images: give data="]
+    assert [row.reason for row in report.skipped] == [
+        f"{name} needs images: give data=" for name in ("neural-cleanse", "source-specific")
+    ]
     assert report.exit_code == 2
     alone = scanned(repo, given=SHORT, detectors=("mm-bd",))
     assert alone.skipped == ()
@@ -92,9 +94,10 @@ def test_with_images_both_run_and_the_hint_does_not_decide(repo: Path, loose: Pa
     assert report.images.startswith(said)
     assert said in render_scan(report)
     assert target_scan("t", report).images == report.images
-    assert [row.detector for row in report.detections] == ["neural-cleanse", "mm-bd"]
+    assert [row.detector for row in report.detections] == ["neural-cleanse", "source-specific", "mm-bd"]
     assert report.skipped == ()
-    nc, hint = report.detections
+    nc, pairs, hint = report.detections
+    assert not pairs.decides, "too few images of a class"
     open_case = replace(report, detections=(replace(nc, verdict="not found", targets=()), hint), judgement=None)
     assert open_case.exit_code == 0
     assert replace(open_case, detections=(replace(nc, verdict="backdoored"), hint)).exit_code == 1

@@ -189,7 +189,11 @@ def test_a_repo_with_findings_is_not_loaded(pictures: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        ({"given": ("rate=3",)}, OptionError, "none of neural-cleanse, fine-pruning has an option 'rate'"),
+        (
+            {"given": ("rate=3",)},
+            OptionError,
+            "none of neural-cleanse, source-specific, fine-pruning has an option 'rate'",
+        ),
         ({"given": ("batch_size=3",)}, OptionError, "is an option of several methods"),
         ({"given": ("steps",)}, OptionError, "not of the form KEY=VALUE"),
         ({"defense": "magic"}, OptionError, "no defense named 'magic'; there are: "),
