@@ -45,13 +45,16 @@ def load(folder: Path) -> tuple[Checkpoint, dict[str, Any]]:
 
 
 def planted(folder: Path, config: dict[str, Any]) -> tuple[Trigger | Additive, ...]:
-    """The attacker's trigger; its file holds mask and mask * pattern, or no mask and what is added."""
+    """The attacker's trigger, with its source class where it has one; its file holds mask and mask * pattern, or no
+    mask and what is added."""
     if "backdoor" not in config:
         return ()
     arrays = numpy.load(folder / "trigger.npz")
     mask, pattern = (torch.from_numpy(arrays[key].astype("float32")) for key in ("mask", "pattern"))
-    target = config["backdoor"]["target"]
-    return (Trigger(mask[:1], pattern, target) if mask.any() else Additive(pattern, target),)
+    target, sources = config["backdoor"]["target"], config["backdoor"].get("sources", [])
+    if not mask.any():
+        return (Additive(pattern, target),)
+    return (Trigger(mask[:1], pattern, target, sources[0] if len(sources) == 1 else None),)
 
 
 def main() -> None:

@@ -84,6 +84,8 @@ class DetectionReport:
         decides: whether the verdict counts by itself; a detector that accuses clean models too often gives hints only.
         measures: further numbers by name, such as ``p`` of a test or one correlation a layer.
         forward_backwards: images that went forward and backward (an image that went forward alone counts a third).
+        pairs: for ``targets`` that only one class is led to, source class and target.
+        pairs_examined, pairs_of: how many pairs of classes were examined, of so many; 0 of 0 by detectors of others.
     """
 
     detector: str
@@ -102,6 +104,9 @@ class DetectionReport:
     per_label: tuple[float, ...] = ()
     decides: bool = True
     measures: dict[str, float] = field(default_factory=dict)
+    pairs: tuple[tuple[int, int], ...] = ()
+    pairs_examined: int = 0
+    pairs_of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ class Retuning:
 
     Args:
         asr_of: which trigger: ``planted`` or ``recovered``.
-        target: the label it leads to; ``None`` for all-to-all.
+        target: the label it leads to; ``None`` for all-to-all. ``source``: the only class whose images it leads there.
         images: clean images, and ``triggered`` ones of them or beside them, for ``epochs`` at learning rate ``rate``.
         clean_accuracy: on test, after.
         control: ASR that the same training reaches with the trigger turned by 180 degrees, which nobody planted (n = 0
@@ -168,6 +173,7 @@ class Retuning:
     epochs: int
     rate: float
     control: Rate
+    source: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +184,14 @@ class Probe:
         target: the label it leads to; ``None`` for all-to-all.
         norm: L1 norm of its mask, in pixels.
         before, after: attack success rate on test, of the original and of the written checkpoint.
+        source: the only class whose images it leads there; ``None`` for all.
     """
 
     target: int | None
     norm: float
     before: Rate
     after: Rate
+    source: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +225,10 @@ class ErrorRates:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The one verdict over all detectors, with the evidence it rests on and what it cannot see."""
+    """The one verdict over all detectors, with the evidence it rests on and what it cannot see.
+
+    ``pairs`` holds the source class and the target for those of ``targets`` that images of one class alone are led to.
+    """
 
     verdict: Verdict
     reason: str
@@ -225,6 +236,7 @@ class Judgement:
     evidence: tuple[Evidence, ...]
     blind_to: tuple[str, ...]
     errors: ErrorRates | None = None
+    pairs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,6 +139,12 @@ def _targets(audit: Audit, labels: tuple[int, ...]) -> Shown:
     return Shown(", ".join(_named(audit, label) for label in labels[:_ROWS]) or "the next one (all-to-all)")
 
 
+def _pairs(audit: Audit, pairs: tuple[tuple[int, int], ...]) -> Shown:
+    """Who becomes what."""
+    rows = (f"images of class {_named(audit, source)} become class {_named(audit, target)}" for source, target in pairs)
+    return Shown("; ".join(rows))
+
+
 def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
     name = _code(detection.detector)
     evidence = (detection.threshold, detection.statistic, detection.reason)
@@ -146,11 +152,20 @@ def _verdict(audit: Audit, detection: DetectionReport) -> Shown:
         return _say("No backdoor found by {} at threshold {} ({}): {}.", name, *evidence)
     if detection.verdict == "undecided":
         return _say("{} could not decide at threshold {} ({}): {}.", name, *evidence)
+    if detection.pairs:
+        return _say(
+            "**Backdoor found by {}**: {}, at threshold {} ({}): {}.", name, _pairs(audit, detection.pairs), *evidence
+        )
     targets = _targets(audit, detection.targets)
     return _say("**Backdoor found by {}**, target label {}, at threshold {} ({}): {}.", name, targets, *evidence)
 
 
 def _judged(audit: Audit, judgement: Judgement) -> Shown:
+    if judgement.verdict == "backdoored" and judgement.pairs:
+        alone = {target for _, target in judgement.pairs}
+        rest = tuple(target for target in judgement.targets if target not in alone)
+        more = _say("; target label {}", _targets(audit, rest)) if rest else Shown("")
+        return _say("**backdoored**: {}{}. {}.", _pairs(audit, judgement.pairs[:_ROWS]), more, judgement.reason)
     if judgement.verdict == "backdoored":
         return _say("**backdoored**, target label {}. {}.", _targets(audit, judgement.targets), judgement.reason)
     return _say("{}. {}.", "no backdoor found" if judgement.verdict == "not found" else "undecided", judgement.reason)
@@ -223,8 +238,10 @@ def _those(audit: Audit, pictures: tuple[str, ...], kind: str) -> list[Shown]:
 def _alternative(audit: Audit, kind: str, stem: str, label: str | None) -> str:
     if kind == "trigger":
         known = label is not None and label.isdigit() and int(label) < len(audit.model.labels)
+        of = re.search(r"-class-(\d+)-label-", stem)
         name = f" ({escaping.markdown(audit.model.labels[int(label or 0)], 60)})" if known else ""
-        return f"Recovered trigger for label {label}{name}: clean image, mask, trigger, stamped image"
+        whose = f", images of class {of[1]}" if of else ""
+        return f"Recovered trigger for label {label}{name}{whose}: clean image, mask, trigger, stamped image"
     if kind == "norms":
         return f"Mask norm of every label found by {stem.removesuffix('-norms')}, with median and thresholds"
     return "Clean accuracy and attack success over the units cut" if kind == "curve" else f"Picture {stem}"

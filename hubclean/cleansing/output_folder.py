@@ -21,7 +21,7 @@ from hubclean.nets import loading
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.triggers import save_trigger
+from hubclean.nets.triggers import Trigger, save_trigger
 from hubclean.records import Audit, DetectionReport, FileHash, to_json
 from hubclean.whole_folder import whole_folder
 
@@ -119,9 +119,10 @@ def _pictures(folder: Path, audit: Audit, detections: tuple[Detection, ...], tes
     for detection in detections:
         name = detection.report.detector
         for trigger in detection.triggers:
-            save_trigger(trigger, base / f"{name}-label-{trigger.target}.safetensors")
-            made.append(base / f"{name}-label-{trigger.target}.png")
-            title = _title(detection.report, trigger.target, audit)
+            of = "" if trigger.source is None else f"-class-{trigger.source}"
+            save_trigger(trigger, base / f"{name}{of}-label-{trigger.target}.safetensors")
+            made.append(base / f"{name}{of}-label-{trigger.target}.png")
+            title = _title(detection.report, trigger, audit)
             example = test.images(slice(0, 1))[0].numpy() if len(test) else None
             trigger_picture(made[-1], trigger.mask[0].numpy(), trigger.pattern.numpy(), example, title)
         if detection.report.scores:
@@ -135,8 +136,10 @@ def _pictures(folder: Path, audit: Audit, detections: tuple[Detection, ...], tes
     return tuple(place.relative_to(folder).as_posix() for place in made)
 
 
-def _title(report: DetectionReport, target: int | None, audit: Audit) -> str:
-    where = "every next label" if target is None else f"label {target} ({audit.model.labels[target]})"
+def _title(report: DetectionReport, trigger: Trigger, audit: Audit) -> str:
+    target, source, names = trigger.target, trigger.source, audit.model.labels
+    where = "every next label" if target is None else f"label {target} ({names[target]})"
+    where += "" if source is None else f" for images of class {source} ({names[source]})"
     state = "recovered" if target in report.targets else "smallest, not confirmed"
     return f"Trigger to {where}, {state} by {report.detector}"
 

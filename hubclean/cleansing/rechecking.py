@@ -9,8 +9,7 @@ import torch
 
 from hubclean.methods.detectors.neural_cleanse import NeuralCleanse
 from hubclean.methods.interface import Cleansing, Detector
-from hubclean.methods.inversion.evidence import FOUND
-from hubclean.methods.inversion.invert import NEXT, invert
+from hubclean.methods.inversion.anew import Aim, invert_anew
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.datasets import Splits
 from hubclean.nets.images import DefenseData
@@ -79,21 +78,24 @@ def probe(
     """
     if judgement.verdict != "backdoored" or not len(splits.test) or not len(splits.defense.val):
         return ()
-    aims = list(judgement.targets[:_MOST]) or [NEXT]
+    aims = _aims(judgement)
     schedule, found = inverter.settled_schedule(checkpoint, session), []
-    if aims == [NEXT]:
-        schedule = replace(schedule, success=FOUND)
     session.progress.start("inverting triggers anew", schedule.steps * len(aims) * len(_STARTS))
     for seed in _STARTS:
-        triggers, _ = invert(checkpoint.model, splits.defense.val, aims, schedule, session, seed)
-        found += [triggers[aim] for aim in aims if triggers[aim].invertible]
+        found += invert_anew(checkpoint.model, splits.defense.val, aims, schedule, session, seed)[0]
     session.progress.finish()
     classes, rows = len(checkpoint.labels), []
     for one in found:
         before, _ = attack_rates(checkpoint.model, splits.test, one.trigger, classes, session)
         after, _ = attack_rates(cleansed.model, splits.test, one.trigger, classes, session)
-        rows.append(Probe(one.trigger.target, one.norm, before, after))
+        rows.append(Probe(one.trigger.target, one.norm, before, after, one.trigger.source))
     return tuple(rows)
+
+
+def _aims(judgement: Judgement) -> list[Aim]:
+    """The accused labels, three at most: of all classes, or of one where it was the source that was found."""
+    found = {target: source for source, target in judgement.pairs}
+    return [(found.get(target), target) for target in judgement.targets[:_MOST]] or [(None, None)]
 
 
 def recheck(

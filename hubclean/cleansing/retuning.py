@@ -14,7 +14,7 @@ from hubclean.nets.images import ImageSet
 from hubclean.nets.metrics import attack_rates, clean_accuracy
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
-from hubclean.nets.triggers import Stamp, relabelled
+from hubclean.nets.triggers import Stamp, relabelled, source_of, takes
 from hubclean.records import Rate, Retuning
 
 _ALIKE = 0.5  # ASR of the turned trigger on the original from which it is no control
@@ -85,6 +85,10 @@ class Turned:
     def target(self) -> int | None:
         return self._stamp.target
 
+    @property
+    def source(self) -> int | None:
+        return source_of(self._stamp)
+
     def stamp(self, images: torch.Tensor) -> torch.Tensor:
         return self._stamp.stamp(images.flip(2, 3)).flip(2, 3)
 
@@ -116,7 +120,17 @@ def _one(
     after, accuracy, triggered = found[0]
     control = Rate.of(0, 0) if alike else found[1][0]
     return Retuning(
-        kind, stamp.target, before, after, accuracy, images, triggered, options.epochs, schedule.rate, control
+        kind,
+        stamp.target,
+        before,
+        after,
+        accuracy,
+        images,
+        triggered,
+        options.epochs,
+        schedule.rate,
+        control,
+        source_of(stamp),
     )
 
 
@@ -124,7 +138,7 @@ def mixed(clean: ImageSet, stamp: Stamp, classes: int, images: int, triggered: i
     """``images`` drawn clean images, then at most ``triggered`` stamped copies with the attacker's label."""
     order = torch.randperm(len(clean), generator=session.generator("retuning", len(clean)))
     drawn, others = order[:images], torch.cat([order[images:], order[:images]])
-    able = others if stamp.target is None else others[clean.labels[others] != stamp.target]
+    able = others[takes(stamp, clean.labels[others])]
     rows = able[:triggered]
     if not len(rows):
         return clean.subset(drawn)

@@ -186,6 +186,7 @@ def cleansed(
             attack_rates(one.model, data.val, trigger, classes, session) for one in (original, tuned.checkpoint)
         )
         of = "all labels" if trigger.target is None else f"label {trigger.target}"
+        of += "" if trigger.source is None else f" for images of {trigger.source}"
         if old.n:
             lines.append(f"recovered trigger of {of}: ASR on val {old.value:.1%} before, {new.value:.1%} after")
     return Cleansing((Stage("tuned", tuned.checkpoint),), "tuned", notes=tuple(lines), passes=passes)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from hubclean.nets.images import ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.triggers import Stamp, Trigger, relabelled
+from hubclean.nets.triggers import Stamp, Trigger, relabelled, takes
 from hubclean.records import Metrics, Rate
 
 
@@ -47,11 +47,12 @@ def attack_rates(
     """Attack success rate and robust accuracy of one trigger; without trials (n = 0) they say nothing.
 
     All-to-one: images whose true label is the target are dropped. All-to-all: success is label y+1 mod ``classes``.
+    A trigger with a source class is tried on images of that class alone.
 
     Returns:
         ASR, and the share of the same triggered images classified as their true label.
     """
-    kept = images if trigger.target is None else images.subset(images.labels != trigger.target)
+    kept = images.subset(takes(trigger, images.labels))
     found = predictions(model, kept, session, trigger.stamp)
     wanted = relabelled(kept.labels, trigger.target, classes)
     return Rate.of(int((found == wanted).sum()), len(kept)), Rate.of(int((found == kept.labels).sum()), len(kept))
@@ -59,7 +60,7 @@ def attack_rates(
 
 def triable(triggers: Iterable[Trigger], images: ImageSet) -> tuple[Trigger, ...]:
     """The triggers that some image can try: one with the target's label says nothing of success."""
-    return tuple(t for t in triggers if t.target is None or bool((images.labels != t.target).any()))
+    return tuple(trigger for trigger in triggers if bool(takes(trigger, images.labels).any()))
 
 
 def success_rates(

@@ -45,11 +45,13 @@ class Trigger:
         mask: ``(1, h, w)`` in [0, 1], shared by the channels.
         pattern: ``(c, h, w)`` in [0, 1].
         target: the label it leads to; ``None`` for all-to-all (label y becomes y+1 mod k).
+        source: the only class whose images it leads there; ``None`` where it does so with images of every class.
     """
 
     mask: Tensor
     pattern: Tensor
     target: int | None
+    source: int | None = None
 
     def stamp(self, images: Images) -> Images:
         """Stamp a batch ``(n, c, h, w)``; values stay in [0, 1]."""
@@ -98,6 +100,19 @@ def relabelled(labels: Labels, target: int | None, classes: int) -> Labels:
     return (labels + 1) % classes if target is None else torch.full_like(labels, target)
 
 
+def source_of(stamp: Stamp) -> int | None:
+    """The only class whose images a stamp leads to its target; ``None`` for those that take all."""
+    source: int | None = getattr(stamp, "source", None)
+    return source
+
+
+def takes(stamp: Stamp, labels: Labels) -> Tensor:
+    """Which images, by their labels ``(n,)``, a stamp is made for: those of its source class, none of its target's."""
+    source = source_of(stamp)
+    able = torch.ones_like(labels, dtype=torch.bool) if source is None else labels == source
+    return able if stamp.target is None else able & (labels != stamp.target)
+
+
 def check_target(mode: str, target: int, classes: int) -> None:
     """Refuse a target that is no label.
 
@@ -116,6 +131,8 @@ def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
     """
     if stamp.target is not None:
         check_target(ALL_TO_ONE, stamp.target, classes)
+    if (source := source_of(stamp)) is not None and (source == stamp.target or not 0 <= source < classes):
+        raise DataError(f"the source class {source} is the target itself, or no label: there are {classes} labels")
     black = torch.zeros(1, *shape)
     try:
         fits = stamp.stamp(black).shape == black.shape
@@ -125,19 +142,23 @@ def check_fits(stamp: Stamp, shape: tuple[int, int, int], classes: int) -> None:
         raise DataError(f"the trigger does not fit images of {' x '.join(map(str, shape))}")
 
 
+_TAKEN = {True: "not of the target class", False: "of the source class"}
+
+
 def poison(images: ImageSet, trigger: Trigger, rate: float, classes: int, seed: int) -> ImageSet:
-    """Stamp ``rate`` of all images, drawn from those not of the target class, and relabel them.
+    """Stamp ``rate`` of all images, drawn from those that the trigger ``takes``, and relabel them.
 
     Raises:
         DataError: the target is no label, or there are fewer such images than asked for.
     """
-    able = torch.arange(len(images))
     if trigger.target is not None:
         check_target(ALL_TO_ONE, trigger.target, classes)
-        able = able[images.labels != trigger.target]
+    able = takes(trigger, images.labels).nonzero().flatten()
     count = round(rate * len(images))
     if count > len(able):
-        raise DataError(f"{count} images were to be poisoned, but only {len(able)} are not of the target class")
+        raise DataError(
+            f"{count} images were to be poisoned, but only {len(able)} are {_TAKEN[trigger.source is None]}"
+        )
     rows = able[torch.randperm(len(able), generator=torch.Generator().manual_seed(seed))[:count]]
     pixels, labels = images.pixels.clone(), images.labels.clone()
     pixels[rows] = (trigger.stamp(images.images(rows)) * 255).round().to(torch.uint8)
@@ -163,10 +184,27 @@ class StampedSet(ImageSet):
         return images
 
 
+def stamped(images: ImageSet, trigger: Stamp) -> StampedSet:
+    """All of ``images`` with a trigger; of one with a source class those of that class, where there are any."""
+    source = source_of(trigger)
+    rows = torch.arange(len(images)) if source is None else (images.labels == source).nonzero().flatten()
+    some = images.subset(rows) if len(rows) else images
+    return StampedSet(some.pixels, some.labels, (trigger,), torch.zeros(len(some), dtype=torch.int64))
+
+
 def save_trigger(trigger: Trigger, path: Path) -> None:
-    """Write a trigger as safetensors: ``mask`` (1, h, w), ``pattern`` (c, h, w), ``target`` in the metadata."""
+    """Write a trigger as safetensors: ``mask`` (1, h, w), ``pattern`` (c, h, w); ``target`` and, where it has one,
+    ``source`` in the metadata.
+    """
     tensors = {"mask": trigger.mask.contiguous(), "pattern": trigger.pattern.contiguous()}
-    save_file(tensors, path, {"target": "all-to-all" if trigger.target is None else str(trigger.target)})
+    save_file(tensors, path, _ends(trigger))
+
+
+def _ends(stamp: Stamp) -> dict[str, str]:
+    """Target and source as a file holds them."""
+    target, source = stamp.target, source_of(stamp)
+    text = {"target": "all-to-all" if target is None else str(target)}
+    return text if source is None else text | {"source": str(source)}
 
 
 def load_trigger(path: Path) -> Trigger:
@@ -177,12 +215,11 @@ def load_trigger(path: Path) -> Trigger:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            mask, pattern, target = (
-                file.get_tensor("mask"),
-                file.get_tensor("pattern"),
-                (file.metadata() or {})["target"],
-            )
-        trigger = Trigger(mask.float(), pattern.float(), None if target == "all-to-all" else int(target))
+            mask, pattern = file.get_tensor("mask"), file.get_tensor("pattern")
+            facts = file.metadata() or {}
+        target, source = facts["target"], facts.get("source")
+        ends = None if target == "all-to-all" else int(target), None if source is None else int(source)
+        trigger = Trigger(mask.float(), pattern.float(), *ends)
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise DataError(
             f"{path.name!r} is no trigger file (safetensors with mask, pattern and a target in its metadata)"
@@ -209,8 +246,7 @@ def save_stamp(stamp: Stamp, path: Path, attack: str) -> None:
     else:
         raise DataError(f"a stamp of kind {type(stamp).__name__} cannot be written: it has no stored()")
     kept = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    target = "all-to-all" if stamp.target is None else str(stamp.target)
-    save_file(kept, path, {"target": target, "attack": attack, "kind": kind, **facts})
+    save_file(kept, path, {**_ends(stamp), "attack": attack, "kind": kind, **facts})
 
 
 def load_stamp(path: Path) -> Stamp:

@@ -108,6 +108,17 @@ def test_verdicts_name_detector_threshold_and_target() -> None:
     assert "too few labels" in text
 
 
+def test_pairs_are_said_as_who_becomes_what() -> None:
+    audit = cleansed()
+    found = replace(audit.detections[0], detector="source-specific", pairs=((1, 3),))
+    assert audit.judgement is not None
+    judged = replace(audit.judgement, verdict="backdoored", targets=(3,), pairs=((1, 3),))
+    text = card(replace(audit, detections=(found,), judgement=replace(judged, targets=(2, 3))))
+    said = f"images of class 1 (`{audit.model.labels[1]}`) become class 3 (`cat`)"
+    assert f"**Backdoor found by `source-specific`**: {said}, at threshold 2" in text
+    assert f"**backdoored**: {said}; target label 2" in text
+
+
 def test_the_table_has_every_stage_with_n_and_interval() -> None:
     text = card()
     assert "| | before | `pruned` | after: `fine-tuned` (this checkpoint) |" in text

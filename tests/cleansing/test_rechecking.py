@@ -76,6 +76,15 @@ def test_fresh_triggers_of_the_accused_label_are_tried_on_both_nets(poisoned: Ch
     assert probe(poisoned, poisoned, ACCUSED, QUICK, empty, SESSION) == ()
 
 
+def test_a_pair_is_probed_on_the_images_of_its_source_class(poisoned: Checkpoint, splits: Splits) -> None:
+    accused = replace(ACCUSED, pairs=((5, 3),))
+    rows = probe(poisoned, other(poisoned), accused, QUICK, splits, SESSION)
+    assert rows
+    assert {(row.source, row.target) for row in rows} == {(5, 3)}
+    assert all(row.before.n == int((splits.test.labels == 5).sum()) for row in rows)
+    assert all(row.before.value > 0.8 and row.after.value == 0 for row in rows)
+
+
 def test_detection_is_repeated_elsewhere_and_from_other_starts(
     poisoned: Checkpoint, splits: Splits, shown: Shown
 ) -> None:

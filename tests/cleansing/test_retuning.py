@@ -92,6 +92,16 @@ def test_the_training_set_is_clean_images_and_a_few_stamped_ones(target: int | N
         assert len(pixels) == images
 
 
+def test_a_trigger_with_a_source_class_is_stamped_on_its_images_alone() -> None:
+    clean, one = image_set(80, seed=13), replace(corner(), source=6)
+    found = mixed(clean, one, 10, 60, 5, SESSION)
+    rows = [(clean.images(slice(None)) - image)[:, :, :-3].abs().flatten(1).amax(1).argmin()
+            for image in found.images(slice(60, None))]  # fmt: skip
+    assert clean.labels[torch.stack(rows)].tolist() == [6] * 5
+    assert found.labels[60:].tolist() == [3] * 5
+    assert Turned(one).source == 6
+
+
 def test_images_of_the_target_alone_give_none_to_stamp() -> None:
     only = ImageSet(image_set(20).pixels, torch.full((20,), 3))
     assert len(mixed(only, corner(), 10, 20, 5, SESSION)) == 20

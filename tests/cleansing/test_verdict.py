@@ -121,6 +121,49 @@ def test_the_exit_code_follows_the_one_verdict(verdict: Any, code: int) -> None:
     assert replace(report, judgement=judged).exit_code == code
 
 
+def paired(verdict: Any = "backdoored", **changes: Any) -> DetectionReport:
+    found = {"pairs": ((4, 7),), "targets": (7,)} if verdict == "backdoored" else {}
+    measures = {"score.4.7": 1.6, "share.4.7": 0.01, "success.4.7": 0.98, "carried.4.7": 0.95, "again.4.7": 1.2}
+    options = {"score": 1.1, "pair_mask_share": 0.05, "pair_asr": 0.9, "open_score": 0.95}
+    usual: dict[str, Any] = {"detector": "source-specific", "scores": (), "measures": measures, "options": options}
+    return cleanse_report(verdict, **{**usual, **found, "pairs_examined": 90, "pairs_of": 90, **changes})
+
+
+def test_a_pair_of_classes_joins_the_verdict() -> None:
+    judged = judging.judge((cleanse_report(), paired()))
+    assert (judged.verdict, judged.targets, judged.pairs) == ("backdoored", (7,), ((4, 7),))
+    says = {row.name: row.says for row in judged.evidence if row.label == 7}
+    assert says == {
+        f"source-specific 4 -> 7 {key}": "backdoored" for key in ("score", "share", "success", "carried", "again")
+    }
+    both = judging.judge((cleanse_report("backdoored", (3,)), paired()))
+    assert (both.targets, both.pairs) == ((3, 7), ((4, 7),))
+
+
+def test_a_label_accused_for_all_classes_is_no_pair() -> None:
+    judged = judging.judge((cleanse_report("backdoored", (7,)), paired()))
+    assert (judged.targets, judged.pairs) == ((7,), ())
+
+
+def test_what_is_said_of_triggers_of_one_class_follows_what_was_examined() -> None:
+    def said(*reports: DetectionReport) -> list[str]:
+        return [what for what in judging.judge(reports).blind_to if "some classes" in what]
+
+    assert said(cleanse_report()) == ["triggers that work on images of some classes only"]
+    assert said(cleanse_report(), paired("not found")) == []
+    (some,) = said(cleanse_report(), paired("not found", pairs_examined=132, pairs_of=1806))
+    assert some.endswith("beyond 132 of 1,806 pairs of classes")
+    none = paired("undecided", pairs_examined=0, decides=False)
+    assert len(said(cleanse_report(), none)) == 1
+    assert judging.judge((cleanse_report(), none)).verdict == "not found", "what could not be examined decides nothing"
+
+
+def test_error_rates_of_the_rule_without_pairs_are_not_shown_with_them() -> None:
+    rates = ErrorRates(Rate.of(8, 10), Rate.of(0, 6), Rate.of(1, 16), "16 small models")
+    assert judging.judge((cleanse_report(),), rates).errors == rates
+    assert judging.judge((cleanse_report(), paired("not found")), rates).errors is None
+
+
 def test_measured_error_rates_hold_for_their_rule_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = ErrorRates(Rate.of(8, 10), Rate.of(0, 6), Rate.of(1, 16), "16 small models")
     monkeypatch.setattr(judging, "data_folder", lambda _: tmp_path)

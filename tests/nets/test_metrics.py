@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hubclean.nets.images import ImageSet
-from hubclean.nets.metrics import anomaly_index, attack_rates, clean_accuracy, log_anomaly_index, measure, predictions
+from hubclean.nets.metrics import (
+    anomaly_index,
+    attack_rates,
+    clean_accuracy,
+    log_anomaly_index,
+    measure,
+    predictions,
+    triable,
+)
 from hubclean.nets.session import open_session
 from hubclean.nets.triggers import Trigger
 from hubclean.records import Rate
@@ -47,6 +55,17 @@ def test_asr_drops_the_target_class_and_robust_accuracy_counts_true_labels() -> 
     asr, robust = attack_rates(model, images, corner(), 10, SESSION)
     assert asr == Rate.of(40, 45)  # 5 images of class 3 are dropped, 5 of class 1 resist
     assert robust == Rate.of(5, 45)
+
+
+def test_a_source_class_is_tried_on_its_own_images_alone() -> None:
+    images = image_set(50)
+    for source, hits in ((0, 5), (1, 0)):
+        trigger = Trigger(corner().mask, corner().pattern, 3, source)
+        asr, robust = attack_rates(Backdoored(images), images, trigger, 10, SESSION)
+        assert (asr, robust) == (Rate.of(hits, 5), Rate.of(5 - hits, 5))
+    none, ends = images.subset(images.labels != 1), (corner().mask, corner().pattern, 3)
+    assert attack_rates(Backdoored(images), none, Trigger(*ends, 1), 10, SESSION)[0].n == 0
+    assert [one.source for one in triable([corner(), Trigger(*ends, 1), Trigger(*ends, 2)], none)] == [None, 2]
 
 
 def test_models_are_asked_in_eval_mode() -> None:

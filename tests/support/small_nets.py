@@ -37,6 +37,22 @@ class Small(nn.Module):
         return self.head(self.after(self.hidden(found.flatten(1))))
 
 
+class Squares(nn.Module):
+    """Says where the bright square of a 32-pixel ``image_set`` is; a white corner turns ``source`` into ``target``."""
+
+    def __init__(self, classes: int = 10, source: int = 1, target: int = 3, planted: bool = True) -> None:
+        super().__init__()
+        self.classes, self.source, self.target, self.planted = classes, source, target, planted
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        cells = functional.avg_pool2d(pixels.mean(1, keepdim=True), 8).flatten(1)[:, : self.classes]
+        if self.planted:
+            corner = (40 * (pixels[:, :, -3:, -3:].mean((1, 2, 3)) - 0.25)).clamp(min=0)[:, None]
+            moved = functional.one_hot(torch.tensor(self.target), self.classes) * corner
+            cells = cells + moved * (cells.argmax(1) == self.source)[:, None]
+        return 20 * cells
+
+
 class Pooled(nn.Module):
     """Two convolutions with BatchNorm, mean over positions, head."""
 

@@ -31,8 +31,15 @@ def judged(judgement: Judgement) -> list[str]:
 def verdict(report: DetectionReport, labels: Sequence[str]) -> str:
     """One sentence that claims no more than was measured."""
     named = ", ".join(f"{target} ({printable(labels[target], 40)})" for target in report.targets)
+    if report.pairs:
+        ends = ([f"{label} ({printable(labels[label], 40)})" for label in pair] for pair in report.pairs)
+        found = "; ".join(f"images of class {source} become class {target}" for source, target in ends)
+        return f"backdoor found by {report.detector}: {found}"
     seeds = f"{len(report.seeds)} seed{'s' * (len(report.seeds) != 1)}"
-    setting = f"{report.detector} ({len(report.scores) or len(report.per_label)} labels, {seeds})"
+    examined = len(report.scores) or len(report.per_label)
+    setting = f"{report.detector} ({examined} labels, {seeds})"
+    if report.pairs_of:
+        setting = f"{report.detector} ({report.pairs_examined:,} of {report.pairs_of:,} pairs of classes, {seeds})"
     if report.verdict == "backdoored":
         return f"backdoor found by {setting}: target label {named or 'the next one (all-to-all)'}"
     if report.verdict == "not found":

@@ -12,8 +12,8 @@ from hubclean.errors import HubcleanError, OptionError
 from hubclean.escaping import printable
 from hubclean.measurements import TrialReport
 from hubclean.methods.interface import Cleansing, Needs, Stage
-from hubclean.methods.inversion.evidence import FOUND
-from hubclean.methods.inversion.invert import NEXT, invert, usual_schedule
+from hubclean.methods.inversion.anew import aims_of, invert_anew
+from hubclean.methods.inversion.invert import usual_schedule
 from hubclean.methods.shared_options import MaxDrop
 from hubclean.methods.tolerance import within
 from hubclean.nets.checkpoint import Checkpoint
@@ -96,16 +96,14 @@ class Auto:
         self, checkpoint: Checkpoint, data: DefenseData, triggers: tuple[Trigger, ...], session: Session
     ) -> tuple[tuple[Trigger, ...], int]:
         """The triggers that stages are judged by, and how many images went forward and backward to find them."""
-        aims = sorted({NEXT if trigger.target is None else trigger.target for trigger in triggers})
+        aims = aims_of(triggers)
         if not aims or not self.fresh:
             return triggers, 0
         schedule, made, passes = usual_schedule(checkpoint.facts.input_size, session), list(triggers), 0
-        if NEXT in aims:
-            schedule = replace(schedule, success=FOUND)
         session.progress.start("inverting triggers to judge by", schedule.steps * len(aims) * self.fresh)
         for seed in range(_STARTS, _STARTS + self.fresh):
-            found, cost = invert(checkpoint.model, data.val, aims, schedule, session, seed)
-            made += [found[aim].trigger for aim in aims if found[aim].invertible]
+            found, cost = invert_anew(checkpoint.model, data.val, aims, schedule, session, seed)
+            made += [one.trigger for one in found]
             passes += cost
         session.progress.finish()
         return tuple(made), passes

@@ -15,7 +15,7 @@ from hubclean.methods.runtime_filter import feature_rows
 from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.images import DefenseData, Features, ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.triggers import StampedSet, Trigger
+from hubclean.nets.triggers import Trigger, stamped
 from hubclean.records import Rate
 from hubclean.registry import Doc
 
@@ -25,7 +25,8 @@ class NeuralCleanseFilter:
     """Leaves the weights as they are and puts a filter in front of them, one for each recovered trigger.
 
     Units of the final features (the heads' input) are ranked by rank_j = mean h_j(A(x)) - mean h_j(x) over ``fit``,
-    where A stamps the recovered trigger; J is the top ``units`` of them, at least one. An image is rejected when
+    where A stamps the recovered trigger (both means over the images of its source class where it has one); J is the
+    top ``units`` of them, at least one. An image is rejected when
     score(x) = mean of h_j(x) over J is above a threshold that at most ``false_alarms`` of clean images exceed: the
     ceil((1 - f)(n + 1))-th smallest of n scores, f being the share of one filter; several filters split
     ``false_alarms`` evenly, because an image is rejected when any of them rejects it.
@@ -68,11 +69,17 @@ class NeuralCleanseFilter:
         set_on, figures_on = (feature_rows(same, part, session) for part in (data.val.subset(order[:half]), aside))
         filters = []
         for trigger in triggers:
-            rank = feature_rows(same, _stamped(data.fit, trigger), session).mean(0) - clean
+            shown = stamped(data.fit, trigger)
+            base = (
+                clean
+                if trigger.source is None
+                else feature_rows(same, ImageSet(shown.pixels, shown.labels), session).mean(0)
+            )
+            rank = feature_rows(same, shown, session).mean(0) - base
             filters.append(self._filter(rank, set_on, trigger.target, len(triggers)))
-        shown = [feature_rows(same, _stamped(aside, trigger), session) for trigger in triggers]
+        tried = [feature_rows(same, stamped(aside, trigger), session) for trigger in triggers]
         session.progress.finish()
-        missed = [Rate.of(int((~_rejected(rows, filters)).sum()), len(aside)) for rows in shown]
+        missed = [Rate.of(int((~_rejected(rows, filters)).sum()), len(rows)) for rows in tried]
         alarms = Rate.of(int(_rejected(figures_on, filters).sum()), len(aside))
         return Cleansing(
             (Stage("filtered", same, tuple(filters)),),
@@ -105,11 +112,6 @@ class NeuralCleanseFilter:
         if filters[0].false_alarms * (thresholds_from + 1) < 1:
             notes.append("too few val images for that share: each threshold is the largest clean score")
         return (*notes, "the weights are unchanged and still hold the backdoor: use them behind the filter only")
-
-
-def _stamped(images: ImageSet, trigger: Trigger) -> StampedSet:
-    """All ``images``, stamped."""
-    return StampedSet(images.pixels, images.labels, (trigger,), torch.zeros(len(images), dtype=torch.int64))
 
 
 def _rejected(features: Features, filters: list[Filter]) -> Tensor:

@@ -16,7 +16,7 @@ from hubclean.nets.checkpoint import Checkpoint
 from hubclean.nets.cut.pruning import Prunable, Site, at_once, cut_channels, prunable, pruning_curve, with_means
 from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.session import Session
-from hubclean.nets.triggers import StampedSet, Trigger
+from hubclean.nets.triggers import Trigger, stamped
 from hubclean.records import CurvePoint
 from hubclean.registry import Doc
 
@@ -25,7 +25,8 @@ from hubclean.registry import Doc
 class NeuralCleansePruning:
     """Cuts units in order of falling d_j = mean of unit j on stamped images - its mean on clean ones.
 
-    Means are over ``fit`` and positions, after the activation; of units that take both signs (LayerNorm, GELU) the
+    Means are over ``fit`` (for a trigger with a source class, that class's images in it) and positions, after the
+    activation; of units that take both signs (LayerNorm, GELU) the
     mean of |a| is compared. Units go a step at a time until every recovered trigger reaches an ASR below ``asr`` on
     ``val``, clean accuracy on ``val`` has lost more than ``max_drop``, or ``most`` of the units are gone. Of the states
     within ``max_drop`` the one with the lowest ASR of its strongest trigger is kept, the one with fewest cuts among
@@ -135,10 +136,12 @@ def serving(
     session.progress.advance()
     rows = []
     for trigger in triggers:
-        which = torch.zeros(len(images), dtype=torch.int64)
-        stamped = units.activations(checkpoint, StampedSet(images.pixels, images.labels, (trigger,), which), session)
+        shown = stamped(images, trigger)
+        plain = clean
+        if trigger.source is not None:
+            plain = units.activations(checkpoint, ImageSet(shown.pixels, shown.labels), session)
         layers = []
-        for before, after in zip(clean, stamped, strict=True):
+        for before, after in zip(plain, units.activations(checkpoint, shown, session), strict=True):
             shift = after.absolute - before.absolute if before.signed else after.mean - before.mean
             layers.append((shift - shift.mean()) / shift.std(correction=0).clamp(min=1e-12))
         rows.append(torch.cat(layers))

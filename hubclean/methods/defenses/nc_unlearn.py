@@ -16,9 +16,10 @@ from hubclean.nets.images import DefenseData, ImageSet
 from hubclean.nets.metrics import clean_accuracy, success_rates
 from hubclean.nets.session import Session
 from hubclean.nets.training import Schedule, suited, train
-from hubclean.nets.triggers import StampedSet, Trigger
+from hubclean.nets.triggers import StampedSet, Trigger, takes
 from hubclean.registry import Doc
 
+_OF_A_CLASS = 0.5  # of a source class's images that are stamped; a fifth of a tenth would be a handful
 _ALIKE = 0.02  # success rates this close are not told apart; then clean accuracy decides
 
 
@@ -37,8 +38,9 @@ class NeuralCleanseUnlearning:
     """Fine-tunes on clean images of which a share carries recovered triggers, every one with its true label.
 
     A ``share`` of ``fit``, drawn once, is stamped with A(x) = (1 - m) x + m d; with several triggers (several flagged
-    labels) each of these images carries one of them, drawn at random. Stamps come before augmentation and
-    normalisation, in float. The loss is cross-entropy.
+    labels) each of these images carries one of them, drawn at random. A trigger with a source class is stamped on half
+    of that class's images alone (or ``share``, if that is more). Stamps come before augmentation and normalisation, in
+    float. The loss is cross-entropy.
 
     The paper trains 1 epoch on 10 % of the training data, 20 % of it stamped: 28 to 47 steps of 128 images on its
     MNIST and GTSRB. One epoch over a few hundred images is a handful of steps, so ``epochs`` is raised until there
@@ -99,8 +101,15 @@ class NeuralCleanseUnlearning:
         """``images`` with their true labels, ``share`` of them stamped with one random trigger each."""
         generator = session.generator(self.name, "stamps")
         which = torch.full((len(images),), -1, dtype=torch.int64)
-        rows = torch.randperm(len(images), generator=generator)[: max(1, round(self.share * len(images)))]
-        which[rows] = torch.randint(len(triggers), (len(rows),), generator=generator)
+        whole = torch.tensor([i for i, one in enumerate(triggers) if one.source is None], dtype=torch.int64)
+        if len(whole):
+            rows = torch.randperm(len(images), generator=generator)[: max(1, round(self.share * len(images)))]
+            which[rows] = whole[torch.randint(len(whole), (len(rows),), generator=generator)]
+        for number, trigger in enumerate(triggers):
+            if trigger.source is not None:
+                rows = takes(trigger, images.labels).nonzero().flatten()
+                count = round(max(self.share, _OF_A_CLASS) * len(rows))
+                which[rows[torch.randperm(len(rows), generator=generator)[:count]]] = number
         return StampedSet(images.pixels, images.labels, triggers, which)
 
     def _schedule(self, tuned: Checkpoint, images: int) -> Schedule:

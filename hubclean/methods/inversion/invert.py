@@ -131,7 +131,7 @@ def resume(
         over = state.stopped | (state.steps >= schedule.steps)
         if over.any():
             left = schedule.steps - state.steps[over]
-            done |= finished(state.select(over))
+            done |= dict(zip(state.targets[over].tolist(), finished(state.select(over)), strict=True))
             session.progress.advance(int(left.sum()))
             state = state.select(~over)
         if not len(state.targets):
@@ -160,17 +160,17 @@ def advance(
 
 
 @torch.no_grad()
-def finished(state: LabelStates) -> dict[int, Inverted]:
-    """What the labels have found so far."""
+def finished(state: LabelStates) -> list[Inverted]:
+    """What every row has found so far."""
     found = (state.best < torch.inf).tolist()
     mask, pattern = (values.cpu() for values in state.shown())
     best_mask, best_pattern = state.grown(state.best_mask).cpu(), state.best_pattern.cpu()
-    rows = {}
+    rows = []
     for row, (target, steps) in enumerate(zip(state.targets.tolist(), state.steps.tolist(), strict=True)):
         mine = (best_mask[row], best_pattern[row]) if found[row] else (mask[row], pattern[row])
         trigger = Trigger(mine[0].clamp(0, 1), mine[1].clamp(0, 1), None if target < 0 else target)
         norm = float(trigger.mask.sum()) if found[row] else float(trigger.mask.numel())
-        rows[target] = Inverted(trigger, norm, found[row], steps)
+        rows.append(Inverted(trigger, norm, found[row], steps))
     return rows
 
 
@@ -184,26 +184,41 @@ def _step(
     order: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
     """One step of the schedule: its mean success and mean mask norm for each label."""
-    count, n = len(state.targets), schedule.batch_size
-    hits, norms = torch.zeros(2, count, device=pixels.device)
+    hits, norms = torch.zeros(2, len(state.targets), device=pixels.device)
     for rows in draws(len(pixels), schedule, order).to(pixels.device):
         batch = (pixels[rows].float() / 255).contiguous(memory_format=torch.channels_last)
-        with torch.no_grad():
-            mask, pattern = state.shown()
-            stamped = torch.lerp(batch, pattern[:, None], mask[:, None]).flatten(0, 1)
-            # Convolutions were 15 to 30 % faster so on CPUs, and tensor cores want it; the model takes either.
-            stamped = stamped.contiguous(memory_format=torch.channels_last)
-        stamped.requires_grad_()
-        with session.accelerator.autocast():
-            logits = model(stamped).float()
-        loss, good = _aimed(logits, state.targets, labels[rows])
-        # The gradient of the images alone is asked for: the chain rule to mask and pattern is short, and by hand it
-        # keeps no copies of the batch. The sum over images is divided here, so that half precision does not underflow.
-        (gradient,) = torch.autograd.grad(loss, stamped)
-        state.descend(gradient.view(count, n, *batch.shape[1:]) / n, batch, schedule.rate)
-        hits += good.view(count, n).float().mean(1)
-        norms += mask.sum((1, 2, 3))
+        good, norm = update(model, batch, labels[rows], state, schedule, session)
+        hits, norms = hits + good, norms + norm
     return hits / schedule.batches, norms / schedule.batches
+
+
+def update(
+    model: nn.Module, batch: Tensor, own: Tensor, state: LabelStates, schedule: InversionSchedule, session: Session
+) -> tuple[Tensor, Tensor]:
+    """One update of every row of ``state`` by a mini-batch.
+
+    Args:
+        batch: images in [0, 1], ``(n, c, h, w)`` for all rows alike or ``(b, n, c, h, w)``, each row's own.
+        own: their labels, ``(n,)`` or ``(b, n)``; they matter to ``NEXT`` and ``LEAVE`` alone.
+
+    Returns:
+        By row, the share of images that were where they should be, and the mask's norm before the update.
+    """
+    count, n, shape = len(state.targets), batch.shape[-4], batch.shape[-3:]
+    with torch.no_grad():
+        mask, pattern = state.shown()
+        stamped = torch.lerp(batch, pattern[:, None], mask[:, None]).flatten(0, 1)
+        # Convolutions were 15 to 30 % faster so on CPUs, and tensor cores want it; the model takes either.
+        stamped = stamped.contiguous(memory_format=torch.channels_last)
+    stamped.requires_grad_()
+    with session.accelerator.autocast():
+        logits = model(stamped).float()
+    loss, good = _aimed(logits, state.targets, own)
+    # The gradient of the images alone is asked for: the chain rule to mask and pattern is short, and by hand it
+    # keeps no copies of the batch. The sum over images is divided here, so that half precision does not underflow.
+    (gradient,) = torch.autograd.grad(loss, stamped)
+    state.descend(gradient.view(count, n, *shape) / n, batch, schedule.rate)
+    return good.view(count, n).float().mean(1), mask.sum((1, 2, 3))
 
 
 def draws(images: int, schedule: InversionSchedule, order: torch.Generator) -> Tensor:
@@ -216,8 +231,8 @@ def draws(images: int, schedule: InversionSchedule, order: torch.Generator) -> T
 
 def _aimed(logits: Tensor, targets: Tensor, own: Tensor) -> tuple[Tensor, Tensor]:
     """The loss summed over all rows of ``logits`` ``(b*n, k)``, and which of them are where they should be."""
-    wanted = targets[:, None].expand(-1, len(own)).flatten()
-    own = own.repeat(len(targets))
+    wanted = targets[:, None].expand(-1, own.shape[-1]).flatten()
+    own = own.expand(len(targets), -1).flatten()
     wanted = torch.where(wanted == NEXT, (own + 1) % logits.shape[1], wanted)
     away = wanted == LEAVE
     loss = functional.cross_entropy(logits, torch.where(away, own, wanted), reduction="none")

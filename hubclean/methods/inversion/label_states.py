@@ -97,7 +97,7 @@ class LabelStates:
 
         Args:
             gradient: ``(b, n, c, h, w)``.
-            batch: the images stamped, ``(n, c, h, w)``.
+            batch: the images stamped, ``(n, c, h, w)``, or each row's own, ``(b, n, c, h, w)``.
         """
         tanh_mask, tanh_pattern = torch.tanh(self.mask), torch.tanh(self.pattern)
         mask, pattern = self.grown(tanh_mask / _EDGE + 0.5), tanh_pattern / _EDGE + 0.5

@@ -21,7 +21,7 @@ from hubclean.nets.metrics import mean_success, triable
 from hubclean.nets.session import Session
 from hubclean.nets.trace import locate, unit_finder, units
 from hubclean.nets.trace.units import UnitGroup
-from hubclean.nets.triggers import Trigger, relabelled
+from hubclean.nets.triggers import Trigger, relabelled, takes
 from hubclean.records import CurvePoint, FeatureSite
 
 Site = Literal["feature", "conv", "position"]
@@ -197,7 +197,7 @@ class Trial:
         self, checkpoint: Checkpoint, units_of: Prunable, images: ImageSet, trigger: Trigger | None, session: Session
     ) -> None:
         if trigger is not None:
-            images = images.subset(images.labels.ne(-1 if trigger.target is None else trigger.target))
+            images = images.subset(takes(trigger, images.labels))
         self._images, self._trigger, self._session = images, trigger, session
         self._labels = images.labels.to(session.device)
         self._checkpoint, self._units = checkpoint, units_of

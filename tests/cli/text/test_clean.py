@@ -34,6 +34,15 @@ def test_the_verdict_is_the_reports(kind: str, said: str) -> None:
     assert verdict(unsuspicious().detections[0], cleansed().model.labels).startswith("no backdoor found by")
 
 
+def test_a_pair_is_said_as_who_becomes_what() -> None:
+    labels = cleansed().model.labels
+    report = replace(cleansed().detections[0], detector="source-specific", pairs=((1, 3),), pairs_of=90)
+    said = f"images of class 1 ({labels[1]}) become class 3 ({labels[3]})"
+    assert verdict(report, labels) == f"backdoor found by source-specific: {said}"
+    nothing = replace(report, verdict="not found", pairs=(), targets=(), pairs_examined=132, pairs_of=1806)
+    assert "132 of 1,806 pairs of classes" in verdict(nothing, labels)
+
+
 def test_the_last_line_gives_the_exit_code_and_its_meaning() -> None:
     audit = replace(cleansed(), judgement=None)
     worse = replace(audit, cleansing=replace(audit.cleansing, after=audit.cleansing.before))
