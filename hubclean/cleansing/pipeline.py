@@ -199,7 +199,7 @@ def _made(options: CleanOptions, data: bool) -> tuple[tuple[Any, ...], Any]:
     *detectors, defense = [build_method(*one, texts[one]) for one in names] + ([options.ready] if options.ready else [])
     if lack := lacking((*detectors, defense), data):
         raise OptionError(
-            f"{' and '.join(lack)}: give {option('data')}; without it {option('detectors', [*WITHOUT_IMAGES[0]])} and "
+            f"{' and '.join(lack)}: give {option('data')}; without it {option('detectors', [WITHOUT_IMAGES[0]])} and "
             f"{option('defense', WITHOUT_IMAGES[1])} can run"
         )
     return tuple(detectors), defense

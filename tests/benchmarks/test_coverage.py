@@ -1,4 +1,4 @@
-"""A twentieth of the classifiers of timm, transformers and torchvision is located on meta; real ones are proved by numbers.
+"""A twentieth of the classifiers of timm, transformers and torchvision is located on meta; others are proved.
 
 ``make coverage`` does the whole list.
 """

@@ -158,7 +158,7 @@ def test_it_is_judged_by_triggers_that_no_defense_sees(run: Any, monkeypatch: py
         asked.append((images, aims, rest[-1]))
         return {2: Inverted(hidden, 1.0, True, 1)}, 7
 
-    monkeypatch.setattr("hubclean.methods.defenses.auto.invert", invert)
+    monkeypatch.setattr("hubclean.methods.inversion.anew.invert", invert)
     kind = standing("narrow", ("all", 1.0, 0.9))
     shown = replace(trigger(), pattern=torch.zeros(SHAPE))  # the recovered one no longer works
     result = run(kind, triggers=(shown,), fresh=2)
