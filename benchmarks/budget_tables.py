@@ -73,7 +73,8 @@ ADVICE: tuple[tuple[int, str, str, tuple[str, ...]], ...] = (
     (50, "50", "`clean --defense auto`: it keeps what the recovered triggers and your accuracy allow. Do not tune all "
      "weights on so few (`fst`)", ("auto", "fst")),
     (1000, "1,000", "`auto`, which mostly ends with `nc-unlearn`. Where nothing is found and you still do not trust "
-     "the model: `fst`, for its price in accuracy", ("auto", "fst", "fine-pruning")),
+     "the model: `clean --always`, which tries `sau` first, or `fst`, each for its price in accuracy",
+     ("auto", "fst", "fine-pruning")),
     (5000, "5,000", "the same; masks (`mnp`, `anp`) become usable, plain tuning (`ft`) does not",
      ("auto", "fst", "mnp", "ft")),
 )  # fmt: skip

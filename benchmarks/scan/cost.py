@@ -74,7 +74,7 @@ def median(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def ours(hub: Any, env: dict[str, str], files: dict[str, Path], folder: Path) -> dict[str, Any]:
     """hubclean on every repo and on the same files on disk."""
-    start = [sys.executable, "-m", "hubclean", "scan", "-q"]
+    start = [sys.executable, "-m", "hubclean", "scan", "-q", "--no-cache"]
     rows = {}
     for name, wanted in REPOS.items():
         here = folder / name
