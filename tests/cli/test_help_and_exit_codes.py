@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from hubclean.cli.main import main as command
 from hubclean.records import Audit, SiteReport, from_json
 from hubclean.scanning.document import ScanDocument
 from support import ROOT
@@ -23,8 +25,14 @@ COMMANDS = ("scan", "download", "convert", "hf-register", "site", "clean", "push
 
 def run(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**(env or os.environ), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "hubclean", *words]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=HANGS)
+    line = [sys.executable, "-m", "hubclean", *words]
+    return subprocess.run(line, capture_output=True, text=True, env=environment, timeout=HANGS)
+
+
+def inside(*words: str) -> subprocess.CompletedProcess[str]:
+    """What ``run`` gives, in this process: for commands that have been a process once in the same test or file."""
+    done = CliRunner().invoke(command, words)
+    return subprocess.CompletedProcess(words, done.exit_code, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +131,9 @@ def test_site_prints_what_was_located(model: Path) -> None:
     assert done.returncode == 0, done.stderr
     for word in ("feature layer", "NCHW", "channels", "head", "32 x 32", "0.485"):
         assert word in done.stdout
-    report = from_json(SiteReport, json.loads(run("site", str(model), "--json").stdout))
+    report = from_json(SiteReport, json.loads(inside("site", str(model), "--json").stdout))
     assert report.site.channels == report.site.heads[0].in_features
-    empty = run("site", str(model / "config.json"))
+    empty = inside("site", str(model / "config.json"))
     assert empty.returncode in (0, 2)
 
 
@@ -159,17 +167,17 @@ def test_clean_writes_and_says_what_it_measured(model: Path, pictures: Path, tmp
     audit = from_json(Audit, json.loads(done.stdout))
     assert done.returncode == audit.exit_code
     assert json.loads((tmp_path / "out/hubclean/audit.json").read_text()) == json.loads(done.stdout)
-    again = run(*words, *brief, "--out", str(tmp_path / "out"))
+    again = inside(*words, *brief, "--out", str(tmp_path / "out"))
     assert again.returncode == 2
     assert "exists already" in again.stderr
-    text = run(*words, "--detector", "skip", "--defense", "none", "--out", str(tmp_path / "plain"))
+    text = inside(*words, "--detector", "skip", "--defense", "none", "--out", str(tmp_path / "plain"))
     assert text.returncode == 2
     assert "clean accuracy" in text.stdout
     assert "detection gave no verdict" in text.stdout
 
 
 def test_deep_scan_without_images_is_no_verdict_and_says_so(model: Path, pictures: Path) -> None:
-    done = run("scan", str(model), "--deep", "--detector", "neural-cleanse")
+    done = inside("scan", str(model), "--deep", "--detector", "neural-cleanse")
     assert done.returncode == 2
     assert "--data" in done.stdout + done.stderr
     words = [
@@ -213,10 +221,10 @@ def test_methods_lists_all_and_shows_one() -> None:
     assert done.returncode == 0
     for name in ("neural-cleanse", "fine-pruning", "badnets", "blended", "safetensors-header", "none"):
         assert name in done.stdout
-    one = run("methods", "neural-cleanse")
+    one = inside("methods", "neural-cleanse")
     assert "S&P 2019" in one.stdout
     assert "held_out_asr" in one.stdout
-    assert run("methods", "no-such").returncode == 2
+    assert inside("methods", "no-such").returncode == 2
 
 
 def test_push_dry_run_shows_files_and_card_and_sends_nothing(
@@ -237,7 +245,7 @@ def test_push_dry_run_shows_files_and_card_and_sends_nothing(
         "none",
         "--accept-accuracy",
     ]
-    run("clean", str(model), *words, "--out", str(tmp_path / "out"))
+    inside("clean", str(model), *words, "--out", str(tmp_path / "out"))
     done = run("push", str(tmp_path / "out"), "alice/model", "--dry-run", env=hub.env(home=tmp_path / "home"))
     assert done.returncode == 0, done.stderr
     assert "model.safetensors" in done.stdout
@@ -288,6 +296,6 @@ def test_hostile_names_reach_no_terminal(model: Path, tmp_path: Path) -> None:
     (repo / "config.json").write_text(json.dumps(config))
     (repo / "\x1b[31mred.md").write_text("x")
     for words in (["site", str(repo)], ["scan", str(repo)]):
-        done = run(*words)
+        done = inside(*words)
         assert "\x1b" not in done.stdout + done.stderr
         assert "\u202e" not in done.stdout + done.stderr

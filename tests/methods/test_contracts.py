@@ -24,7 +24,7 @@ from support.tiny_models import make_repo
 
 MODELS = ("timm-resnet", "timm-vit", "timm-swin", "timm-deit-distilled", "hf-convnext")
 # Fewer steps, nothing else: the contract is about behaviour, not about success.
-BRIEF = {"steps": 2, "batches": 1, "batch_size": 4, "seeds": 2, "epochs": 1, "step": 0.2}
+BRIEF = {"steps": 2, "batches": 1, "batch_size": 16, "seeds": 2, "epochs": 1, "step": 0.2}
 BRIEF |= {"order": "fine-pruning", "fresh": 0}
 ALL = [(kind, name) for kind in KINDS for name in methods(kind)]
 
