@@ -148,20 +148,8 @@ def test_site_fetches_no_weights(model: Path, hub: HubServer, tmp_path: Path) ->
 def test_clean_writes_and_says_what_it_measured(model: Path, pictures: Path, tmp_path: Path) -> None:
     words = ["clean", str(model), "--data", str(pictures), "--fit", "30", "--val", "20", "--test", "30"]
     words += ["--accept-accuracy"]
-    brief = [
-        "--defense",
-        "fine-pruning",
-        "-o",
-        "steps=2",
-        "-o",
-        "batches=1",
-        "-o",
-        "neural-cleanse.batch_size=4",
-        "-o",
-        "epochs=1",
-        "-o",
-        "step=0.25",
-    ]
+    options = ("steps=2", "batches=1", "neural-cleanse.batch_size=4", "epochs=1", "step=0.25")
+    brief = ["--defense", "fine-pruning", *(word for option in options for word in ("-o", option))]
     done = run(*words, *brief, "--out", str(tmp_path / "out"), "--json")
     assert done.returncode in (0, 1, 2), done.stderr
     audit = from_json(Audit, json.loads(done.stdout))
@@ -180,25 +168,9 @@ def test_deep_scan_without_images_is_no_verdict_and_says_so(model: Path, picture
     done = inside("scan", str(model), "--deep", "--detector", "neural-cleanse")
     assert done.returncode == 2
     assert "--data" in done.stdout + done.stderr
-    words = [
-        "--accept-accuracy",
-        "--fit",
-        "30",
-        "--val",
-        "20",
-        "--test",
-        "30",
-        "-o",
-        "neural-cleanse.steps=1",
-        "-o",
-        "batches=1",
-        "-o",
-        "batch_size=2",
-        "-o",
-        "seeds=1",
-        "-o",
-        "mm-bd.steps=1",
-    ]
+    options = ("neural-cleanse.steps=1", "batches=1", "batch_size=2", "seeds=1", "mm-bd.steps=1")
+    words = ["--accept-accuracy", "--fit", "30", "--val", "20", "--test", "30"]
+    words += [word for option in options for word in ("-o", option)]
     done = run("scan", str(model), "--deep", "--data", str(pictures), *words, "--json")
     report = from_json(ScanDocument, json.loads(done.stdout)).scans[0]
     assert [detection.detector for detection in report.detections] == ["neural-cleanse", "mm-bd"]
