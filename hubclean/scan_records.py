@@ -63,7 +63,8 @@ class Finding:
 class FileVerdict:
     """What the scan can say of one file: ``ok`` (how it was checked), ``finding`` or ``unchecked`` (why).
 
-    ``sha256`` is the listing's, known for LFS files of a Hub; nobody hashes a file for the scan.
+    ``sha256`` is the listing's, known for LFS files of a Hub; nobody hashes a file for the scan. ``pickled``: it is not
+    checked, and by its content it is a pickle that was not walked to its end; that counts wherever the file lies.
     """
 
     path: str
@@ -71,6 +72,7 @@ class FileVerdict:
     state: FileState
     reason: str
     sha256: str | None = None
+    pickled: bool = False
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,12 @@ class ScanReport:
 
     @property
     def unchecked(self) -> tuple[FileVerdict, ...]:
-        """The files to be loaded that nobody judged, without those that a pattern of ``allowed_unchecked`` names."""
-        return tuple(file for file in self.loaded if file.state == "unchecked" and not self.is_allowed(file.path))
+        """The files that nobody judged and that count, without those that a pattern of ``allowed_unchecked`` names.
+
+        They are those to be loaded, and pickles of which not all could be looked at: some program will load them.
+        """
+        rows = (*self.loaded, *(row for row in self.files if row.pickled and not self.load_set.holds(row.path)))
+        return tuple(row for row in rows if row.state == "unchecked" and not self.is_allowed(row.path))
 
     def is_allowed(self, path: str) -> bool:
         """Whether a file may stay not checked by the caller's wish."""

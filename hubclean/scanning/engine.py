@@ -203,4 +203,5 @@ def _worst(entry: RepoEntry, seen: list[Finding | FileVerdict]) -> FileVerdict:
         rows.append(FileVerdict(entry.path, entry.size, "unchecked", "only noted, not judged"))
     state = max((row.state for row in rows), key=_RANK.__getitem__)
     reason = "; ".join(dict.fromkeys(row.reason for row in rows if row.state == state))
-    return FileVerdict(entry.path, entry.size, state, reason, entry.sha256)
+    pickled = any(row.pickled for row in rows if row.state == state)
+    return FileVerdict(entry.path, entry.size, state, reason, entry.sha256, pickled)

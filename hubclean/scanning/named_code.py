@@ -60,6 +60,11 @@ def evaluated(value: str) -> str:
     return ""
 
 
+def is_call(text: str) -> bool:
+    """Whether all of a text is code that calls something."""
+    return "(" in text and _is_code(text)
+
+
 def _is_code(text: str) -> bool:
     if len(text) > _LONGEST_CODE or "(" not in text:
         return False

@@ -189,15 +189,15 @@ def _place(group: list[Finding]) -> str:
 
 
 def _unchecked(report: ScanReport, verbose: bool) -> list[str]:
-    """Files not checked, grouped by reason: first those that will be loaded; those the caller allows are marked."""
+    """Files not checked, grouped by reason: first those that count; those the caller allows are marked."""
     rows = [file for file in report.files if file.state == "unchecked"]
-    loaded = [file for file in rows if report.load_set.holds(file.path)]
+    loaded = [file for file in rows if file.pickled or report.load_set.holds(file.path)]
     lines = []
     if loaded:
         example = next((file for file in report.unchecked), loaded[0])
         todo = f"look at it first; --allow-unchecked '{printable(example.path, 100)}' lets it pass"
         lines += [f"NOT CHECKED -> {todo}", *_by_reason(report, loaded, verbose)]
-    if others := [file for file in rows if not report.load_set.holds(file.path)]:
+    if others := [file for file in rows if file not in loaded]:
         head = f"NOT LOOKED INTO, and not loaded by {report.load_set.loader} -> --for all counts every file"
         lines += [head, *_by_reason(report, others, verbose)]
     return lines

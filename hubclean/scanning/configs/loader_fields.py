@@ -179,6 +179,7 @@ FIELDS: tuple[LoaderField, ...] = (
         "models/bert_japanese: MecabTokenizer, SudachiTokenizer",
         anywhere=True,
     ),
+    LoaderField("transformers", ("offload_folder",), "member", "from_pretrained (4.x) writes there", anywhere=True),
     LoaderField("transformers", ("adapter",), "member", "pipelines/decision: subfolder of an adapter"),
     # timm
     LoaderField("timm", ("hf_hub_id",), "weights", "models/_builder._resolve_pretrained_source"),
@@ -271,6 +272,7 @@ FIELDS: tuple[LoaderField, ...] = (
         files=("open_clip_config.json",),
     ),
     LoaderField("open_clip", ("bpe_path",), "member", "tokenizer.SimpleTokenizer", anywhere=True),
+    LoaderField("several", ("characters_class",), "import", "Coqui TTS: TTSTokenizer", anywhere=True, own=("TTS",)),
     LoaderField("several", ("custom_ops_library", "op_library_filename"), "code", "onnxruntime-genai: native code"),
     # Hydra, OmegaConf, and words of many trainers for the same
     LoaderField("hydra", ("_target_", "custom_objects"), "code", "hydra.utils.instantiate"),

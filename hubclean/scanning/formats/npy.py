@@ -17,6 +17,7 @@ from hubclean.scanning.rules import Problem
 
 MAGIC = b"\x93NUMPY"
 LONGEST = 64 << 10
+_SHORTEST = len("{'descr':'f','fortran_order':False,'shape':()}") - 2
 _LONGEST_TYPE = 256  # numpy writes longer ones as a list of fields
 _DEEPEST = 32
 
@@ -33,6 +34,10 @@ _REPEAT = re.compile(r"(\([\d,\s]*+\)|(?<!\d)\d++)\s*+(?=[<>|=!?a-zA-Z])")
 
 class BrokenHeader(Exception):
     """The header is none that numpy would write."""
+
+
+class ShortHeader(BrokenHeader):
+    """It is shorter than its three fields, which readers in C++ take for granted (MLX, CVE-2025-62608)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,8 @@ def header_length(head: bytes) -> int:
     length = int.from_bytes(head[8:start], "little")
     if length > LONGEST:
         raise BrokenHeader(f"a header of {length:,} bytes")
+    if length < _SHORTEST:
+        raise ShortHeader(f"a header of {length} bytes, in which its three fields have no room")
     return start + length
 
 

@@ -41,6 +41,7 @@ class ZipFile:
         pickle: the walked ``data.pkl`` if torch would load it. torch: where torch finds things.
         packed: members that are compressed or a tar, with their bytes; who reads the zip must judge them.
         scripts: bytes of TorchScript's code.
+        pickled: what could not be judged is the rest of a pickle.
         pickles, arrays, plain: how many members of each kind were looked at; ``storages`` are not read.
     """
 
@@ -55,3 +56,4 @@ class ZipFile:
     plain: int = 0
     storages: int = 0
     scripts: int = 0
+    pickled: bool = False

@@ -123,8 +123,7 @@ class _Judge:
         found = self.file.torch
         assert found is not None
         self.walked.add(member.name)
-        body = self._body(member)
-        if body is None:
+        if (body := self._body(member)) is None:
             return set()
         walked = self._walked(body)
         if folder == "data":
@@ -256,6 +255,7 @@ class _Judge:
             self.file.problems.append(self._placed(member, problem))
         if walked.unchecked:
             self.file.unchecked.append(f"member {member.name[:100]!r}: {walked.unchecked}")
+            self.file.pickled = True
 
     def _placed(self, member: ZipMember, problem: Problem) -> Problem:
         """The problem of a member with its place in the whole file."""

@@ -1,9 +1,12 @@
-"""Pickles in the constants of a pickle, as they are, compressed or in base64: loaders that unpickle them exist."""
+"""Pickles in the constants of a pickle, as they are, compressed or in base64, and in base64 in JSON texts: loaders that
+unpickle them exist (stable-baselines3 does).
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -17,6 +20,9 @@ from hubclean.scanning.rules import Problem
 
 _DEEPEST = 8
 _LONGEST, _SHORT = 4 << 20, 1000  # bytes that one constant unpacks to; opcodes that every constant may have
+# A whole text of JSON that begins as a pickle of protocol 2 to 5 does in base64.
+_ENCODED = re.compile(rb'"(gA[I-X][\w+/\\-]{20,}={0,2})"')
+_MOST_ENCODED = 1000
 _STREAMS = 5  # of torch's legacy format, of which the fourth holds the object
 
 
@@ -40,6 +46,29 @@ def judged_inside(found: Walk) -> tuple[tuple[Problem, ...], str]:
     if min(room.size, room.opcodes) <= 0:
         room.passed = "pickles or streams in its constants are larger than all need"
     return rows, room.passed
+
+
+def encoded_pickles(text: bytes) -> tuple[tuple[Problem, ...], str]:
+    """The same of texts in JSON that are pickles in base64.
+
+    Returns:
+        Problems with their places in ``text``, and why not all were looked at, if so.
+    """
+    room, rows = _Room(), []
+    for count, match in enumerate(_ENCODED.finditer(text)):
+        if count == _MOST_ENCODED:
+            room.passed = f"more than {_MOST_ENCODED:,} texts that may be pickles in base64"
+            break
+        for inner in _walks_of(_unwrapped(match.group(1).replace(b"\\/", b"/"), room), room):
+            calls = [row for row in inner.name_problems() if row.rule == "HC-PKL-001"] if inner.called else []
+            calls += _problems(inner, 1, room)
+            if calls:
+                what = f"a text in base64 is a pickle, which {calls[0].what}"
+                rows.append(Problem("HC-PKL-001", what, match.start(1)))
+                break
+    if min(room.size, room.opcodes) <= 0:
+        room.passed = "pickles in base64 are larger than all need"
+    return tuple(rows[:20]), room.passed
 
 
 def _problems(found: Walk, depth: int, room: _Room) -> Iterator[Problem]:

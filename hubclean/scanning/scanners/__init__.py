@@ -70,9 +70,9 @@ def each(files: Iterable[RepoEntry], judge: Callable[[RepoEntry], Judgement]) ->
         yield from rows
 
 
-def not_checked(entry: RepoEntry, reason: str) -> Judgement:
-    """Say that nobody can tell: the verdict ``unchecked`` and the finding HC-INC-001."""
-    yield FileVerdict(entry.path, entry.size, "unchecked", reason)
+def not_checked(entry: RepoEntry, reason: str, pickled: bool = False) -> Judgement:
+    """Say that nobody can tell: the verdict ``unchecked``, ``pickled`` or not, and the finding HC-INC-001."""
+    yield FileVerdict(entry.path, entry.size, "unchecked", reason, pickled=pickled)
     yield finding(Problem("HC-INC-001", f"not checked: {reason}"), entry.path)
 
 
@@ -81,8 +81,13 @@ def ok(entry: RepoEntry, reason: str) -> FileVerdict:
     return FileVerdict(entry.path, entry.size, "ok", reason)
 
 
-def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[str], looked_at: str) -> Judgement:
-    """The verdict on a file of which parts may have stayed unchecked: findings first, then what nobody looked at."""
+def judged(
+    entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[str], looked_at: str, pickled: bool = False
+) -> Judgement:
+    """The verdict on a file of which parts may have stayed unchecked: findings first, then what nobody looked at.
+
+    ``pickled``: what stayed unchecked is, or may be, the rest of a pickle.
+    """
     seen = False
     worst = sorted(dict.fromkeys(problems), key=lambda row: -SEVERITIES.index(RULES[row.rule].severity))
     for problem in worst[: MOST_PER_FILE - 10]:
@@ -90,7 +95,7 @@ def judged(entry: RepoEntry, problems: Iterable[Problem], unchecked: Iterable[st
         yield finding(problem, entry.path)
     reasons = list(dict.fromkeys(unchecked))
     for reason in reasons[:3]:
-        yield from not_checked(entry, reason)
+        yield from not_checked(entry, reason, pickled)
     if len(reasons) > 3:
         yield from not_checked(entry, f"and {len(reasons) - 3} more parts")
     if not seen and not reasons:

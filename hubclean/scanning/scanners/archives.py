@@ -94,7 +94,7 @@ def _read(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], hidden
         elif isinstance(row, FileVerdict) and row.state == "unchecked":
             found.unchecked.append(row.reason)
     problems = advised(found.problems, found.torch is not None and not found.torch.script)
-    yield from judged(entry, problems, found.unchecked, _said(found))
+    yield from judged(entry, problems, found.unchecked, _said(found), found.pickled)
 
 
 def _labels(found: ZipFile) -> None:

@@ -14,6 +14,7 @@ from hubclean.scanning.formats.npy import (
     LONGEST,
     MAGIC,
     BrokenHeader,
+    ShortHeader,
     header_length,
     object_problems,
     read_array_header,
@@ -105,6 +106,10 @@ def _one(reader: Reader, head: bytes, source: Part) -> _Array:
                 unchecked.append(header.differs(source.size))
     except BrokenHeader as error:
         odd = str(error)
+        if isinstance(error, ShortHeader):
+            what = f"{odd}: readers that look for them go beyond it"
+            problems = [Problem("HC-NPY-001", what, 0, hostile=True)]
+            return _Array(problems, unchecked, said, None)
     if odd:
         what = f"is, or may be, an array of Python objects ({odd}): reading it unpickles them"
         plain = False

@@ -16,6 +16,7 @@ from hubclean.scanning.configs.renaming import Renaming
 from hubclean.scanning.formats.names import suffix
 from hubclean.scanning.formats.strict_json import MOST_VALUES, JsonProblem, read_json, values_in
 from hubclean.scanning.formats.tokenizing.vocabulary import BrokenText, condensed
+from hubclean.scanning.pickles.inside import encoded_pickles
 from hubclean.scanning.reader import Reader
 from hubclean.scanning.rules import Problem, finding
 from hubclean.scanning.scanners import Judgement, each, not_checked, ok
@@ -51,6 +52,7 @@ class ConfigCode:
                 yield from not_checked(entry, what)
                 return
             yield from self._json(entry, text, reader.ref.repo_id)
+            yield from _encoded(entry, text)
 
         yield from each(files, judge)
 
@@ -117,6 +119,15 @@ def _asked(entry: RepoEntry, asked: Iterable[Ask]) -> Judgement:
         yield finding(
             Problem(ask.rule, ask.what, advice=advice, severity=ask.severity, hostile=ask.hostile), entry.path
         )
+
+
+def _encoded(entry: RepoEntry, text: bytes) -> Judgement:
+    """Pickles in base64, which some libraries keep in their JSON."""
+    rows, why = encoded_pickles(text)
+    for row in rows:
+        yield finding(row, entry.path)
+    if why:
+        yield from not_checked(entry, why)
 
 
 def _unfinite(entry: RepoEntry, path: Path, value: object) -> Judgement:

@@ -88,6 +88,8 @@ _SLASHES = re.compile(
     r"|jinja|model)$",
     re.IGNORECASE,
 )
+# How NTFS and FAT call a file with a longer name, too (CVE-2019-1353).
+_SHORT = re.compile(r"^([A-Z0-9_$#@!%&'()^`{}-]{1,6})~\d{1,4}(?:\.([A-Z0-9_]{1,3}))?$", re.IGNORECASE)
 _STREAM = re.compile(r":\$(data|index_allocation|bitmap)$", re.IGNORECASE)
 # Pictographs that a joiner makes one of, as families and flags are spelled.
 _JOINED = re.compile("(?<=[\u2600-\u27bf\ufe0f\U0001f000-\U0001faff])\u200d(?=[\u2600-\u27bf\U0001f000-\U0001faff])")
@@ -99,6 +101,10 @@ def _name(entry: RepoEntry, alike: Counter[str], paths: frozenset[str]) -> Judge
         yield finding(Problem("HC-REP-004", "the file's name leaves the folder of the repo"), entry.path)
     if _SLASHES.search(entry.path):
         yield finding(Problem("HC-REP-004", "a sign in the file's name that only looks like a slash"), entry.path)
+    if any(_is_git(part) for part in parts):
+        yield finding(Problem("HC-REP-004", "a part of the name is git's own folder, or is taken for it"), entry.path)
+    if short := next((part for part in parts if _SHORT.match(part)), ""):
+        yield from _short_name(entry, short, paths)
     if _STREAM.search(entry.path):
         yield finding(Problem("HC-REP-004", "the name of a stream of another file, as Windows has them"), entry.path)
     if any(unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp") for sign in _JOINED.sub("", entry.path)):
@@ -109,6 +115,28 @@ def _name(entry: RepoEntry, alike: Counter[str], paths: frozenset[str]) -> Judge
         what = "another file differs only in case, or in signs that are not seen: one hides the other on some disks"
         severity: Severity = "high" if is_a_loaders(entry.path) else "medium"
         yield finding(Problem("HC-REP-004", what, advice="rename one of the two", severity=severity), entry.path)
+
+
+def _is_git(part: str) -> bool:
+    """``.git`` in any case, with signs that disks drop, or by its short name: hooks come with it."""
+    return folded(part).partition(":")[0] == ".git" or re.match(r"^git~\d$", part, re.IGNORECASE) is not None
+
+
+def _short_name(entry: RepoEntry, short: str, paths: frozenset[str]) -> Judgement:
+    """A short name of a file that is there: on such a disk one is written over the other."""
+    stem, _, tail = short.lower().partition(".")
+    before = entry.path[: entry.path.index(short)]
+    for path in sorted(paths - {entry.path}):
+        name = path[len(before) :].split("/")[0].lower() if path.startswith(before) else ""
+        longer, _, ending = name.rpartition(".")
+        if len(name) > 8 and _flat(longer or name).startswith(stem.partition("~")[0]) and ending[:3] == tail:
+            what = f"the short name that disks of Windows give to {name[:80]}: one is written over the other"
+            yield finding(Problem("HC-REP-004", what, advice="rename one of the two"), entry.path)
+            return
+
+
+def _flat(name: str) -> str:
+    return re.sub(r"[ .]", "", name)
 
 
 def _disguise(entry: RepoEntry, real: str, paths: frozenset[str]) -> Judgement:

@@ -48,7 +48,7 @@ class Pickles:
             if reads:
                 yield from _walked(reader, entry, files, content)
             elif reads is None:
-                yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read")
+                yield from not_checked(entry, "it reads as the constants of a pickle, as far as it was read", True)
             elif named and content not in _ELSEWHERE:
                 yield from _nothing(reader, entry, files, content, described(entry.path))
 
@@ -96,4 +96,4 @@ def _walked(reader: Reader, entry: RepoEntry, files: tuple[RepoEntry, ...], cont
     names = sum(len(walk.names) for walk in found.walks)
     said = f"{found.kind}: {found.opcodes:,} opcodes and {names} names, all on the list"
     problems = advised(found.problems, found.kind == "torch (legacy)")
-    yield from judged(entry, problems, unchecked, f"{said} of {pickle_names.source()}; never loaded")
+    yield from judged(entry, problems, unchecked, f"{said} of {pickle_names.source()}; never loaded", True)

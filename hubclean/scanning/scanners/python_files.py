@@ -33,7 +33,50 @@ _LIBRARIES = (
     "accelerate",
     "PIL",
 )
-_SHADOWS = frozenset(f"{name}{tail}" for name in _LIBRARIES for tail in (".py", "/__init__.py"))
+# Of the standard library what every start of transformers imports, but for names that people give to their own files.
+_STANDARD = (
+    *(
+        "os",
+        "re",
+        "json",
+        "random",
+        "pickle",
+        "typing",
+        "functools",
+        "collections",
+        "dataclasses",
+        "importlib",
+        "logging",
+    ),
+    *(
+        "warnings",
+        "copy",
+        "math",
+        "struct",
+        "socket",
+        "ssl",
+        "threading",
+        "subprocess",
+        "tempfile",
+        "shutil",
+        "pathlib",
+    ),
+    *(
+        "hashlib",
+        "urllib",
+        "http",
+        "zipfile",
+        "contextlib",
+        "itertools",
+        "weakref",
+        "enum",
+        "abc",
+        "io",
+        "ast",
+        "inspect",
+    ),
+)
+_SHADOWS = frozenset(f"{name}{tail}" for name in (*_LIBRARIES, *_STANDARD) for tail in (".py", "/__init__.py"))
 _GENERATES = re.compile(r"(^|/)custom_generate/generate\.py$")
 _LONGEST_PARSED = 256 << 10  # a syntax tree takes 600 bytes for one of text
 # Python's own parser takes the square of their number for the fields of one f-string, and for the parts of one name.

@@ -6,6 +6,7 @@ Source: ggml, the GGUF specification, and its src/gguf.cpp.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from hubclean.errors import BudgetError, FormatError
 from hubclean.scanning.budget import spend
@@ -18,6 +19,7 @@ _MOST_DIMS = 4
 _STEP = 1 << 20
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  # of the plain types of values
 _STRING, _ARRAY, _UINT32 = 8, 9, 4
+_TOKENS = "tokenizer.ggml.tokens"
 # Type of a tensor -> values in a block, bytes of a block (ggml.c, type_traits).
 BLOCKS = {
     0: (1, 4), 1: (1, 2), 2: (32, 18), 3: (32, 20), 6: (32, 22), 7: (32, 24), 8: (32, 34), 9: (32, 40),
@@ -46,7 +48,7 @@ class GgufFile:
 
     Args:
         templates: name of the key and text of every chat template. unknown: types of tensors whose sizes are not known.
-        twice: a key that is given more than once.
+        twice: a key that is given more than once. counts: how many tokens there are, and values for each of them.
     """
 
     version: int = 0
@@ -57,6 +59,7 @@ class GgufFile:
     alignment: int = 32
     unknown: set[int] = field(default_factory=set)
     twice: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
 
 
 class _Bytes:
@@ -65,6 +68,7 @@ class _Bytes:
     def __init__(self, source: Source) -> None:
         self.source, self.at = source, 4
         self._buffer, self._begin, self._step, self.strings = b"", 0, 64 << 10, 0
+        self.order: Literal["little", "big"] = "little"
 
     def take(self, size: int) -> bytes:
         start, stop = self.at, self.at + size
@@ -78,7 +82,7 @@ class _Bytes:
         return self._buffer[start - self._begin : stop - self._begin]
 
     def number(self, size: int) -> int:
-        return int.from_bytes(self.take(size), "little")
+        return int.from_bytes(self.take(size), self.order)
 
     def count(self, what: str) -> int:
         value = self.number(8)
@@ -113,13 +117,19 @@ def read_gguf(source: Source) -> GgufFile:
     """
     rows, found = _Bytes(source), GgufFile()
     found.version = rows.number(4)
+    if found.version and not found.version & 0xFFFF:  # as the gguf package tells them
+        rows.order, found.version = "big", int.from_bytes(found.version.to_bytes(4, "little"), "big")
     if found.version not in (2, 3):
         raise BrokenGguf(f"GGUF of version {found.version}, where 2 and 3 are known here")
     tensors, keys = rows.count("a number of tensors"), rows.count("a number of keys")
     for _ in range(keys):
         _key(rows, found)
     if found.alignment < 8 or found.alignment & (found.alignment - 1):
-        raise BrokenGguf(f"data aligned by {found.alignment}")
+        raise AbsurdGguf(f"data aligned by {found.alignment}", rows.at)
+    for key, count in found.counts.items():
+        if key != _TOKENS and count < found.counts.get(_TOKENS, 0):
+            what = f"{key} has {count:,} values for {found.counts[_TOKENS]:,} tokens: loaders read behind it"
+            raise AbsurdGguf(what, rows.at)
     ends: list[tuple[int, int]] = []
     total = 0
     for _ in range(tensors):
@@ -131,9 +141,24 @@ def read_gguf(source: Source) -> GgufFile:
     start = -(-rows.at // found.alignment) * found.alignment
     for offset, size in ends:
         if offset + size > source.size - start:
-            raise BrokenGguf(f"a tensor of {size:,} bytes at {offset:,} ends behind the file")
+            what = f"a tensor of {size:,} bytes at {offset:,} ends behind the file"
+            if _has_gaps(ends, found):  # a file that was cut is whole in its table
+                raise AbsurdGguf(f"{what}, and others do not end where it begins", rows.at)
+            raise BrokenGguf(what)
     found.tensors = tensors
     return found
+
+
+def _has_gaps(ends: list[tuple[int, int]], found: GgufFile) -> bool:
+    """Whether tensors do not lie one behind the other, each where the one before ends, as every writer puts them."""
+    if found.unknown:
+        return False
+    at = 0
+    for offset, size in sorted(ends):
+        if offset != at:
+            return True
+        at = -(-(offset + size) // found.alignment) * found.alignment
+    return False
 
 
 def _key(rows: _Bytes, found: GgufFile) -> None:
@@ -154,7 +179,7 @@ def _key(rows: _Bytes, found: GgufFile) -> None:
     elif kind in _SIZES:
         value = rows.take(_SIZES[kind])
         if key == "general.alignment" and kind == _UINT32:
-            found.alignment = int.from_bytes(value, "little")
+            found.alignment = int.from_bytes(value, rows.order)
     elif kind > 255:
         raise AbsurdGguf(f"a value of type {kind}", at)
     else:
@@ -170,6 +195,8 @@ def _string(found: GgufFile, key: str, value: bytes) -> None:
 
 def _array(rows: _Bytes, found: GgufFile, key: str, template: bool) -> None:
     kind, count = rows.number(4), rows.count("a list length")
+    if key in (_TOKENS, "tokenizer.ggml.token_type", "tokenizer.ggml.scores"):
+        found.counts[key] = count
     if kind == _STRING:
         for _ in range(count):
             value = rows.text(template)

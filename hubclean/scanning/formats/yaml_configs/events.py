@@ -20,6 +20,8 @@ DEEPEST = 64
 # A tag has an exclamation mark, an escape a backslash; keys are spelled out otherwise.
 # MONAI's expressions (``${`` alone is OmegaConf's), and code that YOLO evaluates.
 _EVALUATED = re.compile(r"""[:\-\[,"'\s]\$[A-Za-z_@(\[{]|__[a-z]+__|\b(?:eval|exec|compile|getattr)\s*\(""")
+# Layers of YOLO, whose arguments are evaluated, and a call in a text among them.
+_LAYERS = re.compile(r"^(?:backbone|head)\s*:", re.MULTILINE)
 _SIGNS = ("!", "\\", "_target_", "class_path", "chat_template", "_BASE_")
 
 
@@ -76,7 +78,9 @@ def decoded(text: bytes) -> str:
 
 def may_ask(text: str) -> bool:
     """Whether there is a sign in it without which no tag, target or template is there."""
-    return any(sign in text for sign in _SIGNS) or names_calls(text) or _EVALUATED.search(text) is not None
+    if any(sign in text for sign in _SIGNS) or names_calls(text) or _EVALUATED.search(text) is not None:
+        return True
+    return "(" in text and _LAYERS.search(text) is not None
 
 
 def read_yaml(text: str) -> YamlFile:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from hubclean.records import Severity
 from hubclean.scanning.formats.yaml_configs.events import Pair, YamlFile
-from hubclean.scanning.named_code import WORDS, evaluated, is_called, names_calls, target
+from hubclean.scanning.named_code import WORDS, evaluated, is_call, is_called, names_calls, target
 from hubclean.scanning.pickles.allowed_names import is_allowed, is_dangerous
 from hubclean.scanning.pickles.record_names import kind_of
 from hubclean.scanning.rules import Problem
@@ -39,6 +39,7 @@ _REACHING = re.compile(
     r"|write|remove|unlink|rmtree|extract)([._]|$)|from_?file|tofile|memmap|pickle|subprocess",
     re.IGNORECASE,
 )
+_HUB = ("https://huggingface.co/", "https://hf.co/")
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/]|\w+://)|(^|[\\/])\.\.([\\/]|$)")
 _RAW = re.compile(r"(?:!!|tag:yaml\.org,2002:)python/[\w/]{1,40}+:?[\w.]{0,200}+")
 _LONGEST_NAME = 400
@@ -50,6 +51,8 @@ def yaml_problems(file: YamlFile) -> dict[Problem, int]:
     for tag in file.tags:
         if (problem := tag_problem(tag.name)) is not None:
             found.setdefault(problem, tag.at)
+    if any(tag.name.endswith(".Pretrainer") for tag in file.tags):
+        found |= {problem: pair.at for pair in file.pairs if (problem := _fetched(pair)) is not None}
     whole = functools.cache(lambda: _spelled(file.pairs))
     made = frozenset(pair.keys[:at] for pair in file.pairs for at, key in enumerate(pair.keys) if key == "params")
     for pair in file.pairs:
@@ -67,6 +70,9 @@ def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]], made: frozenset[
         what = f"{shown}: detectron2 reads it with PyYAML's unsafe loader"
         return Problem("HC-CFG-003", what, advice="load nothing from there; remove the line", hostile=True)
     keys = (*pair.keys[:-1], "class") if pair.keys[:-1] in made else pair.keys
+    if pair.keys[0] in ("backbone", "head") and is_call(pair.value):
+        what = f"{shown}: YOLO's parse_model evaluates it"
+        return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
     if is_called(pair.value, keys):
         what = f"{shown}: whoever makes what a config names runs it"
         return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
@@ -143,6 +149,14 @@ def _problem(shown: str, module: str, name: str, called: bool, known: Severity) 
     if not called:
         return Problem("HC-CFG-001", what, advice=ADVICE, severity="medium", hostile=False)
     return Problem("HC-CFG-001", what, advice=ADVICE, hostile=not name[:1].isupper())
+
+
+def _fetched(pair: Pair) -> Problem | None:
+    """An address from which SpeechBrain's Pretrainer fetches weights, which it reads by ``torch.load``."""
+    if "paths" not in pair.keys[:-1] or "://" not in pair.value or pair.value.startswith(_HUB):
+        return None
+    what = f"{pair.keys[-1][:80]} is {pair.value[:160]!r} in YAML: weights are fetched from there"
+    return Problem("HC-CFG-003", what, advice="load nothing from there; remove the line")
 
 
 def _is_record(module: str, name: str) -> bool:
