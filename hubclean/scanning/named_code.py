@@ -60,9 +60,15 @@ def evaluated(value: str) -> str:
     return ""
 
 
-def is_call(text: str) -> bool:
-    """Whether all of a text is code that calls something."""
-    return "(" in text and _is_code(text)
+def calls_beyond_layers(text: str) -> bool:
+    """Whether all of a text is code, and calls anything but torch's layers (``nn.Upsample(None, 2)``)."""
+    if not _is_code(text):
+        return False
+    called = [node.func for node in ast.walk(ast.parse(text.strip())) if isinstance(node, ast.Call)]
+    layers = [
+        isinstance(row, ast.Attribute) and isinstance(row.value, ast.Name) and row.value.id == "nn" for row in called
+    ]
+    return not all(layers)
 
 
 def _is_code(text: str) -> bool:

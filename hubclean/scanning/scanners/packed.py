@@ -99,7 +99,8 @@ def _stream(reader: Reader, entry: RepoEntry, kind: str, inside: Inside) -> Judg
     except BrokenPacking as error:
         body, broken = error.body, [f"a {kind} stream: {error}"]
         if not body:
-            yield from not_checked(entry, broken[0], names.suffix(_inner(entry.path)) in names.PICKLE_NAMES)
+            unopened = kind == "zstd" and names.suffix(_inner(entry.path)) in names.PICKLE_NAMES
+            yield from not_checked(entry, broken[0], unopened)
             return
     inside.spent.size += len(body)
     grow(len(body))

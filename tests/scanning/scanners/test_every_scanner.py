@@ -69,6 +69,13 @@ NASTY = [
     "m.xml",
     "f.msgpack",
     "s.model",
+    "x.pyc",
+    "package.json",
+    ".lfsconfig",
+    ".gitmodules",
+    "Modelfile",
+    "config.pbtxt",
+    "a.gin",
 ]
 
 
@@ -87,7 +94,9 @@ def test_a_file_that_cannot_be_read_is_not_checked_and_never_skipped(name: str, 
             raise RuntimeError("disk on fire")
 
     files = ["config.json", "a.safetensors", "x.py", "t.jinja", "m.bin", "m.safetensors.index.json", "m.xml"]
-    files += ["f.msgpack", "s.model", "model.json", "c.yaml", "requirements.txt"]
+    files += ["f.msgpack", "s.model", "model.json", "c.yaml", "requirements.txt", "x.pyc", "package.json"]
+    files += [".lfsconfig", "Modelfile", ".vscode/tasks.json"]
+    (tmp_path / ".vscode").mkdir()
     for path in files:
         (tmp_path / path).write_bytes(b"{}")
     repo = Broken(tmp_path)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from hubclean.records import Severity
 from hubclean.scanning.formats.yaml_configs.events import Pair, YamlFile
-from hubclean.scanning.named_code import WORDS, evaluated, is_call, is_called, names_calls, target
+from hubclean.scanning.named_code import WORDS, calls_beyond_layers, evaluated, is_called, names_calls, target
 from hubclean.scanning.pickles.allowed_names import is_allowed, is_dangerous
 from hubclean.scanning.pickles.record_names import kind_of
 from hubclean.scanning.rules import Problem
@@ -70,7 +70,7 @@ def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]], made: frozenset[
         what = f"{shown}: detectron2 reads it with PyYAML's unsafe loader"
         return Problem("HC-CFG-003", what, advice="load nothing from there; remove the line", hostile=True)
     keys = (*pair.keys[:-1], "class") if pair.keys[:-1] in made else pair.keys
-    if pair.keys[0] in ("backbone", "head") and is_call(pair.value):
+    if pair.keys[0] in ("backbone", "head") and calls_beyond_layers(pair.value):
         what = f"{shown}: YOLO's parse_model evaluates it"
         return Problem("HC-CFG-001", what, advice=ADVICE, hostile=True)
     if is_called(pair.value, keys):
