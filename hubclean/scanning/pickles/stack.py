@@ -24,6 +24,7 @@ _PUSHED = frozenset(_PUSHED_TEXT.split())
 _TEXTS = frozenset(
     name for name in _PUSHED if "STRING" in name or "BYTES" in name or "UNICODE" in name or "ARRAY" in name
 )
+CUT = "the rest was not looked at"
 MOST_INSIDE, _SHORTEST = 10_000, 12
 _BEGINS = (*"\x80c(]})", 0x80, *b"c(]})")  # of pickles, as text and as bytes
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x04\x22\x4d\x18", b"x\x01", b"x\x5e", b"x\x9c", b"x\xda")
@@ -81,7 +82,7 @@ class Stack:
         elif name in self._steps:
             self._steps[name](argument)
         if self._pushed > MOST_PUSHED or len(self._marks) > MOST_MARKS or len(self.names) > MOST_NAMES:
-            self._say("HC-PKL-007", "values, names or marks beyond all need; the rest was not looked at")
+            self._say("HC-PKL-007", f"values, names or marks beyond all need; {CUT}")
             self.exhausted = True
 
     def _look_inside(self, text: str | bytes) -> None:

@@ -12,6 +12,7 @@ from hubclean.scanning.pickles import walk
 from hubclean.scanning.pickles.inside import judged_inside
 from hubclean.scanning.pickles.opcodes import NeedMore
 from hubclean.scanning.pickles.sparse_tensors import check_sparse
+from hubclean.scanning.pickles.stack import CUT
 from hubclean.scanning.pickles.torch_tensors import RecordError, Storage, check_tensors, storage_of, text_of
 from hubclean.scanning.pickles.values import Items, Pairs, Value
 from hubclean.scanning.pickles.walk import Walk, Walker
@@ -83,7 +84,7 @@ def read_pickles(
         at, data = _next(source, file, at, data, left - file.opcodes)
         last = file.walks[-1]
         held, passed = judged_inside(last)
-        left_out = left_out or passed
+        left_out = left_out or passed or _cut(last)
         file.problems += [*last.problems, *last.name_problems(allow, unknown), *held]
         _judge_inner(file, last, allow, left, unknown, depth)
         if len(file.walks) == 1 and last.root == MAGIC and type(last.root) is int:
@@ -97,6 +98,12 @@ def read_pickles(
         _judge_raw(file, source, at, data)
     file.unchecked = file.unchecked or left_out
     return file
+
+
+def _cut(found: Walk) -> str:
+    """Whether a budget ended the walk: what the rest calls is not known, which is more than a rule broken."""
+    cut = not found.complete and any(row.rule == "HC-PKL-007" and row.what.endswith(CUT) for row in found.problems)
+    return "the pickle holds more than all need, and its rest was not looked at" if cut else ""
 
 
 def _next(source: Source, file: PickleFile, at: int, data: bytes, most: int) -> tuple[int, bytes]:

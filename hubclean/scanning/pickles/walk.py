@@ -16,6 +16,7 @@ from hubclean.scanning.pickles.calls import Calls
 from hubclean.scanning.pickles.libraries.known import makers
 from hubclean.scanning.pickles.opcodes import BrokenStream, Loose, NeedMore, Op, SecondReader, read_ops
 from hubclean.scanning.pickles.record_names import Use, is_plain
+from hubclean.scanning.pickles.stack import CUT
 from hubclean.scanning.pickles.values import Name, Persistent, Value, extent
 from hubclean.scanning.rules import Problem
 
@@ -190,7 +191,7 @@ class Walker:
         for op in read_ops(data, self._stop, self.size):
             position, name, argument, after = op
             if self._count >= self._most:
-                watch.note("HC-PKL-007", f"more than {MOST_OPCODES:,} opcodes; the rest was not looked at", position)
+                watch.note("HC-PKL-007", f"more than {MOST_OPCODES:,} opcodes; {CUT}", position)
                 return
             self._count += 1
             self._stop = after

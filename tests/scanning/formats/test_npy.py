@@ -134,6 +134,12 @@ def test_a_header_that_numpy_would_not_write_is_no_plain_array(tmp_path: Path, b
     assert {row.rule for row in findings} == {"HC-NPY-001"}
 
 
+def test_a_header_without_room_for_its_fields_counts_wherever_it_lies(tmp_path: Path) -> None:
+    body = b"\x93NUMPY\x01\x00" + (2).to_bytes(2, "little") + b"{}" + bytes(64)
+    (finding,), _ = judge("arrays", tmp_path, {"a.npy": body})
+    assert (finding.rule, finding.hostile) == ("HC-NPY-001", True)
+
+
 def test_python_2_wrote_long_numbers() -> None:
     assert read_array_header(npy("'<f4'", shape="(3L, 4L)")).shape == (3, 4)
 

@@ -144,6 +144,16 @@ def test_every_command_gives_the_same_answer(hub: HubServer, tmp_path: Path, pat
     assert not (tmp_path / "odd" / path).exists()
 
 
+def test_the_rest_of_a_pickle_that_was_too_long_counts_wherever_it_lies(tmp_path: Path) -> None:
+    """A program that unpickles it exists, or it would not be there; what is only broken harms nobody."""
+    endless = b"\x80\x02](" + b"K\x01" * 600_000 + b"e."
+    report = scan(written(tmp_path / "repo", VIT | {"notes/last.pkl": endless}))
+    assert report.exit_code == 2
+    assert [row.path for row in report.unchecked] == ["notes/last.pkl"]
+    assert "NOT CHECKED" in render_scan(report)
+    assert scan(tmp_path / "repo", allow_unchecked=("notes/*",)).exit_code == 0
+
+
 def test_old_documents_count_every_file() -> None:
     report = {
         "origin": {"repo_id": "a", "revision": None, "kind": "local"}, "gate": "high",

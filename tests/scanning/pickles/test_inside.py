@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bz2
 import gzip
+import json
 import pickle
 import zlib
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pytest
 
 from hubclean.scanning.engine import scan
 from support.pickled import EVIL
-from support.scanned_files import written
+from support.scanned_files import written, zipped
 
 WRAPPED: dict[str, Callable[[bytes], bytes]] = {
     "as they are": bytes,
@@ -39,6 +40,23 @@ def test_what_they_would_call_is_told(how: str, kind: type, tmp_path: Path) -> N
         report = scan(written(tmp_path / str(code), {"a.pkl": pickle.dumps({"state": value})}) / "a.pkl")
         assert report.exit_code == code, report.findings
         assert ("HC-PKL-001" in {row.rule for row in report.findings}) == bool(code)
+
+
+def test_pickles_in_the_texts_of_json_are_told_too(tmp_path: Path) -> None:
+    """stable-baselines3 keeps them so, in a zip; other JSON files may be read likewise."""
+    harmless = {"clip": {":serialized:": base64.b64encode(pickle.dumps({"a": [1, 2, 3]})).decode()}, "b": "gAlaxies"}
+    evil = {"clip": {":serialized:": base64.b64encode(b"\x80\x04" + EVIL[2:]).decode()}}
+    for held, code in ((harmless, 0), (evil, 1)):
+        body = json.dumps(held).encode()
+        for name, whole in (("agent.zip", zipped(data=body)), ("state.json", body)):
+            report = scan(written(tmp_path / f"{code}{name}", {name: whole}) / name)
+            assert ("HC-PKL-001" in {row.rule for row in report.findings}) == bool(code), report.findings
+
+
+def test_more_of_them_than_are_looked_at_is_not_checked(tmp_path: Path) -> None:
+    row = base64.b64encode(pickle.dumps({"a": list(range(9))})).decode()
+    report = scan(written(tmp_path, {"state.json": json.dumps([row] * 1001).encode()}) / "state.json")
+    assert report.exit_code == 2
 
 
 def test_words_that_begin_so_are_words(tmp_path: Path) -> None:

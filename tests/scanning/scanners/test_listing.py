@@ -57,6 +57,8 @@ def test_content_tells_the_format(body: bytes | str, said: str) -> None:
         ("config.json", b"\x7fELF" + bytes(30), "HC-FMT-001"),
         ("model.engine", b"\x08\x01\x00", "HC-FMT-002"),
         ("tool", b"\x7fELF" + bytes(30), "HC-INC-001"),
+        (".GIT /hooks/post-checkout", b"#!/bin/sh", "HC-REP-004"),
+        ("GIT~1/config", b"[core]", "HC-REP-004"),
         ("a\nb.txt", b"text", "HC-REP-004"),
         ("exe\u202etxt.md", b"text", "HC-REP-004"),
     ],
@@ -134,6 +136,21 @@ def test_python_that_does_not_parse_is_still_listed(tmp_path: Path) -> None:
 
 def test_no_python_no_finding(tmp_path: Path) -> None:
     assert judge("python-files", tmp_path, {"py.txt": b"import os", "config.json": b"{}"}) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("other", "found"),
+    [("a/CONFIG~1.JSO", 1), ("a/config~2.jso", 1), ("CONFIG~1.JSO", 0), ("a/CONFIG~1.TXT", 0), ("a/run~1.jso", 0)],
+)
+def test_listing_sees_the_short_name_of_a_file_that_is_there(tmp_path: Path, other: str, found: int) -> None:
+    findings, _ = judge("listing", tmp_path, {"a/config.json": b"{}", other: b"{}"})
+    assert [row.path for row in findings if row.rule == "HC-REP-004"] == [other] * found
+
+
+@pytest.mark.parametrize(("path", "severity"), [("json.py", "high"), ("a/json.py", "medium"), ("utils.py", "medium")])
+def test_python_files_in_place_of_a_library_weigh_more(tmp_path: Path, path: str, severity: str) -> None:
+    (finding,), _ = judge("python-files", tmp_path, {path: b"x = 1\n"})
+    assert finding.severity == severity
 
 
 @pytest.mark.parametrize("other", ["a/config.json.", "a /config.json", "A./config.json"])

@@ -78,6 +78,12 @@ def row(dims: list[int], kind: int = 0, offset: int = 0) -> bytes:
     return text("w") + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset)
 
 
+def numbers(key: str, count: int) -> bytes:
+    """A list of numbers, or of empty texts, which take as many bytes."""
+    kind, size = (8, 8) if key.endswith("tokens") else (5, 4)
+    return text(key) + struct.pack("<IIQ", 9, kind, count) + bytes(count * size)
+
+
 ABSURD = {
     "keys": gguf(count=1 << 62),
     "tensors": gguf(many=(1 << 64) // 40),
@@ -90,6 +96,9 @@ ABSURD = {
     "values": gguf(tensors=row([1 << 32, 1 << 32]), many=1),
     "type of a tensor": gguf(tensors=row([1], 1 << 20), many=1),
     "offset": gguf(tensors=row([1], 0, 1 << 60), many=1),
+    "gap": gguf(tensors=row([1], 0, 200), many=1),
+    "alignment": gguf(text("general.alignment") + struct.pack("<II", 4, 0), 1),
+    "tokens": gguf(numbers("tokenizer.ggml.tokens", 8) + numbers("tokenizer.ggml.token_type", 2), 2),
     "sum": gguf(tensors=row([1 << 59]) * 5, many=5),
 }
 
@@ -118,6 +127,13 @@ def test_templates_of_gguf_are_judged(tmp_path: Path, key: bytes, path: str) -> 
     assert "HC-CFG-004" in [found.rule for found in findings]
 
 
+def test_templates_of_the_other_byte_order_are_judged(tmp_path: Path) -> None:
+    key, body = b"tokenizer.chat_template", TEMPLATE.encode()
+    head = b"GGUF" + struct.pack(">IQQQ", 3, 0, 1, len(key)) + key + struct.pack(">IQ", 8, len(body)) + body
+    findings, _ = judge("gguf", tmp_path, {"m.gguf": head + bytes(96)})
+    assert "HC-CFG-004" in [found.rule for found in findings]
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -126,6 +142,7 @@ def test_templates_of_gguf_are_judged(tmp_path: Path, key: bytes, path: str) -> 
         gguf((text("a") + struct.pack("<IB", 0, 1)) * 2, 2),
         gguf(tensors=row([100]), many=1),
         gguf(tensors=row([1], 200), many=1),
+        gguf(tensors=row([8]) + row([16], 0, 32), many=2),  # as a file that was cut
         gguf(text("t.chat_template") + struct.pack("<I", 8) + text("x" * (2 << 20)), 1),
     ],
 )

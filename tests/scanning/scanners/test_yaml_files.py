@@ -47,9 +47,14 @@ CALLS = [
     "x: [a, $subprocess.run('id')]",
     "x: ${'a':eval('1')}",
     "backbone:\n- [-1, 1, \"__import__('os').system('id')\", []]",
+    "head:\n- [-1, 1, Detect, [nc, \"print(open('/etc/hostname').read())\"]]",
     "a: {_target_: '${oc.env:NOT_SET,os.system}'}",
     "a: [\n!!python/name:os.system",
 ]
+
+
+FETCHES = "p: !new:speechbrain.utils.parameter_transfer.Pretrainer\n  paths:\n    model: "
+FETCHED = [("HC-CFG-001", "low", False), ("HC-CFG-003", "high", True)]
 
 
 @pytest.mark.parametrize("text", CALLS)
@@ -74,6 +79,8 @@ def test_what_a_loader_would_call_is_hostile_in_every_spelling(tmp_path: Path, t
         ("a: !!python/object/apply:pathlib.PosixPath [b]", [("HC-CFG-001", "low", False)]),
         ("a: !!python/object/apply:numpy.dtype [f8, false, true]", [("HC-CFG-001", "low", False)]),
         ("a: !!python/object:torch.nn.Linear {}", [("HC-CFG-001", "high", False)]),
+        (f"{FETCHES}http://host.example/a.ckpt", FETCHED),
+        (f"{FETCHES}https://huggingface.co/a/b/resolve/main/a.ckpt", FETCHED[:1]),
         ("a: !include:../../b.yaml", [("HC-CFG-003", "high", True)]),
         ("_BASE_: https://evil.example/base.yaml", [("HC-CFG-003", "high", True)]),
         ("chat_template: \"{{ ''.__class__ }}\"", [("HC-CFG-004", "high", True)]),
