@@ -82,6 +82,8 @@ def test_what_a_loader_would_call_is_hostile_in_every_spelling(tmp_path: Path, t
         (f"{FETCHES}http://host.example/a.ckpt", FETCHED),
         (f"{FETCHES}https://huggingface.co/a/b/resolve/main/a.ckpt", FETCHED[:1]),
         ("a: !include:../../b.yaml", [("HC-CFG-003", "high", True)]),
+        ("_BASE_: ../Base-RCNN-FPN.yaml", [("HC-CFG-003", "low", False)]),
+        ("_BASE_: ../../../var/tmp/base.yaml", [("HC-CFG-003", "high", True)]),
         ("_BASE_: https://evil.example/base.yaml", [("HC-CFG-003", "high", True)]),
         ("chat_template: \"{{ ''.__class__ }}\"", [("HC-CFG-004", "high", True)]),
         ("default_chat_template: [{template: \"{{ ''.__class__ }}\"}]", [("HC-CFG-004", "high", True)]),

@@ -18,6 +18,7 @@ from hubclean.scanning.pickles.record_names import kind_of
 from hubclean.scanning.rules import Problem
 
 ADVICE = "do not load it with trust_remote_code=True; read the code it names first"
+LEAVE = "load nothing from there; remove the line"
 _PYTHON = "tag:yaml.org,2002:python/"
 _SPELLED = re.compile(r"^!!?python/")  # of no meaning to PyYAML, so that nobody writes it to be read as plain data
 _PLAIN_TEXT = "none bool str unicode bytes int long float complex list tuple dict"
@@ -39,6 +40,8 @@ _REACHING = re.compile(
     r"|write|remove|unlink|rmtree|extract)([._]|$)|from_?file|tofile|memmap|pickle|subprocess",
     re.IGNORECASE,
 )
+# As detectron2's own configs name the one above them, which is in no repo of a single model.
+_NEIGHBOUR = re.compile(r"^(\.\./){1,2}[\w-]+\.ya?ml$")
 _HUB = ("https://huggingface.co/", "https://hf.co/")
 _OUTSIDE = re.compile(r"^([/~\\]|[A-Za-z]:[\\/]|\w+://)|(^|[\\/])\.\.([\\/]|$)")
 _RAW = re.compile(r"(?:!!|tag:yaml\.org,2002:)python/[\w/]{1,40}+:?[\w.]{0,200}+")
@@ -68,7 +71,8 @@ def _of_pair(pair: Pair, spelled: Callable[[], frozenset[str]], made: frozenset[
     shown = f"{pair.keys[-1][:80]} is {pair.value[:120]!r} in YAML"
     if pair.keys[-1] == "_BASE_" and _OUTSIDE.search(pair.value):
         what = f"{shown}: detectron2 reads it with PyYAML's unsafe loader"
-        return Problem("HC-CFG-003", what, advice="load nothing from there; remove the line", hostile=True)
+        own = _NEIGHBOUR.match(pair.value) is not None
+        return Problem("HC-CFG-003", what, advice=LEAVE, severity="low" if own else None, hostile=not own)
     keys = (*pair.keys[:-1], "class") if pair.keys[:-1] in made else pair.keys
     if pair.keys[0] in ("backbone", "head") and calls_beyond_layers(pair.value):
         what = f"{shown}: YOLO's parse_model evaluates it"
@@ -156,7 +160,7 @@ def _fetched(pair: Pair) -> Problem | None:
     if "paths" not in pair.keys[:-1] or "://" not in pair.value or pair.value.startswith(_HUB):
         return None
     what = f"{pair.keys[-1][:80]} is {pair.value[:160]!r} in YAML: weights are fetched from there"
-    return Problem("HC-CFG-003", what, advice="load nothing from there; remove the line")
+    return Problem("HC-CFG-003", what, advice=LEAVE)
 
 
 def _is_record(module: str, name: str) -> bool:
